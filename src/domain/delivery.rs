@@ -1,0 +1,184 @@
+//! One event on its way to one endpoint: the unit of retrying.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::domain::{DeliveryId, EndpointId, EventId, EventType, Timestamp};
+
+/// Why a delivery ended without being delivered or exhausted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DiscardReason {
+    /// Its endpoint was deleted.
+    EndpointDeleted,
+    /// It was held longer than deliveries are kept.
+    Retention,
+}
+
+impl DiscardReason {
+    /// The word used in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EndpointDeleted => "endpoint_deleted",
+            Self::Retention => "retention",
+        }
+    }
+}
+
+/// What the store keeps of a delivery's state. `held` and the discarding of a
+/// deleted endpoint's deliveries are read off the endpoint instead, so that
+/// neither has to be written to a million rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StoredStatus {
+    /// Not tried yet.
+    Pending,
+    /// Failed, and waiting for its next attempt.
+    Retrying,
+    /// Answered 2xx.
+    Delivered,
+    /// Failed as often as its schedule allows.
+    RetriesExhausted,
+    /// Given up for a reason outside the schedule.
+    Discarded(DiscardReason),
+}
+
+impl StoredStatus {
+    /// Whether attempts are still to come.
+    pub const fn is_unfinished(self) -> bool {
+        matches!(self, Self::Pending | Self::Retrying)
+    }
+}
+
+/// The state a delivery shows (`product.md`, "Delivery `status`").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeliveryStatus {
+    /// Not tried yet.
+    Pending,
+    /// Failed, and waiting for its next attempt.
+    Retrying,
+    /// Waiting until its endpoint is enabled again.
+    Held,
+    /// Answered 2xx.
+    Delivered,
+    /// Failed as often as its schedule allows.
+    RetriesExhausted,
+    /// Given up for a reason outside the schedule.
+    Discarded(DiscardReason),
+}
+
+impl DeliveryStatus {
+    /// What a stored state looks like, given its endpoint's.
+    pub const fn seen(stored: StoredStatus, endpoint_enabled: bool, endpoint_deleted: bool) -> Self {
+        match stored {
+            StoredStatus::Delivered => Self::Delivered,
+            StoredStatus::RetriesExhausted => Self::RetriesExhausted,
+            StoredStatus::Discarded(reason) => Self::Discarded(reason),
+            StoredStatus::Pending | StoredStatus::Retrying if endpoint_deleted => {
+                Self::Discarded(DiscardReason::EndpointDeleted)
+            }
+            StoredStatus::Pending | StoredStatus::Retrying if !endpoint_enabled => Self::Held,
+            StoredStatus::Pending => Self::Pending,
+            StoredStatus::Retrying => Self::Retrying,
+        }
+    }
+
+    /// The word used in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Retrying => "retrying",
+            Self::Held => "held",
+            Self::Delivered => "delivered",
+            Self::RetriesExhausted => "retries_exhausted",
+            Self::Discarded(_) => "discarded",
+        }
+    }
+}
+
+/// A status as a list's filter names it: a discarded delivery's reason is not
+/// part of the question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StatusFilter {
+    /// See [`DeliveryStatus::Pending`].
+    Pending,
+    /// See [`DeliveryStatus::Retrying`].
+    Retrying,
+    /// See [`DeliveryStatus::Held`].
+    Held,
+    /// See [`DeliveryStatus::Delivered`].
+    Delivered,
+    /// See [`DeliveryStatus::RetriesExhausted`].
+    RetriesExhausted,
+    /// See [`DeliveryStatus::Discarded`].
+    Discarded,
+}
+
+/// A word that names no delivery status.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not a delivery status: use `pending`, `retrying`, `held`, `delivered`, `retries_exhausted` or `discarded`"
+)]
+pub struct StatusError(String);
+
+impl FromStr for StatusFilter {
+    type Err = StatusError;
+
+    fn from_str(text: &str) -> Result<Self, StatusError> {
+        match text {
+            "pending" => Ok(Self::Pending),
+            "retrying" => Ok(Self::Retrying),
+            "held" => Ok(Self::Held),
+            "delivered" => Ok(Self::Delivered),
+            "retries_exhausted" => Ok(Self::RetriesExhausted),
+            "discarded" => Ok(Self::Discarded),
+            other => Err(StatusError(other.chars().take(64).collect())),
+        }
+    }
+}
+
+impl fmt::Display for DeliveryStatus {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// A delivery as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its id, sent as `posthaste-delivery`.
+    pub id: DeliveryId,
+    /// Where it goes.
+    pub endpoint: EndpointId,
+    /// What it carries.
+    pub event: EventId,
+    /// The event's kind.
+    pub event_type: EventType,
+    /// Its state as seen from outside.
+    pub status: DeliveryStatus,
+    /// Attempts recorded, those asked for by hand included.
+    pub attempt_count: u32,
+    /// When the next scheduled attempt is due; `None` when there is none.
+    pub next_attempt_at: Option<Timestamp>,
+    /// When its event was accepted: the time inside the id.
+    pub created_at: Timestamp,
+    /// When it reached its last state.
+    pub finished_at: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finished_deliveries_keep_their_state_whatever_their_endpoint_does() {
+        for enabled in [true, false] {
+            for deleted in [true, false] {
+                assert_eq!(DeliveryStatus::seen(StoredStatus::Delivered, enabled, deleted), DeliveryStatus::Delivered);
+            }
+        }
+        assert_eq!(DeliveryStatus::seen(StoredStatus::Retrying, false, false), DeliveryStatus::Held);
+        assert_eq!(
+            DeliveryStatus::seen(StoredStatus::Pending, false, true),
+            DeliveryStatus::Discarded(DiscardReason::EndpointDeleted)
+        );
+    }
+}

@@ -1,0 +1,212 @@
+//! A partner's webhook subscription and its settings.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::domain::{EndpointId, Environment, PartnerName, RetryPolicy, Timestamp, TypePattern};
+
+/// Most patterns of an endpoint.
+pub const MAX_EVENT_TYPES: usize = 100;
+/// Most headers of an endpoint.
+pub const MAX_HEADERS: usize = 20;
+/// Longest URL.
+pub const MAX_URL_BYTES: usize = 2_048;
+/// Longest description.
+pub const MAX_DESCRIPTION_CHARS: usize = 1_024;
+/// Longest value of a header.
+pub const MAX_HEADER_VALUE_BYTES: usize = 4_096;
+/// Shortest and longest `timeout_ms`.
+pub const MIN_TIMEOUT_MS: u64 = 1_000;
+/// See [`MIN_TIMEOUT_MS`].
+pub const MAX_TIMEOUT_MS: u64 = 60_000;
+/// What an attempt may take when the partner says nothing.
+pub const DEFAULT_TIMEOUT_MS: u64 = 15_000;
+/// Requests in flight to one endpoint when the partner says nothing.
+pub const DEFAULT_CONCURRENCY: u32 = 32;
+/// Most requests in flight that a partner may ask for.
+pub const MAX_CONCURRENCY: u32 = 256;
+
+/// A header's name, lower case, that an endpoint may set: a token, and none
+/// of those that belong to the connection, the body or to Posthaste.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HeaderName(String);
+
+/// A setting that cannot be taken, named as the API names it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsProblem {
+    /// A header name that is no token.
+    #[error("`{0}` is not a header name")]
+    HeaderName(String),
+    /// A header that belongs to the connection, the body or Posthaste.
+    #[error("the header `{0}` is set by posthaste or by the connection and cannot be an endpoint's own")]
+    ReservedHeader(String),
+    /// A header value with other than visible characters, spaces and tabs.
+    #[error("the value of header `{0}` is 1 to {MAX_HEADER_VALUE_BYTES} visible ASCII characters, spaces and tabs")]
+    HeaderValue(String),
+}
+
+impl HeaderName {
+    /// The name, in lower case.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn is_reserved(name: &str) -> bool {
+        const RESERVED: [&str; 15] = [
+            "connection",
+            "content-encoding",
+            "content-length",
+            "content-type",
+            "expect",
+            "host",
+            "keep-alive",
+            "proxy-authenticate",
+            "proxy-authorization",
+            "proxy-connection",
+            "te",
+            "trailer",
+            "transfer-encoding",
+            "upgrade",
+            "user-agent",
+        ];
+        RESERVED.contains(&name) || name.starts_with("webhook-") || name.starts_with("posthaste-")
+    }
+}
+
+impl fmt::Display for HeaderName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl FromStr for HeaderName {
+    type Err = SettingsProblem;
+
+    fn from_str(text: &str) -> Result<Self, SettingsProblem> {
+        let name = text.to_ascii_lowercase();
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if name.is_empty() || name.len() > 128 || !name.bytes().all(token) {
+            return Err(SettingsProblem::HeaderName(text.chars().take(128).collect()));
+        }
+        if Self::is_reserved(&name) { Err(SettingsProblem::ReservedHeader(name)) } else { Ok(Self(name)) }
+    }
+}
+
+/// A header that an endpoint wants on its requests.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Header {
+    /// Its name.
+    pub name: HeaderName,
+    /// Its value, which may be a secret: never logged, shown redacted.
+    pub value: String,
+}
+
+impl Header {
+    /// A header, checked.
+    pub fn new(name: &str, value: &str) -> Result<Self, SettingsProblem> {
+        let name: HeaderName = name.parse()?;
+        let visible = |byte: u8| byte == b'\t' || (b' '..=b'~').contains(&byte);
+        let fits = !value.trim().is_empty() && value.len() <= MAX_HEADER_VALUE_BYTES;
+        if fits && value.bytes().all(visible) {
+            Ok(Self { name, value: value.to_owned() })
+        } else {
+            Err(SettingsProblem::HeaderValue(name.0))
+        }
+    }
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: (redacted)", self.name)
+    }
+}
+
+/// What a partner chose for an endpoint. One value is one version: settings
+/// are replaced, never changed in place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EndpointSettings {
+    /// Where events go: normalised, checked by `policy::address`.
+    pub url: String,
+    /// Which events go there; never empty.
+    pub events: Vec<TypePattern>,
+    /// The partner's own note.
+    pub description: Option<String>,
+    /// `false` holds deliveries.
+    pub enabled: bool,
+    /// Sent with each attempt.
+    pub headers: Vec<Header>,
+    /// Most requests in flight at once.
+    pub max_concurrency: u32,
+    /// The whole attempt, DNS to last byte read.
+    pub timeout: Duration,
+    /// `None` is the default schedule.
+    pub retry: Option<RetryPolicy>,
+}
+
+impl EndpointSettings {
+    /// The settings of a new endpoint that says no more than where and what.
+    pub fn new(url: impl Into<String>, events: Vec<TypePattern>) -> Self {
+        Self {
+            url: url.into(),
+            events,
+            description: None,
+            enabled: true,
+            headers: Vec::new(),
+            max_concurrency: DEFAULT_CONCURRENCY,
+            timeout: Duration::from_millis(DEFAULT_TIMEOUT_MS),
+            retry: None,
+        }
+    }
+
+    /// The schedule in force.
+    pub fn retry_policy(&self) -> RetryPolicy {
+        self.retry.clone().unwrap_or_default()
+    }
+}
+
+/// A partner's webhook subscription.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Endpoint {
+    /// Its id.
+    pub id: EndpointId,
+    /// Whose it is.
+    pub partner: PartnerName,
+    /// Where it is.
+    pub environment: Environment,
+    /// Counts the settings it has had, from 1.
+    pub version: u32,
+    /// The settings in force.
+    pub settings: EndpointSettings,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When its settings last changed.
+    pub updated_at: Timestamp,
+    /// When it was deleted, if it was.
+    pub deleted_at: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_that_are_not_the_partners_are_refused() {
+        for name in ["Host", "content-length", "Webhook-Signature", "posthaste-attempt", "te", "User-Agent"] {
+            assert!(matches!(Header::new(name, "x"), Err(SettingsProblem::ReservedHeader(_))), "{name}");
+        }
+        for name in ["", "a b", "a:b", "é"] {
+            assert!(matches!(Header::new(name, "x"), Err(SettingsProblem::HeaderName(_))), "{name}");
+        }
+        for value in ["", " ", "a\r\nb: c", "\u{e9}", "\0"] {
+            assert!(matches!(Header::new("x-token", value), Err(SettingsProblem::HeaderValue(_))), "{value:?}");
+        }
+        assert_eq!(Header::new("X-Token", "abc").map(|header| header.name.to_string()), Ok("x-token".into()));
+    }
+
+    #[test]
+    fn header_values_stay_out_of_logs() {
+        let header = Header::new("authorization", "Bearer s3cret").expect("an endpoint may authenticate itself");
+        assert!(!format!("{header:?}").contains("s3cret"));
+    }
+}

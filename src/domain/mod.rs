@@ -1,0 +1,25 @@
+//! The nouns of `product.md` and what is always true of them. No I/O, no
+//! clock, no database, no HTTP: every other room may import this one, and it
+//! imports none of them.
+
+mod attempt;
+mod delivery;
+mod endpoint;
+mod event;
+mod ids;
+mod partner;
+mod retry_policy;
+mod time;
+
+pub use attempt::{Attempt, AttemptError, ErrorClass, Outcome};
+pub use delivery::{Delivery, DeliveryStatus, DiscardReason, StatusError, StatusFilter, StoredStatus};
+pub use endpoint::{
+    DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_MS, Endpoint, EndpointSettings, Header, HeaderName, MAX_CONCURRENCY,
+    MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPES, MAX_HEADERS, MAX_TIMEOUT_MS, MAX_URL_BYTES, MIN_TIMEOUT_MS,
+    SettingsProblem,
+};
+pub use event::{Event, EventType, EventTypeError, TypePattern};
+pub use ids::{DeliveryId, EndpointId, EventId, IdError, KeyId};
+pub use partner::{Environment, EnvironmentError, Partner, PartnerName, PartnerNameError, Role, RoleError};
+pub use retry_policy::{RetryPolicy, RetryPolicyError};
+pub use time::{Moment, Monotonic, Timestamp, TimestampError};
