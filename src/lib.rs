@@ -1,7 +1,23 @@
 //! Posthaste: a durable webhook delivery engine.
 //!
-//! The rooms, in reading order; imports run from the top of this list to its
-//! end and never back (`ARCHITECTURE.md` has the map and the invariants).
+//! The rooms, in reading order; imports run from the bottom of this list to
+//! its top and never back (`ARCHITECTURE.md` has the map and the invariants).
+
+pub mod domain;
+
+pub mod policy;
 
 pub mod clock;
-pub mod domain;
+pub mod metrics;
+
+pub mod catalog;
+
+pub mod store;
+
+pub mod transport;
+
+pub mod engine;
+
+pub mod config;
+
+pub mod cli;

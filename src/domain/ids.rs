@@ -7,6 +7,8 @@ use std::str::FromStr;
 use type_safe_id::{StaticType, TypeSafeId};
 use uuid::Uuid;
 
+use crate::domain::Timestamp;
+
 /// A text that is not an id of the kind that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not {kind} id: it is `{prefix}_` and 26 characters of lower-case base 32")]
@@ -41,6 +43,11 @@ macro_rules! typed_id {
             /// The UUID inside.
             pub const fn uuid(self) -> Uuid {
                 self.0
+            }
+
+            /// When it was made: a UUIDv7 begins with its time.
+            pub const fn made_at(self) -> Timestamp {
+                Timestamp::from_millis((self.0.as_u128() >> 80) as i64)
             }
         }
 

@@ -1,1 +1,5 @@
+//! What the parts do together, over real sockets, files and processes. One
+//! binary; each area is a folder.
 
+mod cli;
+mod transport;

@@ -1,0 +1,13 @@
+DROP TABLE api_keys;
+DROP TABLE idempotency_keys;
+DROP TABLE manual_attempts;
+DROP TABLE attempts;
+DROP TABLE deliveries;
+DROP TABLE events;
+DROP TABLE event_types;
+DROP TABLE endpoint_secrets;
+DROP TABLE endpoint_versions;
+DROP TABLE endpoints;
+DROP TABLE scopes;
+DROP TABLE partners;
+DROP TABLE meta;

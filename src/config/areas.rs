@@ -1,0 +1,229 @@
+//! The areas of the configuration, as the rooms take them: plain values with
+//! their units in the type. Bounds are checked here and nowhere else.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::options::{OperatorKey, Settled};
+use super::{ConfigError, Origins};
+
+const MIN_OPERATOR_KEY_CHARS: usize = 24;
+const MAX_OPERATOR_KEY_CHARS: usize = 256;
+const MAX_BODY_BYTES: usize = 1 << 30;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The HTTP server and who may operate it.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Where the API and the dashboard are.
+    pub listen: SocketAddr,
+    /// Threads that serve HTTP.
+    pub workers: usize,
+    /// The first operator key; `None`: one is made.
+    pub operator_key: Option<OperatorKey>,
+}
+
+/// Where things are kept, and for how long.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// The SQLite file.
+    pub path: PathBuf,
+    /// Connections that read.
+    pub readers: usize,
+    /// How long finished things are kept.
+    pub retention: Duration,
+}
+
+/// What may be dialled beyond what policy allows.
+#[derive(Debug, Clone)]
+pub struct AddressConfig {
+    /// Networks that are exempt.
+    pub allow: Vec<IpNet>,
+    /// Whether production endpoints may have http URLs.
+    pub allow_http: bool,
+}
+
+/// What a request may ask for.
+#[derive(Debug, Clone)]
+pub struct LimitConfig {
+    /// Largest event body.
+    pub event_bytes: usize,
+    /// Largest batch body.
+    pub batch_bytes: usize,
+    /// Most events of a batch.
+    pub batch_events: usize,
+    /// Largest settings body.
+    pub settings_bytes: usize,
+    /// A page's entries by default.
+    pub page: usize,
+    /// A page's entries at most.
+    pub page_max: usize,
+    /// Most endpoints of a partner in an environment.
+    pub endpoints_per_partner: usize,
+}
+
+/// How attempts are made.
+#[derive(Debug, Clone)]
+pub struct TransportConfig {
+    /// What connecting may take, TLS included.
+    pub connect_timeout: Duration,
+    /// Bytes of a response body that are read.
+    pub response_read_bytes: usize,
+    /// Bytes of it that are kept.
+    pub response_keep_bytes: usize,
+}
+
+/// How much the endpoint actors hold and do at once.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Threads that actors are spread over.
+    pub arbiters: usize,
+    /// Deliveries an actor holds.
+    pub window: usize,
+    /// Attempts in flight over all endpoints.
+    pub max_in_flight: usize,
+    /// Idle time after which an actor leaves memory.
+    pub passivate_after: Duration,
+    /// Bytes of event bodies in memory over all endpoints.
+    pub body_budget_bytes: usize,
+    /// What attempts in flight are given at a clean stop.
+    pub drain_timeout: Duration,
+}
+
+/// How much the journal takes at once.
+#[derive(Debug, Clone)]
+pub struct JournalConfig {
+    /// Entries that may wait.
+    pub queue: usize,
+    /// Most entries of a commit.
+    pub batch: usize,
+}
+
+/// Checks values against their bounds and knows where each came from.
+pub(super) struct Check<'a> {
+    pub origins: &'a Origins,
+}
+
+impl Check<'_> {
+    pub fn server(&self, values: &Settled) -> Result<ServerConfig, ConfigError> {
+        Ok(ServerConfig {
+            listen: values.listen,
+            workers: self.threads("workers", values.workers)?,
+            operator_key: self.operator_key(&values.operator_key)?,
+        })
+    }
+
+    pub fn store(&self, values: &Settled) -> Result<StoreConfig, ConfigError> {
+        let days = self.within("retention_days", values.retention_days, 1..=36_500)?;
+        Ok(StoreConfig {
+            path: self.store_path(&values.store)?,
+            readers: self.within("readers", values.readers, 1..=256)?,
+            retention: DAY * u32::try_from(days).expect("the bounds above fit"),
+        })
+    }
+
+    pub fn addresses(&self, values: &Settled) -> AddressConfig {
+        AddressConfig { allow: values.allow_addresses.0.clone(), allow_http: values.allow_http }
+    }
+
+    pub fn limits(&self, values: &Settled) -> Result<LimitConfig, ConfigError> {
+        let event_bytes = self.within("event_bytes", values.event_bytes, 1..=MAX_BODY_BYTES)?;
+        let page_max = self.within("page_max", values.page_max, 1..=10_000)?;
+        Ok(LimitConfig {
+            event_bytes,
+            batch_bytes: self.within("batch_bytes", values.batch_bytes, event_bytes..=MAX_BODY_BYTES)?,
+            batch_events: self.within("batch_events", values.batch_events, 1..=100_000)?,
+            settings_bytes: self.within("settings_bytes", values.settings_bytes, 1_024..=MAX_BODY_BYTES)?,
+            page: self.within("page", values.page, 1..=page_max)?,
+            page_max,
+            endpoints_per_partner: self.within("endpoints_per_partner", values.endpoints_per_partner, 1..=1_000_000)?,
+        })
+    }
+
+    pub fn transport(&self, values: &Settled) -> Result<TransportConfig, ConfigError> {
+        let read = self.within("response_read_bytes", values.response_read_bytes, 0..=16 << 20)?;
+        Ok(TransportConfig {
+            connect_timeout: self.millis("connect_timeout_ms", values.connect_timeout_ms, 1..=60_000)?,
+            response_read_bytes: read,
+            response_keep_bytes: self.within("response_keep_bytes", values.response_keep_bytes, 0..=read)?,
+        })
+    }
+
+    pub fn engine(&self, values: &Settled) -> Result<EngineConfig, ConfigError> {
+        // A budget below one event would never let that event be sent.
+        let budget = values.event_bytes..=usize::MAX;
+        Ok(EngineConfig {
+            arbiters: self.threads("arbiters", values.arbiters)?,
+            window: self.within("window", values.window, 1..=65_536)?,
+            max_in_flight: self.within("max_in_flight", values.max_in_flight, 1..=1_000_000)?,
+            passivate_after: self.millis("passivate_after_ms", values.passivate_after_ms, 1..=86_400_000)?,
+            body_budget_bytes: self.within("body_budget_bytes", values.body_budget_bytes, budget)?,
+            drain_timeout: self.millis("drain_timeout_ms", values.drain_timeout_ms, 0..=3_600_000)?,
+        })
+    }
+
+    pub fn journal(&self, values: &Settled) -> Result<JournalConfig, ConfigError> {
+        Ok(JournalConfig {
+            queue: self.within("journal_queue", values.journal_queue, 1..=1_000_000)?,
+            batch: self.within("journal_batch", values.journal_batch, 1..=65_536)?,
+        })
+    }
+
+    fn operator_key(&self, key: &OperatorKey) -> Result<Option<OperatorKey>, ConfigError> {
+        let text = key.expose();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if visible && (MIN_OPERATOR_KEY_CHARS..=MAX_OPERATOR_KEY_CHARS).contains(&text.len()) {
+            return Ok(Some(key.clone()));
+        }
+        let reason = format!(
+            "must have {MIN_OPERATOR_KEY_CHARS} to {MAX_OPERATOR_KEY_CHARS} visible ASCII characters without spaces"
+        );
+        Err(self.refuse("operator_key", reason))
+    }
+
+    /// The value is not repeated in the error: a URL may carry a password.
+    fn store_path(&self, store: &str) -> Result<PathBuf, ConfigError> {
+        match store.strip_prefix("sqlite://") {
+            Some("" | ":memory:") => {
+                Err(self.refuse("store", "must name a file after `sqlite://`, such as sqlite://posthaste.db"))
+            }
+            Some(path) => Ok(PathBuf::from(path)),
+            None => Err(self.refuse("store", "must begin with `sqlite://`, such as sqlite://posthaste.db")),
+        }
+    }
+
+    fn threads(&self, name: &'static str, value: usize) -> Result<usize, ConfigError> {
+        let threads = self.within(name, value, 0..=1_024)?;
+        // A machine that does not tell has at least the core this runs on.
+        Ok(if threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { threads })
+    }
+
+    fn millis(&self, name: &'static str, value: u64, bounds: RangeInclusive<u64>) -> Result<Duration, ConfigError> {
+        self.within(name, value, bounds).map(Duration::from_millis)
+    }
+
+    fn within<T: PartialOrd + Display>(
+        &self,
+        name: &'static str,
+        value: T,
+        bounds: RangeInclusive<T>,
+    ) -> Result<T, ConfigError> {
+        if bounds.contains(&value) {
+            return Ok(value);
+        }
+        let (least, most) = bounds.into_inner();
+        Err(self.refuse(name, format!("must be {least} to {most}, not {value}")))
+    }
+
+    fn refuse(&self, name: &'static str, reason: impl Into<String>) -> ConfigError {
+        ConfigError::Refused { name, reason: reason.into(), origin: self.origins.of(name) }
+    }
+}

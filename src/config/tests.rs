@@ -1,0 +1,198 @@
+//! What holds of the configuration as a whole: every option is in every
+//! place, and the layers lie in the right order.
+
+use std::process::Command;
+use std::time::Duration;
+
+use clap::{Args, Parser};
+
+use super::*;
+
+#[derive(Parser)]
+struct Flags {
+    #[command(flatten)]
+    options: OptionArgs,
+}
+
+/// A directory of its own for a test, gone when the test ends.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(test: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("posthaste-config-{}-{test}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn load(&self, words: &[&str]) -> Result<Config, ConfigError> {
+        Config::load_in(&self.0, flags(words))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Loads where there is no file.
+fn load(words: &[&str]) -> Result<Config, ConfigError> {
+    Config::load_in(Path::new("no-such-directory"), flags(words))
+}
+
+fn flags(words: &[&str]) -> OptionArgs {
+    Flags::try_parse_from(std::iter::once(&"posthaste").chain(words)).unwrap().options
+}
+
+fn refusal(words: &[&str]) -> String {
+    load(words).expect_err("the value is out of bounds").to_string()
+}
+
+#[test]
+fn the_defaults_are_the_documented_ones() {
+    let config = load(&[]).unwrap();
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.server.operator_key, None);
+    assert!(config.server.workers > 0 && config.engine.arbiters > 0, "0 is as many as there are cores");
+    assert_eq!(config.store.path, Path::new("posthaste.db"));
+    assert_eq!(config.store.retention, Duration::from_secs(30 * 86_400));
+    assert!(config.addresses.allow.is_empty() && !config.addresses.allow_http);
+    assert_eq!((config.limits.event_bytes, config.limits.batch_bytes), (256 << 10, 16 << 20));
+    assert_eq!((config.limits.batch_events, config.limits.settings_bytes), (1_000, 64 << 10));
+    assert_eq!((config.limits.page, config.limits.page_max), (50, 250));
+    assert_eq!(config.limits.endpoints_per_partner, 1_000);
+    assert_eq!(config.transport.connect_timeout, Duration::from_secs(5));
+    assert_eq!((config.transport.response_read_bytes, config.transport.response_keep_bytes), (64 << 10, 4 << 10));
+    assert_eq!((config.engine.window, config.engine.max_in_flight), (128, 2_048));
+    assert_eq!(
+        (config.engine.passivate_after, config.engine.drain_timeout),
+        (Duration::from_secs(10), Duration::from_secs(10))
+    );
+    assert_eq!(config.engine.body_budget_bytes, 64 << 20);
+    assert_eq!((config.journal.queue, config.journal.batch, config.store.readers), (8_192, 1_024, 4));
+}
+
+#[test]
+fn every_option_is_in_the_defaults_with_a_comment_and_nothing_else_is() {
+    let defaults = file::parse(Path::new("defaults.toml"), DEFAULTS).expect("no unknown option, no wrong type");
+    let set: Vec<_> = defaults.options.names_set().collect();
+    assert_eq!(set, Options::NAMES, "an option without a default");
+    for name in Options::NAMES {
+        let explanation = options::explanation(name).unwrap_or_else(|| panic!("`{name}` has no comment above it"));
+        assert!(
+            explanation.ends_with('.') && explanation.split(' ').count() > 3,
+            "`{name}` is not explained: {explanation}"
+        );
+    }
+}
+
+#[test]
+fn every_option_is_a_flag_and_a_variable() {
+    let command = OptionArgs::augment_args(clap::Command::new("posthaste"));
+    let mut names: Vec<&str> = vec!["config"];
+    names.extend(Options::NAMES);
+    let flags: Vec<&str> = command.get_arguments().map(|argument| argument.get_id().as_str()).collect();
+    assert_eq!(flags, names);
+    for argument in command.get_arguments() {
+        let name = argument.get_id().as_str();
+        assert_eq!(argument.get_long(), Some(name.replace('_', "-").as_str()));
+        let variable = format!("POSTHASTE_{}", name.to_uppercase());
+        assert_eq!(argument.get_env().and_then(|name| name.to_str()), Some(variable.as_str()));
+        assert!(argument.get_help().is_some_and(|help| !help.to_string().is_empty()), "`{name}` has no help");
+    }
+    command.debug_assert();
+}
+
+#[test]
+fn each_layer_wins_over_those_below() {
+    let directory = Directory::new("layers");
+    directory.write("posthaste.toml", "page = 2\nwindow = 2\njournal_batch = 2\n");
+    // The environment of this process is shared by all tests, so the one with
+    // variables is a process of its own: this test binary, asked for one test.
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "config::tests::loads_in_the_working_directory", "--ignored", "--nocapture"])
+        .current_dir(&directory.0)
+        .env("POSTHASTE_PAGE", "3")
+        .env("POSTHASTE_WINDOW", "3")
+        .env("POSTHASTE_ALLOW_HTTP", "yes")
+        .env("POSTHASTE_OPERATOR_KEY", "from-the-environment-1234")
+        .output()
+        .unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    assert!(output.contains("page 4, window 3, journal batch 2, readers 4, http true"), "{output}");
+    assert!(output.contains("operator key of 25"), "{output}");
+}
+
+#[test]
+#[ignore = "a process that `each_layer_wins_over_those_below` starts"]
+fn loads_in_the_working_directory() {
+    let config = Config::load(flags(&["--page", "4"])).unwrap();
+    let (page, window, batch) = (config.limits.page, config.engine.window, config.journal.batch);
+    let (readers, http) = (config.store.readers, config.addresses.allow_http);
+    println!("page {page}, window {window}, journal batch {batch}, readers {readers}, http {http}");
+    println!("operator key of {}", config.server.operator_key.map_or(0, |key| key.expose().len()));
+}
+
+#[test]
+fn a_named_file_must_be_there() {
+    let directory = Directory::new("named");
+    let missing = directory.0.join("missing.toml");
+    let error = directory.load(&["--config", missing.to_str().unwrap()]).unwrap_err();
+    assert!(matches!(error, ConfigError::Unreadable { path, .. } if path == missing));
+
+    let named = directory.write("named.toml", "page = 7\n");
+    directory.write("posthaste.toml", "page = 8\n");
+    let config = directory.load(&["--config", named.to_str().unwrap()]).unwrap();
+    assert_eq!(config.limits.page, 7, "the named file stands in for the default one");
+    assert_eq!(directory.load(&[]).unwrap().limits.page, 8);
+}
+
+#[test]
+fn values_out_of_bounds_name_the_option_and_its_origin() {
+    assert_eq!(refusal(&["--page", "251"]), "`page` must be 1 to 250, not 251 (--page or POSTHASTE_PAGE)");
+    assert_eq!(refusal(&["--page-max", "10"]), "`page` must be 1 to 10, not 50 (by default)");
+    assert!(refusal(&["--event-bytes", "20000000"]).starts_with("`batch_bytes` must be 20000000 to "));
+    assert!(refusal(&["--response-read-bytes", "100"]).starts_with("`response_keep_bytes` must be 0 to 100,"));
+    assert!(refusal(&["--body-budget-bytes", "1000"]).starts_with("`body_budget_bytes` must be 262144 to "));
+    assert!(refusal(&["--journal-queue", "0"]).starts_with("`journal_queue` must be 1 to "));
+
+    let directory = Directory::new("bounds");
+    let path = directory.write("posthaste.toml", "# mine\nretention_days = 0\n");
+    let error = directory.load(&[]).unwrap_err().to_string();
+    assert_eq!(error, format!("`retention_days` must be 1 to 36500, not 0 ({}:2)", path.display()));
+}
+
+#[test]
+fn a_store_is_a_sqlite_file() {
+    let stored = |url: &str| load(&["--store", url]).map(|config| config.store.path);
+    assert_eq!(stored("sqlite:///var/lib/a.db").unwrap(), Path::new("/var/lib/a.db"));
+    assert_eq!(stored("sqlite://data/a.db").unwrap(), Path::new("data/a.db"));
+    for wrong in ["postgres://ann:hunter2@db/x", "posthaste.db", "sqlite:a.db", "sqlite://", "sqlite://:memory:", ""] {
+        let error = stored(wrong).unwrap_err().to_string();
+        assert!(error.contains("`sqlite://`") && !error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn a_weak_operator_key_is_refused_without_being_shown() {
+    for wrong in ["short-one", "with a space in it, and long enough", "tab\tbed-and-long-enough-too"] {
+        let error = refusal(&["--operator-key", wrong]);
+        assert!(error.starts_with("`operator_key` must have 24 to 256 visible") && !error.contains(wrong), "{error}");
+    }
+    let config = load(&["--operator-key", "123456789012345678901234"]).unwrap();
+    assert!(!format!("{config:?}").contains("123456789012345678901234"));
+    assert!(config.server.operator_key.is_some());
+}
+
+#[test]
+fn allow_http_needs_no_value() {
+    let allowed = |words: &[&str]| load(words).unwrap().addresses.allow_http;
+    assert!(allowed(&["--allow-http"]) && allowed(&["--allow-http=true"]));
+    assert!(!allowed(&["--allow-http=no"]) && !allowed(&[]));
+}

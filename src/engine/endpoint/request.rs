@@ -1,0 +1,78 @@
+//! What one attempt looks like to its receiver: the very bytes that were
+//! posted, the Standard Webhooks headers, and the endpoint's own.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::domain::{DeliveryId, EventId, Header, Timestamp};
+use crate::policy::signature::{self, SigningSecret};
+use crate::store::{EndpointRuntime, StoreError};
+use crate::transport::Request;
+
+/// What `User-Agent` says.
+const USER_AGENT: &str = concat!("Posthaste/", env!("CARGO_PKG_VERSION"));
+
+/// Everything about an endpoint that goes into its requests, prepared once.
+pub(in crate::engine) struct Target {
+    url: Arc<str>,
+    headers: Vec<Header>,
+    secrets: Vec<(SigningSecret, Option<Timestamp>)>,
+    timeout: Duration,
+}
+
+/// What tells one attempt from another.
+pub(in crate::engine) struct AttemptHeaders {
+    pub event: EventId,
+    /// `None` for a test, which is no delivery.
+    pub delivery: Option<DeliveryId>,
+    pub number: u32,
+    pub at: Timestamp,
+}
+
+impl Target {
+    pub(in crate::engine) fn new(runtime: &EndpointRuntime) -> Result<Self, StoreError> {
+        let secrets = runtime
+            .secrets
+            .iter()
+            .map(|stored| {
+                let secret = SigningSecret::parse(&stored.secret)
+                    .map_err(|error| StoreError::Corrupt(format!("an endpoint's secret: {error}")))?;
+                Ok((secret, stored.expires_at))
+            })
+            .collect::<Result<_, StoreError>>()?;
+        Ok(Self {
+            url: runtime.settings.url.as_str().into(),
+            headers: runtime.settings.headers.clone(),
+            secrets,
+            timeout: runtime.settings.timeout,
+        })
+    }
+
+    /// The request of one attempt, signed as of its own time.
+    pub(in crate::engine) fn request(&self, attempt: &AttemptHeaders, body: Bytes) -> Request {
+        let webhook_id = attempt.event.to_string();
+        let seconds = attempt.at.as_seconds();
+        let live = |(secret, expires_at): &(SigningSecret, Option<Timestamp>)| {
+            expires_at.is_none_or(|end| attempt.at < end).then(|| secret.clone())
+        };
+        let secrets: Vec<SigningSecret> = self.secrets.iter().filter_map(live).collect();
+        let signature = signature::sign(&secrets, &webhook_id, seconds, &body);
+        let mut headers: Vec<(Cow<'static, str>, String)> = Vec::with_capacity(7 + self.headers.len());
+        headers.push((Cow::Borrowed("content-type"), "application/json".to_owned()));
+        headers.push((Cow::Borrowed("user-agent"), USER_AGENT.to_owned()));
+        headers.push((Cow::Borrowed("webhook-id"), webhook_id));
+        headers.push((Cow::Borrowed("webhook-timestamp"), seconds.to_string()));
+        headers.push((Cow::Borrowed("webhook-signature"), signature));
+        if let Some(delivery) = attempt.delivery {
+            headers.push((Cow::Borrowed("posthaste-delivery"), delivery.to_string()));
+        }
+        headers.push((Cow::Borrowed("posthaste-attempt"), attempt.number.to_string()));
+        for header in &self.headers {
+            headers.push((Cow::Owned(header.name.as_str().to_owned()), header.value.clone()));
+        }
+        Request { url: Arc::clone(&self.url), headers, body, timeout: self.timeout }
+    }
+}

@@ -1,0 +1,713 @@
+//! What an endpoint's actor decides: which delivery goes out next, what an
+//! outcome leads to, when to wake up, when to leave memory. Pure: time,
+//! randomness and everything from outside come in as [`Input`]s, and what is
+//! to be done goes out as [`Effect`]s.
+//!
+//! The store is the queue; this is a window on it. Fresh deliveries and
+//! retries have windows apart, so that old failures never stand in front of
+//! new events, and whatever does not fit is only remembered as "there is more
+//! in the store".
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::{DeliveryId, EventId, Moment, Monotonic, Outcome, RetryPolicy};
+use crate::engine::budget::HeldPayload;
+use crate::policy::retry::{self, Next};
+use crate::store::{AttemptKind, Due, Lane, Record, Recorded, Verdict};
+
+/// How long to wait before writing an outcome down again that the store would
+/// not take.
+const RECORD_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How long to wait before reading again what the store would not give.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// The part of an endpoint's settings that decides.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// `false` holds everything.
+    pub enabled: bool,
+    /// Most requests in flight.
+    pub max_concurrency: usize,
+    /// When to try again.
+    pub retry: RetryPolicy,
+}
+
+/// A delivery that was just born.
+#[derive(Debug, Clone)]
+pub struct Fresh {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// What it carries.
+    pub event: EventId,
+    /// Its bytes, if memory had room for them.
+    pub payload: Option<Arc<HeldPayload>>,
+}
+
+/// What happens to an endpoint.
+#[derive(Debug)]
+pub enum Input {
+    /// Its settings were read; `None` is an endpoint that is gone.
+    Settings(Option<Plan>),
+    /// Its settings could not be read.
+    SettingsFailed,
+    /// Its settings, or its secrets, may have changed.
+    Changed,
+    /// Deliveries were born for it.
+    Born(Vec<Fresh>),
+    /// The store has work that no message told of.
+    Hint(Lane),
+    /// A read of the store came back: up to `limit` of a lane's earliest.
+    Page {
+        /// Which lane.
+        lane: Lane,
+        /// What was asked for.
+        limit: usize,
+        /// What there is.
+        due: Vec<Due>,
+    },
+    /// A read of the store failed.
+    PageFailed(Lane),
+    /// An attempt ended.
+    Attempted {
+        /// Whose.
+        delivery: DeliveryId,
+        /// When the request began.
+        started: Moment,
+        /// What came of it.
+        outcome: Outcome,
+        /// The jitter to draw, in 0..1.
+        random: f64,
+    },
+    /// An event's bytes are no longer in the store, so there is nothing to send.
+    PayloadGone(DeliveryId),
+    /// An attempt was not begun: its bytes could not be read.
+    Unsent(DeliveryId),
+    /// An outcome is durable.
+    Recorded {
+        /// Whose.
+        delivery: DeliveryId,
+        /// What the store said.
+        recorded: Recorded,
+    },
+    /// An outcome could not be written.
+    RecordFailed(DeliveryId),
+    /// The timer rang.
+    Timer,
+    /// No new attempts from now on.
+    Drain,
+}
+
+/// What the actor is to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Read the settings; answer with [`Input::Settings`].
+    ReadSettings,
+    /// Read the store; answer with [`Input::Page`].
+    ReadPage {
+        /// Which lane.
+        lane: Lane,
+        /// How many.
+        limit: usize,
+    },
+    /// Make an attempt; answer with [`Input::Attempted`].
+    Send(Sending),
+    /// Write an outcome down; answer with [`Input::Recorded`].
+    Record(Arc<Record>),
+    /// Nothing is left to do for a while: leave memory. [`State::rest_until`]
+    /// says for how long.
+    Rest,
+    /// The endpoint is gone: leave memory for good.
+    Gone,
+    /// Every attempt is over and written down, as [`Input::Drain`] asked.
+    Drained,
+}
+
+/// One attempt to be made.
+#[derive(Debug, Clone)]
+pub struct Sending {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// What it carries.
+    pub event: EventId,
+    /// Its bytes; `None` reads them from the store.
+    pub payload: Option<Arc<HeldPayload>>,
+    /// The number it will have if nothing crashes in between.
+    pub number: u32,
+}
+
+#[derive(Debug, Clone)]
+struct Ready {
+    delivery: DeliveryId,
+    event: EventId,
+    payload: Option<Arc<HeldPayload>>,
+    attempt_count: u32,
+    scheduled_attempts: u32,
+}
+
+impl From<Due> for Ready {
+    fn from(due: Due) -> Self {
+        Self {
+            delivery: due.delivery,
+            event: due.event,
+            payload: None,
+            attempt_count: due.attempt_count,
+            scheduled_attempts: due.scheduled_attempts,
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Stage {
+    Sending,
+    Recording(Arc<Record>),
+}
+
+#[derive(Debug)]
+struct Flight {
+    ready: Ready,
+    kind: AttemptKind,
+    stage: Stage,
+    /// For an attempt by hand: the scheduled retry it must not move.
+    scheduled: Option<Monotonic>,
+}
+
+/// A lane's reading of the store.
+#[derive(Debug, Default)]
+struct Reading {
+    /// The store may hold what is not in the window.
+    more: bool,
+    under_way: bool,
+    /// Something was left to the store while a read was under way that may
+    /// have missed it.
+    missed: bool,
+    /// What moved on while a read was under way: the read may still show it as
+    /// it was, and taking it from there would send it twice.
+    settled: HashSet<DeliveryId>,
+    /// Not before then, after a read that failed.
+    not_before: Option<Monotonic>,
+}
+
+impl Reading {
+    fn leave_to_store(&mut self) {
+        self.more = true;
+        self.missed |= self.under_way;
+    }
+
+    fn finished(&mut self, more: bool) {
+        self.under_way = false;
+        self.more = more || self.missed;
+        self.missed = false;
+        self.settled.clear();
+    }
+
+    fn failed(&mut self, now: Monotonic) {
+        self.under_way = false;
+        self.more = true;
+        self.missed = false;
+        self.settled.clear();
+        self.not_before = Some(now + READ_AGAIN_AFTER);
+    }
+
+    /// Reads again, but not at once.
+    fn postpone(&mut self, now: Monotonic) {
+        self.leave_to_store();
+        self.not_before = Some(now + READ_AGAIN_AFTER);
+    }
+
+    fn wanted(&mut self, now: Monotonic) -> bool {
+        if !self.more || self.under_way || self.not_before.is_some_and(|time| now < time) {
+            return false;
+        }
+        self.not_before = None;
+        self.under_way = true;
+        true
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.more && !self.under_way
+    }
+}
+
+/// Limits that come from configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Most deliveries of a lane in memory.
+    pub window: usize,
+    /// How long an actor with nothing due stays in memory.
+    pub passivate_after: Duration,
+}
+
+/// One endpoint's live state.
+#[derive(Debug)]
+pub struct State {
+    limits: Limits,
+    plan: Option<Plan>,
+    reading_settings: bool,
+    settings_changed: bool,
+    settings_not_before: Option<Monotonic>,
+    fresh: VecDeque<Ready>,
+    retries: BTreeMap<(Monotonic, DeliveryId), Ready>,
+    manual: VecDeque<Ready>,
+    lanes: HashMap<Lane, Reading>,
+    /// The latest fresh delivery taken. Ids grow as deliveries are made: a
+    /// birth announced late, that a read of the store has shown before, is
+    /// known by it.
+    newest: Option<DeliveryId>,
+    /// Every delivery in `fresh`, `retries` or `flights`, so that none is
+    /// taken from the store twice.
+    known: HashSet<DeliveryId>,
+    flights: HashMap<DeliveryId, Flight>,
+    sending: usize,
+    record_again: BTreeMap<Monotonic, Vec<DeliveryId>>,
+    idle_since: Option<Monotonic>,
+    draining: bool,
+    gone: bool,
+}
+
+impl State {
+    /// The state of an endpoint of which nothing is known yet but that the
+    /// store may have work for it.
+    pub fn new(limits: Limits) -> Self {
+        let reading = || Reading { more: true, ..Reading::default() };
+        Self {
+            limits,
+            plan: None,
+            reading_settings: false,
+            settings_changed: true,
+            settings_not_before: None,
+            fresh: VecDeque::new(),
+            retries: BTreeMap::new(),
+            manual: VecDeque::new(),
+            lanes: [Lane::Fresh, Lane::Retry, Lane::Manual].into_iter().map(|lane| (lane, reading())).collect(),
+            newest: None,
+            known: HashSet::new(),
+            flights: HashMap::new(),
+            sending: 0,
+            record_again: BTreeMap::new(),
+            idle_since: None,
+            draining: false,
+            gone: false,
+        }
+    }
+
+    /// Takes what happened and says what to do about it.
+    pub fn step(&mut self, input: Input, now: Moment) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match input {
+            Input::Settings(plan) => {
+                self.reading_settings = false;
+                self.gone = plan.is_none();
+                self.plan = plan;
+            }
+            Input::SettingsFailed => {
+                self.reading_settings = false;
+                self.settings_changed = true;
+                self.settings_not_before = Some(now.monotonic + READ_AGAIN_AFTER);
+            }
+            Input::Changed => self.settings_changed = true,
+            Input::Born(births) => self.take_births(births),
+            Input::Hint(lane) => self.lane(lane).leave_to_store(),
+            Input::Page { lane, limit, due } => self.take_page(lane, limit, due, now),
+            Input::PageFailed(lane) => self.lane(lane).failed(now.monotonic),
+            Input::Attempted { delivery, started, outcome, random } => {
+                effects.extend(self.judge(delivery, started, outcome, random, now));
+            }
+            Input::PayloadGone(delivery) => self.forget(delivery),
+            Input::Unsent(delivery) => {
+                self.forget(delivery);
+                for reading in self.lanes.values_mut() {
+                    reading.postpone(now.monotonic);
+                }
+            }
+            Input::Recorded { delivery, recorded } => self.settle(delivery, recorded),
+            Input::RecordFailed(delivery) => {
+                self.record_again.entry(now.monotonic + RECORD_AGAIN_AFTER).or_default().push(delivery);
+            }
+            Input::Timer => {}
+            Input::Drain => self.draining = true,
+        }
+        self.act(now, &mut effects);
+        effects
+    }
+
+    /// When something is to be done that no other input will bring.
+    pub fn wake_at(&self) -> Option<Monotonic> {
+        let retry = self.retries.first_key_value().map(|((due, _), _)| *due).filter(|_| self.may_send());
+        let record = self.record_again.first_key_value().map(|(time, _)| *time);
+        let rest = self.idle_since.map(|since| since + self.limits.passivate_after);
+        let reads = self.lanes.values().filter(|reading| reading.more).filter_map(|reading| reading.not_before);
+        let settings = self.settings_not_before.filter(|_| self.settings_changed);
+        [retry, record, rest, settings].into_iter().flatten().chain(reads).min()
+    }
+
+    /// Requests in flight, outcomes not yet durable, deliveries in the
+    /// windows, and when the next known retry is due.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            in_flight: self.sending,
+            recording: self.flights.len() - self.sending,
+            window: self.fresh.len() + self.retries.len() + self.manual.len(),
+            more_in_store: self.lanes.values().any(|reading| reading.more),
+            next_retry: self.retries.first_key_value().map(|((due, _), _)| *due),
+        }
+    }
+
+    fn lane(&mut self, lane: Lane) -> &mut Reading {
+        self.lanes.entry(lane).or_default()
+    }
+
+    fn may_send(&self) -> bool {
+        !self.draining && !self.gone && self.plan.as_ref().is_some_and(|plan| plan.enabled)
+    }
+
+    fn take_births(&mut self, births: Vec<Fresh>) {
+        for birth in births {
+            let reading = &self.lanes[&Lane::Fresh];
+            // What is older stands in the store and goes first.
+            let after_others = reading.more || reading.under_way || self.fresh.len() >= self.limits.window;
+            let announced_late = self.newest.is_some_and(|newest| birth.delivery <= newest);
+            if after_others || announced_late {
+                self.lane(Lane::Fresh).leave_to_store();
+            } else if self.known.insert(birth.delivery) {
+                self.newest = Some(birth.delivery);
+                self.fresh.push_back(Ready {
+                    delivery: birth.delivery,
+                    event: birth.event,
+                    payload: birth.payload,
+                    attempt_count: 0,
+                    scheduled_attempts: 0,
+                });
+            }
+        }
+    }
+
+    fn take_page(&mut self, lane: Lane, limit: usize, due: Vec<Due>, now: Moment) {
+        let mut more = due.len() >= limit;
+        let settled = std::mem::take(&mut self.lane(lane).settled);
+        for due in due.into_iter().filter(|due| !settled.contains(&due.delivery)) {
+            match lane {
+                Lane::Fresh if self.fresh.len() >= self.limits.window => more = true,
+                Lane::Fresh => {
+                    self.newest = self.newest.max(Some(due.delivery));
+                    if self.known.insert(due.delivery) {
+                        self.fresh.push_back(due.into());
+                    }
+                }
+                Lane::Retry => {
+                    if self.known.insert(due.delivery) {
+                        let at = now.anchor(due.due_at);
+                        self.retries.insert((at, due.delivery), due.into());
+                    }
+                }
+                Lane::Manual => {
+                    let queued = self.manual.iter().any(|ready| ready.delivery == due.delivery);
+                    let under_way =
+                        self.flights.get(&due.delivery).is_some_and(|flight| flight.kind == AttemptKind::Manual);
+                    if !queued && !under_way {
+                        self.manual.push_back(due.into());
+                    }
+                }
+            }
+        }
+        more |= lane == Lane::Retry && self.trim_retries();
+        self.lane(lane).finished(more);
+    }
+
+    /// Leaves the latest retries to the store when there are too many.
+    fn trim_retries(&mut self) -> bool {
+        let mut trimmed = false;
+        while self.retries.len() > self.limits.window {
+            if let Some((_, ready)) = self.retries.pop_last() {
+                self.known.remove(&ready.delivery);
+                trimmed = true;
+            }
+        }
+        trimmed
+    }
+
+    /// What an attempt means for its delivery.
+    fn judge(
+        &mut self,
+        delivery: DeliveryId,
+        started: Moment,
+        outcome: Outcome,
+        random: f64,
+        now: Moment,
+    ) -> Option<Effect> {
+        let flight = self.flights.get_mut(&delivery)?;
+        let Stage::Sending = flight.stage else { return None };
+        self.sending -= 1;
+        let scheduled_attempts = flight.ready.scheduled_attempts + 1;
+        let mut wait = None;
+        let verdict = if outcome.is_delivered() {
+            Verdict::Delivered
+        } else if flight.kind == AttemptKind::Manual {
+            Verdict::Unchanged
+        } else {
+            // An endpoint that is gone has no plan; the store knows that, too,
+            // and discards what would be retried.
+            let next = match &self.plan {
+                Some(plan) => retry::after_failure(&plan.retry, scheduled_attempts, random),
+                None => retry::after_failure(&RetryPolicy::default(), scheduled_attempts, random),
+            };
+            match next {
+                Next::RetryAfter(after) => {
+                    wait = Some(after);
+                    Verdict::RetryAt(now.wall + whole_millis(after))
+                }
+                Next::Exhausted => Verdict::Exhausted,
+            }
+        };
+        if let Some(wait) = wait {
+            flight.scheduled = Some(now.monotonic + wait);
+        }
+        let record = Arc::new(Record {
+            delivery,
+            kind: flight.kind,
+            attempts_before: flight.ready.attempt_count,
+            started_at: started.wall,
+            finished_at: now.wall,
+            duration: now.monotonic.since(started.monotonic),
+            outcome,
+            verdict,
+        });
+        flight.stage = Stage::Recording(Arc::clone(&record));
+        // The bytes are not needed for a while: the store has them.
+        flight.ready.payload = None;
+        Some(Effect::Record(record))
+    }
+
+    /// What a durable outcome leaves to do.
+    fn settle(&mut self, delivery: DeliveryId, recorded: Recorded) {
+        let Some(flight) = self.flights.remove(&delivery) else { return };
+        self.known.remove(&delivery);
+        for reading in self.lanes.values_mut().filter(|reading| reading.under_way) {
+            reading.settled.insert(delivery);
+        }
+        // An attempt by hand that waits for this one was read before this one
+        // counted.
+        let asked = self.manual.len();
+        self.manual.retain(|ready| ready.delivery != delivery);
+        if self.manual.len() < asked {
+            self.lane(Lane::Manual).leave_to_store();
+        }
+        let mut ready = flight.ready;
+        match recorded {
+            Recorded::Superseded => {
+                // Whatever moved it on, the store knows where it stands.
+                for reading in self.lanes.values_mut() {
+                    reading.leave_to_store();
+                }
+                return;
+            }
+            Recorded::Written(status) if !status.is_unfinished() => return,
+            Recorded::Written(_) => {}
+        }
+        ready.attempt_count += 1;
+        if flight.kind == AttemptKind::Scheduled {
+            ready.scheduled_attempts += 1;
+        }
+        let Some(at) = flight.scheduled else {
+            // An attempt by hand of a delivery whose place in the schedule is
+            // only in the store.
+            self.lane(Lane::Fresh).leave_to_store();
+            self.lane(Lane::Retry).leave_to_store();
+            return;
+        };
+        let beyond_window =
+            self.lanes[&Lane::Retry].more && self.retries.last_key_value().is_none_or(|((last, _), _)| at > *last);
+        if beyond_window {
+            self.lane(Lane::Retry).leave_to_store();
+            return;
+        }
+        self.known.insert(delivery);
+        self.retries.insert((at, delivery), ready);
+        if self.trim_retries() {
+            self.lane(Lane::Retry).leave_to_store();
+        }
+    }
+
+    fn forget(&mut self, delivery: DeliveryId) {
+        if let Some(flight) = self.flights.remove(&delivery) {
+            if matches!(flight.stage, Stage::Sending) {
+                self.sending -= 1;
+            }
+            self.known.remove(&delivery);
+        }
+    }
+
+    /// Everything that can be done now.
+    fn act(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        self.record_again(now, effects);
+        if self.gone || self.draining {
+            if self.flights.is_empty() {
+                effects.push(if self.gone { Effect::Gone } else { Effect::Drained });
+            }
+            return;
+        }
+        let may_read_settings = self.settings_not_before.is_none_or(|time| now.monotonic >= time);
+        if self.settings_changed && !self.reading_settings && may_read_settings {
+            self.settings_changed = false;
+            self.settings_not_before = None;
+            self.reading_settings = true;
+            effects.push(Effect::ReadSettings);
+        }
+        if self.plan.as_ref().is_none_or(|plan| plan.enabled) {
+            self.read_ahead(now, effects);
+            self.send(now, effects);
+        } else {
+            self.hold();
+        }
+        self.consider_rest(now, effects);
+    }
+
+    fn record_again(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        while let Some(entry) = self.record_again.first_entry() {
+            if *entry.key() > now.monotonic {
+                break;
+            }
+            for delivery in entry.remove() {
+                if let Some(Flight { stage: Stage::Recording(record), .. }) = self.flights.get(&delivery) {
+                    effects.push(Effect::Record(Arc::clone(record)));
+                }
+            }
+        }
+    }
+
+    /// A held endpoint keeps nothing in memory: the store has it all, and is
+    /// read again when the hold ends.
+    fn hold(&mut self) {
+        let in_flight: HashSet<DeliveryId> = self.flights.keys().copied().collect();
+        self.known.retain(|delivery| in_flight.contains(delivery));
+        self.fresh.clear();
+        self.retries.clear();
+        self.manual.clear();
+        for reading in self.lanes.values_mut() {
+            reading.leave_to_store();
+        }
+    }
+
+    fn read_ahead(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let low = self.limits.window / 2;
+        // What is in flight is unfinished in the store, too: the page must
+        // reach past it.
+        let limit = self.limits.window + self.flights.len();
+        for (lane, held) in
+            [(Lane::Manual, self.manual.len()), (Lane::Fresh, self.fresh.len()), (Lane::Retry, self.retries.len())]
+        {
+            if held <= low && self.lane(lane).wanted(now.monotonic) {
+                effects.push(Effect::ReadPage { lane, limit });
+            }
+        }
+    }
+
+    fn send(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let Some(most) = self.plan.as_ref().map(|plan| plan.max_concurrency) else { return };
+        // Outcomes waiting for their commit hold no connection, but memory.
+        let most_unfinished = most + self.limits.window;
+        let mut retries_turn = true;
+        while self.sending < most && self.flights.len() < most_unfinished {
+            let next = self.next_manual().or_else(|| {
+                // One old failure for each new event, when both wait.
+                retries_turn = !retries_turn;
+                if retries_turn {
+                    self.next_retry(now).or_else(|| self.next_fresh())
+                } else {
+                    self.next_fresh().or_else(|| self.next_retry(now))
+                }
+            });
+            let Some((ready, kind, scheduled)) = next else { break };
+            effects.push(Effect::Send(Sending {
+                delivery: ready.delivery,
+                event: ready.event,
+                payload: ready.payload.clone(),
+                number: ready.attempt_count + 1,
+            }));
+            self.sending += 1;
+            self.known.insert(ready.delivery);
+            self.flights.insert(ready.delivery, Flight { ready, kind, stage: Stage::Sending, scheduled });
+        }
+    }
+
+    /// The first attempt asked for by hand whose delivery is not under way.
+    fn next_manual(&mut self) -> Option<(Ready, AttemptKind, Option<Monotonic>)> {
+        let position = self.manual.iter().position(|ready| !self.flights.contains_key(&ready.delivery))?;
+        let mut ready = self.manual.remove(position)?;
+        // A scheduled attempt of the same delivery waits meanwhile, and may
+        // know a later count than the page did.
+        let planned = self.retries.iter().find(|(_, planned)| planned.delivery == ready.delivery).map(|(key, _)| *key);
+        let mut scheduled = None;
+        if let Some(key) = planned
+            && let Some(known) = self.retries.remove(&key)
+        {
+            scheduled = Some(key.0);
+            ready.attempt_count = ready.attempt_count.max(known.attempt_count);
+            ready.scheduled_attempts = known.scheduled_attempts;
+        }
+        self.fresh.retain(|fresh| fresh.delivery != ready.delivery);
+        Some((ready, AttemptKind::Manual, scheduled))
+    }
+
+    fn next_fresh(&mut self) -> Option<(Ready, AttemptKind, Option<Monotonic>)> {
+        self.fresh.pop_front().map(|ready| (ready, AttemptKind::Scheduled, None))
+    }
+
+    fn next_retry(&mut self, now: Moment) -> Option<(Ready, AttemptKind, Option<Monotonic>)> {
+        let entry = self.retries.first_entry()?;
+        if entry.key().0 > now.monotonic {
+            return None;
+        }
+        Some((entry.remove(), AttemptKind::Scheduled, None))
+    }
+
+    fn consider_rest(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let next = self.rest_until();
+        let soon = |due: Monotonic| due <= now.monotonic + self.limits.passivate_after;
+        if next.is_none_or(|next| next.is_some_and(soon)) {
+            self.idle_since = None;
+            return;
+        }
+        let since = *self.idle_since.get_or_insert(now.monotonic);
+        if now.monotonic >= since + self.limits.passivate_after {
+            // Asked again after as long, in case nobody hears.
+            self.idle_since = Some(now.monotonic);
+            effects.push(Effect::Rest);
+        }
+    }
+
+    /// When there is something to do again; `Some(None)` is never, `None` is
+    /// now.
+    pub fn rest_until(&self) -> Option<Option<Monotonic>> {
+        let holding = self.plan.as_ref().is_some_and(|plan| !plan.enabled);
+        let at_rest = self.flights.is_empty()
+            && self.fresh.is_empty()
+            && self.manual.is_empty()
+            && (holding || self.lanes.values().all(Reading::is_idle))
+            && !self.reading_settings
+            && !self.settings_changed;
+        at_rest.then(|| self.retries.first_key_value().map(|((due, _), _)| *due))
+    }
+}
+
+/// Rounded up: what is stored is never earlier than what was decided.
+fn whole_millis(duration: Duration) -> Duration {
+    let millis = duration.as_micros().div_ceil(1000);
+    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+}
+
+/// What an endpoint's actor is doing, for those who ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// Outcomes on their way to the store.
+    pub recording: usize,
+    /// Deliveries in memory that wait.
+    pub window: usize,
+    /// Whether the store may have more than that.
+    pub more_in_store: bool,
+    /// When the first known retry is due.
+    pub next_retry: Option<Monotonic>,
+}

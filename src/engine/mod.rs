@@ -1,0 +1,65 @@
+//! The engine: one live actor for each endpoint with work, and a supervisor
+//! that routes to them. Decisions are made by [`endpoint::state`], which is
+//! pure; the actors read the store, send, and have outcomes written down.
+//!
+//! What this room leaves to others: what is durable (`store`), how a request
+//! travels (`transport`), who may ask (`routes`). It knows no actix-web.
+
+mod arbiters;
+pub mod budget;
+pub mod endpoint;
+mod messages;
+mod retention;
+mod supervisor;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::store::{Journal, Store};
+use crate::transport::TransportFactory;
+
+pub use budget::BodyBudget;
+pub use endpoint::state::Snapshot;
+pub use messages::{Drain, Inspect, SendTest, TestOutcome};
+pub use retention::{Janitor, Retention};
+pub use supervisor::{NewsWire, Supervisor};
+
+/// How much the engine holds and does at once.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineOptions {
+    /// Threads that endpoint actors live on.
+    pub arbiters: usize,
+    /// Most deliveries of a lane that one actor holds.
+    pub window: usize,
+    /// Most requests in flight to all endpoints.
+    pub max_in_flight: usize,
+    /// How long an actor with nothing due stays in memory.
+    pub passivate_after: Duration,
+    /// Most bytes of event bodies held for deliveries to come.
+    pub body_budget_bytes: usize,
+}
+
+/// What every actor of the engine works with.
+#[derive(Clone)]
+pub struct Engine {
+    /// The durable truth.
+    pub store: Arc<dyn Store>,
+    /// The way to change it.
+    pub journal: Journal,
+    /// The way out.
+    pub transport: Arc<dyn TransportFactory>,
+    /// The time.
+    pub clock: Clock,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// The limits.
+    pub options: EngineOptions,
+    /// Requests that may still begin, all endpoints together.
+    pub in_flight: Arc<Semaphore>,
+    /// Event bodies that may still be held.
+    pub bodies: BodyBudget,
+}

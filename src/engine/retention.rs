@@ -1,0 +1,93 @@
+//! Keeps the store tidy in small slices on the journal: deliveries of deleted
+//! endpoints are written down as discarded, what is older than retention goes,
+//! and so do idempotency keys that no longer hold. It takes at most a
+//! twentieth of the time, so that nobody notices.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use crate::domain::EventId;
+use crate::engine::Engine;
+use crate::store::JournalError;
+
+/// How long what is finished is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Events, their deliveries and attempts.
+    pub keep: Duration,
+}
+
+/// Rows or events looked at in one slice.
+const SLICE: usize = 500;
+/// The pause when there is nothing to do.
+const IDLE: Duration = Duration::from_secs(5);
+/// A slice is followed by a pause this many times as long.
+const PAUSE_FACTOR: u32 = 20;
+
+/// See the module.
+pub struct Janitor {
+    engine: Engine,
+    retention: Retention,
+    /// Where the walk through old events goes on.
+    after: Option<EventId>,
+}
+
+impl Janitor {
+    /// Starts it on the arbiter that calls.
+    pub fn start(engine: Engine, retention: Retention) -> Addr<Self> {
+        Self { engine, retention, after: None }.start()
+    }
+
+    fn schedule(&self, pause: Duration, context: &mut Context<Self>) {
+        context.run_later(pause, |janitor, context| {
+            let work = slice(janitor.engine.clone(), janitor.retention, janitor.after);
+            context.spawn(work.into_actor(janitor).map(|done, janitor, context| {
+                let pause = match done {
+                    Ok(done) => {
+                        janitor.after = done.after;
+                        done.pause
+                    }
+                    Err(JournalError::Closed | JournalError::Unknown) => return,
+                    Err(error) => {
+                        log::warn!("retention waits: {error}");
+                        IDLE
+                    }
+                };
+                janitor.schedule(pause, context);
+            }));
+        });
+    }
+}
+
+struct Done {
+    after: Option<EventId>,
+    pause: Duration,
+}
+
+async fn slice(engine: Engine, retention: Retention, after: Option<EventId>) -> Result<Done, JournalError> {
+    let begun = engine.clock.now();
+    let horizon = begun.wall - retention.keep;
+    let (rows, next) = engine
+        .journal
+        .change(move |transaction| {
+            let mut rows = transaction.discard_deleted(SLICE)?;
+            rows += transaction.forget_idempotency_keys(SLICE)?;
+            let retired = transaction.retire(horizon, after, SLICE)?;
+            Ok((rows + retired.rows, retired.next))
+        })
+        .await?;
+    engine.metrics.rows_retired.inc_by(rows as u64);
+    let took = engine.clock.now().monotonic.since(begun.monotonic);
+    let more = rows >= SLICE || next.is_some();
+    let pause = if more { took * PAUSE_FACTOR } else { IDLE.max(took * PAUSE_FACTOR) };
+    Ok(Done { after: next, pause })
+}
+
+impl Actor for Janitor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        self.schedule(Duration::ZERO, context);
+    }
+}

@@ -1,0 +1,452 @@
+//! Who lives where. The supervisor is the only one that knows the endpoints'
+//! actors: it routes to them, starts them when there is work, lets them leave
+//! memory when there is none, and starts them anew from the store when one
+//! panics. What sleeps is an id and a time.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use crate::domain::{EndpointId, Monotonic};
+use crate::engine::Engine;
+use crate::engine::arbiters::Arbiters;
+use crate::engine::budget::BodyBudget;
+use crate::engine::endpoint::actor::EndpointActor;
+use crate::engine::endpoint::state::{Fresh, Snapshot};
+use crate::engine::messages::{
+    Drain, End, Ended, Generation, Inspect, Look, News, Notices, Resting, SendTest, Tell, Test, TestOutcome,
+};
+use crate::metrics::Metrics;
+use crate::store::{self, Lane, Notice, Store, StoreError, Waiting};
+
+/// Batches of news that may wait for the supervisor.
+const MAILBOX: usize = 1_024;
+/// How often sleepers are looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// How long before its time a sleeper is woken, so that its own timer rings in
+/// time.
+const LEAD: Duration = Duration::from_millis(250);
+/// Most sleepers woken in a tick: after a long stop, the first attempts are
+/// spread instead of coming all at once.
+const WAKES_PER_TICK: usize = 256;
+/// Endpoints read from the store at once.
+const WAITING_PAGE: usize = 1_000;
+/// Between two looks through the store for work that no actor holds, when no
+/// hint is known to be lost.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// A live actor's delivery that is this late was perhaps never told of.
+const LATE: Duration = Duration::from_secs(5);
+/// The wait before a panicked actor starts anew; doubled each time.
+const RESPAWN_AFTER: Duration = Duration::from_secs(1);
+/// The longest such wait.
+const RESPAWN_AT_MOST: Duration = Duration::from_secs(60);
+
+/// Carries the journal's notices to the supervisor. Made before either, since
+/// the journal must have someone to tell and the supervisor a journal.
+#[derive(Clone)]
+pub struct NewsWire(Arc<Wire>);
+
+struct Wire {
+    supervisor: OnceLock<Addr<Supervisor>>,
+    bodies: BodyBudget,
+    metrics: Arc<Metrics>,
+    /// Something could not be told: the store must be looked through.
+    lost: AtomicBool,
+}
+
+impl NewsWire {
+    /// A wire whose other end is not connected yet.
+    pub fn new(bodies: BodyBudget, metrics: Arc<Metrics>) -> Self {
+        Self(Arc::new(Wire { supervisor: OnceLock::new(), bodies, metrics, lost: AtomicBool::new(false) }))
+    }
+
+    /// Tells the supervisor, if it has room. On the journal's thread.
+    pub fn tell(&self, notices: Vec<Notice>) {
+        let wire = &self.0;
+        let mut created = 0;
+        let mut held = None;
+        let mut news = Vec::with_capacity(notices.len());
+        for notice in notices {
+            news.push(match notice {
+                Notice::Born(birth) => {
+                    created += 1;
+                    let event = birth.payload.event;
+                    // One event's deliveries follow each other and share its bytes.
+                    if !matches!(&held, Some((known, _)) if *known == event) {
+                        held = Some((event, wire.bodies.try_hold(&birth.payload)));
+                    }
+                    let payload = held.as_ref().and_then(|(_, payload)| payload.clone());
+                    News::Born(birth.endpoint, Fresh { delivery: birth.delivery, event, payload })
+                }
+                Notice::EndpointChanged(endpoint) => News::Changed(endpoint),
+                Notice::AttemptRequested(endpoint) => News::AttemptRequested(endpoint),
+            });
+        }
+        wire.metrics.deliveries_created.inc_by(created);
+        let told = wire.supervisor.get().is_some_and(|supervisor| supervisor.try_send(Notices(news)).is_ok());
+        if !told {
+            wire.metrics.hints_lost.inc();
+            wire.lost.store(true, Ordering::Release);
+        }
+    }
+}
+
+enum Route {
+    Live {
+        address: Addr<EndpointActor>,
+        generation: Generation,
+    },
+    /// Told to rest; started anew afterwards if something came in between.
+    Ending {
+        generation: Generation,
+        wake: bool,
+    },
+}
+
+/// See the module.
+pub struct Supervisor {
+    engine: Engine,
+    wire: NewsWire,
+    arbiters: Arbiters,
+    routes: HashMap<EndpointId, Route>,
+    sleeping: Sleepers,
+    /// Live actors whose mailbox was full when there was something to say.
+    nudges: HashSet<EndpointId>,
+    panics: HashMap<EndpointId, u32>,
+    last_generation: Generation,
+    sweeping: bool,
+    next_sweep: Monotonic,
+    draining: Option<Vec<oneshot::Sender<()>>>,
+}
+
+/// Endpoints with work, but not yet.
+#[derive(Default)]
+struct Sleepers {
+    by_time: BTreeSet<(Monotonic, EndpointId)>,
+    times: HashMap<EndpointId, Monotonic>,
+}
+
+impl Sleepers {
+    /// Sleeps until then, or until earlier if that was planned before.
+    fn until(&mut self, endpoint: EndpointId, time: Monotonic) {
+        match self.times.get(&endpoint) {
+            Some(known) if *known <= time => return,
+            Some(known) => drop(self.by_time.remove(&(*known, endpoint))),
+            None => {}
+        }
+        self.times.insert(endpoint, time);
+        self.by_time.insert((time, endpoint));
+    }
+
+    fn remove(&mut self, endpoint: EndpointId) {
+        if let Some(time) = self.times.remove(&endpoint) {
+            self.by_time.remove(&(time, endpoint));
+        }
+    }
+
+    fn pop_before(&mut self, time: Monotonic) -> Option<EndpointId> {
+        let (due, endpoint) = *self.by_time.first()?;
+        if due > time {
+            return None;
+        }
+        self.remove(endpoint);
+        Some(endpoint)
+    }
+}
+
+impl Supervisor {
+    /// Starts the supervisor on the arbiter that calls, and connects the wire.
+    pub fn start(engine: Engine, wire: NewsWire) -> Addr<Self> {
+        let address = Self::create(|_| Self {
+            arbiters: Arbiters::start(engine.options.arbiters, &engine.transport),
+            next_sweep: engine.clock.now().monotonic,
+            wire: wire.clone(),
+            routes: HashMap::new(),
+            sleeping: Sleepers::default(),
+            nudges: HashSet::new(),
+            panics: HashMap::new(),
+            last_generation: 0,
+            sweeping: false,
+            draining: None,
+            engine,
+        });
+        // The one address whose bound holds: a clone for each call would each
+        // have a slot of its own.
+        let _ = wire.0.supervisor.set(address.clone());
+        address
+    }
+
+    fn now(&self) -> Monotonic {
+        self.engine.clock.now().monotonic
+    }
+
+    /// The endpoint's actor, started if it was not live; `None` while the last
+    /// one is still ending.
+    fn wake(&mut self, endpoint: EndpointId, context: &Context<Self>) -> Option<&Addr<EndpointActor>> {
+        if self.draining.is_some() {
+            return None;
+        }
+        if let Some(Route::Ending { wake, .. }) = self.routes.get_mut(&endpoint) {
+            *wake = true;
+            return None;
+        }
+        self.sleeping.remove(endpoint);
+        let route = self.routes.entry(endpoint).or_insert_with(|| {
+            self.last_generation += 1;
+            let generation = self.last_generation;
+            let engine = self.engine.clone();
+            let (ended, resting) = (context.address().recipient(), context.address().recipient());
+            let address = EndpointActor::start_in_arbiter(&self.arbiters.of(endpoint), move |_| {
+                EndpointActor::new(endpoint, generation, engine, ended, resting)
+            });
+            Route::Live { address, generation }
+        });
+        match route {
+            Route::Live { address, .. } => Some(address),
+            Route::Ending { .. } => None,
+        }
+    }
+
+    /// Tells an endpoint's actor, or wakes it: a new one reads all of it from
+    /// the store.
+    fn tell(&mut self, endpoint: EndpointId, tell: Tell, context: &Context<Self>) {
+        let Some(Route::Live { address, .. }) = self.routes.get(&endpoint) else {
+            self.wake(endpoint, context);
+            return;
+        };
+        match address.try_send(tell) {
+            Ok(()) => {}
+            Err(SendError::Full(_)) => {
+                self.engine.metrics.hints_lost.inc();
+                self.nudges.insert(endpoint);
+            }
+            // It has panicked; its farewell is on the way.
+            Err(SendError::Closed(_)) => {}
+        }
+    }
+
+    fn tick(&mut self, context: &mut Context<Self>) {
+        if self.draining.is_some() {
+            return;
+        }
+        let now = self.now();
+        for _ in 0..WAKES_PER_TICK {
+            let Some(endpoint) = self.sleeping.pop_before(now + LEAD) else { break };
+            self.wake(endpoint, context);
+        }
+        for endpoint in std::mem::take(&mut self.nudges) {
+            self.remind(endpoint, context);
+        }
+        let lost = self.wire.0.lost.swap(false, Ordering::AcqRel);
+        if lost {
+            let live: Vec<EndpointId> = self.routes.keys().copied().collect();
+            for endpoint in live {
+                self.tell(endpoint, Tell::Changed, context);
+                self.remind(endpoint, context);
+            }
+        }
+        if (lost || now >= self.next_sweep) && !self.sweeping {
+            self.sweep(context);
+        }
+    }
+
+    /// Makes a live actor look at the store again.
+    fn remind(&mut self, endpoint: EndpointId, context: &Context<Self>) {
+        for lane in [Lane::Fresh, Lane::Retry, Lane::Manual] {
+            self.tell(endpoint, Tell::Hint(lane), context);
+        }
+    }
+
+    /// Looks through the store for work that no actor holds: all of it at the
+    /// start, whatever a lost hint left behind later.
+    fn sweep(&mut self, context: &mut Context<Self>) {
+        self.sweeping = true;
+        self.next_sweep = self.now() + SWEEP_EVERY;
+        let store = Arc::clone(&self.engine.store);
+        let look = |store: &dyn Store| {
+            let mut found = Vec::new();
+            let mut after = None;
+            loop {
+                let (page, next) = store.waiting(after, WAITING_PAGE)?;
+                found.extend(page);
+                match next {
+                    Some(next) => after = Some(next),
+                    None => return Ok(found),
+                }
+            }
+        };
+        let read = async move { store::blocking(&store, look).await };
+        context.spawn(read.into_actor(self).map(|found, supervisor, context| supervisor.swept(found, context)));
+    }
+
+    fn swept(&mut self, found: Result<Vec<Waiting>, StoreError>, context: &Context<Self>) {
+        self.sweeping = false;
+        let now = self.engine.clock.now();
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                log::error!("cannot look through the store for waiting deliveries: {error}");
+                self.next_sweep = now.monotonic + Duration::from_secs(1);
+                return;
+            }
+        };
+        for Waiting { endpoint, due_at } in found {
+            match self.routes.get(&endpoint) {
+                None => self.sleeping.until(endpoint, now.anchor(due_at)),
+                Some(Route::Live { .. }) if now.wall.since(due_at) > LATE => self.remind(endpoint, context),
+                Some(Route::Live { .. } | Route::Ending { .. }) => {}
+            }
+        }
+    }
+
+    fn answer_drained(&mut self) {
+        if self.routes.is_empty()
+            && let Some(waiting) = &mut self.draining
+        {
+            for answer in waiting.drain(..) {
+                // Whoever asked may have lost patience.
+                let _ = answer.send(());
+            }
+        }
+    }
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        context.set_mailbox_capacity(MAILBOX);
+        context.run_interval(TICK, Self::tick);
+        self.sweep(context);
+    }
+}
+
+impl Handler<Notices> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Notices(news): Notices, context: &mut Context<Self>) {
+        let mut births: HashMap<EndpointId, Vec<Fresh>> = HashMap::new();
+        for item in news {
+            match item {
+                News::Born(endpoint, fresh) => births.entry(endpoint).or_default().push(fresh),
+                News::Changed(endpoint) => match self.routes.get(&endpoint) {
+                    Some(_) => self.tell(endpoint, Tell::Changed, context),
+                    // Enabled again, it may have been holding.
+                    None => drop(self.wake(endpoint, context)),
+                },
+                News::AttemptRequested(endpoint) => self.tell(endpoint, Tell::Hint(Lane::Manual), context),
+            }
+        }
+        for (endpoint, fresh) in births {
+            self.tell(endpoint, Tell::Born(fresh), context);
+        }
+    }
+}
+
+impl Handler<Resting> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Resting { endpoint, generation }: Resting, _: &mut Context<Self>) {
+        let Some(Route::Live { address, generation: live }) = self.routes.get(&endpoint) else { return };
+        // Whatever was sent before this stands before it in the mailbox; from
+        // here on nothing is sent until the actor has said how it ended.
+        if *live == generation && address.try_send(Tell::Rest).is_ok() {
+            self.routes.insert(endpoint, Route::Ending { generation, wake: false });
+        }
+    }
+}
+
+impl Handler<Ended> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Ended { endpoint, generation, how }: Ended, context: &mut Context<Self>) {
+        let wake = match self.routes.get(&endpoint) {
+            Some(Route::Live { generation: live, .. }) if *live == generation => false,
+            Some(Route::Ending { generation: ending, wake }) if *ending == generation => *wake,
+            _ => return,
+        };
+        self.routes.remove(&endpoint);
+        if self.draining.is_some() {
+            self.answer_drained();
+            return;
+        }
+        match how {
+            End::Panicked => {
+                let count = self.panics.entry(endpoint).or_default();
+                let wait = RESPAWN_AFTER.saturating_mul(1 << (*count).min(6)).min(RESPAWN_AT_MOST);
+                *count += 1;
+                self.engine.metrics.endpoint_actor_panics.inc();
+                log::error!("{endpoint}: its actor panicked and starts anew from the store in {wait:?}");
+                self.sleeping.until(endpoint, self.engine.clock.now().monotonic + wait);
+            }
+            End::Busy => drop(self.wake(endpoint, context)),
+            End::Rested(_) if wake => drop(self.wake(endpoint, context)),
+            End::Rested(until) => {
+                self.panics.remove(&endpoint);
+                if let Some(until) = until {
+                    self.sleeping.until(endpoint, until);
+                }
+            }
+            End::Gone | End::Drained => drop(self.panics.remove(&endpoint)),
+        }
+    }
+}
+
+impl Handler<Inspect> for Supervisor {
+    type Result = ResponseFuture<Option<Snapshot>>;
+
+    fn handle(&mut self, Inspect(endpoint): Inspect, _: &mut Context<Self>) -> Self::Result {
+        let look = match self.routes.get(&endpoint) {
+            Some(Route::Live { address, .. }) => Some(address.send(Look)),
+            _ => None,
+        };
+        Box::pin(async move {
+            match look {
+                Some(look) => look.await.ok(),
+                None => None,
+            }
+        })
+    }
+}
+
+impl Handler<SendTest> for Supervisor {
+    type Result = ResponseFuture<TestOutcome>;
+
+    fn handle(&mut self, test: SendTest, context: &mut Context<Self>) -> Self::Result {
+        let sent = self.wake(test.endpoint, context).map(|address| address.send(Test(test)));
+        Box::pin(async move {
+            match sent {
+                Some(sent) => sent.await.unwrap_or(TestOutcome::Unavailable),
+                None => TestOutcome::Unavailable,
+            }
+        })
+    }
+}
+
+impl Handler<Drain> for Supervisor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Drain, _: &mut Context<Self>) -> Self::Result {
+        let (answer, drained) = oneshot::channel();
+        if self.draining.is_none() {
+            self.draining = Some(Vec::new());
+            for route in self.routes.values() {
+                if let Route::Live { address, .. } = route {
+                    // It must hear this, however full its mailbox is.
+                    address.do_send(Tell::Drain);
+                }
+            }
+        }
+        if let Some(waiting) = &mut self.draining {
+            waiting.push(answer);
+        }
+        self.answer_drained();
+        Box::pin(async move {
+            let _ = drained.await;
+        })
+    }
+}

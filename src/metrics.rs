@@ -1,0 +1,160 @@
+//! Every metric, declared once, with the words `/metrics` explains it by.
+//! A leaf: anyone may count.
+
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct AttemptLabels {
+    /// `delivered`, or the error's class.
+    pub outcome: &'static str,
+}
+
+/// How a request for accepting events ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Admission {
+    /// Durable.
+    Accepted,
+    /// The client must change something.
+    Refused,
+    /// The client may come again.
+    Overloaded,
+}
+
+/// Labels of [`Metrics::events`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct AdmissionLabels {
+    /// What became of the event.
+    pub outcome: Admission,
+}
+
+/// The process's counters. Cheap to count on; read by `/metrics`.
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    /// Events posted, by what became of them.
+    pub events: Family<AdmissionLabels, Counter>,
+    /// Deliveries made for accepted events.
+    pub deliveries_created: Counter,
+    /// Attempts made, by outcome.
+    pub attempts: Family<AttemptLabels, Counter>,
+    /// Seconds an attempt took.
+    pub attempt_seconds: Histogram,
+    /// Seconds from accepting to a 2xx.
+    pub delivery_seconds: Histogram,
+    /// Deliveries whose schedule ended without success.
+    pub deliveries_exhausted: Counter,
+    /// Requests in flight to endpoints.
+    pub attempts_in_flight: Gauge,
+    /// Endpoint actors in memory.
+    pub endpoint_actors: Gauge,
+    /// Endpoint actors that panicked and were started anew.
+    pub endpoint_actor_panics: Counter,
+    /// Hints to actors that found no room; a sweep of the store makes up for them.
+    pub hints_lost: Counter,
+    /// Bytes of event bodies held in memory for deliveries.
+    pub body_bytes_held: Gauge<i64>,
+    /// Seconds a commit took, flush included.
+    pub journal_commit_seconds: Histogram,
+    /// Callers served by one commit.
+    pub journal_batch_entries: Histogram,
+    /// Batches that were undone.
+    pub journal_rollbacks: Counter,
+    /// Rows that retention removed or changed.
+    pub rows_retired: Counter<u64, AtomicU64>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let seconds = || Histogram::new(exponential_buckets(0.000_25, 2.0, 18));
+        let metrics = Self {
+            registry: Mutex::new(Registry::with_prefix("posthaste")),
+            events: Family::default(),
+            deliveries_created: Counter::default(),
+            attempts: Family::default(),
+            attempt_seconds: seconds(),
+            delivery_seconds: seconds(),
+            deliveries_exhausted: Counter::default(),
+            attempts_in_flight: Gauge::default(),
+            endpoint_actors: Gauge::default(),
+            endpoint_actor_panics: Counter::default(),
+            hints_lost: Counter::default(),
+            body_bytes_held: Gauge::default(),
+            journal_commit_seconds: seconds(),
+            journal_batch_entries: Histogram::new(exponential_buckets(1.0, 2.0, 12)),
+            journal_rollbacks: Counter::default(),
+            rows_retired: Counter::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&self) {
+        let mut registry = self.registry.lock().expect("no holder of this lock can panic");
+        registry.register("events", "Events posted, by what became of them", self.events.clone());
+        registry.register("deliveries_created", "Deliveries made for accepted events", self.deliveries_created.clone());
+        registry.register("attempts", "Attempts made, by outcome", self.attempts.clone());
+        registry.register_with_unit("attempt", "Time an attempt took", Unit::Seconds, self.attempt_seconds.clone());
+        registry.register_with_unit(
+            "delivery",
+            "Time from accepting an event to a 2xx",
+            Unit::Seconds,
+            self.delivery_seconds.clone(),
+        );
+        registry.register(
+            "deliveries_exhausted",
+            "Deliveries whose schedule ended without success",
+            self.deliveries_exhausted.clone(),
+        );
+        registry.register("attempts_in_flight", "Requests in flight to endpoints", self.attempts_in_flight.clone());
+        registry.register("endpoint_actors", "Endpoint actors in memory", self.endpoint_actors.clone());
+        registry.register(
+            "endpoint_actor_panics",
+            "Endpoint actors that panicked and were started anew",
+            self.endpoint_actor_panics.clone(),
+        );
+        registry.register(
+            "hints_lost",
+            "Hints to actors that found no room; a sweep of the store makes up for them",
+            self.hints_lost.clone(),
+        );
+        registry.register_with_unit(
+            "body_held",
+            "Event bodies held in memory for deliveries",
+            Unit::Bytes,
+            self.body_bytes_held.clone(),
+        );
+        registry.register_with_unit(
+            "journal_commit",
+            "Time a commit took, flush included",
+            Unit::Seconds,
+            self.journal_commit_seconds.clone(),
+        );
+        registry.register("journal_batch_entries", "Callers served by one commit", self.journal_batch_entries.clone());
+        registry.register("journal_rollbacks", "Batches that were undone", self.journal_rollbacks.clone());
+        registry.register("rows_retired", "Rows that retention removed or changed", self.rows_retired.clone());
+    }
+
+    /// Counts an event that was posted.
+    pub fn count_events(&self, outcome: Admission, count: usize) {
+        self.events.get_or_create(&AdmissionLabels { outcome }).inc_by(count as u64);
+    }
+
+    /// All of it in Prometheus' text format.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        let registry = self.registry.lock().expect("no holder of this lock can panic");
+        encode(&mut text, &registry).expect("writing to a string cannot fail");
+        text
+    }
+}

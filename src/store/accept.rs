@@ -1,0 +1,68 @@
+//! What is asked of the store when events are accepted, and what it answers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::domain::{EventId, EventType};
+use crate::store::Subscriptions;
+
+/// One event as it was posted, already validated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// Its kind.
+    pub event_type: EventType,
+    /// The very bytes that were posted.
+    pub body: Bytes,
+}
+
+/// One request's events: accepted together or not at all.
+pub struct Accept {
+    /// What the events were matched against. If it is no longer current when
+    /// the transaction looks, they are matched anew there.
+    pub subscriptions: Arc<Subscriptions>,
+    /// In the order they were posted.
+    pub events: Vec<NewEvent>,
+    /// The request's `Idempotency-Key`, if it had one.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// What makes a repeated request the same request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    /// The client's key.
+    pub key: String,
+    /// A digest of the body and the query: the same key with another digest
+    /// is another request.
+    pub request: [u8; 32],
+    /// What the answer says beside the accepted events (a batch's refused
+    /// lines), kept and given back unread.
+    pub refused: Bytes,
+}
+
+/// One event that is now durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedEvent {
+    /// Its id.
+    pub id: EventId,
+    /// Its kind.
+    pub event_type: EventType,
+    /// How many deliveries it has.
+    pub deliveries: u32,
+}
+
+/// What became of one [`Accept`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// The events are durable.
+    New(Vec<AcceptedEvent>),
+    /// The same request was accepted before; this is what it was told.
+    Repeated {
+        /// As they were accepted then.
+        events: Vec<AcceptedEvent>,
+        /// What the first answer said beside them.
+        refused: Bytes,
+    },
+    /// The key was used for another request.
+    KeyReused,
+}

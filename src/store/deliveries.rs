@@ -1,0 +1,164 @@
+//! What is asked of the store about deliveries, and what it answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::domain::{
+    Attempt, Delivery, DeliveryId, EndpointId, EventId, EventType, Outcome, StatusFilter, StoredStatus, Timestamp,
+};
+
+/// An event's part in its deliveries, shared by all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    /// The event.
+    pub event: EventId,
+    /// Its kind.
+    pub event_type: EventType,
+    /// The very bytes that were posted.
+    pub body: Bytes,
+}
+
+/// A delivery that a commit has just made.
+#[derive(Debug, Clone)]
+pub struct Birth {
+    /// Whose actor should know.
+    pub endpoint: EndpointId,
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// What it carries.
+    pub payload: Arc<Payload>,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+}
+
+/// Which of an endpoint's unfinished deliveries: old failures never stand in
+/// front of new events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Never tried.
+    Fresh,
+    /// Failed before.
+    Retry,
+    /// Asked for by hand.
+    Manual,
+}
+
+/// A delivery with an attempt to come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// What it carries.
+    pub event: EventId,
+    /// Where it stands.
+    pub status: StoredStatus,
+    /// Attempts recorded so far.
+    pub attempt_count: u32,
+    /// Those among them that the schedule made.
+    pub scheduled_attempts: u32,
+    /// When the attempt is due: for one asked for by hand, when it was asked.
+    pub due_at: Timestamp,
+}
+
+/// An endpoint with unfinished deliveries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// When its first attempt is due.
+    pub due_at: Timestamp,
+}
+
+/// Who asked for an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptKind {
+    /// The schedule: the first attempt, or a retry.
+    Scheduled,
+    /// A person. It counts as an attempt and moves no scheduled one.
+    Manual,
+}
+
+/// What an attempt means for its delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is delivered.
+    Delivered,
+    /// The next scheduled attempt is due then.
+    RetryAt(Timestamp),
+    /// The schedule is at its end.
+    Exhausted,
+    /// An attempt by hand failed: the delivery stays as it was.
+    Unchanged,
+}
+
+/// One attempt's outcome, to be written down.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// Who asked for the attempt.
+    pub kind: AttemptKind,
+    /// Attempts recorded when this one began: its number is one more, and a
+    /// record that comes twice is known by it.
+    pub attempts_before: u32,
+    /// When the request began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// From the one to the other, by the monotonic clock.
+    pub duration: Duration,
+    /// What the receiver did.
+    pub outcome: Outcome,
+    /// What follows.
+    pub verdict: Verdict,
+}
+
+/// What became of one [`Record`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// It stands in the store; this is where the delivery stands now.
+    Written(StoredStatus),
+    /// The delivery has moved on or is gone: whoever wrote this should read
+    /// the store again.
+    Superseded,
+}
+
+/// What one slice of retention did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retired {
+    /// Rows that went or were discarded.
+    pub rows: usize,
+    /// Where the next slice goes on; `None` when there is no more that old.
+    pub next: Option<EventId>,
+}
+
+/// Which deliveries a list shows. Everything that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeliveryFilter {
+    /// In this state.
+    pub status: Option<StatusFilter>,
+    /// To this endpoint.
+    pub endpoint: Option<EndpointId>,
+    /// Of this event.
+    pub event: Option<EventId>,
+    /// Created then or later.
+    pub since: Option<Timestamp>,
+    /// Created before.
+    pub until: Option<Timestamp>,
+}
+
+/// What became of an event for one endpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EventOutcome {
+    /// A delivery was made.
+    Delivery {
+        /// As it stands.
+        delivery: Delivery,
+        /// Its last attempt, if there was one.
+        last_attempt: Option<Attempt>,
+    },
+    /// The endpoint was there, and its subscription took no such event.
+    NotSubscribed(EndpointId),
+}

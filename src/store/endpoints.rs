@@ -1,0 +1,73 @@
+//! What is asked of the store about endpoints, and what it answers.
+
+use std::fmt;
+
+use crate::domain::{EndpointId, EndpointSettings, Timestamp};
+use crate::store::Scope;
+
+/// An endpoint to be made.
+#[derive(Clone)]
+pub struct NewEndpoint {
+    /// Whose; always one partner's.
+    pub scope: Scope,
+    /// Its first settings.
+    pub settings: EndpointSettings,
+    /// Its first secret, as `whsec_…`.
+    pub secret: String,
+    /// Most endpoints the scope may have.
+    pub most_endpoints: usize,
+}
+
+/// An endpoint's next settings.
+#[derive(Debug, Clone)]
+pub struct EndpointChange {
+    /// Whose; always one partner's.
+    pub scope: Scope,
+    /// Which.
+    pub endpoint: EndpointId,
+    /// The version the new settings were made from: if it is no longer
+    /// current, the change is refused and its maker looks again.
+    pub from_version: u32,
+    /// What it is to have.
+    pub settings: EndpointSettings,
+}
+
+/// Why an endpoint was not made or changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndpointConflict {
+    /// There is no such partner, or no such endpoint of it.
+    NotFound,
+    /// The URL is another endpoint's of the same partner.
+    SameUrl(EndpointId),
+    /// The partner has as many endpoints as it may.
+    TooMany {
+        /// How many that is.
+        most: usize,
+    },
+    /// The settings were changed meanwhile.
+    Outdated,
+}
+
+/// A secret that signs for an endpoint.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredSecret {
+    /// As `whsec_…`.
+    pub secret: String,
+    /// Until when it signs; `None` is the current one.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl fmt::Debug for StoredSecret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("StoredSecret").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
+/// What an endpoint's actor works by.
+#[derive(Debug, Clone)]
+pub struct EndpointRuntime {
+    /// The settings in force.
+    pub settings: EndpointSettings,
+    /// The secrets that sign, newest first.
+    pub secrets: Vec<StoredSecret>,
+}

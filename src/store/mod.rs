@@ -1,0 +1,223 @@
+//! What is durable, and the only way to it. [`Store`] reads, [`Transaction`]
+//! writes; every method is one domain verb. All writing goes through the
+//! [`journal`], which makes many callers' verbs one commit.
+//!
+//! What this room leaves to others: when to try again (`policy`), who may ask
+//! (`auth`), what to say (`routes`). It knows no actix and no HTTP.
+
+mod accept;
+mod deliveries;
+mod endpoints;
+mod error;
+mod ids;
+pub mod journal;
+mod keys;
+mod page;
+mod rows;
+mod schema;
+pub mod sqlite;
+mod subscriptions;
+
+pub use accept::{Accept, Accepted, AcceptedEvent, Idempotency, NewEvent};
+pub use deliveries::{
+    AttemptKind, Birth, DeliveryFilter, Due, EventOutcome, Lane, Payload, Record, Recorded, Retired, Verdict, Waiting,
+};
+pub use endpoints::{EndpointChange, EndpointConflict, EndpointRuntime, NewEndpoint, StoredSecret};
+pub use error::{CommitError, StoreError};
+pub use journal::{Journal, JournalError, Notice};
+pub use keys::{KeyRecord, NewKey};
+pub use page::{Page, PageRequest};
+pub use subscriptions::{Scope, ScopeId, Subscription, Subscriptions};
+
+use std::sync::Arc;
+
+use crate::catalog::TypeDefinition;
+use crate::domain::{
+    Attempt, Delivery, DeliveryId, Endpoint, EndpointId, Environment, Event, EventId, EventType, KeyId, Partner,
+    PartnerName, Timestamp,
+};
+
+/// Reads, and the one writer. Methods block: callers on an actor's or a
+/// request's thread go through [`blocking`].
+pub trait Store: Send + Sync + 'static {
+    /// The store's one writer. Taken once, by the journal.
+    fn writer(&self) -> Result<Box<dyn Writer>, StoreError>;
+
+    /// Answers when the store can be read.
+    fn ping(&self) -> Result<(), StoreError>;
+
+    /// What a scope's events are matched against, as it stands now; `None`
+    /// when there is no such partner.
+    fn subscriptions(&self, scope: &Scope) -> Result<Option<Subscriptions>, StoreError>;
+
+    /// What an endpoint's actor works by; `None` when it does not exist or is
+    /// deleted.
+    fn endpoint_runtime(&self, endpoint: EndpointId, now: Timestamp) -> Result<Option<EndpointRuntime>, StoreError>;
+
+    /// Up to `limit` unfinished deliveries of an endpoint's lane, earliest
+    /// first, due now or later.
+    fn due(&self, endpoint: EndpointId, lane: Lane, limit: usize) -> Result<Vec<Due>, StoreError>;
+
+    /// The events' types and bytes, in no order; what is gone is left out.
+    fn payloads(&self, events: &[EventId]) -> Result<Vec<Payload>, StoreError>;
+
+    /// Endpoints that are enabled and have unfinished deliveries, with the
+    /// earliest time of each, from about `limit` endpoints behind `after`; and
+    /// where to go on, if there are more.
+    fn waiting(
+        &self,
+        after: Option<EndpointId>,
+        limit: usize,
+    ) -> Result<(Vec<Waiting>, Option<EndpointId>), StoreError>;
+
+    /// An endpoint of a scope, deleted ones left out.
+    fn endpoint(&self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Endpoint>, StoreError>;
+
+    /// A scope's endpoints, newest first, deleted ones left out.
+    fn endpoints(&self, scope: &Scope, page: &PageRequest<EndpointId>) -> Result<Page<Endpoint>, StoreError>;
+
+    /// The secrets that sign for an endpoint at this time, newest first.
+    fn endpoint_secrets(&self, endpoint: EndpointId, now: Timestamp) -> Result<Vec<StoredSecret>, StoreError>;
+
+    /// How many unfinished deliveries an endpoint has, counted up to `limit`,
+    /// and the earliest time among them.
+    fn backlog(&self, endpoint: EndpointId, limit: usize) -> Result<(usize, Option<Timestamp>), StoreError>;
+
+    /// An event that the scope may see: its own, or one over all partners.
+    fn event(&self, scope: &Scope, event: EventId) -> Result<Option<Event>, StoreError>;
+
+    /// What the scope may see, newest first.
+    fn events(&self, scope: &Scope, page: &PageRequest<EventId>) -> Result<Page<Event>, StoreError>;
+
+    /// What became of an event for each endpoint of the scope: those that
+    /// existed when it was accepted, and no others.
+    fn event_outcomes(&self, scope: &Scope, event: &Event) -> Result<Vec<EventOutcome>, StoreError>;
+
+    /// A scope's deliveries, newest first.
+    fn deliveries(
+        &self,
+        scope: &Scope,
+        filter: &DeliveryFilter,
+        page: &PageRequest<DeliveryId>,
+    ) -> Result<Page<Delivery>, StoreError>;
+
+    /// One delivery of a scope.
+    fn delivery(&self, scope: &Scope, delivery: DeliveryId) -> Result<Option<Delivery>, StoreError>;
+
+    /// A delivery's attempts, first to last.
+    fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, StoreError>;
+
+    /// An environment's catalog, by name.
+    fn event_types(&self, environment: Environment) -> Result<Vec<TypeDefinition>, StoreError>;
+
+    /// A partner by name.
+    fn partner(&self, name: &PartnerName) -> Result<Option<Partner>, StoreError>;
+
+    /// All partners, newest first; the cursor is the partner's name.
+    fn partners(&self, page: &PageRequest<PartnerName>) -> Result<Page<Partner>, StoreError>;
+
+    /// The key with this SHA-256, revoked and expired ones included.
+    fn key_by_hash(&self, hash: &[u8; 32]) -> Result<Option<KeyRecord>, StoreError>;
+
+    /// A key by its id.
+    fn key(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError>;
+
+    /// All keys, newest first.
+    fn keys(&self, page: &PageRequest<KeyId>) -> Result<Page<KeyRecord>, StoreError>;
+}
+
+/// Turns verbs into commits. One at a time, by one thread.
+pub trait Writer: Send {
+    /// Runs `verbs` in one transaction, makes it durable, and says what became
+    /// true, in order. `verbs` may run again after a failure, and must then do
+    /// the same.
+    fn commit(
+        &mut self,
+        now: Timestamp,
+        verbs: &mut dyn FnMut(&mut dyn Transaction) -> Result<(), StoreError>,
+    ) -> Result<Vec<Notice>, CommitError>;
+}
+
+/// What can be written. A verb that refuses for a reason of the domain has
+/// written nothing; a [`StoreError`] undoes the whole transaction.
+pub trait Transaction {
+    /// Accepts events with all their deliveries, in order. Answers one
+    /// [`Accepted`] for each [`Accept`].
+    fn accept(&mut self, accepts: &[&Accept]) -> Result<Vec<Accepted>, StoreError>;
+
+    /// Writes down outcomes. Answers one [`Recorded`] for each [`Record`].
+    /// Writing the same record twice is the same as once.
+    fn record(&mut self, records: &[&Record]) -> Result<Vec<Recorded>, StoreError>;
+
+    /// Makes an endpoint.
+    fn create_endpoint(&mut self, new: &NewEndpoint) -> Result<Result<Endpoint, EndpointConflict>, StoreError>;
+
+    /// Gives an endpoint its next version of settings.
+    fn change_endpoint(&mut self, change: &EndpointChange) -> Result<Result<Endpoint, EndpointConflict>, StoreError>;
+
+    /// Deletes an endpoint; its unfinished deliveries read as discarded from
+    /// now on. False when there is none.
+    fn delete_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<bool, StoreError>;
+
+    /// Gives an endpoint a new secret; the ones it has sign until `overlap_until`.
+    fn rotate_secret(
+        &mut self,
+        scope: &Scope,
+        endpoint: EndpointId,
+        secret: &str,
+        overlap_until: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Asks for one more attempt of a delivery, by hand. Asking again before
+    /// it was made changes nothing.
+    fn request_attempt(&mut self, delivery: DeliveryId) -> Result<(), StoreError>;
+
+    /// Writes down up to `limit` deliveries of deleted endpoints as
+    /// discarded. Answers how many there were.
+    fn discard_deleted(&mut self, limit: usize) -> Result<usize, StoreError>;
+
+    /// Looks at up to `limit` events accepted before `horizon`, behind
+    /// `after`. Held deliveries among theirs are discarded; an event of which
+    /// nothing is unfinished, and nothing finished since `horizon`, is removed
+    /// with its deliveries and attempts.
+    fn retire(&mut self, horizon: Timestamp, after: Option<EventId>, limit: usize) -> Result<Retired, StoreError>;
+
+    /// Removes up to `limit` idempotency keys that no longer hold. Answers how
+    /// many there were.
+    fn forget_idempotency_keys(&mut self, limit: usize) -> Result<usize, StoreError>;
+
+    /// What the very first start of a store does: makes the partner `default`
+    /// and fills both catalogs. False, and nothing done, at any later start.
+    fn first_start(&mut self, types: &[TypeDefinition]) -> Result<bool, StoreError>;
+
+    /// Adds event types or replaces them.
+    fn put_event_types(&mut self, environment: Environment, types: &[TypeDefinition]) -> Result<(), StoreError>;
+
+    /// Takes an event type out of the catalog. False when there is none.
+    fn delete_event_type(&mut self, environment: Environment, name: &EventType) -> Result<bool, StoreError>;
+
+    /// Makes a partner; `None` when the name is taken.
+    fn create_partner(&mut self, name: &PartnerName) -> Result<Option<Partner>, StoreError>;
+
+    /// Makes a key.
+    fn create_key(&mut self, new: &NewKey) -> Result<KeyRecord, StoreError>;
+
+    /// Makes a key useless from now on. False when there is none, or it
+    /// was revoked before.
+    fn revoke_key(&mut self, key: KeyId) -> Result<bool, StoreError>;
+}
+
+/// Runs a read on the blocking thread pool.
+pub async fn blocking<T, F>(store: &Arc<dyn Store>, read: F) -> Result<T, StoreError>
+where
+    T: Send + 'static,
+    F: FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+{
+    let store = Arc::clone(store);
+    match tokio::task::spawn_blocking(move || read(store.as_ref())).await {
+        Ok(answer) => answer,
+        // Either the runtime is going down, or the read panicked: the caller
+        // must not take that for an empty answer.
+        Err(stopped) => Err(StoreError::Stopped(stopped.to_string())),
+    }
+}

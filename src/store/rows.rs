@@ -1,0 +1,196 @@
+//! How domain values stand in rows: numbers for states, JSON for settings.
+//! The domain knows nothing of this; both backends share it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    AttemptError, DiscardReason, EndpointSettings, Environment, ErrorClass, Header, RetryPolicy, StoredStatus,
+    TypePattern,
+};
+use crate::store::StoreError;
+
+/// The number of an environment.
+pub(in crate::store) fn environment_number(environment: Environment) -> i64 {
+    match environment {
+        Environment::Sandbox => 0,
+        Environment::Production => 1,
+    }
+}
+
+/// The environment with this number.
+pub(in crate::store) fn environment_of(number: i64) -> Result<Environment, StoreError> {
+    match number {
+        0 => Ok(Environment::Sandbox),
+        1 => Ok(Environment::Production),
+        other => Err(StoreError::Corrupt(format!("environment {other}"))),
+    }
+}
+
+/// The number of a state.
+pub(in crate::store) fn status_number(status: StoredStatus) -> i64 {
+    match status {
+        StoredStatus::Pending => 0,
+        StoredStatus::Retrying => 1,
+        StoredStatus::Delivered => 2,
+        StoredStatus::RetriesExhausted => 3,
+        StoredStatus::Discarded(DiscardReason::EndpointDeleted) => 4,
+        StoredStatus::Discarded(DiscardReason::Retention) => 5,
+    }
+}
+
+/// The state with this number.
+pub(in crate::store) fn status_of(number: i64) -> Result<StoredStatus, StoreError> {
+    match number {
+        0 => Ok(StoredStatus::Pending),
+        1 => Ok(StoredStatus::Retrying),
+        2 => Ok(StoredStatus::Delivered),
+        3 => Ok(StoredStatus::RetriesExhausted),
+        4 => Ok(StoredStatus::Discarded(DiscardReason::EndpointDeleted)),
+        5 => Ok(StoredStatus::Discarded(DiscardReason::Retention)),
+        other => Err(StoreError::Corrupt(format!("delivery status {other}"))),
+    }
+}
+
+/// A count that is never negative in a sound store.
+pub(in crate::store) fn count_of(number: i64) -> Result<u32, StoreError> {
+    u32::try_from(number).map_err(|_| StoreError::Corrupt(format!("count {number}")))
+}
+
+/// Text that was parsed before it was stored.
+pub(in crate::store) fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, StoreError>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| StoreError::Corrupt(error.to_string()))
+}
+
+/// JSON that was checked before it was stored.
+pub(in crate::store) fn from_json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+/// JSON of a value of ours.
+pub(in crate::store) fn to_json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("values of ours have text keys and finite numbers")
+}
+
+/// An attempt's error, from its columns.
+pub(in crate::store) fn attempt_error(
+    class: Option<&str>,
+    message: Option<String>,
+) -> Result<Option<AttemptError>, StoreError> {
+    let Some(class) = class else { return Ok(None) };
+    let class = ErrorClass::ALL
+        .into_iter()
+        .find(|known| known.as_str() == class)
+        .ok_or_else(|| StoreError::Corrupt(format!("error class `{class}`")))?;
+    Ok(Some(AttemptError { class, message: message.unwrap_or_default() }))
+}
+
+/// [`EndpointSettings`] as JSON.
+#[derive(Serialize, Deserialize)]
+pub(in crate::store) struct SettingsRow {
+    url: String,
+    events: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    enabled: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<(String, String)>,
+    max_concurrency: u32,
+    timeout_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry: Option<RetryRow>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RetryRow {
+    ScheduleMs(Vec<u64>),
+    Exponential { retries: u32, base_ms: u64, factor: f64, max_ms: u64, jitter: f64 },
+}
+
+/// A duration in whole milliseconds.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl From<&EndpointSettings> for SettingsRow {
+    fn from(settings: &EndpointSettings) -> Self {
+        Self {
+            url: settings.url.clone(),
+            events: settings.events.iter().map(ToString::to_string).collect(),
+            description: settings.description.clone(),
+            enabled: settings.enabled,
+            headers: settings.headers.iter().map(|header| (header.name.to_string(), header.value.clone())).collect(),
+            max_concurrency: settings.max_concurrency,
+            timeout_ms: millis(settings.timeout),
+            retry: settings.retry.as_ref().map(|policy| match policy {
+                RetryPolicy::Schedule(waits) => RetryRow::ScheduleMs(waits.iter().copied().map(millis).collect()),
+                RetryPolicy::Exponential { retries, base, factor, max, jitter } => RetryRow::Exponential {
+                    retries: *retries,
+                    base_ms: millis(*base),
+                    factor: *factor,
+                    max_ms: millis(*max),
+                    jitter: *jitter,
+                },
+            }),
+        }
+    }
+}
+
+impl SettingsRow {
+    /// What was stored, as the domain has it.
+    pub(in crate::store) fn settings(self) -> Result<EndpointSettings, StoreError> {
+        let headers = self
+            .headers
+            .iter()
+            .map(|(name, value)| Header::new(name, value).map_err(|problem| StoreError::Corrupt(problem.to_string())));
+        let retry = self.retry.map(|row| match row {
+            RetryRow::ScheduleMs(waits) => {
+                RetryPolicy::Schedule(waits.into_iter().map(Duration::from_millis).collect())
+            }
+            RetryRow::Exponential { retries, base_ms, factor, max_ms, jitter } => RetryPolicy::Exponential {
+                retries,
+                base: Duration::from_millis(base_ms),
+                factor,
+                max: Duration::from_millis(max_ms),
+                jitter,
+            },
+        });
+        Ok(EndpointSettings {
+            headers: headers.collect::<Result<_, _>>()?,
+            events: self.events.iter().map(|text| parsed::<TypePattern>(text)).collect::<Result<_, _>>()?,
+            url: self.url,
+            description: self.description,
+            enabled: self.enabled,
+            max_concurrency: self.max_concurrency,
+            timeout: Duration::from_millis(self.timeout_ms),
+            retry,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_read_back_as_they_were() {
+        let mut settings = EndpointSettings::new("https://example.com/hook", vec![TypePattern::Any]);
+        settings.description = Some("ours".into());
+        settings.headers = vec![Header::new("x-token", "abc").expect("a plain header")];
+        for retry in [
+            None,
+            Some(RetryPolicy::default()),
+            Some(RetryPolicy::Schedule(vec![Duration::from_millis(5), Duration::from_secs(1)])),
+        ] {
+            settings.retry = retry;
+            let text = to_json(&SettingsRow::from(&settings));
+            let row: SettingsRow = from_json(&text).expect("we wrote it");
+            assert_eq!(row.settings().expect("we wrote it"), settings, "{text}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The tables, in types that every backend has. Kept by hand beside
+//! `migrations/`, which explains the columns.
+
+diesel::table! {
+    meta (name) {
+        name -> Text,
+        value -> Binary,
+    }
+}
+
+diesel::table! {
+    partners (id) {
+        id -> BigInt,
+        name -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    scopes (id) {
+        id -> BigInt,
+        version -> BigInt,
+    }
+}
+
+diesel::table! {
+    endpoints (id) {
+        id -> BigInt,
+        scope -> BigInt,
+        url -> Text,
+        version -> BigInt,
+        enabled -> Bool,
+        created_version -> BigInt,
+        updated_at -> BigInt,
+        deleted_version -> Nullable<BigInt>,
+        deleted_at -> Nullable<BigInt>,
+        drained -> Bool,
+    }
+}
+
+diesel::table! {
+    endpoint_versions (endpoint, version) {
+        endpoint -> BigInt,
+        version -> BigInt,
+        since_version -> BigInt,
+        settings -> Text,
+    }
+}
+
+diesel::table! {
+    endpoint_secrets (endpoint, number) {
+        endpoint -> BigInt,
+        number -> BigInt,
+        secret -> Text,
+        expires_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    event_types (environment, name) {
+        environment -> BigInt,
+        name -> Text,
+        description -> Text,
+        schema -> Text,
+        example -> Text,
+    }
+}
+
+diesel::table! {
+    events (id) {
+        id -> BigInt,
+        scope -> BigInt,
+        event_type -> Text,
+        deliveries -> BigInt,
+        matched_version -> BigInt,
+        body -> Binary,
+    }
+}
+
+diesel::table! {
+    deliveries (id) {
+        id -> BigInt,
+        event -> BigInt,
+        endpoint -> BigInt,
+        status -> BigInt,
+        attempt_count -> BigInt,
+        scheduled_attempts -> BigInt,
+        next_at -> Nullable<BigInt>,
+        finished_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    attempts (delivery, number) {
+        delivery -> BigInt,
+        number -> BigInt,
+        started_at -> BigInt,
+        duration_ms -> BigInt,
+        status_code -> Nullable<BigInt>,
+        error_class -> Nullable<Text>,
+        error_message -> Nullable<Text>,
+        response_body -> Nullable<Binary>,
+    }
+}
+
+diesel::table! {
+    manual_attempts (delivery) {
+        delivery -> BigInt,
+        endpoint -> BigInt,
+        requested_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    idempotency_keys (scope, key) {
+        scope -> BigInt,
+        key -> Text,
+        request -> Binary,
+        events -> Text,
+        refused -> Binary,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    api_keys (id) {
+        id -> BigInt,
+        hash -> Binary,
+        prefix -> Text,
+        role -> Text,
+        environment -> Nullable<BigInt>,
+        partner -> Nullable<BigInt>,
+        description -> Nullable<Text>,
+        expires_at -> Nullable<BigInt>,
+        revoked_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::joinable!(deliveries -> events (event));
+diesel::joinable!(deliveries -> endpoints (endpoint));
+diesel::allow_tables_to_appear_in_same_query!(
+    api_keys,
+    attempts,
+    deliveries,
+    endpoint_secrets,
+    endpoint_versions,
+    endpoints,
+    event_types,
+    events,
+    idempotency_keys,
+    manual_attempts,
+    meta,
+    partners,
+    scopes,
+);

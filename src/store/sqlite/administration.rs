@@ -1,0 +1,146 @@
+//! What operators administer: catalogs, partners, keys.
+
+use diesel::prelude::*;
+
+use crate::catalog::TypeDefinition;
+use crate::domain::{Environment, KeyId, Partner, PartnerName, Role, Timestamp};
+use crate::store::ids::{IdCodec, RowKey, time_of_key};
+use crate::store::rows::{environment_number, environment_of, from_json, parsed};
+use crate::store::schema::{api_keys, event_types, partners};
+use crate::store::sqlite::error::translate;
+use crate::store::sqlite::reads::{partner_number, scope_of};
+use crate::store::{KeyRecord, Page, PageRequest, ScopeId, StoreError};
+
+pub(super) fn event_types_of(
+    connection: &mut SqliteConnection,
+    environment: Environment,
+) -> Result<Vec<TypeDefinition>, StoreError> {
+    let rows: Vec<(String, String, String, String)> = event_types::table
+        .filter(event_types::environment.eq(environment_number(environment)))
+        .order(event_types::name)
+        .select((event_types::name, event_types::description, event_types::schema, event_types::example))
+        .load(connection)
+        .map_err(translate)?;
+    rows.into_iter()
+        .map(|(name, description, schema, example)| {
+            Ok(TypeDefinition {
+                name: parsed(&name)?,
+                description,
+                schema: from_json(&schema)?,
+                example: from_json(&example)?,
+            })
+        })
+        .collect()
+}
+
+pub(super) fn partner(connection: &mut SqliteConnection, name: &PartnerName) -> Result<Option<Partner>, StoreError> {
+    let created_at: Option<i64> = partners::table
+        .filter(partners::name.eq(name.as_str()))
+        .select(partners::created_at)
+        .first(connection)
+        .optional()
+        .map_err(translate)?;
+    let partner = |created_at| Partner { name: name.clone(), created_at: Timestamp::from_millis(created_at) };
+    Ok(created_at.map(partner))
+}
+
+pub(super) fn partners(
+    connection: &mut SqliteConnection,
+    page: &PageRequest<PartnerName>,
+) -> Result<Page<Partner>, StoreError> {
+    let before = match &page.after {
+        Some(name) => partner_number(connection, name)?.unwrap_or(0),
+        None => i64::MAX,
+    };
+    let rows: Vec<(String, i64)> = partners::table
+        .filter(partners::id.lt(before))
+        .order(partners::id.desc())
+        .limit(page.limit as i64 + 1)
+        .select((partners::name, partners::created_at))
+        .load(connection)
+        .map_err(translate)?;
+    Page::from_overread(rows, page.limit).try_map(|(name, created_at)| {
+        Ok(Partner { name: parsed(&name)?, created_at: Timestamp::from_millis(created_at) })
+    })
+}
+
+type KeyRow = (i64, String, String, Option<i64>, Option<i64>, Option<String>, Option<i64>, Option<i64>);
+
+const KEY_COLUMNS: (
+    api_keys::id,
+    api_keys::prefix,
+    api_keys::role,
+    api_keys::environment,
+    api_keys::partner,
+    api_keys::description,
+    api_keys::expires_at,
+    api_keys::revoked_at,
+) = (
+    api_keys::id,
+    api_keys::prefix,
+    api_keys::role,
+    api_keys::environment,
+    api_keys::partner,
+    api_keys::description,
+    api_keys::expires_at,
+    api_keys::revoked_at,
+);
+
+fn key_of(connection: &mut SqliteConnection, ids: &IdCodec, row: KeyRow) -> Result<KeyRecord, StoreError> {
+    let (key, prefix, role, environment, partner, description, expires_at, revoked_at) = row;
+    let partner = match partner {
+        Some(number) => scope_of(connection, ScopeId(number * 2))?.partner,
+        None => None,
+    };
+    Ok(KeyRecord {
+        id: ids.api_key(key),
+        prefix,
+        role: parsed::<Role>(&role)?,
+        environment: environment.map(environment_of).transpose()?,
+        partner,
+        description,
+        created_at: time_of_key(key),
+        expires_at: expires_at.map(Timestamp::from_millis),
+        revoked_at: revoked_at.map(Timestamp::from_millis),
+    })
+}
+
+pub(super) fn key_by_hash(
+    connection: &mut SqliteConnection,
+    ids: &IdCodec,
+    hash: &[u8; 32],
+) -> Result<Option<KeyRecord>, StoreError> {
+    let row: Option<KeyRow> = api_keys::table
+        .filter(api_keys::hash.eq(hash.as_slice()))
+        .select(KEY_COLUMNS)
+        .first(connection)
+        .optional()
+        .map_err(translate)?;
+    row.map(|row| key_of(connection, ids, row)).transpose()
+}
+
+pub(super) fn keys(
+    connection: &mut SqliteConnection,
+    ids: &IdCodec,
+    page: &PageRequest<KeyId>,
+) -> Result<Page<KeyRecord>, StoreError> {
+    let before = page.after.map_or(RowKey::MAX, |after| ids.api_key_key(after).unwrap_or(0));
+    let rows: Vec<KeyRow> = api_keys::table
+        .filter(api_keys::id.lt(before))
+        .order(api_keys::id.desc())
+        .limit(page.limit as i64 + 1)
+        .select(KEY_COLUMNS)
+        .load(connection)
+        .map_err(translate)?;
+    Page::from_overread(rows, page.limit).try_map(|row| key_of(connection, ids, row))
+}
+
+pub(super) fn key(
+    connection: &mut SqliteConnection,
+    ids: &IdCodec,
+    key: RowKey,
+) -> Result<Option<KeyRecord>, StoreError> {
+    let row: Option<KeyRow> =
+        api_keys::table.find(key).select(KEY_COLUMNS).first(connection).optional().map_err(translate)?;
+    row.map(|row| key_of(connection, ids, row)).transpose()
+}

@@ -1,0 +1,211 @@
+//! The embedded store: one SQLite file in WAL mode, one process, one writer,
+//! a few readers. Every commit is flushed to disk before it returns
+//! (`synchronous=FULL`).
+
+mod administration;
+mod error;
+mod reads;
+mod statements;
+mod store;
+mod transaction;
+mod views;
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
+use diesel::sql_types::{BigInt, Nullable};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use crate::domain::Timestamp;
+use crate::store::ids::{IdCodec, KeySequence};
+use crate::store::schema::meta;
+use crate::store::{CommitError, Notice, StoreError, Transaction, Writer};
+
+use error::translate;
+use transaction::SqliteTransaction;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+
+/// How long a reader waits for the file, and the writer for a reader.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A SQLite store that this process alone has open.
+pub struct SqliteStore {
+    ids: IdCodec,
+    readers: Pool<ConnectionManager<SqliteConnection>>,
+    writer: Mutex<Option<SqliteWriter>>,
+    /// Held as long as the store is: a second process on the same file would
+    /// know nothing of what this one has in flight.
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens the file or makes it, and brings its tables up to date.
+    pub fn open(path: &Path, readers: u32) -> Result<Self, StoreError> {
+        let lock = lock_file(path)?;
+        let text = path
+            .to_str()
+            .ok_or_else(|| StoreError::Configuration(format!("{} is not a UTF-8 path", path.display())))?;
+        let mut connection = SqliteConnection::establish(text)
+            .map_err(|error| StoreError::Configuration(format!("cannot open {}: {error}", path.display())))?;
+        prepare_writer(&mut connection).map_err(translate)?;
+        connection.run_pending_migrations(MIGRATIONS).map_err(|error| {
+            StoreError::Configuration(format!("cannot bring {} up to date: {error}", path.display()))
+        })?;
+        let ids = IdCodec::new(&id_secret(&mut connection)?);
+        let sequence = KeySequence::after(largest_key(&mut connection)?);
+        let readers = Pool::builder()
+            .max_size(readers.max(1))
+            .min_idle(Some(1))
+            .connection_timeout(BUSY_TIMEOUT)
+            .test_on_check_out(false)
+            .connection_customizer(Box::new(ReaderPragmas))
+            .build(ConnectionManager::new(text))
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let writer = SqliteWriter { connection, ids: ids.clone(), sequence };
+        Ok(Self { ids, readers, writer: Mutex::new(Some(writer)), _lock: lock })
+    }
+
+    /// Runs a query on a reader of the pool, waiting for a free one.
+    fn read<T>(&self, query: impl FnOnce(&mut SqliteConnection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut reader = self.readers.get().map_err(|error| StoreError::Busy(format!("no free reader: {error}")))?;
+        query(&mut reader)
+    }
+
+    fn idle_writer(&self) -> MutexGuard<'_, Option<SqliteWriter>> {
+        self.writer.lock().expect("no holder of this lock can panic")
+    }
+}
+
+fn lock_file(path: &Path) -> Result<File, StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let refuse = |error: std::io::Error| {
+        StoreError::Configuration(format!("cannot open {} for writing: {error}", name.display()))
+    };
+    let lock = File::options().create(true).truncate(false).write(true).open(&name).map_err(refuse)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Configuration(format!(
+            "another posthaste has {} open; stop it first, or give this one a store of its own",
+            path.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(refuse(error)),
+    }
+}
+
+fn prepare_writer(connection: &mut SqliteConnection) -> QueryResult<()> {
+    connection.batch_execute(&format!(
+        "PRAGMA busy_timeout = {};
+         PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA journal_size_limit = 67108864;
+         PRAGMA cache_size = -65536;
+         PRAGMA mmap_size = 0;
+         PRAGMA temp_store = MEMORY;",
+        BUSY_TIMEOUT.as_millis()
+    ))
+}
+
+#[derive(Debug)]
+struct ReaderPragmas;
+
+impl CustomizeConnection<SqliteConnection, diesel::r2d2::Error> for ReaderPragmas {
+    fn on_acquire(&self, connection: &mut SqliteConnection) -> Result<(), diesel::r2d2::Error> {
+        connection
+            .batch_execute(&format!(
+                "PRAGMA busy_timeout = {};
+                 PRAGMA query_only = ON;
+                 PRAGMA cache_size = -8192;
+                 PRAGMA mmap_size = 0;",
+                BUSY_TIMEOUT.as_millis()
+            ))
+            .map_err(diesel::r2d2::Error::QueryError)
+    }
+}
+
+/// The secret that this store's ids are made with, drawn once.
+fn id_secret(connection: &mut SqliteConnection) -> Result<[u8; 16], StoreError> {
+    const NAME: &str = "id_secret";
+    let stored: Option<Vec<u8>> =
+        meta::table.find(NAME).select(meta::value).first(connection).optional().map_err(translate)?;
+    if let Some(stored) = stored {
+        return stored.try_into().map_err(|_| StoreError::Corrupt("the secret of ids has another length".into()));
+    }
+    let mut secret = [0; 16];
+    getrandom::fill(&mut secret).map_err(|error| StoreError::Unavailable(format!("no randomness: {error}")))?;
+    diesel::insert_into(meta::table)
+        .values((meta::name.eq(NAME), meta::value.eq(secret.to_vec())))
+        .execute(connection)
+        .map_err(translate)?;
+    Ok(secret)
+}
+
+#[derive(QueryableByName)]
+struct LargestKey {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    key: Option<i64>,
+}
+
+fn largest_key(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+    let found: LargestKey = diesel::sql_query(
+        "SELECT MAX((SELECT COALESCE(MAX(id), 0) FROM events), (SELECT COALESCE(MAX(id), 0) FROM deliveries),
+                    (SELECT COALESCE(MAX(id), 0) FROM endpoints), (SELECT COALESCE(MAX(id), 0) FROM api_keys)) AS key",
+    )
+    .get_result(connection)
+    .map_err(translate)?;
+    Ok(found.key.unwrap_or(0))
+}
+
+/// The connection that writes.
+pub(in crate::store) struct SqliteWriter {
+    connection: SqliteConnection,
+    ids: IdCodec,
+    sequence: KeySequence,
+}
+
+impl SqliteWriter {
+    /// Undoes what is open. When even that cannot be had, nobody knows what
+    /// the next commit would contain.
+    fn roll_back(&mut self) -> Result<(), CommitError> {
+        // SQLite undoes some failures by itself, and then has nothing to roll
+        // back: what counts is that a new transaction can begin.
+        let _ = self.connection.batch_execute("ROLLBACK");
+        self.connection
+            .batch_execute("BEGIN; ROLLBACK")
+            .map_err(|error| CommitError::Unknown(format!("cannot roll back: {error}")))
+    }
+}
+
+impl Writer for SqliteWriter {
+    fn commit(
+        &mut self,
+        now: Timestamp,
+        verbs: &mut dyn FnMut(&mut dyn Transaction) -> Result<(), StoreError>,
+    ) -> Result<Vec<Notice>, CommitError> {
+        self.connection.batch_execute("BEGIN IMMEDIATE").map_err(|error| CommitError::RolledBack(translate(error)))?;
+        let mut transaction = SqliteTransaction::new(&mut self.connection, &self.ids, &mut self.sequence, now);
+        let done = verbs(&mut transaction);
+        let notices = transaction.into_notices();
+        if let Err(error) = done {
+            self.roll_back()?;
+            return Err(CommitError::RolledBack(error));
+        }
+        match self.connection.batch_execute("COMMIT").map_err(translate) {
+            Ok(()) => Ok(notices),
+            Err(error @ (StoreError::Busy(_) | StoreError::Full(_))) => {
+                self.roll_back()?;
+                Err(CommitError::RolledBack(error))
+            }
+            // An I/O error may have come after the frames reached the disk:
+            // the next opening of the file may find them there, or not.
+            Err(error) => Err(CommitError::Unknown(error.to_string())),
+        }
+    }
+}

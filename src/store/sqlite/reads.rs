@@ -1,0 +1,412 @@
+//! What the engine and the administrative routes read. The lists that people
+//! look at are in `views`.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable};
+
+use crate::domain::{Endpoint, EndpointId, EventId, PartnerName, Timestamp, TypePattern};
+use crate::store::ids::{IdCodec, RowKey, time_of_key};
+use crate::store::rows::{SettingsRow, count_of, environment_number, environment_of, from_json, parsed, status_of};
+use crate::store::schema::{
+    deliveries, endpoint_secrets, endpoint_versions, endpoints, events, manual_attempts, partners, scopes,
+};
+use crate::store::sqlite::error::translate;
+use crate::store::{
+    Due, EndpointRuntime, Lane, Page, PageRequest, Payload, Scope, ScopeId, StoreError, StoredSecret, Subscription,
+    Subscriptions, Waiting,
+};
+
+pub(super) fn partner_number(connection: &mut SqliteConnection, name: &PartnerName) -> Result<Option<i64>, StoreError> {
+    partners::table
+        .filter(partners::name.eq(name.as_str()))
+        .select(partners::id)
+        .first(connection)
+        .optional()
+        .map_err(translate)
+}
+
+/// The number of a scope; `None` when there is no such partner.
+pub(super) fn scope_id(connection: &mut SqliteConnection, scope: &Scope) -> Result<Option<ScopeId>, StoreError> {
+    let environment = environment_number(scope.environment);
+    match &scope.partner {
+        None => Ok(Some(ScopeId(environment))),
+        Some(name) => Ok(partner_number(connection, name)?.map(|partner| ScopeId(partner * 2 + environment))),
+    }
+}
+
+/// The partner a scope is of, with its environment.
+pub(super) fn scope_of(connection: &mut SqliteConnection, id: ScopeId) -> Result<Scope, StoreError> {
+    let environment = environment_of(id.0 % 2)?;
+    let partner = match id.0 / 2 {
+        0 => None,
+        number => {
+            let name: String =
+                partners::table.find(number).select(partners::name).first(connection).map_err(translate)?;
+            Some(parsed(&name)?)
+        }
+    };
+    Ok(Scope { environment, partner })
+}
+
+pub(super) fn subscriptions(
+    connection: &mut SqliteConnection,
+    ids: &IdCodec,
+    scope: &Scope,
+) -> Result<Option<Subscriptions>, StoreError> {
+    // One snapshot of the file: a version is only worth something with the
+    // endpoints that belong to it.
+    let read = |connection: &mut SqliteConnection| -> Result<Option<Subscriptions>, ReadError> {
+        let Some(id) = scope_id(connection, scope)? else { return Ok(None) };
+        let version: i64 = scopes::table.find(id.0).select(scopes::version).first(connection).map_err(translate)?;
+        Ok(Some(subscriptions_of(connection, ids, id, version)?))
+    };
+    connection.transaction(read).map_err(|ReadError(error)| error)
+}
+
+/// Lets diesel end a read transaction with an error of ours.
+struct ReadError(StoreError);
+
+impl From<diesel::result::Error> for ReadError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self(translate(error))
+    }
+}
+
+impl From<StoreError> for ReadError {
+    fn from(error: StoreError) -> Self {
+        Self(error)
+    }
+}
+
+/// The endpoints of a scope as this connection sees them.
+pub(super) fn subscriptions_of(
+    connection: &mut SqliteConnection,
+    ids: &IdCodec,
+    scope: ScopeId,
+    version: i64,
+) -> Result<Subscriptions, StoreError> {
+    #[derive(serde::Deserialize)]
+    struct Wanted {
+        events: Vec<String>,
+    }
+    let mut query =
+        endpoints::table
+            .inner_join(endpoint_versions::table.on(
+                endpoint_versions::endpoint.eq(endpoints::id).and(endpoint_versions::version.eq(endpoints::version)),
+            ))
+            .filter(endpoints::deleted_at.is_null())
+            .order(endpoints::id)
+            .select((endpoints::id, endpoints::scope, endpoint_versions::settings))
+            .into_boxed();
+    if scope.0 > 1 {
+        query = query.filter(endpoints::scope.eq(scope.0));
+    }
+    let rows: Vec<(i64, i64, String)> = query.load(connection).map_err(translate)?;
+    let mut found = Vec::with_capacity(rows.len());
+    for (key, of, settings) in rows {
+        // All partners of one environment, and of no other.
+        if of % 2 != scope.0 % 2 {
+            continue;
+        }
+        let wanted: Wanted = from_json(&settings)?;
+        let events = wanted.events.iter().map(|text| parsed::<TypePattern>(text)).collect::<Result<_, _>>()?;
+        found.push(Subscription { endpoint: ids.endpoint(key), events });
+    }
+    Ok(Subscriptions::new(scope, version, found))
+}
+
+pub(super) fn endpoint_runtime(
+    connection: &mut SqliteConnection,
+    key: RowKey,
+    now: Timestamp,
+) -> Result<Option<EndpointRuntime>, StoreError> {
+    let settings: Option<String> =
+        endpoints::table
+            .inner_join(endpoint_versions::table.on(
+                endpoint_versions::endpoint.eq(endpoints::id).and(endpoint_versions::version.eq(endpoints::version)),
+            ))
+            .filter(endpoints::id.eq(key))
+            .filter(endpoints::deleted_at.is_null())
+            .select(endpoint_versions::settings)
+            .first(connection)
+            .optional()
+            .map_err(translate)?;
+    let Some(settings) = settings else { return Ok(None) };
+    let row: SettingsRow = from_json(&settings)?;
+    Ok(Some(EndpointRuntime { settings: row.settings()?, secrets: secrets(connection, key, now)? }))
+}
+
+pub(super) fn secrets(
+    connection: &mut SqliteConnection,
+    endpoint: RowKey,
+    now: Timestamp,
+) -> Result<Vec<StoredSecret>, StoreError> {
+    let rows: Vec<(String, Option<i64>)> = endpoint_secrets::table
+        .filter(endpoint_secrets::endpoint.eq(endpoint))
+        .filter(endpoint_secrets::expires_at.is_null().or(endpoint_secrets::expires_at.gt(now.as_millis())))
+        .order(endpoint_secrets::number.desc())
+        .select((endpoint_secrets::secret, endpoint_secrets::expires_at))
+        .load(connection)
+        .map_err(translate)?;
+    let secret = |(secret, expires_at): (String, Option<i64>)| StoredSecret {
+        secret,
+        expires_at: expires_at.map(Timestamp::from_millis),
+    };
+    Ok(rows.into_iter().map(secret).collect())
+}
+
+pub(super) fn due(
+    connection: &mut SqliteConnection,
+    ids: &IdCodec,
+    endpoint: RowKey,
+    lane: Lane,
+    limit: usize,
+) -> Result<Vec<Due>, StoreError> {
+    type Row = (i64, i64, i64, i64, i64, Option<i64>);
+    const COLUMNS: (
+        deliveries::id,
+        deliveries::event,
+        deliveries::status,
+        deliveries::attempt_count,
+        deliveries::scheduled_attempts,
+    ) = (
+        deliveries::id,
+        deliveries::event,
+        deliveries::status,
+        deliveries::attempt_count,
+        deliveries::scheduled_attempts,
+    );
+    let (id, event, status, attempt_count, scheduled_attempts) = COLUMNS;
+    let rows: Vec<Row> = match lane {
+        Lane::Fresh | Lane::Retry => deliveries::table
+            .filter(deliveries::endpoint.eq(endpoint))
+            .filter(deliveries::status.eq(if lane == Lane::Fresh { 0 } else { 1 }))
+            .filter(deliveries::next_at.is_not_null())
+            .order((deliveries::next_at, deliveries::id))
+            .select((id, event, status, attempt_count, scheduled_attempts, deliveries::next_at))
+            .limit(limit as i64)
+            .load(connection),
+        Lane::Manual => manual_attempts::table
+            .inner_join(deliveries::table.on(deliveries::id.eq(manual_attempts::delivery)))
+            .filter(manual_attempts::endpoint.eq(endpoint))
+            .order((manual_attempts::requested_at, manual_attempts::delivery))
+            .select((id, event, status, attempt_count, scheduled_attempts, manual_attempts::requested_at.nullable()))
+            .limit(limit as i64)
+            .load(connection),
+    }
+    .map_err(translate)?;
+    rows.into_iter()
+        .map(|(key, event, status, attempt_count, scheduled_attempts, due_at)| {
+            Ok(Due {
+                delivery: ids.delivery(key),
+                event: ids.event(event),
+                status: status_of(status)?,
+                attempt_count: count_of(attempt_count)?,
+                scheduled_attempts: count_of(scheduled_attempts)?,
+                due_at: Timestamp::from_millis(due_at.unwrap_or(0)),
+            })
+        })
+        .collect()
+}
+
+pub(super) fn payloads(
+    connection: &mut SqliteConnection,
+    ids: &IdCodec,
+    wanted: &[EventId],
+) -> Result<Vec<Payload>, StoreError> {
+    let mut found = Vec::with_capacity(wanted.len());
+    for event in wanted {
+        let Some(key) = ids.event_key(*event) else { continue };
+        let row: Option<(String, Vec<u8>)> = events::table
+            .find(key)
+            .select((events::event_type, events::body))
+            .first(connection)
+            .optional()
+            .map_err(translate)?;
+        if let Some((event_type, body)) = row {
+            found.push(Payload { event: *event, event_type: parsed(&event_type)?, body: body.into() });
+        }
+    }
+    Ok(found)
+}
+
+#[derive(QueryableByName)]
+struct WaitingRow {
+    #[diesel(sql_type = BigInt)]
+    endpoint: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    due_at: Option<i64>,
+}
+
+/// Jumps from endpoint to endpoint in the index of what is due, instead of
+/// reading every delivery that waits.
+const WAITING: &str = "
+    WITH RECURSIVE
+      due (endpoint) AS (
+        SELECT * FROM (
+          SELECT endpoint FROM deliveries INDEXED BY deliveries_due
+          WHERE next_at IS NOT NULL AND endpoint > ? ORDER BY endpoint LIMIT 1)
+        UNION ALL
+        SELECT (
+          SELECT endpoint FROM deliveries INDEXED BY deliveries_due
+          WHERE next_at IS NOT NULL AND endpoint > due.endpoint ORDER BY endpoint LIMIT 1)
+        FROM due WHERE due.endpoint IS NOT NULL LIMIT ?),
+      asked (endpoint, due_at) AS (
+        SELECT endpoint, MIN(requested_at) FROM manual_attempts WHERE endpoint > ? GROUP BY endpoint ORDER BY endpoint
+        LIMIT ?),
+      found (endpoint, due_at) AS (
+        SELECT endpoint, (
+          SELECT MIN(first) FROM (
+            SELECT (SELECT MIN(next_at) FROM deliveries INDEXED BY deliveries_due
+                    WHERE next_at IS NOT NULL AND endpoint = due.endpoint AND status = 0) AS first
+            UNION ALL
+            SELECT (SELECT MIN(next_at) FROM deliveries INDEXED BY deliveries_due
+                    WHERE next_at IS NOT NULL AND endpoint = due.endpoint AND status = 1)))
+        FROM due WHERE endpoint IS NOT NULL
+        UNION ALL
+        SELECT endpoint, due_at FROM asked)
+    SELECT endpoint, MIN(due_at) AS due_at FROM found GROUP BY endpoint ORDER BY endpoint LIMIT ?";
+
+pub(super) fn waiting(
+    connection: &mut SqliteConnection,
+    ids: &IdCodec,
+    after: Option<EndpointId>,
+    limit: usize,
+) -> Result<(Vec<Waiting>, Option<EndpointId>), StoreError> {
+    let begin = after.and_then(|endpoint| ids.endpoint_key(endpoint)).unwrap_or(0);
+    let rows: Vec<WaitingRow> = diesel::sql_query(WAITING)
+        .bind::<BigInt, _>(begin)
+        .bind::<BigInt, _>(limit as i64)
+        .bind::<BigInt, _>(begin)
+        .bind::<BigInt, _>(limit as i64)
+        .bind::<BigInt, _>(limit as i64)
+        .load(connection)
+        .map_err(translate)?;
+    let next = if rows.len() < limit { None } else { rows.last().map(|row| ids.endpoint(row.endpoint)) };
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        let live: Option<i64> = endpoints::table
+            .find(row.endpoint)
+            .filter(endpoints::enabled.eq(true))
+            .filter(endpoints::deleted_at.is_null())
+            .select(endpoints::id)
+            .first(connection)
+            .optional()
+            .map_err(translate)?;
+        if let (Some(_), Some(due_at)) = (live, row.due_at) {
+            found.push(Waiting { endpoint: ids.endpoint(row.endpoint), due_at: Timestamp::from_millis(due_at) });
+        }
+    }
+    Ok((found, next))
+}
+
+type EndpointRow = (i64, i64, i64, Option<i64>, String);
+
+fn endpoint_of(ids: &IdCodec, scope: Scope, row: EndpointRow) -> Result<Endpoint, StoreError> {
+    let (key, version, updated_at, deleted_at, settings) = row;
+    let settings: SettingsRow = from_json(&settings)?;
+    let partner = scope.partner.ok_or_else(|| StoreError::Corrupt("an endpoint belongs to one partner".into()))?;
+    Ok(Endpoint {
+        id: ids.endpoint(key),
+        partner,
+        environment: scope.environment,
+        version: count_of(version)?,
+        settings: settings.settings()?,
+        created_at: time_of_key(key),
+        updated_at: Timestamp::from_millis(updated_at),
+        deleted_at: deleted_at.map(Timestamp::from_millis),
+    })
+}
+
+/// A live endpoint of a scope.
+pub(super) fn endpoint(
+    connection: &mut SqliteConnection,
+    ids: &IdCodec,
+    scope: &Scope,
+    key: RowKey,
+) -> Result<Option<Endpoint>, StoreError> {
+    let page = PageRequest { after: None, limit: 1 };
+    Ok(endpoints_where(connection, ids, scope, Some(key), &page)?.pop())
+}
+
+/// A scope's live endpoints, newest first, up to one more than the page.
+pub(super) fn endpoints_of(
+    connection: &mut SqliteConnection,
+    ids: &IdCodec,
+    scope: &Scope,
+    page: &PageRequest<EndpointId>,
+) -> Result<Page<Endpoint>, StoreError> {
+    let found = endpoints_where(connection, ids, scope, None, page)?;
+    Ok(Page::from_overread(found, page.limit))
+}
+
+fn endpoints_where(
+    connection: &mut SqliteConnection,
+    ids: &IdCodec,
+    scope: &Scope,
+    only: Option<RowKey>,
+    page: &PageRequest<EndpointId>,
+) -> Result<Vec<Endpoint>, StoreError> {
+    let Some(id) = scope_id(connection, scope)? else { return Ok(Vec::new()) };
+    let mut query =
+        endpoints::table
+            .inner_join(endpoint_versions::table.on(
+                endpoint_versions::endpoint.eq(endpoints::id).and(endpoint_versions::version.eq(endpoints::version)),
+            ))
+            .filter(endpoints::deleted_at.is_null())
+            .filter(endpoints::id.lt(page.after.and_then(|after| ids.endpoint_key(after)).unwrap_or(RowKey::MAX)))
+            .order(endpoints::id.desc())
+            .limit(page.limit as i64 + 1)
+            .select((
+                endpoints::scope,
+                (
+                    endpoints::id,
+                    endpoints::version,
+                    endpoints::updated_at,
+                    endpoints::deleted_at,
+                    endpoint_versions::settings,
+                ),
+            ))
+            .into_boxed();
+    if let Some(key) = only {
+        query = query.filter(endpoints::id.eq(key));
+    }
+    query = if scope.partner.is_some() {
+        query.filter(endpoints::scope.eq(id.0))
+    } else {
+        let scopes_of_environment = scopes::table
+            .filter(diesel::dsl::sql::<diesel::sql_types::Bool>("scopes.id & 1 = ").bind::<BigInt, _>(id.0))
+            .select(scopes::id);
+        query.filter(endpoints::scope.eq_any(scopes_of_environment))
+    };
+    let rows: Vec<(i64, EndpointRow)> = query.load(connection).map_err(translate)?;
+    rows.into_iter()
+        .map(|(of, row)| {
+            let owner = if scope.partner.is_some() { scope.clone() } else { scope_of(connection, ScopeId(of))? };
+            endpoint_of(ids, owner, row)
+        })
+        .collect()
+}
+
+pub(super) fn backlog(
+    connection: &mut SqliteConnection,
+    endpoint: RowKey,
+    limit: usize,
+) -> Result<(usize, Option<Timestamp>), StoreError> {
+    let mut count = 0;
+    let mut earliest: Option<i64> = None;
+    for status in [0, 1] {
+        let times: Vec<Option<i64>> = deliveries::table
+            .filter(deliveries::endpoint.eq(endpoint))
+            .filter(deliveries::status.eq(status))
+            .filter(deliveries::next_at.is_not_null())
+            .order(deliveries::next_at)
+            .select(deliveries::next_at)
+            .limit(limit.saturating_sub(count) as i64)
+            .load(connection)
+            .map_err(translate)?;
+        count += times.len();
+        earliest = [earliest, times.first().copied().flatten()].into_iter().flatten().min();
+    }
+    Ok((count, earliest.map(Timestamp::from_millis)))
+}

@@ -1,0 +1,369 @@
+//! The lists that people look at: events, what became of them, deliveries.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool};
+
+use crate::domain::{Attempt, Delivery, DeliveryId, DeliveryStatus, Event, EventId, Outcome, StatusFilter, Timestamp};
+use crate::store::ids::{IdCodec, RowKey, first_key_at, time_of_key};
+use crate::store::rows::{attempt_error, count_of, environment_number, parsed, status_of};
+use crate::store::schema::{attempts, deliveries, endpoints, events};
+use crate::store::sqlite::error::translate;
+use crate::store::sqlite::reads::{scope_id, scope_of};
+use crate::store::{DeliveryFilter, EventOutcome, Page, PageRequest, Scope, ScopeId, StoreError};
+
+type EventRow = (i64, i64, String, i64, Vec<u8>);
+
+fn event_of(connection: &mut SqliteConnection, ids: &IdCodec, row: EventRow) -> Result<Event, StoreError> {
+    let (key, scope, event_type, matched_version, body) = row;
+    let scope = scope_of(connection, ScopeId(scope))?;
+    Ok(Event {
+        id: ids.event(key),
+        environment: scope.environment,
+        partner: scope.partner,
+        event_type: parsed(&event_type)?,
+        body: body.into(),
+        accepted_at: time_of_key(key),
+        matched_version,
+    })
+}
+
+const EVENT_COLUMNS: (events::id, events::scope, events::event_type, events::matched_version, events::body) =
+    (events::id, events::scope, events::event_type, events::matched_version, events::body);
+
+/// An event's own scope and the one over all partners: what a partner sees.
+fn visible_scopes(id: ScopeId) -> [i64; 2] {
+    [id.0, id.0 % 2]
+}
+
+pub(super) fn event(
+    connection: &mut SqliteConnection,
+    ids: &IdCodec,
+    scope: &Scope,
+    event: EventId,
+) -> Result<Option<Event>, StoreError> {
+    let Some(id) = scope_id(connection, scope)? else { return Ok(None) };
+    let Some(key) = ids.event_key(event) else { return Ok(None) };
+    let row: Option<EventRow> =
+        events::table.find(key).select(EVENT_COLUMNS).first(connection).optional().map_err(translate)?;
+    let seen = |row: &EventRow| match scope.partner {
+        Some(_) => visible_scopes(id).contains(&row.1),
+        None => row.1 % 2 == id.0,
+    };
+    row.filter(seen).map(|row| event_of(connection, ids, row)).transpose()
+}
+
+pub(super) fn events_of(
+    connection: &mut SqliteConnection,
+    ids: &IdCodec,
+    scope: &Scope,
+    page: &PageRequest<EventId>,
+) -> Result<Page<Event>, StoreError> {
+    let Some(id) = scope_id(connection, scope)? else { return Ok(Page { items: Vec::new(), more: false }) };
+    let before = page.after.map_or(RowKey::MAX, |after| ids.event_key(after).unwrap_or(0));
+    let page_of = || {
+        events::table
+            .filter(events::id.lt(before))
+            .order(events::id.desc())
+            .limit(page.limit as i64 + 1)
+            .select(EVENT_COLUMNS)
+            .into_boxed()
+    };
+    let mut rows: Vec<EventRow> = Vec::new();
+    if scope.partner.is_some() {
+        // Two walks down one index, merged: an IN with an ORDER BY would sort
+        // the partner's whole history.
+        for visible in visible_scopes(id) {
+            let part: Vec<EventRow> =
+                page_of().filter(events::scope.eq(visible)).load(connection).map_err(translate)?;
+            rows.extend(part);
+        }
+        rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.0));
+    } else {
+        let of_environment = diesel::dsl::sql::<Bool>("events.scope & 1 = ").bind::<BigInt, _>(id.0);
+        rows = page_of().filter(of_environment).load(connection).map_err(translate)?;
+    }
+    Page::from_overread(rows, page.limit).try_map(|row| event_of(connection, ids, row))
+}
+
+pub(super) fn event_outcomes(
+    connection: &mut SqliteConnection,
+    ids: &IdCodec,
+    scope: &Scope,
+    event: &Event,
+) -> Result<Vec<EventOutcome>, StoreError> {
+    let Some(id) = scope_id(connection, scope)? else { return Ok(Vec::new()) };
+    let Some(key) = ids.event_key(event.id) else { return Ok(Vec::new()) };
+    let fan_out: Option<i64> =
+        events::table.find(key).select(events::deliveries).first(connection).optional().map_err(translate)?;
+    let Some(fan_out) = fan_out else { return Ok(Vec::new()) };
+    let mut query = delivery_query().filter(deliveries::id.gt(key).and(deliveries::id.le(key + fan_out))).into_boxed();
+    if scope.partner.is_some() {
+        query = query.filter(endpoints::scope.eq(id.0));
+    }
+    let rows: Vec<DeliveryRow> = query.order(deliveries::id).load(connection).map_err(translate)?;
+    let mut outcomes = Vec::with_capacity(rows.len());
+    let mut reached = Vec::with_capacity(rows.len());
+    for row in rows {
+        reached.push(row.2);
+        let last: Option<AttemptRow> = attempts::table
+            .filter(attempts::delivery.eq(row.0))
+            .order(attempts::number.desc())
+            .select(ATTEMPT_COLUMNS)
+            .first(connection)
+            .optional()
+            .map_err(translate)?;
+        outcomes.push(EventOutcome::Delivery {
+            delivery: delivery_of(ids, row)?,
+            last_attempt: last.map(attempt_of).transpose()?,
+        });
+    }
+    // Over all partners, who was not subscribed is every other endpoint there
+    // is: that list answers nobody's question.
+    if scope.partner.is_some() {
+        let others: Vec<i64> = endpoints::table
+            .filter(endpoints::scope.eq(id.0))
+            .filter(endpoints::created_version.le(event.matched_version))
+            .filter(endpoints::deleted_version.is_null().or(endpoints::deleted_version.gt(event.matched_version)))
+            .order(endpoints::id)
+            .select(endpoints::id)
+            .load(connection)
+            .map_err(translate)?;
+        let unreached = others.into_iter().filter(|endpoint| !reached.contains(endpoint));
+        outcomes.extend(unreached.map(|endpoint| EventOutcome::NotSubscribed(ids.endpoint(endpoint))));
+    }
+    Ok(outcomes)
+}
+
+type DeliveryRow = (i64, i64, i64, i64, i64, Option<i64>, Option<i64>, String, bool, Option<i64>);
+
+#[diesel::dsl::auto_type]
+fn delivery_query() -> _ {
+    deliveries::table.inner_join(events::table).inner_join(endpoints::table).select((
+        deliveries::id,
+        deliveries::event,
+        deliveries::endpoint,
+        deliveries::status,
+        deliveries::attempt_count,
+        deliveries::next_at,
+        deliveries::finished_at,
+        events::event_type,
+        endpoints::enabled,
+        endpoints::deleted_at,
+    ))
+}
+
+fn delivery_of(ids: &IdCodec, row: DeliveryRow) -> Result<Delivery, StoreError> {
+    let (key, event, endpoint, status, attempt_count, next_at, finished_at, event_type, enabled, deleted_at) = row;
+    let stored = status_of(status)?;
+    let status = DeliveryStatus::seen(stored, enabled, deleted_at.is_some());
+    // A deleted endpoint's deliveries end with it, also those that no sweep
+    // has written down yet.
+    let ended_with_endpoint = matches!(status, DeliveryStatus::Discarded(_)) && stored.is_unfinished();
+    Ok(Delivery {
+        id: ids.delivery(key),
+        endpoint: ids.endpoint(endpoint),
+        event: ids.event(event),
+        event_type: parsed(&event_type)?,
+        status,
+        attempt_count: count_of(attempt_count)?,
+        next_attempt_at: next_at.filter(|_| !ended_with_endpoint).map(Timestamp::from_millis),
+        created_at: time_of_key(key),
+        finished_at: if ended_with_endpoint { deleted_at } else { finished_at }.map(Timestamp::from_millis),
+    })
+}
+
+/// The stored states that look like this, for an endpoint as it is now.
+fn stored_states(filter: Option<StatusFilter>, enabled: bool, deleted: bool) -> &'static [i64] {
+    match (filter, enabled, deleted) {
+        (None, ..) => &[0, 1, 2, 3, 4, 5],
+        (Some(StatusFilter::Delivered), ..) => &[2],
+        (Some(StatusFilter::RetriesExhausted), ..) => &[3],
+        (Some(StatusFilter::Discarded), _, true) => &[0, 1, 4, 5],
+        (Some(StatusFilter::Discarded), _, false) => &[4, 5],
+        (Some(StatusFilter::Pending), true, false) => &[0],
+        (Some(StatusFilter::Retrying), true, false) => &[1],
+        (Some(StatusFilter::Held), false, false) => &[0, 1],
+        (Some(StatusFilter::Pending | StatusFilter::Retrying | StatusFilter::Held), ..) => &[],
+    }
+}
+
+/// Keys between which a list lies, both left out.
+fn key_range(ids: &IdCodec, filter: &DeliveryFilter, page: &PageRequest<DeliveryId>) -> (RowKey, RowKey) {
+    let since = filter.since.map_or(0, |since| first_key_at(since) - 1);
+    let until = filter.until.map_or(RowKey::MAX, first_key_at);
+    let after = page.after.map_or(RowKey::MAX, |after| ids.delivery_key(after).unwrap_or(0));
+    (since, until.min(after))
+}
+
+pub(super) fn deliveries_of(
+    connection: &mut SqliteConnection,
+    ids: &IdCodec,
+    scope: &Scope,
+    filter: &DeliveryFilter,
+    page: &PageRequest<DeliveryId>,
+) -> Result<Page<Delivery>, StoreError> {
+    let nothing = Page { items: Vec::new(), more: false };
+    let Some(id) = scope_id(connection, scope)? else { return Ok(nothing) };
+    let (mut above, mut below) = key_range(ids, filter, page);
+    if let Some(event) = filter.event {
+        let Some(key) = ids.event_key(event) else { return Ok(nothing) };
+        let fan_out: Option<i64> =
+            events::table.find(key).select(events::deliveries).first(connection).optional().map_err(translate)?;
+        let Some(fan_out) = fan_out else { return Ok(nothing) };
+        above = above.max(key);
+        below = below.min(key + fan_out + 1);
+    }
+    let mut keys: Vec<RowKey> = Vec::new();
+    if scope.partner.is_some() || filter.endpoint.is_some() {
+        // Endpoint by endpoint down one index each, merged: however large the
+        // store, this reads at most a page for every endpoint of the partner.
+        let mut of_scope =
+            endpoints::table.select((endpoints::id, endpoints::enabled, endpoints::deleted_at)).into_boxed();
+        of_scope = if scope.partner.is_some() {
+            of_scope.filter(endpoints::scope.eq(id.0))
+        } else {
+            of_scope.filter(diesel::dsl::sql::<Bool>("endpoints.scope & 1 = ").bind::<BigInt, _>(id.0))
+        };
+        if let Some(endpoint) = filter.endpoint {
+            let Some(key) = ids.endpoint_key(endpoint) else { return Ok(nothing) };
+            of_scope = of_scope.filter(endpoints::id.eq(key));
+        }
+        let found: Vec<(i64, bool, Option<i64>)> = of_scope.load(connection).map_err(translate)?;
+        for (endpoint, enabled, deleted_at) in found {
+            let states = stored_states(filter.status, enabled, deleted_at.is_some());
+            if states.is_empty() {
+                continue;
+            }
+            let mut query = deliveries::table
+                .filter(deliveries::endpoint.eq(endpoint))
+                .filter(deliveries::id.gt(above).and(deliveries::id.lt(below)))
+                .order(deliveries::id.desc())
+                .limit(page.limit as i64 + 1)
+                .select(deliveries::id)
+                .into_boxed();
+            if filter.status.is_some() {
+                query = query.filter(deliveries::status.eq_any(states));
+                if states.iter().all(|state| *state >= 3) {
+                    // The very words of the index over what was given up.
+                    query = query.filter(diesel::dsl::sql::<Bool>("deliveries.status >= 3"));
+                }
+            }
+            keys.extend(query.load::<RowKey>(connection).map_err(translate)?);
+        }
+        keys.sort_unstable_by_key(|key| std::cmp::Reverse(*key));
+        keys.truncate(page.limit + 1);
+    } else {
+        keys = keys_of_environment(connection, scope, filter, (above, below), page.limit + 1)?;
+    }
+    let mut rows = Vec::with_capacity(keys.len());
+    for key in keys {
+        let row: Option<DeliveryRow> =
+            delivery_query().filter(deliveries::id.eq(key)).first(connection).optional().map_err(translate)?;
+        rows.extend(row);
+    }
+    Page::from_overread(rows, page.limit).try_map(|row| delivery_of(ids, row))
+}
+
+/// Newest first through everything: for operators who look over all partners.
+fn keys_of_environment(
+    connection: &mut SqliteConnection,
+    scope: &Scope,
+    filter: &DeliveryFilter,
+    (above, below): (RowKey, RowKey),
+    limit: usize,
+) -> Result<Vec<RowKey>, StoreError> {
+    let live = endpoints::deleted_at.is_null();
+    let mut query = deliveries::table
+        .inner_join(endpoints::table)
+        .filter(deliveries::id.gt(above).and(deliveries::id.lt(below)))
+        .filter(
+            diesel::dsl::sql::<Bool>("endpoints.scope & 1 = ").bind::<BigInt, _>(environment_number(scope.environment)),
+        )
+        .order(deliveries::id.desc())
+        .limit(limit as i64)
+        .select(deliveries::id)
+        .into_boxed();
+    query = match filter.status {
+        None => query,
+        Some(StatusFilter::Delivered) => query.filter(deliveries::status.eq(2)),
+        Some(StatusFilter::RetriesExhausted) => query.filter(deliveries::status.eq(3)),
+        Some(StatusFilter::Pending) => {
+            query.filter(deliveries::status.eq(0)).filter(live).filter(endpoints::enabled.eq(true))
+        }
+        Some(StatusFilter::Retrying) => {
+            query.filter(deliveries::status.eq(1)).filter(live).filter(endpoints::enabled.eq(true))
+        }
+        Some(StatusFilter::Held) => {
+            query.filter(deliveries::status.lt(2)).filter(live).filter(endpoints::enabled.eq(false))
+        }
+        Some(StatusFilter::Discarded) => {
+            query.filter(deliveries::status.ge(4).or(deliveries::status.lt(2).and(endpoints::deleted_at.is_not_null())))
+        }
+    };
+    query.load(connection).map_err(translate)
+}
+
+pub(super) fn delivery(
+    connection: &mut SqliteConnection,
+    ids: &IdCodec,
+    scope: &Scope,
+    delivery: DeliveryId,
+) -> Result<Option<Delivery>, StoreError> {
+    let Some(id) = scope_id(connection, scope)? else { return Ok(None) };
+    let Some(key) = ids.delivery_key(delivery) else { return Ok(None) };
+    let mut query = delivery_query().filter(deliveries::id.eq(key)).into_boxed();
+    query = if scope.partner.is_some() {
+        query.filter(endpoints::scope.eq(id.0))
+    } else {
+        query.filter(diesel::dsl::sql::<Bool>("endpoints.scope & 1 = ").bind::<BigInt, _>(id.0))
+    };
+    let row: Option<DeliveryRow> = query.first(connection).optional().map_err(translate)?;
+    row.map(|row| delivery_of(ids, row)).transpose()
+}
+
+type AttemptRow = (i64, i64, i64, Option<i64>, Option<String>, Option<String>, Option<Vec<u8>>);
+
+const ATTEMPT_COLUMNS: (
+    attempts::number,
+    attempts::started_at,
+    attempts::duration_ms,
+    attempts::status_code,
+    attempts::error_class,
+    attempts::error_message,
+    attempts::response_body,
+) = (
+    attempts::number,
+    attempts::started_at,
+    attempts::duration_ms,
+    attempts::status_code,
+    attempts::error_class,
+    attempts::error_message,
+    attempts::response_body,
+);
+
+fn attempt_of(row: AttemptRow) -> Result<Attempt, StoreError> {
+    let (number, started_at, duration_ms, status_code, error_class, error_message, response_body) = row;
+    let status_code = status_code
+        .map(|code| u16::try_from(code).map_err(|_| StoreError::Corrupt(format!("HTTP status {code}"))))
+        .transpose()?;
+    Ok(Attempt {
+        number: count_of(number)?,
+        started_at: Timestamp::from_millis(started_at),
+        duration_ms: count_of(duration_ms)?,
+        outcome: Outcome {
+            status_code,
+            error: attempt_error(error_class.as_deref(), error_message)?,
+            response_body: response_body.unwrap_or_default().into(),
+        },
+    })
+}
+
+pub(super) fn attempts_of(connection: &mut SqliteConnection, delivery: RowKey) -> Result<Vec<Attempt>, StoreError> {
+    let rows: Vec<AttemptRow> = attempts::table
+        .filter(attempts::delivery.eq(delivery))
+        .order(attempts::number)
+        .select(ATTEMPT_COLUMNS)
+        .load(connection)
+        .map_err(translate)?;
+    rows.into_iter().map(attempt_of).collect()
+}

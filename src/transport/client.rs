@@ -1,0 +1,263 @@
+//! One attempt through awc: the request as it was given, the status as the
+//! verdict, a bounded look at the body as evidence.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_rt::time::{Sleep, sleep};
+use awc::http::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use awc::http::{StatusCode, Version};
+use awc::{Client, ClientResponse, SendClientRequest};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+
+use crate::domain::{ErrorClass, Outcome};
+use crate::transport::connector::Connector;
+use crate::transport::failure;
+use crate::transport::socket::{Socket, Traffic};
+use crate::transport::target::Targets;
+use crate::transport::{AddressGuard, Request, Resolve, TlsClient, Transport, TransportFactory, TransportOptions};
+
+/// How long an unused connection is kept for the next attempt: less than the
+/// 5 s after which node, uvicorn and Apache close theirs. A request written to
+/// a connection that the receiver is just closing is a failed attempt of class
+/// `connect`: whether it was processed cannot be known, and sending it again
+/// behind the history's back would show one attempt where there were two.
+const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+
+/// Opens [`HttpTransport`]s that share one resolver and one TLS client.
+pub struct HttpTransportFactory {
+    options: TransportOptions,
+    guard: Arc<dyn AddressGuard>,
+    resolver: Arc<dyn Resolve>,
+    tls: TlsClient,
+}
+
+impl HttpTransportFactory {
+    /// Nothing is opened yet.
+    pub fn new(
+        options: TransportOptions,
+        guard: Arc<dyn AddressGuard>,
+        resolver: Arc<dyn Resolve>,
+        tls: TlsClient,
+    ) -> Self {
+        Self { options, guard, resolver, tls }
+    }
+}
+
+impl TransportFactory for HttpTransportFactory {
+    fn open(&self) -> Rc<dyn Transport> {
+        Rc::new(HttpTransport::new(
+            self.options.clone(),
+            Arc::clone(&self.guard),
+            Arc::clone(&self.resolver),
+            self.tls.clone(),
+        ))
+    }
+}
+
+/// Sends over HTTP/1.1, on the arbiter that it was opened on.
+pub struct HttpTransport(Rc<Sender>);
+
+struct Sender {
+    options: TransportOptions,
+    tls: TlsClient,
+    connector: Connector,
+    traffic: Traffic,
+    client: RefCell<Option<Client>>,
+    targets: RefCell<Targets>,
+}
+
+impl HttpTransport {
+    /// A transport without connections.
+    pub fn new(
+        options: TransportOptions,
+        guard: Arc<dyn AddressGuard>,
+        resolver: Arc<dyn Resolve>,
+        tls: TlsClient,
+    ) -> Self {
+        let traffic = Traffic::default();
+        let connector = Connector::new(guard, resolver, options.connect_timeout, traffic.clone());
+        Self(Rc::new(Sender {
+            options,
+            tls,
+            connector,
+            traffic,
+            client: RefCell::default(),
+            targets: RefCell::default(),
+        }))
+    }
+}
+
+impl Transport for HttpTransport {
+    fn send(&self, request: Request) -> LocalBoxFuture<'static, Outcome> {
+        let sender = Rc::clone(&self.0);
+        Box::pin(async move { sender.attempt(request).await })
+    }
+}
+
+/// Why an attempt ended without awc's word on it.
+enum Interrupted {
+    TooSlow,
+    Panicked,
+}
+
+impl Sender {
+    async fn attempt(self: Rc<Self>, request: Request) -> Outcome {
+        let timeout = request.timeout;
+        let mut deadline = pin!(sleep(timeout));
+        let mut sending = match self.prepare(request) {
+            Ok(sending) => sending,
+            Err(reason) => return Outcome::failed(ErrorClass::Protocol, reason),
+        };
+        let mut socket = Weak::new();
+        let answered = poll_fn(|context| {
+            // The answer is looked for first: one that came in time counts.
+            let poll = || contained(&mut sending, context);
+            match self.traffic.watch(&mut socket, poll) {
+                Ok(Poll::Ready(answered)) => Poll::Ready(Ok(answered)),
+                Ok(Poll::Pending) => deadline.as_mut().poll(context).map(|()| Err(Interrupted::TooSlow)),
+                Err(_) => Poll::Ready(Err(Interrupted::Panicked)),
+            }
+        })
+        .await;
+        match answered {
+            Ok(Ok(response)) => self.answered(response, &socket, deadline).await,
+            Ok(Err(error)) => failure::outcome(error, &self.tls),
+            Err(Interrupted::TooSlow) => failure::too_slow(timeout),
+            Err(Interrupted::Panicked) => failure::unreadable(),
+        }
+    }
+
+    fn prepare(self: &Rc<Self>, request: Request) -> Result<SendClientRequest, String> {
+        let target = self.targets.borrow_mut().get(&request.url)?;
+        // Without `no_decompress` awc would ask for `identity` by header.
+        let mut sending = self.client().post(target.uri).no_decompress();
+        let headers = sending.headers_mut();
+        for (name, value) in request.headers {
+            let parsed = HeaderName::from_bytes(name.as_bytes());
+            // The value may be a secret, so the sentence leaves it out.
+            let (Ok(parsed), Ok(value)) = (parsed, HeaderValue::try_from(value)) else {
+                return Err(format!("the header {name:?} cannot be sent"));
+            };
+            headers.append(parsed, value);
+        }
+        headers.insert(HOST, target.host);
+        Ok(sending.send_body(request.body))
+    }
+
+    async fn answered(&self, response: ClientResponse, socket: &Weak<Socket>, deadline: Pin<&mut Sleep>) -> Outcome {
+        let status = response.status();
+        let reusable = ends_where_it_says(&response);
+        let body = if may_have_body(status) { self.read_body(response, deadline).await } else { Bytes::new() };
+        // awc may have the connection in its pool by now, since the poll that
+        // ended the exchange; nobody else has run between that and this.
+        if !reusable && let Some(socket) = socket.upgrade() {
+            socket.close();
+        }
+        Outcome::answered(status.as_u16(), body)
+    }
+
+    /// What the body begins with. It ends at its end, at the limit, at the
+    /// deadline or where it breaks: the verdict stands already.
+    async fn read_body(&self, mut response: ClientResponse, mut deadline: Pin<&mut Sleep>) -> Bytes {
+        let mut kept = Vec::new();
+        let mut read_bytes = 0;
+        while read_bytes < self.options.response_read_bytes {
+            let next = poll_fn(|context| match contained(&mut response.next(), context) {
+                Ok(Poll::Pending) => deadline.as_mut().poll(context).map(|()| None),
+                Ok(Poll::Ready(next)) => Poll::Ready(next),
+                Err(_) => Poll::Ready(None),
+            });
+            let Some(Ok(chunk)) = next.await else { break };
+            read_bytes += chunk.len();
+            let wanted = self.options.response_keep_bytes.saturating_sub(kept.len()).min(chunk.len());
+            // Copied, because a slice would keep awc's whole read buffer.
+            kept.extend_from_slice(&chunk[..wanted]);
+        }
+        kept.into()
+    }
+
+    /// The client in use. awc's pool forgets nothing by itself: a host that is
+    /// not called again would keep its sockets for good. So each client is let
+    /// go after a while, and its idle sockets close with it; what is in flight
+    /// ends undisturbed.
+    fn client(self: &Rc<Self>) -> Client {
+        let mut slot = self.client.borrow_mut();
+        slot.get_or_insert_with(|| {
+            let sender = Rc::downgrade(self);
+            let lifetime = self.options.client_lifetime;
+            actix_rt::spawn(async move {
+                sleep(lifetime).await;
+                if let Some(sender) = sender.upgrade() {
+                    sender.retire_client();
+                }
+            });
+            self.new_client()
+        })
+        .clone()
+    }
+
+    fn retire_client(&self) {
+        self.client.take();
+    }
+
+    fn new_client(&self) -> Client {
+        let options = &self.options;
+        let connector = awc::Connector::new()
+            .connector(self.connector.clone())
+            // The connector's stages have limits of their own: a name, then TCP.
+            .timeout(options.connect_timeout.saturating_mul(3))
+            .handshake_timeout(options.connect_timeout)
+            // No limit: it would be one for all hosts together, and waiting for
+            // a slow one would count as the next one's time.
+            .limit(0)
+            .conn_keep_alive(IDLE_CONNECTION)
+            // A connection lives as long as its client at most.
+            .conn_lifetime(Duration::MAX);
+        let connector = match self.tls.config() {
+            Some(config) => connector.rustls_0_23(config),
+            None => connector,
+        };
+        Client::builder().connector(connector).disable_redirects().disable_timeout().finish()
+    }
+}
+
+/// Polls awc so that its panics end one attempt and no actor: a receiver can
+/// cause one at will (a header name of 64 KiB does, in 3.11). The connection is
+/// lost with it; the pool is only touched in single steps and stays sound.
+fn contained<F: Future + Unpin>(
+    future: &mut F,
+    context: &mut Context<'_>,
+) -> Result<Poll<F::Output>, Box<dyn Any + Send>> {
+    catch_unwind(AssertUnwindSafe(|| Pin::new(future).poll(context)))
+}
+
+/// Statuses whose answer ends with its head; bytes that follow are not ours.
+fn may_have_body(status: StatusCode) -> bool {
+    !status.is_informational() && status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED
+}
+
+/// Whether the next bytes on this connection can only be the next answer. awc
+/// believes so too often: after a 1xx the final answer is still to come; an
+/// HTTP/1.0 peer closes; and without a length the body ends with the
+/// connection. The next delivery would be credited with what it finds there.
+fn ends_where_it_says(response: &ClientResponse) -> bool {
+    let status = response.status();
+    if status.is_informational() || response.version() == Version::HTTP_10 {
+        return false;
+    }
+    let headers = response.headers();
+    let chunked = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    !may_have_body(status)
+        || headers.contains_key(CONTENT_LENGTH)
+        || headers.get(TRANSFER_ENCODING).is_some_and(chunked)
+}

@@ -1,0 +1,5 @@
+//! The commands, as a user meets them.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod listen;
