@@ -14,10 +14,15 @@ pub mod catalog;
 
 pub mod store;
 
+pub mod auth;
 pub mod transport;
 
 pub mod engine;
 
+pub mod routes;
+
 pub mod config;
+
+pub mod app;
 
 pub mod cli;

@@ -4,8 +4,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -19,8 +19,8 @@ pub struct AttemptLabels {
     pub outcome: &'static str,
 }
 
-/// How a request for accepting events ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+/// What became of a posted event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
     /// Durable.
     Accepted,
@@ -33,8 +33,8 @@ pub enum Admission {
 /// Labels of [`Metrics::events`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct AdmissionLabels {
-    /// What became of the event.
-    pub outcome: Admission,
+    /// `accepted`, `refused` or `overloaded`.
+    pub outcome: &'static str,
 }
 
 /// The process's counters. Cheap to count on; read by `/metrics`.
@@ -146,7 +146,12 @@ impl Metrics {
     }
 
     /// Counts an event that was posted.
-    pub fn count_events(&self, outcome: Admission, count: usize) {
+    pub fn count_events(&self, admission: Admission, count: usize) {
+        let outcome = match admission {
+            Admission::Accepted => "accepted",
+            Admission::Refused => "refused",
+            Admission::Overloaded => "overloaded",
+        };
         self.events.get_or_create(&AdmissionLabels { outcome }).inc_by(count as u64);
     }
 

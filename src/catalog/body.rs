@@ -18,7 +18,7 @@ use crate::catalog::{Refusal, explain};
 pub(super) const MAX_DEPTH: usize = 100;
 
 /// The body as a value: one JSON text and nothing after it.
-pub(super) fn read(body: &[u8]) -> Result<Value, Refusal> {
+pub fn read(body: &[u8]) -> Result<Value, Refusal> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(Refusal::NotJson { detail: "the body is empty: post one JSON object".to_owned() });
     }

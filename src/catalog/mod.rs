@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::domain::{EventType, TypePattern};
 
+pub use body::read as read_json;
 pub use definition::{CatalogLimits, DefinitionError, DefinitionProblem, TypeDefinition};
 pub use refusal::{FieldError, Refusal};
 pub use shipped::shipped;

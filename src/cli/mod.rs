@@ -2,8 +2,10 @@
 //! process ends. What a command does is in the file of its name: a new one is
 //! that file, a variant of [`Command`] and its arm in [`Command::run`].
 
+pub mod keys;
 pub mod listen;
 pub mod receiver;
+pub mod serve;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -28,6 +30,10 @@ pub struct Cli {
 /// The commands.
 #[derive(Subcommand)]
 pub enum Command {
+    /// Run a node (the default).
+    Serve(serve::ServeArgs),
+    /// Make, list and revoke API keys while no node is running.
+    Keys(keys::KeysArgs),
     /// Receive webhooks on this machine and print them, for trying things out.
     Listen(listen::ListenArgs),
 }
@@ -35,6 +41,8 @@ pub enum Command {
 impl Command {
     fn run(self) -> Result<(), Box<dyn Error>> {
         match self {
+            Self::Serve(arguments) => serve::run(arguments),
+            Self::Keys(arguments) => keys::run(arguments),
             Self::Listen(arguments) => Ok(listen::run(arguments)?),
         }
     }

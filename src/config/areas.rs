@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use super::options::{OperatorKey, Settled};
 use super::{ConfigError, Origins};
 
-const MIN_OPERATOR_KEY_CHARS: usize = 24;
+const MIN_OPERATOR_KEY_CHARS: usize = 8;
 const MAX_OPERATOR_KEY_CHARS: usize = 256;
 const MAX_BODY_BYTES: usize = 1 << 30;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -27,7 +27,7 @@ pub use error::{CommitError, StoreError};
 pub use journal::{Journal, JournalError, Notice};
 pub use keys::{KeyRecord, NewKey};
 pub use page::{Page, PageRequest};
-pub use subscriptions::{Scope, ScopeId, Subscription, Subscriptions};
+pub use subscriptions::{Scope, ScopeId, Subscription, SubscriptionCache, Subscriptions};
 
 use std::sync::Arc;
 

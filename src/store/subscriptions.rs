@@ -2,6 +2,7 @@
 //! which the accepting transaction checks (`product.md`, promise 5).
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
 use crate::domain::{EndpointId, Environment, EventType, PartnerName, TypePattern};
@@ -55,12 +56,13 @@ pub struct Subscriptions {
     pub version: i64,
     endpoints: Vec<Subscription>,
     matches: RwLock<HashMap<EventType, Arc<[EndpointId]>>>,
+    outdated: AtomicBool,
 }
 
 impl Subscriptions {
     /// A snapshot of these endpoints.
     pub fn new(id: ScopeId, version: i64, endpoints: Vec<Subscription>) -> Self {
-        Self { id, version, endpoints, matches: RwLock::default() }
+        Self { id, version, endpoints, matches: RwLock::default(), outdated: AtomicBool::new(false) }
     }
 
     /// The endpoints that want this type, worked out once for each type.
@@ -82,6 +84,17 @@ impl Subscriptions {
         found
     }
 
+    /// Says that a transaction has seen a later version: whoever keeps this
+    /// should load it anew.
+    pub fn mark_outdated(&self) {
+        self.outdated.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a later version has been seen.
+    pub fn is_outdated(&self) -> bool {
+        self.outdated.load(Ordering::Relaxed)
+    }
+
     /// How many endpoints there are.
     pub fn len(&self) -> usize {
         self.endpoints.len()
@@ -90,5 +103,35 @@ impl Subscriptions {
     /// Whether there is no endpoint at all.
     pub fn is_empty(&self) -> bool {
         self.endpoints.is_empty()
+    }
+}
+
+/// Most endpoints that a cache keeps, over all its scopes.
+const CACHED_ENDPOINTS: usize = 200_000;
+
+/// Snapshots of the scopes that events were lately posted to. It may be
+/// behind: the accepting transaction notices, and marks what it was given as
+/// outdated.
+#[derive(Default)]
+pub struct SubscriptionCache {
+    scopes: RwLock<HashMap<Scope, Arc<Subscriptions>>>,
+}
+
+impl SubscriptionCache {
+    /// The scope's snapshot, if one is kept that nobody has found outdated.
+    pub fn get(&self, scope: &Scope) -> Option<Arc<Subscriptions>> {
+        let scopes = self.scopes.read().expect("no holder of this lock can panic");
+        scopes.get(scope).filter(|subscriptions| !subscriptions.is_outdated()).cloned()
+    }
+
+    /// Keeps a snapshot.
+    pub fn put(&self, scope: Scope, subscriptions: Arc<Subscriptions>) {
+        let mut scopes = self.scopes.write().expect("no holder of this lock can panic");
+        let kept: usize = scopes.values().map(|kept| kept.len() + 1).sum();
+        if kept + subscriptions.len() > CACHED_ENDPOINTS {
+            // Rare, and whoever is still active is back in a moment.
+            scopes.clear();
+        }
+        scopes.insert(scope, subscriptions);
     }
 }

@@ -12,7 +12,7 @@ use diesel::{QueryResult, RunQueryDsl, SqliteConnection};
 macro_rules! statement {
     ($(#[$doc:meta])* fn $name:ident($($field:ident: $rust:ty => $sql:ty),* $(,)?) $text:literal) => {
         $(#[$doc])*
-        #[allow(clippy::too_many_arguments, reason = "one for each column")]
+        #[allow(clippy::too_many_arguments, clippy::extra_unused_lifetimes, reason = "one argument a column, and not all borrow")]
         pub(super) fn $name<'a>(connection: &mut SqliteConnection, $($field: $rust),*) -> QueryResult<usize> {
             struct Statement<'a> {
                 $($field: $rust,)*

@@ -72,6 +72,7 @@ impl<'a> SqliteTransaction<'a> {
         if version == seen.version {
             return Ok(Arc::clone(seen));
         }
+        seen.mark_outdated();
         if let Some(reloaded) = self.reloaded.get(&seen.id) {
             return Ok(Arc::clone(reloaded));
         }

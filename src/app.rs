@@ -1,0 +1,285 @@
+//! The composition root: what starts, in which order, and what drains, in
+//! which order. The only place that knows every room.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Addr;
+use actix_web::dev::ServerHandle;
+use actix_web::{App as WebApp, HttpServer, web};
+use futures_util::future::{BoxFuture, FutureExt};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::auth::{ApiKey, Authenticator};
+use crate::catalog;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::Role;
+use crate::engine::{BodyBudget, Drain, Engine, EngineOptions, Janitor, NewsWire, Retention, Supervisor};
+use crate::metrics::Metrics;
+use crate::policy::address::AddressPolicy;
+use crate::routes::{self, Api, Catalogs, Limits};
+use crate::store::journal::{JournalOptions, JournalThread};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Journal, JournalError, NewKey, PageRequest, Store, StoreError, SubscriptionCache};
+use crate::transport::{AddressGuard, HttpTransportFactory, Resolve, SystemResolver, TlsClient, TransportOptions};
+
+/// How long open requests get when the server stops.
+const SERVER_SHUTDOWN: Duration = Duration::from_secs(5);
+/// How long the answers of a failed commit get to leave before the process does.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// Why the process could not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The address to listen on is not to be had.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The store cannot be opened or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The journal would not take the first writes.
+    #[error("cannot prepare the store: {0}")]
+    Prepare(#[from] JournalError),
+    /// A thread could not be started.
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+    /// The system gives no random bytes.
+    #[error("the system has no randomness for a key: {0}")]
+    Randomness(getrandom::Error),
+    /// The journal ended by itself.
+    #[error("{0}")]
+    JournalEnded(String),
+}
+
+/// A running node.
+pub struct App {
+    address: SocketAddr,
+    first_key: Option<ApiKey>,
+    server: ServerHandle,
+    supervisor: Addr<Supervisor>,
+    journal: JournalThread,
+    journal_failed: oneshot::Receiver<String>,
+    drain_timeout: Duration,
+}
+
+impl App {
+    /// Starts everything on the running actix system: store, journal, engine,
+    /// server. Answers once requests are taken.
+    pub async fn start(config: Config, clock: Clock) -> Result<Self, AppError> {
+        let listen = config.server.listen;
+        // First of all, so that a taken port is known before anything else is
+        // touched.
+        let listener = TcpListener::bind(listen).map_err(|source| AppError::Listen { address: listen, source })?;
+        let address = listener.local_addr()?;
+        match rlimit::increase_nofile_limit(u64::MAX) {
+            Ok(files) => log::debug!("{files} open files are allowed"),
+            Err(error) => log::warn!("the limit of open files stays as it is: {error}"),
+        }
+
+        let metrics = Arc::new(Metrics::default());
+        let readers = u32::try_from(config.store.readers).unwrap_or(u32::MAX);
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store.path, readers)?);
+        let bodies = BodyBudget::new(config.engine.body_budget_bytes, Arc::clone(&metrics));
+        let wire = NewsWire::new(bodies.clone(), Arc::clone(&metrics));
+        let (failed, journal_failed) = oneshot::channel();
+        let told = wire.clone();
+        let (journal, journal_thread) = Journal::start(
+            store.writer()?,
+            JournalOptions {
+                queue: config.journal.queue,
+                queue_bytes: config.engine.body_budget_bytes,
+                batch: config.journal.batch,
+            },
+            clock.clone(),
+            Arc::clone(&metrics),
+            Box::new(move |notices| told.tell(notices)),
+            failed,
+        )?;
+        let first_key = prepare(&store, &journal, config.server.operator_key.is_some()).await?;
+
+        let addresses =
+            AddressPolicy::new(config.addresses.allow.clone()).allow_http_in_production(config.addresses.allow_http);
+        let engine = Engine {
+            store: Arc::clone(&store),
+            journal: journal.clone(),
+            transport: Arc::new(transport(&config, addresses.clone())),
+            clock: clock.clone(),
+            metrics: Arc::clone(&metrics),
+            options: EngineOptions {
+                arbiters: config.engine.arbiters,
+                window: config.engine.window,
+                max_in_flight: config.engine.max_in_flight,
+                passivate_after: config.engine.passivate_after,
+                body_budget_bytes: config.engine.body_budget_bytes,
+            },
+            in_flight: Arc::new(Semaphore::new(config.engine.max_in_flight)),
+            bodies,
+        };
+        let supervisor = Supervisor::start(engine.clone(), wire);
+        Janitor::start(engine, Retention { keep: config.store.retention });
+
+        let api = web::Data::new(Api {
+            auth: Authenticator::new(
+                Arc::clone(&store),
+                clock.clone(),
+                config.server.operator_key.as_ref().map(|key| key.expose()),
+            ),
+            catalogs: Catalogs::load(store.as_ref())?,
+            subscriptions: SubscriptionCache::default(),
+            supervisor: supervisor.clone(),
+            limits: limits(&config),
+            addresses,
+            journal,
+            clock,
+            metrics,
+            store,
+        });
+        let server = HttpServer::new(move || {
+            WebApp::new().app_data(api.clone()).wrap(routes::all_errors_are_problems()).configure(routes::configure)
+        })
+        .workers(config.server.workers)
+        .disable_signals()
+        .shutdown_timeout(SERVER_SHUTDOWN.as_secs())
+        .listen(listener)?
+        .run();
+        let handle = server.handle();
+        actix_rt::spawn(server);
+        log::info!("posthaste {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
+        Ok(Self {
+            address,
+            first_key,
+            server: handle,
+            supervisor,
+            journal: journal_thread,
+            journal_failed,
+            drain_timeout: config.engine.drain_timeout,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The operator key that this start made, if it was the first.
+    pub fn first_key(&self) -> Option<&ApiKey> {
+        self.first_key.as_ref()
+    }
+
+    /// Runs until `stop`, then ends cleanly: no new requests, what is in
+    /// flight ends or is left for the next start, all that was queued is
+    /// written. An error is a journal that ended by itself.
+    pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
+        let failed = tokio::select! {
+            () = stop => None,
+            why = &mut self.journal_failed => Some(why.unwrap_or_else(|_| "the journal ended".to_owned())),
+        };
+        if let Some(why) = failed {
+            // Its callers have been told that nobody knows; their answers
+            // leave now, and nothing else happens any more.
+            actix_rt::time::sleep(LAST_ANSWERS).await;
+            return Err(AppError::JournalEnded(why));
+        }
+        log::info!("stopping: no new requests, {:?} for what is in flight", self.drain_timeout);
+        self.server.stop(true).await;
+        match actix_rt::time::timeout(self.drain_timeout, self.supervisor.send(Drain)).await {
+            Ok(_) => log::info!("all attempts in flight have ended"),
+            Err(_) => log::warn!("some attempts in flight are left for the next start"),
+        }
+        let journal = self.journal;
+        let finished = actix_rt::task::spawn_blocking(move || journal.finish()).await;
+        if finished.is_err() {
+            return Err(AppError::JournalEnded("the journal could not be finished".to_owned()));
+        }
+        log::info!("stopped");
+        Ok(())
+    }
+}
+
+/// What a store needs before anyone is let in: on its first start a partner
+/// and the shipped catalogs, and an operator key where there is none at all.
+async fn prepare(
+    store: &Arc<dyn Store>,
+    journal: &Journal,
+    has_configured_key: bool,
+) -> Result<Option<ApiKey>, AppError> {
+    let shipped = catalog::shipped();
+    if journal.change(move |transaction| transaction.first_start(&shipped)).await? {
+        log::info!("a new store: partner `default` and the shipped catalogs were made");
+    }
+    let keys = store.keys(&PageRequest { after: None, limit: 1 })?;
+    if has_configured_key || !keys.items.is_empty() {
+        return Ok(None);
+    }
+    let key = ApiKey::generate().map_err(AppError::Randomness)?;
+    let new = NewKey {
+        hash: key.hash(),
+        prefix: key.prefix().to_owned(),
+        role: Role::Operator,
+        environment: None,
+        partner: None,
+        description: Some("made by the first start".to_owned()),
+        expires_at: None,
+    };
+    journal.change(move |transaction| transaction.create_key(&new)).await?;
+    Ok(Some(key))
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        event_bytes: config.limits.event_bytes,
+        batch_bytes: config.limits.batch_bytes,
+        batch_events: config.limits.batch_events,
+        settings_bytes: config.limits.settings_bytes,
+        page: config.limits.page,
+        page_max: config.limits.page_max,
+        endpoints_per_partner: config.limits.endpoints_per_partner,
+    }
+}
+
+fn transport(config: &Config, addresses: AddressPolicy) -> HttpTransportFactory {
+    let options = TransportOptions {
+        connect_timeout: config.transport.connect_timeout,
+        response_read_bytes: config.transport.response_read_bytes,
+        response_keep_bytes: config.transport.response_keep_bytes,
+        ..TransportOptions::default()
+    };
+    let resolver = Names { addresses: addresses.clone(), system: SystemResolver::from_system() };
+    HttpTransportFactory::new(options, Arc::new(Guard(addresses)), Arc::new(resolver), TlsClient::from_platform())
+}
+
+/// The rule about addresses, where the connector asks for it.
+struct Guard(AddressPolicy);
+
+impl AddressGuard for Guard {
+    fn check(&self, address: IpAddr) -> Result<(), String> {
+        self.0.check_address(address).map_err(|forbidden| forbidden.to_string())
+    }
+}
+
+/// The system's names, but for `localhost`: that is whichever loopback
+/// addresses the operator allows, not what a resolver makes of it.
+struct Names {
+    addresses: AddressPolicy,
+    system: SystemResolver,
+}
+
+impl Resolve for Names {
+    fn resolve(&self, host: Arc<str>) -> BoxFuture<'static, Result<Vec<IpAddr>, String>> {
+        if host.eq_ignore_ascii_case("localhost") {
+            let allowed = self.addresses.localhost_addresses();
+            if !allowed.is_empty() {
+                return std::future::ready(Ok(allowed)).boxed();
+            }
+        }
+        self.system.resolve(host)
+    }
+}

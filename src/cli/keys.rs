@@ -1,0 +1,156 @@
+//! `posthaste keys`: makes, lists and revokes API keys in a store that no node
+//! has open. Beside a running node, `POST /keys` does the same.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use tokio::sync::oneshot;
+
+use crate::auth::ApiKey;
+use crate::catalog;
+use crate::clock::Clock;
+use crate::config::{Config, OptionArgs};
+use crate::domain::{Environment, KeyId, PartnerName, Role, Timestamp};
+use crate::metrics::Metrics;
+use crate::store::journal::JournalOptions;
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Journal, KeyRecord, NewKey, PageRequest, Store};
+
+/// Keys read at once when all are listed.
+const PAGE: usize = 250;
+
+/// What `keys` is told.
+#[derive(Args)]
+pub struct KeysArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub command: KeysCommand,
+    /// Where the store is; the options of a node.
+    #[command(flatten)]
+    pub options: OptionArgs,
+}
+
+/// What can be done with keys.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a key and print it, this once.
+    Create {
+        /// What it may do: partner, producer or operator.
+        #[arg(long)]
+        role: Role,
+        /// The partner it is bound to.
+        #[arg(long, required_if_eq("role", "partner"))]
+        partner: Option<PartnerName>,
+        /// The environment it belongs to (not for operators); production by default.
+        #[arg(long)]
+        environment: Option<Environment>,
+        /// A note to know it by.
+        #[arg(long)]
+        description: Option<String>,
+        /// When it ends by itself, e.g. 2027-01-31T00:00:00Z.
+        #[arg(long)]
+        expires_at: Option<Timestamp>,
+    },
+    /// List all keys, newest first, without the keys themselves.
+    List,
+    /// Make a key useless.
+    Revoke {
+        /// The key's id, `key_…`.
+        id: KeyId,
+    },
+}
+
+/// Does it.
+pub fn run(arguments: KeysArgs) -> Result<(), Box<dyn Error>> {
+    let config = Config::load(arguments.options)?;
+    let clock = Clock::system();
+    let store = SqliteStore::open(&config.store.path, 1).map_err(|error| {
+        format!("{error}\nbeside a running node use its API: `POST /keys`, `GET /keys`, `DELETE /keys/{{id}}`")
+    })?;
+    let (failed, _) = oneshot::channel();
+    let options = JournalOptions { queue: 1, queue_bytes: 0, batch: 1 };
+    let metrics = Arc::new(Metrics::default());
+    let (journal, thread) = Journal::start(store.writer()?, options, clock.clone(), metrics, Box::new(|_| ()), failed)?;
+    let done = actix_rt::System::new().block_on(carry_out(arguments.command, &store, &journal, clock.wall()));
+    thread.finish();
+    done
+}
+
+async fn carry_out(
+    command: KeysCommand,
+    store: &SqliteStore,
+    journal: &Journal,
+    now: Timestamp,
+) -> Result<(), Box<dyn Error>> {
+    match command {
+        KeysCommand::Create { role, partner, environment, description, expires_at } => {
+            if role == Role::Operator && (partner.is_some() || environment.is_some()) {
+                return Err("an operator's key serves all partners and both environments: leave those out".into());
+            }
+            if expires_at.is_some_and(|end| end <= now) {
+                return Err("the time to expire at is past".into());
+            }
+            let shipped = catalog::shipped();
+            journal.change(move |transaction| transaction.first_start(&shipped)).await?;
+            if let Some(name) = &partner
+                && store.partner(name)?.is_none()
+            {
+                return Err(format!("there is no partner `{name}`").into());
+            }
+            let environment =
+                if role == Role::Operator { None } else { Some(environment.unwrap_or(Environment::Production)) };
+            let key = ApiKey::generate().map_err(|error| format!("the system has no randomness: {error}"))?;
+            let new = NewKey {
+                hash: key.hash(),
+                prefix: key.prefix().to_owned(),
+                role,
+                environment,
+                partner,
+                description,
+                expires_at,
+            };
+            let record = journal.change(move |transaction| transaction.create_key(&new)).await?;
+            eprintln!("{} was made; this is the key, shown once:", record.id);
+            println!("{}", key.reveal());
+        }
+        KeysCommand::List => {
+            let mut page = PageRequest { after: None, limit: PAGE };
+            loop {
+                let found = store.keys(&page)?;
+                for record in &found.items {
+                    println!("{}", line(record, now));
+                }
+                match found.items.last().filter(|_| found.more) {
+                    Some(last) => page.after = Some(last.id),
+                    None => break,
+                }
+            }
+        }
+        KeysCommand::Revoke { id } => {
+            if !journal.change(move |transaction| transaction.revoke_key(id)).await? {
+                return Err(format!("there is no key {id} that still opens anything").into());
+            }
+            println!("{id} opens nothing any more");
+        }
+    }
+    Ok(())
+}
+
+fn line(record: &KeyRecord, now: Timestamp) -> String {
+    let state = match (record.revoked_at, record.expires_at) {
+        (Some(at), _) => format!("revoked {at}"),
+        (None, Some(at)) if at <= now => format!("expired {at}"),
+        (None, Some(at)) => format!("live until {at}"),
+        (None, None) => "live".to_owned(),
+    };
+    format!(
+        "{}  {}…  {:<8}  {:<10}  {:<16}  {state}  {}",
+        record.id,
+        record.prefix,
+        record.role.as_str(),
+        record.environment.map_or("both", Environment::as_str),
+        record.partner.as_ref().map_or("*", PartnerName::as_str),
+        record.description.as_deref().unwrap_or_default(),
+    )
+}

@@ -1,0 +1,49 @@
+//! `posthaste serve`: runs a node until it is told to stop.
+
+use std::error::Error;
+use std::net::{IpAddr, SocketAddr};
+
+use clap::Args;
+
+use crate::app::{App, AppError};
+use crate::auth::ApiKey;
+use crate::clock::Clock;
+use crate::config::{Config, OptionArgs};
+
+/// What `serve` is told.
+#[derive(Args)]
+pub struct ServeArgs {
+    /// Every option of the configuration.
+    #[command(flatten)]
+    pub options: OptionArgs,
+}
+
+/// Runs a node.
+pub fn run(arguments: ServeArgs) -> Result<(), Box<dyn Error>> {
+    let config = Config::load(arguments.options)?;
+    let served = actix_rt::System::new().block_on(async move {
+        // Caught before anything starts: a signal in between stops cleanly, too.
+        let stop = super::stop_signal()?;
+        let app = App::start(config, Clock::system()).await?;
+        if let Some(key) = app.first_key() {
+            println!("{}", welcome(key, app.address()));
+        }
+        app.run_until(stop).await
+    });
+    Ok::<(), AppError>(served?)?;
+    Ok(())
+}
+
+/// What the first start says, once.
+fn welcome(key: &ApiKey, address: SocketAddr) -> String {
+    let host = match address.ip() {
+        ip if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+        ip => ip,
+    };
+    let base = format!("http://{}", SocketAddr::new(host, address.port()));
+    format!(
+        "\nThis is a new store. Its operator key, shown this once:\n\n  {key}\n\nTry it:\n\n  \
+         curl {base}/event-types -H 'Authorization: Bearer {key}'\n",
+        key = key.reveal()
+    )
+}

@@ -1,0 +1,76 @@
+//! `GET /deliveries`, `GET /deliveries/{id}`, `POST /deliveries/{id}/retry`.
+
+use actix_web::{HttpResponse, web};
+use serde_json::Value;
+
+use crate::auth::Permission;
+use crate::domain::{DeliveryId, DeliveryStatus};
+use crate::routes::extract::Caller;
+use crate::routes::problem::{Answer, Kind, Problem};
+use crate::routes::{Api, page, show};
+use crate::store::{self, DeliveryFilter};
+
+/// Lists deliveries, newest first.
+pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
+    caller.may(Permission::ReadDeliveries)?;
+    let query = caller.query();
+    query.only(&["limit", "cursor", "status", "endpoint", "event", "since", "until"])?;
+    let scope = api.known(caller.scope()?).await?;
+    let filter = DeliveryFilter {
+        status: query.parsed("status")?,
+        endpoint: query.parsed("endpoint")?,
+        event: query.parsed("event")?,
+        since: query.parsed("since")?,
+        until: query.parsed("until")?,
+    };
+    let wanted = page::request::<DeliveryId>(query, &api.limits)?;
+    let found = store::blocking(&api.store, move |store| store.deliveries(&scope, &filter, &wanted)).await?;
+    Ok(page::answer(&found, |delivery| delivery.id.to_string(), show::delivery))
+}
+
+/// One delivery with every attempt.
+pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
+    caller.may(Permission::ReadDeliveries)?;
+    caller.query().only(&[])?;
+    let scope = api.known(caller.scope()?).await?;
+    let id: DeliveryId = id.parse().map_err(|_| Problem::not_found("delivery"))?;
+    let (delivery, attempts) = store::blocking(&api.store, move |store| {
+        // The attempts first: read after them, the count is never behind.
+        let attempts = store.attempts(id)?;
+        Ok(store.delivery(&scope, id)?.map(|delivery| (delivery, attempts)))
+    })
+    .await?
+    .ok_or_else(|| Problem::not_found("delivery"))?;
+    let mut value = show::delivery(&delivery);
+    value["attempts"] = Value::Array(attempts.iter().map(show::attempt).collect());
+    Ok(HttpResponse::Ok().json(value))
+}
+
+/// Asks for one more attempt now.
+pub async fn retry(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
+    caller.may(Permission::RetryDeliveries)?;
+    caller.query().only(&[])?;
+    let scope = api.known(caller.scope()?).await?;
+    let id: DeliveryId = id.parse().map_err(|_| Problem::not_found("delivery"))?;
+    let (delivery, endpoint) = store::blocking(&api.store, move |store| {
+        let Some(delivery) = store.delivery(&scope, id)? else { return Ok(None) };
+        let endpoint = store.endpoint(&scope, delivery.endpoint)?;
+        Ok(Some((delivery, endpoint)))
+    })
+    .await?
+    .ok_or_else(|| Problem::not_found("delivery"))?;
+    let Some(endpoint) = endpoint else {
+        return Err(Problem::new(Kind::Conflict, format!("endpoint {} was deleted", delivery.endpoint)));
+    };
+    if let DeliveryStatus::Discarded(reason) = delivery.status {
+        return Err(Problem::new(Kind::Conflict, format!("the delivery was discarded: {}", reason.as_str())));
+    }
+    if !endpoint.settings.enabled {
+        return Err(Problem::new(
+            Kind::Conflict,
+            format!("endpoint {} is disabled and holds its deliveries; enable it first", endpoint.id),
+        ));
+    }
+    api.journal.change(move |transaction| transaction.request_attempt(id)).await?;
+    Ok(HttpResponse::Accepted().json(show::delivery(&delivery)))
+}

@@ -1,0 +1,141 @@
+//! `/event-types`: the catalog of an environment.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Value, json};
+
+use crate::auth::Permission;
+use crate::catalog::{CatalogLimits, DefinitionProblem, TypeDefinition};
+use crate::domain::EventType;
+use crate::routes::extract::{self, Caller};
+use crate::routes::problem::{Answer, FieldProblem, Problem};
+use crate::routes::{Api, page, settings, to_the_end};
+use crate::store::Page;
+
+fn show(definition: &TypeDefinition) -> Value {
+    json!({
+        "name": definition.name.as_str(),
+        "description": definition.description,
+        "schema": definition.schema,
+        "example": definition.example,
+    })
+}
+
+/// Lists the catalog by name.
+pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
+    caller.may(Permission::ReadEventTypes)?;
+    caller.query().only(&["limit", "cursor"])?;
+    let wanted = page::request::<EventType>(caller.query(), &api.limits)?;
+    let catalog = api.catalogs.of(caller.environment()?);
+    let behind = |definition: &&TypeDefinition| wanted.after.as_ref().is_none_or(|after| definition.name > *after);
+    let found: Vec<&TypeDefinition> = catalog.iter().filter(behind).take(wanted.limit + 1).collect();
+    let found = Page::from_overread(found, wanted.limit);
+    Ok(page::answer(&found, |definition| definition.name.to_string(), |definition| show(definition)))
+}
+
+/// One event type.
+pub async fn read(api: web::Data<Api>, caller: Caller, name: web::Path<String>) -> Answer {
+    caller.may(Permission::ReadEventTypes)?;
+    caller.query().only(&[])?;
+    let name: EventType = name.parse().map_err(|_| Problem::not_found("event type"))?;
+    let catalog = api.catalogs.of(caller.environment()?);
+    let definition = catalog.get(&name).ok_or_else(|| Problem::not_found("event type"))?;
+    Ok(HttpResponse::Ok().json(show(definition)))
+}
+
+/// Adds an event type, or replaces it: 201 or 200.
+pub async fn put(
+    api: web::Data<Api>,
+    caller: Caller,
+    name: web::Path<String>,
+    request: HttpRequest,
+    mut payload: web::Payload,
+) -> Answer {
+    caller.may(Permission::WriteEventTypes)?;
+    caller.query().only(&[])?;
+    let environment = caller.environment()?;
+    let name: EventType = name.parse().map_err(|error| Problem::invalid_field("", format!("{error}")))?;
+    let limits = CatalogLimits::default();
+    let most = limits.schema_bytes + limits.example_bytes + 4 * limits.description_chars;
+    let body = extract::body(&request, &mut payload, &["application/json"], "event_type_bytes", most).await?;
+    let definition = parse(name, &body)?;
+    // Compiling a hostile schema takes time that other requests should have.
+    let checked = web::block(move || definition.checked(&limits))
+        .await
+        .map_err(|error| Problem::new(crate::routes::problem::Kind::Internal, error.to_string()))?
+        .map_err(|error| match &error.problem {
+            DefinitionProblem::Schema(field) => {
+                Problem::invalid_field(format!("/schema{}", field.pointer), field.detail.clone())
+            }
+            DefinitionProblem::Example(fields) => Problem::invalid(
+                fields
+                    .iter()
+                    .map(|field| FieldProblem::new(format!("/example{}", field.pointer), field.detail.clone()))
+                    .collect(),
+            ),
+            _ => Problem::invalid_field("", error.to_string()),
+        })?;
+    let is_new = api.catalogs.of(environment).get(&checked.name).is_none();
+    let types = vec![checked.clone()];
+    to_the_end(async move {
+        api.journal.change(move |transaction| transaction.put_event_types(environment, &types)).await?;
+        Ok(api.catalogs.reload(&api.store, environment).await?)
+    })
+    .await?;
+    let mut response = if is_new { HttpResponse::Created() } else { HttpResponse::Ok() };
+    Ok(response.json(show(&checked)))
+}
+
+fn parse(name: EventType, body: &[u8]) -> Result<TypeDefinition, Problem> {
+    let mut fields = settings::object(body)?;
+    let mut errors = Vec::new();
+    if let Some(stated) = fields.remove("name")
+        && stated != json!(name.as_str())
+    {
+        errors
+            .push(FieldProblem::new("/name", format!("the path says `{name}`; leave `name` out, or make it the same")));
+    }
+    let description = match fields.remove("description") {
+        None => String::new(),
+        Some(Value::String(text)) => text,
+        Some(_) => {
+            errors.push(FieldProblem::new("/description", "expected a string"));
+            String::new()
+        }
+    };
+    let mut required = |field: &str| {
+        fields.remove(field).unwrap_or_else(|| {
+            errors.push(FieldProblem::new(format!("/{field}"), format!("`{field}` is required")));
+            Value::Null
+        })
+    };
+    let (schema, example) = (required("schema"), required("example"));
+    for unknown in fields.keys() {
+        errors.push(FieldProblem::new(
+            format!("/{unknown}"),
+            "unknown field; there is `description`, `schema` and `example`",
+        ));
+    }
+    if !errors.is_empty() {
+        return Err(Problem::invalid(errors));
+    }
+    Ok(TypeDefinition { name, description, schema, example })
+}
+
+/// Takes an event type out. Endpoints may go on naming it; no event of it is
+/// accepted any more.
+pub async fn delete(api: web::Data<Api>, caller: Caller, name: web::Path<String>) -> Answer {
+    caller.may(Permission::WriteEventTypes)?;
+    caller.query().only(&[])?;
+    let environment = caller.environment()?;
+    let name: EventType = name.parse().map_err(|_| Problem::not_found("event type"))?;
+    let gone = to_the_end(async move {
+        let gone = api.journal.change(move |transaction| transaction.delete_event_type(environment, &name)).await?;
+        api.catalogs.reload(&api.store, environment).await?;
+        Ok(gone)
+    })
+    .await?;
+    if !gone {
+        return Err(Problem::not_found("event type"));
+    }
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,50 @@
+//! `GET /events`, `GET /events/{id}`: what was accepted, and what became of it.
+
+use actix_web::{HttpResponse, web};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::auth::Permission;
+use crate::domain::EventId;
+use crate::routes::extract::Caller;
+use crate::routes::problem::{Answer, Problem};
+use crate::routes::{Api, page, show};
+use crate::store;
+
+/// Lists events, newest first.
+pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
+    caller.may(Permission::ReadDeliveries)?;
+    caller.query().only(&["limit", "cursor"])?;
+    let scope = api.known(caller.scope()?).await?;
+    let wanted = page::request::<EventId>(caller.query(), &api.limits)?;
+    let found = store::blocking(&api.store, move |store| store.events(&scope, &wanted)).await?;
+    Ok(page::answer(&found, |event| event.id.to_string(), show::event))
+}
+
+/// One event, its payload, and its outcome for each endpoint.
+pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
+    caller.may(Permission::ReadDeliveries)?;
+    caller.query().only(&[])?;
+    let scope = api.known(caller.scope()?).await?;
+    let id: EventId = id.parse().map_err(|_| Problem::not_found("event"))?;
+    let (event, outcomes) = store::blocking(&api.store, move |store| {
+        let Some(event) = store.event(&scope, id)? else { return Ok(None) };
+        let outcomes = store.event_outcomes(&scope, &event)?;
+        Ok(Some((event, outcomes)))
+    })
+    .await?
+    .ok_or_else(|| Problem::not_found("event"))?;
+    let mut value = show::event(&event);
+    let deliveries = outcomes.iter().filter(|outcome| matches!(outcome, store::EventOutcome::Delivery { .. })).count();
+    value["deliveries"] = json!(deliveries);
+    value["endpoints"] = Value::Array(outcomes.iter().map(show::event_outcome).collect());
+    // The payload is shown as it was posted: parsing and printing it again
+    // could change numbers and the order of keys.
+    let text = value.to_string();
+    let payload: &RawValue = serde_json::from_slice(&event.body).map_err(|error| {
+        log::error!("the body of {} does not read as JSON: {error}", event.id);
+        Problem::new(crate::routes::problem::Kind::Internal, "the stored payload cannot be shown")
+    })?;
+    let whole = format!("{},\"payload\":{}}}", &text[..text.len() - 1], payload.get());
+    Ok(HttpResponse::Ok().content_type("application/json").body(whole))
+}

@@ -1,0 +1,229 @@
+//! What a request says: who asks, for which partner and environment, and the
+//! bytes of its body within their limit.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use actix_web::{FromRequest, HttpRequest, web};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+
+use crate::auth::{Permission, Principal};
+use crate::domain::{Environment, PartnerName, Role};
+use crate::routes::Api;
+use crate::routes::problem::{Kind, Problem};
+use crate::store::Scope;
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Whoever sent the request, with a key that opens something.
+pub struct Caller {
+    principal: Arc<Principal>,
+    query: Query,
+}
+
+impl FromRequest for Caller {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let api: &web::Data<Api> = request.app_data().expect("the server is built with its state");
+            let header = request
+                .headers()
+                .get(AUTHORIZATION)
+                .ok_or_else(|| Problem::new(Kind::Unauthorized, "send your key as `Authorization: Bearer KEY`"))?;
+            let key = header.to_str().ok().and_then(bearer).ok_or_else(|| {
+                Problem::new(Kind::Unauthorized, "the `Authorization` header is not of the form `Bearer KEY`")
+            })?;
+            let principal = api.auth.authenticate(key).await?.ok_or_else(|| {
+                Problem::new(Kind::Unauthorized, "the key is unknown, revoked or expired; ask your operator for one")
+            })?;
+            Ok(Self { principal, query: Query::parse(&request)? })
+        })
+    }
+}
+
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, key) = header.split_once(' ')?;
+    let key = key.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !key.is_empty()).then_some(key)
+}
+
+impl Caller {
+    /// Refuses a role that may not.
+    pub fn may(&self, permission: Permission) -> Result<(), Problem> {
+        if permission.is_given_to(self.principal.role) {
+            return Ok(());
+        }
+        Err(Problem::new(
+            Kind::Forbidden,
+            format!("this takes a key of role {}; yours is `{}`", permission.roles(), self.principal.role),
+        ))
+    }
+
+    /// What the query says.
+    pub fn query(&self) -> &Query {
+        &self.query
+    }
+
+    /// The environment asked for: the key's own, or an operator's choice.
+    pub fn environment(&self) -> Result<Environment, Problem> {
+        let asked = self
+            .query
+            .get("environment")
+            .map(|text| text.parse::<Environment>().map_err(|error| Problem::invalid_query("environment", error)))
+            .transpose()?;
+        match (self.principal.environment, asked) {
+            (Some(own), Some(other)) if own != other => Err(Problem::not_found("environment")),
+            (Some(own), _) => Ok(own),
+            (None, Some(asked)) => Ok(asked),
+            (None, None) => Ok(Environment::Production),
+        }
+    }
+
+    /// The partner and environment asked for; all partners where the query
+    /// says `partner=*` and the key may.
+    pub fn scope(&self) -> Result<Scope, Problem> {
+        let environment = self.environment()?;
+        let asked = self.query.get("partner");
+        if let Some(own) = &self.principal.partner {
+            if asked.is_some_and(|asked| asked != own.as_str()) {
+                return Err(Problem::not_found("partner"));
+            }
+            return Ok(Scope::of(environment, own.clone()));
+        }
+        match asked {
+            Some("*") => Ok(Scope::all(environment)),
+            Some(name) => {
+                let name: PartnerName = name.parse().map_err(|error| Problem::invalid_query("partner", error))?;
+                Ok(Scope::of(environment, name))
+            }
+            None if self.principal.role == Role::Operator => Ok(Scope::of(environment, PartnerName::default_partner())),
+            None => Err(Problem::invalid_query(
+                "partner",
+                "this key serves all partners: name one, or `*` for an event over all of them",
+            )),
+        }
+    }
+
+    /// One partner's scope: what `*` cannot stand for.
+    pub fn partner_scope(&self) -> Result<Scope, Problem> {
+        let scope = self.scope()?;
+        if scope.partner.is_none() {
+            return Err(Problem::invalid_query("partner", "name one partner: `*` cannot be used here"));
+        }
+        Ok(scope)
+    }
+}
+
+/// The query, decoded, each name at most once.
+#[derive(Debug, Default)]
+pub struct Query(HashMap<String, String>);
+
+impl Query {
+    fn parse(request: &HttpRequest) -> Result<Self, Problem> {
+        let text = request.query_string();
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        let mut values = HashMap::new();
+        for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
+            if values.insert(name.clone().into_owned(), value.into_owned()).is_some() {
+                return Err(Problem::invalid_query(&name, "given twice"));
+            }
+        }
+        Ok(Self(values))
+    }
+
+    /// A parameter's value.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// A parameter's value, parsed.
+    pub fn parsed<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Problem>
+    where
+        T::Err: std::fmt::Display,
+    {
+        self.get(name).map(|text| text.parse().map_err(|error| Problem::invalid_query(name, error))).transpose()
+    }
+
+    /// Refuses parameters that a route does not know: a misspelt filter must
+    /// not quietly show everything.
+    pub fn only(&self, known: &[&str]) -> Result<(), Problem> {
+        for name in self.0.keys() {
+            if !known.contains(&name.as_str()) && name != "partner" && name != "environment" {
+                let list = known.iter().map(|known| format!("`{known}`")).collect::<Vec<_>>().join(", ");
+                let detail = if list.is_empty() {
+                    "unknown here".to_owned()
+                } else {
+                    format!("unknown here; there is {list}, `partner` and `environment`")
+                };
+                return Err(Problem::invalid_query(name, detail));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads a body of one of these media types, at most `limit_bytes` of it.
+pub async fn body(
+    request: &HttpRequest,
+    payload: &mut web::Payload,
+    media_types: &[&str],
+    limit_name: &str,
+    limit_bytes: usize,
+) -> Result<Bytes, Problem> {
+    let found = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = found.split(';').next().unwrap_or_default().trim();
+    if !media_types.iter().any(|known| known.eq_ignore_ascii_case(essence)) {
+        return Err(Problem::new(
+            Kind::UnsupportedMediaType,
+            format!("send `Content-Type: {}`; found `{}`", media_types[0], found.escape_default()),
+        ));
+    }
+    let announced =
+        request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    if announced.is_some_and(|bytes: usize| bytes > limit_bytes) {
+        return Err(Problem::too_large(limit_name, limit_bytes));
+    }
+    match actix_rt::time::timeout(BODY_TIMEOUT, collect(payload, limit_name, limit_bytes)).await {
+        Ok(read) => read,
+        Err(_) => Err(Problem::new(
+            Kind::RequestTimeout,
+            format!("a body has {} seconds to arrive; nothing was kept", BODY_TIMEOUT.as_secs()),
+        )),
+    }
+}
+
+async fn collect(payload: &mut web::Payload, limit_name: &str, limit_bytes: usize) -> Result<Bytes, Problem> {
+    let unreadable = |error: actix_web::error::PayloadError| {
+        Problem::new(Kind::BadRequest, format!("the body cannot be read: {error}"))
+    };
+    // Most bodies come in one piece, which is then used as it is.
+    let Some(first) = payload.next().await else { return Ok(Bytes::new()) };
+    let first = first.map_err(unreadable)?;
+    if first.len() > limit_bytes {
+        return Err(Problem::too_large(limit_name, limit_bytes));
+    }
+    let Some(second) = payload.next().await else { return Ok(first) };
+    let mut whole = BytesMut::from(first.as_ref());
+    let mut next = Some(second);
+    while let Some(piece) = next {
+        let piece = piece.map_err(unreadable)?;
+        if whole.len() + piece.len() > limit_bytes {
+            return Err(Problem::too_large(limit_name, limit_bytes));
+        }
+        whole.extend_from_slice(&piece);
+        next = payload.next().await;
+    }
+    Ok(whole.freeze())
+}

@@ -1,0 +1,279 @@
+//! The HTTP API of `product.md`. A route authenticates, limits, parses and
+//! answers; what it wants done it asks of the journal, what it wants to know
+//! of the store, and of the engine only by message.
+
+mod catalogs;
+mod deliveries;
+mod event_types;
+mod events;
+mod extract;
+mod health;
+mod idempotency;
+mod ingest;
+mod operator;
+mod page;
+pub mod problem;
+mod settings;
+mod show;
+mod webhook;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use actix::Addr;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{ALLOW, CONTENT_TYPE};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
+
+use crate::auth::Authenticator;
+use crate::clock::Clock;
+use crate::engine::Supervisor;
+use crate::metrics::Metrics;
+use crate::policy::address::AddressPolicy;
+use crate::store::{self, Journal, Scope, Store, SubscriptionCache, Subscriptions};
+
+pub use catalogs::Catalogs;
+use problem::{Kind, PROBLEM_JSON, Problem};
+
+/// What a request may ask for (`product.md`, the table of limits).
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Largest event body.
+    pub event_bytes: usize,
+    /// Largest batch body.
+    pub batch_bytes: usize,
+    /// Most events of a batch.
+    pub batch_events: usize,
+    /// Largest settings body.
+    pub settings_bytes: usize,
+    /// A page's entries by default.
+    pub page: usize,
+    /// A page's entries at most.
+    pub page_max: usize,
+    /// Most endpoints of a partner in an environment.
+    pub endpoints_per_partner: usize,
+}
+
+/// What all routes share.
+pub struct Api {
+    /// The durable truth.
+    pub store: Arc<dyn Store>,
+    /// The way to change it.
+    pub journal: Journal,
+    /// The endpoints' actors.
+    pub supervisor: Addr<Supervisor>,
+    /// Whose key is it?
+    pub auth: Authenticator,
+    /// What events may look like.
+    pub catalogs: Catalogs,
+    /// What events are matched against.
+    pub subscriptions: SubscriptionCache,
+    /// Which URLs may be registered.
+    pub addresses: AddressPolicy,
+    /// How much a request may ask for.
+    pub limits: Limits,
+    /// The time.
+    pub clock: Clock,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Api {
+    /// What a scope's events are matched against: as cached, or as stored.
+    async fn subscriptions(&self, scope: &Scope) -> Result<Arc<Subscriptions>, Problem> {
+        if let Some(cached) = self.subscriptions.get(scope) {
+            return Ok(cached);
+        }
+        let wanted = scope.clone();
+        let found = store::blocking(&self.store, move |store| store.subscriptions(&wanted)).await?;
+        let found = Arc::new(found.ok_or_else(|| Problem::not_found("partner"))?);
+        self.subscriptions.put(scope.clone(), Arc::clone(&found));
+        Ok(found)
+    }
+
+    /// Refuses a partner that does not exist.
+    async fn known(&self, scope: Scope) -> Result<Scope, Problem> {
+        if let Some(name) = scope.partner.clone() {
+            let found = store::blocking(&self.store, move |store| store.partner(&name)).await?;
+            found.ok_or_else(|| Problem::not_found("partner"))?;
+        }
+        Ok(scope)
+    }
+}
+
+/// Runs a change and what must follow it to their end, also when the client
+/// goes away in between: a dropped request drops only its answer.
+async fn to_the_end<T, F>(work: F) -> Result<T, Problem>
+where
+    T: 'static,
+    F: Future<Output = Result<T, Problem>> + 'static,
+{
+    actix_rt::spawn(work).await.unwrap_or_else(|error| {
+        log::error!("a request's work ended early: {error}");
+        Err(Problem::new(Kind::Internal, "the work ended early; look before you try again"))
+    })
+}
+
+/// Every route, for a server to be built with.
+pub fn configure(config: &mut web::ServiceConfig) {
+    config
+        .service(
+            web::resource("/webhook")
+                .route(web::post().to(webhook::create))
+                .route(web::get().to(webhook::list))
+                .default_service(web::to(|request| wrong_method(request, "GET, POST"))),
+        )
+        .service(
+            web::resource("/webhook/{id}")
+                .route(web::get().to(webhook::read))
+                .route(web::patch().to(webhook::change))
+                .route(web::delete().to(webhook::delete))
+                .default_service(web::to(|request| wrong_method(request, "GET, PATCH, DELETE"))),
+        )
+        .service(
+            web::resource("/webhook/{id}/secret")
+                .route(web::get().to(webhook::secret))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
+        )
+        .service(
+            web::resource("/webhook/{id}/secret/rotate")
+                .route(web::post().to(webhook::rotate))
+                .default_service(web::to(|request| wrong_method(request, "POST"))),
+        )
+        .service(
+            web::resource("/webhook/{id}/test")
+                .route(web::post().to(webhook::test))
+                .default_service(web::to(|request| wrong_method(request, "POST"))),
+        )
+        .service(
+            web::resource("/events")
+                .route(web::post().to(ingest::one))
+                .route(web::get().to(events::list))
+                .default_service(web::to(|request| wrong_method(request, "GET, POST"))),
+        )
+        .service(
+            web::resource("/events/batch")
+                .route(web::post().to(ingest::batch))
+                .default_service(web::to(|request| wrong_method(request, "POST"))),
+        )
+        .service(
+            web::resource("/events/{id}")
+                .route(web::get().to(events::read))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
+        )
+        .service(
+            web::resource("/deliveries")
+                .route(web::get().to(deliveries::list))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
+        )
+        .service(
+            web::resource("/deliveries/{id}")
+                .route(web::get().to(deliveries::read))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
+        )
+        .service(
+            web::resource("/deliveries/{id}/retry")
+                .route(web::post().to(deliveries::retry))
+                .default_service(web::to(|request| wrong_method(request, "POST"))),
+        )
+        .service(
+            web::resource("/event-types")
+                .route(web::get().to(event_types::list))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
+        )
+        .service(
+            web::resource("/event-types/{name}")
+                .route(web::get().to(event_types::read))
+                .route(web::put().to(event_types::put))
+                .route(web::delete().to(event_types::delete))
+                .default_service(web::to(|request| wrong_method(request, "GET, PUT, DELETE"))),
+        )
+        .service(
+            web::resource("/partners")
+                .route(web::post().to(operator::create_partner))
+                .route(web::get().to(operator::list_partners))
+                .default_service(web::to(|request| wrong_method(request, "GET, POST"))),
+        )
+        .service(
+            web::resource("/partners/{name}")
+                .route(web::get().to(operator::read_partner))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
+        )
+        .service(
+            web::resource("/keys")
+                .route(web::post().to(operator::create_key))
+                .route(web::get().to(operator::list_keys))
+                .default_service(web::to(|request| wrong_method(request, "GET, POST"))),
+        )
+        .service(
+            web::resource("/keys/{id}")
+                .route(web::get().to(operator::read_key))
+                .route(web::delete().to(operator::revoke_key))
+                .default_service(web::to(|request| wrong_method(request, "GET, DELETE"))),
+        )
+        .service(web::resource("/healthz").route(web::get().to(health::live)).route(web::head().to(health::live)))
+        .service(web::resource("/readyz").route(web::get().to(health::ready)).route(web::head().to(health::ready)))
+        .service(web::resource("/metrics").route(web::get().to(health::metrics)))
+        .default_service(web::to(nowhere));
+}
+
+/// Turns what actix-web answers by itself (an unreadable request, a method of
+/// a route without a default) into problems, so that every error reads alike.
+pub fn all_errors_are_problems<S, B>() -> impl actix_web::dev::Transform<
+    S,
+    ServiceRequest,
+    Response = ServiceResponse<BoxBody>,
+    Error = actix_web::Error,
+    InitError = (),
+>
+where
+    S: actix_web::dev::Service<ServiceRequest, Response = ServiceResponse<B>, Error = actix_web::Error> + 'static,
+    S::Future: 'static,
+    B: MessageBody + 'static,
+{
+    from_fn(problems_only)
+}
+
+async fn problems_only<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let response = next.call(request).await?.map_into_boxed_body();
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|found| found == PROBLEM_JSON);
+    if !is_error || is_problem {
+        return Ok(response);
+    }
+    let kind = match status {
+        StatusCode::NOT_FOUND => Kind::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => Kind::MethodNotAllowed,
+        StatusCode::PAYLOAD_TOO_LARGE => Kind::TooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Kind::UnsupportedMediaType,
+        StatusCode::REQUEST_TIMEOUT => Kind::RequestTimeout,
+        status if status.is_client_error() => Kind::BadRequest,
+        _ => Kind::Internal,
+    };
+    let allow = response.headers().get(ALLOW).cloned();
+    let (request, _) = response.into_parts();
+    let problem = Problem { allow, ..Problem::new(kind, "the request does not fit this route") };
+    Ok(ServiceResponse::new(request, problem.error_response()))
+}
+
+/// There is no such route.
+fn nowhere(request: HttpRequest) -> impl Future<Output = HttpResponse> {
+    let problem = Problem::new(Kind::NotFound, format!("there is no route `{}`", request.path().escape_default()));
+    std::future::ready(problem.error_response())
+}
+
+fn wrong_method(request: HttpRequest, methods: &'static str) -> impl Future<Output = HttpResponse> {
+    let method: &Method = request.method();
+    let problem = Problem {
+        allow: Some(actix_web::http::header::HeaderValue::from_static(methods)),
+        ..Problem::new(Kind::MethodNotAllowed, format!("the route takes {methods}, not {method}"))
+    };
+    std::future::ready(problem.error_response())
+}

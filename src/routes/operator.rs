@@ -1,0 +1,195 @@
+//! `/partners` and `/keys`: what operators administer.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Map, Value, json};
+
+use crate::auth::{ApiKey, Permission};
+use crate::domain::{Environment, KeyId, PartnerName, Role, Timestamp};
+use crate::routes::extract::{self, Caller};
+use crate::routes::problem::{Answer, FieldProblem, Kind, Problem};
+use crate::routes::{Api, page, settings, show, to_the_end};
+use crate::store::{self, NewKey};
+
+async fn fields(api: &Api, request: &HttpRequest, payload: &mut web::Payload) -> Result<Map<String, Value>, Problem> {
+    let limit = api.limits.settings_bytes;
+    let body = extract::body(request, payload, &["application/json"], "settings_bytes", limit).await?;
+    settings::object(&body)
+}
+
+/// A field that is text and reads as a `T`; absent and null are `None`.
+fn parsed<T: std::str::FromStr>(
+    fields: &mut Map<String, Value>,
+    name: &str,
+    errors: &mut Vec<FieldProblem>,
+) -> Option<T>
+where
+    T::Err: std::fmt::Display,
+{
+    let problem = match fields.remove(name) {
+        None | Some(Value::Null) => return None,
+        Some(Value::String(text)) => match text.parse() {
+            Ok(value) => return Some(value),
+            Err(error) => format!("{error}"),
+        },
+        Some(_) => "expected a string".to_owned(),
+    };
+    errors.push(FieldProblem::new(format!("/{name}"), problem));
+    None
+}
+
+fn no_more(fields: &Map<String, Value>, known: &str, errors: &mut Vec<FieldProblem>) {
+    for unknown in fields.keys() {
+        errors.push(FieldProblem::new(format!("/{unknown}"), format!("unknown field; there is {known}")));
+    }
+}
+
+/// Makes a partner, in both environments at once.
+pub async fn create_partner(
+    api: web::Data<Api>,
+    caller: Caller,
+    request: HttpRequest,
+    mut payload: web::Payload,
+) -> Answer {
+    caller.may(Permission::Operate)?;
+    let mut fields = fields(&api, &request, &mut payload).await?;
+    let mut errors = Vec::new();
+    let is_given = fields.contains_key("name");
+    let name: Option<PartnerName> = parsed(&mut fields, "name", &mut errors);
+    if !is_given {
+        errors.push(FieldProblem::new("/name", "`name` is required"));
+    }
+    no_more(&fields, "`name`", &mut errors);
+    let Some(name) = name.filter(|_| errors.is_empty()) else { return Err(Problem::invalid(errors)) };
+    let wanted = name.clone();
+    let made = api.journal.change(move |transaction| transaction.create_partner(&wanted)).await?;
+    let partner = made.ok_or_else(|| Problem::new(Kind::AlreadyExists, format!("there is a partner `{name}`")))?;
+    log::info!("partner {} was made", partner.name);
+    Ok(HttpResponse::Created().json(show::partner(&partner)))
+}
+
+/// Lists partners, newest first.
+pub async fn list_partners(api: web::Data<Api>, caller: Caller) -> Answer {
+    caller.may(Permission::Operate)?;
+    caller.query().only(&["limit", "cursor"])?;
+    let wanted = page::request::<PartnerName>(caller.query(), &api.limits)?;
+    let found = store::blocking(&api.store, move |store| store.partners(&wanted)).await?;
+    Ok(page::answer(&found, |partner| partner.name.to_string(), show::partner))
+}
+
+/// One partner.
+pub async fn read_partner(api: web::Data<Api>, caller: Caller, name: web::Path<String>) -> Answer {
+    caller.may(Permission::Operate)?;
+    let name: PartnerName = name.parse().map_err(|_| Problem::not_found("partner"))?;
+    let found = store::blocking(&api.store, move |store| store.partner(&name)).await?;
+    let partner = found.ok_or_else(|| Problem::not_found("partner"))?;
+    Ok(HttpResponse::Ok().json(show::partner(&partner)))
+}
+
+/// Makes a key and shows it, this once.
+pub async fn create_key(
+    api: web::Data<Api>,
+    caller: Caller,
+    request: HttpRequest,
+    mut payload: web::Payload,
+) -> Answer {
+    caller.may(Permission::Operate)?;
+    let mut fields = fields(&api, &request, &mut payload).await?;
+    let now = api.clock.wall();
+    let (new, key) = new_key(&mut fields, now)?;
+    if let Some(partner) = new.partner.clone() {
+        let named = partner.to_string();
+        let found = store::blocking(&api.store, move |store| store.partner(&partner)).await?;
+        found.ok_or_else(|| Problem::invalid_field("/partner", format!("there is no partner `{named}`")))?;
+    }
+    let record = api.journal.change(move |transaction| transaction.create_key(&new)).await?;
+    log::info!("key {} ({}) was made", record.id, record.role);
+    let mut value = show::key(&record);
+    value["key"] = json!(key.reveal());
+    Ok(HttpResponse::Created().insert_header(("cache-control", "no-store")).json(value))
+}
+
+fn new_key(fields: &mut Map<String, Value>, now: Timestamp) -> Result<(NewKey, ApiKey), Problem> {
+    let mut errors = Vec::new();
+    let role: Option<Role> = parsed(fields, "role", &mut errors);
+    let mut environment: Option<Environment> = parsed(fields, "environment", &mut errors);
+    let partner: Option<PartnerName> = parsed(fields, "partner", &mut errors);
+    let description: Option<String> = parsed(fields, "description", &mut errors);
+    let expires_at: Option<Timestamp> = parsed(fields, "expires_at", &mut errors);
+    no_more(fields, "`role`, `partner`, `environment`, `description` and `expires_at`", &mut errors);
+    let wrong = |errors: &mut Vec<FieldProblem>, field: &str, detail: &str| {
+        errors.push(FieldProblem::new(format!("/{field}"), detail));
+    };
+    match role {
+        None if errors.is_empty() => {
+            wrong(&mut errors, "role", "`role` is required: `partner`, `producer` or `operator`");
+        }
+        None => {}
+        Some(Role::Operator) => {
+            if partner.is_some() {
+                wrong(&mut errors, "partner", "an operator's key serves all partners; leave it out");
+            }
+            if environment.is_some() {
+                wrong(&mut errors, "environment", "an operator's key serves both environments; leave it out");
+            }
+        }
+        Some(role) => {
+            environment = environment.or(Some(Environment::Production));
+            if role == Role::Partner && partner.is_none() {
+                wrong(&mut errors, "partner", "`partner` is required for a key of role `partner`");
+            }
+        }
+    }
+    if expires_at.is_some_and(|end| end <= now) {
+        wrong(&mut errors, "expires_at", "this time is past");
+    }
+    let Some(role) = role.filter(|_| errors.is_empty()) else { return Err(Problem::invalid(errors)) };
+    let key = ApiKey::generate().map_err(|error| {
+        log::error!("the system has no randomness: {error}");
+        Problem::new(Kind::Internal, "no key can be made now")
+    })?;
+    let new = NewKey {
+        hash: key.hash(),
+        prefix: key.prefix().to_owned(),
+        role,
+        environment,
+        partner,
+        description,
+        expires_at,
+    };
+    Ok((new, key))
+}
+
+/// Lists keys, newest first.
+pub async fn list_keys(api: web::Data<Api>, caller: Caller) -> Answer {
+    caller.may(Permission::Operate)?;
+    caller.query().only(&["limit", "cursor"])?;
+    let wanted = page::request::<KeyId>(caller.query(), &api.limits)?;
+    let found = store::blocking(&api.store, move |store| store.keys(&wanted)).await?;
+    Ok(page::answer(&found, |key| key.id.to_string(), show::key))
+}
+
+/// One key, without the key.
+pub async fn read_key(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
+    caller.may(Permission::Operate)?;
+    let id: KeyId = id.parse().map_err(|_| Problem::not_found("key"))?;
+    let found = store::blocking(&api.store, move |store| store.key(id)).await?;
+    let record = found.ok_or_else(|| Problem::not_found("key"))?;
+    Ok(HttpResponse::Ok().json(show::key(&record)))
+}
+
+/// Revokes a key: from the answer on it opens nothing.
+pub async fn revoke_key(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
+    caller.may(Permission::Operate)?;
+    let id: KeyId = id.parse().map_err(|_| Problem::not_found("key"))?;
+    let revoked = to_the_end(async move {
+        let revoked = api.journal.change(move |transaction| transaction.revoke_key(id)).await;
+        api.auth.keys_changed();
+        Ok(revoked?)
+    })
+    .await?;
+    if !revoked {
+        return Err(Problem::not_found("key"));
+    }
+    log::info!("key {id} was revoked");
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,330 @@
+//! The body of `POST /webhook` and `PATCH /webhook/{id}`: each field by its
+//! own rule, every problem named at once, nothing silently ignored.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::catalog::{self, Catalog};
+use crate::domain::{
+    DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_MS, EndpointSettings, Environment, Header, MAX_CONCURRENCY,
+    MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPES, MAX_HEADERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, RetryPolicy, TypePattern,
+};
+use crate::policy::address::AddressPolicy;
+use crate::policy::signature::SigningSecret;
+use crate::routes::problem::{FieldProblem, Kind, Problem};
+
+/// Fields that this route knows.
+const KNOWN: [&str; 13] = [
+    "url",
+    "events",
+    "description",
+    "enabled",
+    "headers",
+    "secret",
+    "format",
+    "ordering",
+    "rate_limit",
+    "max_concurrency",
+    "timeout_ms",
+    "retry",
+    "filter",
+];
+
+/// What a body's fields are judged by.
+pub struct Rules<'a> {
+    /// Which URLs may be registered.
+    pub addresses: &'a AddressPolicy,
+    /// Which event types there are.
+    pub catalog: &'a Catalog,
+    /// Where the endpoint is.
+    pub environment: Environment,
+}
+
+/// A JSON object's fields.
+pub fn object(body: &[u8]) -> Result<Map<String, Value>, Problem> {
+    match catalog::read_json(body)? {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(Problem::new(Kind::Invalid, "the body is a JSON object")),
+    }
+}
+
+/// The settings of a new endpoint, and the secret it asks for.
+pub fn new_endpoint(
+    fields: Map<String, Value>,
+    rules: &Rules<'_>,
+) -> Result<(EndpointSettings, Option<SigningSecret>), Problem> {
+    let mut reader = Reader { errors: Vec::new(), rules };
+    for required in ["url", "events"] {
+        if !fields.contains_key(required) {
+            reader.wrong(required, format!("`{required}` is required"));
+        }
+    }
+    let mut settings = EndpointSettings::new("", Vec::new());
+    let secret = reader.apply(&mut settings, fields);
+    reader.finish()?;
+    Ok((settings, secret))
+}
+
+/// An endpoint's settings with some of them changed; `null` sets a field back
+/// to its default.
+pub fn changed(
+    mut settings: EndpointSettings,
+    fields: Map<String, Value>,
+    rules: &Rules<'_>,
+) -> Result<EndpointSettings, Problem> {
+    let mut reader = Reader { errors: Vec::new(), rules };
+    if fields.contains_key("secret") {
+        reader.wrong("secret", "a secret is changed by `POST /webhook/{id}/secret/rotate`");
+    }
+    reader.apply(&mut settings, fields);
+    reader.finish()?;
+    Ok(settings)
+}
+
+struct Reader<'a> {
+    errors: Vec<FieldProblem>,
+    rules: &'a Rules<'a>,
+}
+
+impl Reader<'_> {
+    fn wrong(&mut self, field: &str, detail: impl Into<String>) {
+        self.errors.push(FieldProblem::new(format!("/{}", field.replace('~', "~0").replace('/', "~1")), detail));
+    }
+
+    fn finish(self) -> Result<(), Problem> {
+        if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid(self.errors)) }
+    }
+
+    fn apply(&mut self, settings: &mut EndpointSettings, fields: Map<String, Value>) -> Option<SigningSecret> {
+        let mut secret = None;
+        for (field, value) in fields {
+            match field.as_str() {
+                "url" => self.url(settings, &value),
+                "events" => self.events(settings, &value),
+                "description" => self.description(settings, value),
+                "enabled" => match value {
+                    Value::Null => settings.enabled = true,
+                    Value::Bool(enabled) => settings.enabled = enabled,
+                    _ => self.wrong("enabled", "expected true or false"),
+                },
+                "headers" => self.headers(settings, &value),
+                "secret" => secret = self.secret(&value),
+                "max_concurrency" => {
+                    let most = u64::from(MAX_CONCURRENCY);
+                    if let Some(number) = self.number("max_concurrency", &value, 1, most, DEFAULT_CONCURRENCY.into()) {
+                        settings.max_concurrency = u32::try_from(number).unwrap_or(MAX_CONCURRENCY);
+                    }
+                }
+                "timeout_ms" => {
+                    let bounds = (MIN_TIMEOUT_MS, MAX_TIMEOUT_MS);
+                    if let Some(millis) = self.number("timeout_ms", &value, bounds.0, bounds.1, DEFAULT_TIMEOUT_MS) {
+                        settings.timeout = Duration::from_millis(millis);
+                    }
+                }
+                "retry" => self.retry(settings, &value),
+                "format" => self.only_default("format", &value, "flat"),
+                "ordering" => self.only_default("ordering", &value, "none"),
+                "rate_limit" | "filter" if value.is_null() => {}
+                "rate_limit" | "filter" => {
+                    self.wrong(&field, format!("`{field}` is not available in this version; leave it out"));
+                }
+                unknown => {
+                    let known = KNOWN.map(|name| format!("`{name}`")).join(", ");
+                    self.wrong(unknown, format!("unknown field; there is {known}"));
+                }
+            }
+        }
+        secret
+    }
+
+    fn url(&mut self, settings: &mut EndpointSettings, value: &Value) {
+        let Value::String(text) = value else { return self.wrong("url", "expected a string") };
+        match self.rules.addresses.check_url(text, self.rules.environment) {
+            Ok(url) => settings.url = url.as_str().to_owned(),
+            Err(problem) => self.wrong("url", problem.to_string()),
+        }
+    }
+
+    fn events(&mut self, settings: &mut EndpointSettings, value: &Value) {
+        let Value::Array(items) = value else {
+            return self.wrong("events", "expected an array of event types or patterns such as `campaign.*` and `*`");
+        };
+        if items.is_empty() {
+            return self.wrong("events", "name at least one event type, or use `*` for all");
+        }
+        if items.len() > MAX_EVENT_TYPES {
+            return self.wrong("events", format!("the limit is {MAX_EVENT_TYPES} event types; use patterns"));
+        }
+        let mut patterns: Vec<TypePattern> = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let field = || format!("/events/{index}");
+            let Value::String(text) = item else {
+                self.errors.push(FieldProblem::new(field(), "expected a string"));
+                continue;
+            };
+            match text.parse::<TypePattern>() {
+                Err(error) => self.errors.push(FieldProblem::new(field(), error.to_string())),
+                Ok(pattern) if !self.rules.catalog.knows(&pattern) => {
+                    let detail = format!("no event type of the catalog is `{text}`; `GET /event-types` lists them");
+                    self.errors.push(FieldProblem::new(field(), detail));
+                }
+                Ok(pattern) => {
+                    if !patterns.contains(&pattern) {
+                        patterns.push(pattern);
+                    }
+                }
+            }
+        }
+        settings.events = patterns;
+    }
+
+    fn description(&mut self, settings: &mut EndpointSettings, value: Value) {
+        match value {
+            Value::Null => settings.description = None,
+            Value::String(text) if text.chars().count() <= MAX_DESCRIPTION_CHARS => settings.description = Some(text),
+            Value::String(_) => {
+                self.wrong("description", format!("the limit is {MAX_DESCRIPTION_CHARS} characters"));
+            }
+            _ => self.wrong("description", "expected a string"),
+        }
+    }
+
+    fn headers(&mut self, settings: &mut EndpointSettings, value: &Value) {
+        let fields = match value {
+            Value::Null => return settings.headers.clear(),
+            Value::Object(fields) => fields,
+            _ => return self.wrong("headers", "expected an object of names and values"),
+        };
+        if fields.len() > MAX_HEADERS {
+            return self.wrong("headers", format!("the limit is {MAX_HEADERS} headers"));
+        }
+        let mut headers: Vec<Header> = Vec::with_capacity(fields.len());
+        for (name, value) in fields {
+            let pointer = format!("headers/{}", name.replace('~', "~0").replace('/', "~1"));
+            let Value::String(value) = value else {
+                self.errors.push(FieldProblem::new(format!("/{pointer}"), "expected a string"));
+                continue;
+            };
+            match Header::new(name, value) {
+                Ok(header) if headers.iter().any(|known| known.name == header.name) => {
+                    self.errors.push(FieldProblem::new(format!("/{pointer}"), "given twice: names have no case"));
+                }
+                Ok(header) => headers.push(header),
+                Err(problem) => self.errors.push(FieldProblem::new(format!("/{pointer}"), problem.to_string())),
+            }
+        }
+        settings.headers = headers;
+    }
+
+    fn secret(&mut self, value: &Value) -> Option<SigningSecret> {
+        match value {
+            Value::Null => None,
+            Value::String(text) => match SigningSecret::parse(text) {
+                Ok(secret) => Some(secret),
+                Err(error) => {
+                    self.wrong("secret", error.to_string());
+                    None
+                }
+            },
+            _ => {
+                self.wrong("secret", "expected a string");
+                None
+            }
+        }
+    }
+
+    fn number(&mut self, field: &str, value: &Value, least: u64, most: u64, default: u64) -> Option<u64> {
+        if value.is_null() {
+            return Some(default);
+        }
+        let found = value.as_u64().filter(|number| (least..=most).contains(number));
+        if found.is_none() {
+            self.wrong(field, format!("expected a whole number from {least} to {most}"));
+        }
+        found
+    }
+
+    fn only_default(&mut self, field: &str, value: &Value, default: &str) {
+        if !value.is_null() && value != default {
+            self.wrong(field, format!("only `{default}` is available in this version"));
+        }
+    }
+
+    fn retry(&mut self, settings: &mut EndpointSettings, value: &Value) {
+        let fields = match value {
+            Value::Null => return settings.retry = None,
+            Value::Object(fields) => fields,
+            _ => return self.wrong("retry", "expected an object"),
+        };
+        let before = self.errors.len();
+        let policy = if let Some(schedule) = fields.get("schedule_ms") {
+            self.unknown_in_retry(fields, &["schedule_ms"]);
+            self.schedule(schedule)
+        } else {
+            self.unknown_in_retry(fields, &["retries", "base_ms", "factor", "max_ms", "jitter"]);
+            self.exponential(fields)
+        };
+        if self.errors.len() > before {
+            return;
+        }
+        match policy.checked() {
+            Ok(policy) => settings.retry = Some(policy),
+            Err(error) => self.wrong("retry", error.to_string()),
+        }
+    }
+
+    fn unknown_in_retry(&mut self, fields: &Map<String, Value>, known: &[&str]) {
+        for unknown in fields.keys().filter(|name| !known.contains(&name.as_str())) {
+            let detail = "unknown field; there is either `schedule_ms`, or `retries`, `base_ms`, `factor`, `max_ms` and `jitter`";
+            self.errors.push(FieldProblem::new(format!("/retry/{unknown}"), detail));
+        }
+    }
+
+    fn schedule(&mut self, value: &Value) -> RetryPolicy {
+        let mut waits = Vec::new();
+        match value {
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    match item.as_u64() {
+                        Some(millis) => waits.push(Duration::from_millis(millis)),
+                        None => self.errors.push(FieldProblem::new(
+                            format!("/retry/schedule_ms/{index}"),
+                            "expected a whole number of milliseconds",
+                        )),
+                    }
+                }
+            }
+            _ => self.errors.push(FieldProblem::new(
+                "/retry/schedule_ms",
+                "expected an array of milliseconds; `[]` means no retry",
+            )),
+        }
+        RetryPolicy::Schedule(waits)
+    }
+
+    fn exponential(&mut self, fields: &Map<String, Value>) -> RetryPolicy {
+        let RetryPolicy::Exponential { mut retries, mut base, mut factor, mut max, mut jitter } =
+            RetryPolicy::default()
+        else {
+            unreachable!("the default policy is the parametric one");
+        };
+        for (name, value) in fields {
+            let pointer = format!("/retry/{name}");
+            let whole = value.as_u64();
+            let number = value.as_f64();
+            let understood = match name.as_str() {
+                "retries" => whole.and_then(|number| u32::try_from(number).ok()).map(|number| retries = number),
+                "base_ms" => whole.map(|millis| base = Duration::from_millis(millis)),
+                "max_ms" => whole.map(|millis| max = Duration::from_millis(millis)),
+                "factor" => number.map(|number| factor = number),
+                "jitter" => number.map(|number| jitter = number),
+                _ => Some(()),
+            };
+            if understood.is_none() {
+                self.errors.push(FieldProblem::new(pointer, "expected a number that is not negative"));
+            }
+        }
+        RetryPolicy::Exponential { retries, base, factor, max, jitter }
+    }
+}

@@ -1,0 +1,144 @@
+//! What things look like to clients: the wire types of answers.
+
+use serde_json::{Map, Value, json};
+
+use crate::domain::{
+    Attempt, Delivery, DeliveryStatus, Endpoint, EndpointSettings, Event, Partner, RetryPolicy, Timestamp,
+};
+use crate::store::{EventOutcome, KeyRecord};
+
+fn time(time: Timestamp) -> Value {
+    Value::String(time.to_string())
+}
+
+fn maybe_time(time: Option<Timestamp>) -> Value {
+    time.map_or(Value::Null, |time| Value::String(time.to_string()))
+}
+
+/// An endpoint. The values of its headers may be secrets and are not shown.
+pub fn endpoint(endpoint: &Endpoint) -> Value {
+    let EndpointSettings { url, events, description, enabled, headers, max_concurrency, timeout, retry } =
+        &endpoint.settings;
+    let headers: Map<String, Value> =
+        headers.iter().map(|header| (header.name.to_string(), json!("(redacted)"))).collect();
+    json!({
+        "id": endpoint.id.to_string(),
+        "partner": endpoint.partner.as_str(),
+        "environment": endpoint.environment.as_str(),
+        "url": url,
+        "events": events.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "description": description,
+        "enabled": enabled,
+        "headers": headers,
+        "format": "flat",
+        "ordering": "none",
+        "rate_limit": null,
+        "filter": null,
+        "max_concurrency": max_concurrency,
+        "timeout_ms": timeout.as_millis() as u64,
+        "retry": retry.as_ref().map(retry_policy),
+        "version": endpoint.version,
+        "created_at": time(endpoint.created_at),
+        "updated_at": time(endpoint.updated_at),
+    })
+}
+
+fn retry_policy(policy: &RetryPolicy) -> Value {
+    match policy {
+        RetryPolicy::Schedule(waits) => {
+            json!({ "schedule_ms": waits.iter().map(|wait| wait.as_millis() as u64).collect::<Vec<_>>() })
+        }
+        RetryPolicy::Exponential { retries, base, factor, max, jitter } => json!({
+            "retries": retries,
+            "base_ms": base.as_millis() as u64,
+            "factor": factor,
+            "max_ms": max.as_millis() as u64,
+            "jitter": jitter,
+        }),
+    }
+}
+
+/// A delivery without its attempts.
+pub fn delivery(delivery: &Delivery) -> Value {
+    let mut value = json!({
+        "id": delivery.id.to_string(),
+        "endpoint": delivery.endpoint.to_string(),
+        "event": delivery.event.to_string(),
+        "event_type": delivery.event_type.as_str(),
+        "status": delivery.status.as_str(),
+        "attempt_count": delivery.attempt_count,
+        "next_attempt_at": maybe_time(delivery.next_attempt_at),
+        "created_at": time(delivery.created_at),
+        "finished_at": maybe_time(delivery.finished_at),
+    });
+    if let DeliveryStatus::Discarded(reason) = delivery.status {
+        value["reason"] = json!(reason.as_str());
+    }
+    value
+}
+
+/// One attempt. A response body is any bytes: what is not UTF-8 is replaced.
+pub fn attempt(attempt: &Attempt) -> Value {
+    let outcome = &attempt.outcome;
+    json!({
+        "number": attempt.number,
+        "started_at": time(attempt.started_at),
+        "duration_ms": attempt.duration_ms,
+        "status_code": outcome.status_code,
+        "error": outcome.error.as_ref().map(|error| json!({
+            "class": error.class.as_str(),
+            "message": error.message,
+        })),
+        "response_body": String::from_utf8_lossy(&outcome.response_body),
+    })
+}
+
+/// An event without its payload.
+pub fn event(event: &Event) -> Value {
+    json!({
+        "id": event.id.to_string(),
+        "event": event.event_type.as_str(),
+        "environment": event.environment.as_str(),
+        "partner": event.partner.as_ref().map_or("*", |partner| partner.as_str()),
+        "accepted_at": time(event.accepted_at),
+        "bytes": event.body.len(),
+    })
+}
+
+/// What became of an event for one endpoint.
+pub fn event_outcome(outcome: &EventOutcome) -> Value {
+    match outcome {
+        EventOutcome::Delivery { delivery: found, last_attempt } => json!({
+            "endpoint": found.endpoint.to_string(),
+            "outcome": found.status.as_str(),
+            "delivery": delivery(found),
+            "last_attempt": last_attempt.as_ref().map(attempt),
+        }),
+        EventOutcome::NotSubscribed(endpoint) => json!({
+            "endpoint": endpoint.to_string(),
+            "outcome": "not_subscribed",
+            "delivery": null,
+            "last_attempt": null,
+        }),
+    }
+}
+
+/// A partner.
+pub fn partner(partner: &Partner) -> Value {
+    json!({ "name": partner.name.as_str(), "created_at": time(partner.created_at) })
+}
+
+/// A key, without the key.
+pub fn key(record: &KeyRecord) -> Value {
+    json!({
+        "id": record.id.to_string(),
+        "prefix": record.prefix,
+        "role": record.role.as_str(),
+        "environment": record.environment.map(|environment| environment.as_str()),
+        "partner": record.partner.as_ref().map(|partner| partner.as_str()),
+        "description": record.description,
+        "created_at": time(record.created_at),
+        "expires_at": maybe_time(record.expires_at),
+        "revoked_at": maybe_time(record.revoked_at),
+    })
+}

@@ -1,0 +1,301 @@
+//! `/webhook`: a partner's endpoints.
+
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::auth::Permission;
+use crate::domain::{Endpoint, EndpointId, EventId, EventType};
+use crate::engine::{Inspect, SendTest, TestOutcome};
+use crate::policy::matching;
+use crate::policy::signature::{MIN_KEY_BYTES, SigningSecret};
+use crate::routes::extract::{self, Caller};
+use crate::routes::problem::{Answer, Kind, Problem};
+use crate::routes::settings::{self, Rules};
+use crate::routes::{Api, page, show};
+use crate::store::{self, EndpointChange, EndpointConflict, NewEndpoint, Scope};
+
+/// Deliveries of a backlog that are counted one by one.
+const COUNTED_BACKLOG: usize = 1_000;
+/// How long the old secret signs beside the new one.
+const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 3600);
+/// The longest overlap that can be asked for.
+const MAX_OVERLAP_SECONDS: u64 = 7 * 24 * 3600;
+/// How often a change is tried again when others change the same endpoint.
+const CHANGE_TRIES: usize = 5;
+
+async fn settings_body(api: &Api, request: &HttpRequest, payload: &mut web::Payload) -> Result<Bytes, Problem> {
+    extract::body(request, payload, &["application/json"], "settings_bytes", api.limits.settings_bytes).await
+}
+
+fn new_secret() -> Result<SigningSecret, Problem> {
+    let mut key = [0; MIN_KEY_BYTES];
+    getrandom::fill(&mut key).map_err(|error| {
+        log::error!("the system has no randomness: {error}");
+        Problem::new(Kind::Internal, "no secret can be made now")
+    })?;
+    Ok(SigningSecret::from_key(&key).expect("the key has the length that the standard asks for"))
+}
+
+/// Makes an endpoint.
+pub async fn create(api: web::Data<Api>, caller: Caller, request: HttpRequest, mut payload: web::Payload) -> Answer {
+    caller.may(Permission::ManageEndpoints)?;
+    caller.query().only(&[])?;
+    let scope = caller.partner_scope()?;
+    let body = settings_body(&api, &request, &mut payload).await?;
+    let catalog = api.catalogs.of(scope.environment);
+    let rules = Rules { addresses: &api.addresses, catalog: &catalog, environment: scope.environment };
+    let (settings, secret) = settings::new_endpoint(settings::object(&body)?, &rules)?;
+    let secret = match secret {
+        Some(secret) => secret,
+        None => new_secret()?,
+    };
+    let scope = api.known(scope).await?;
+    let new =
+        NewEndpoint { scope, settings, secret: secret.reveal(), most_endpoints: api.limits.endpoints_per_partner };
+    let endpoint = api.journal.change(move |transaction| transaction.create_endpoint(&new)).await??;
+    log::info!("{} was made for {} in {}", endpoint.id, endpoint.partner, endpoint.environment);
+    let mut value = show::endpoint(&endpoint);
+    value["secret"] = json!(secret.reveal());
+    Ok(HttpResponse::Created().insert_header(("location", format!("/webhook/{}", endpoint.id))).json(value))
+}
+
+/// Lists endpoints, newest first.
+pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
+    caller.may(Permission::ManageEndpoints)?;
+    caller.query().only(&["limit", "cursor"])?;
+    let scope = api.known(caller.scope()?).await?;
+    let wanted = page::request::<EndpointId>(caller.query(), &api.limits)?;
+    let found = store::blocking(&api.store, move |store| store.endpoints(&scope, &wanted)).await?;
+    Ok(page::answer(&found, |endpoint| endpoint.id.to_string(), show::endpoint))
+}
+
+async fn find(api: &Api, scope: &Scope, id: &str) -> Result<Endpoint, Problem> {
+    let id: EndpointId = id.parse().map_err(|_| Problem::not_found("endpoint"))?;
+    let scope = scope.clone();
+    store::blocking(&api.store, move |store| store.endpoint(&scope, id))
+        .await?
+        .ok_or_else(|| Problem::not_found("endpoint"))
+}
+
+/// One endpoint, with what its actor is doing.
+pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
+    caller.may(Permission::ManageEndpoints)?;
+    caller.query().only(&[])?;
+    let endpoint = find(&api, &caller.scope()?, &id).await?;
+    let mut value = show::endpoint(&endpoint);
+    value["health"] = health(&api, &endpoint).await?;
+    Ok(HttpResponse::Ok().json(value))
+}
+
+async fn health(api: &Api, endpoint: &Endpoint) -> Result<Value, Problem> {
+    let id = endpoint.id;
+    let (backlog, oldest) = store::blocking(&api.store, move |store| store.backlog(id, COUNTED_BACKLOG + 1)).await?;
+    let actor = api.supervisor.send(Inspect(id)).await.ok().flatten();
+    let state = match (&actor, endpoint.settings.enabled) {
+        (_, false) => "held",
+        (Some(_), true) => "active",
+        (None, true) => "idle",
+    };
+    Ok(json!({
+        "state": state,
+        "backlog": backlog.min(COUNTED_BACKLOG),
+        "backlog_has_more": backlog > COUNTED_BACKLOG,
+        "next_attempt_at": oldest.filter(|_| endpoint.settings.enabled).map(|time| time.to_string()),
+        "in_flight": actor.map_or(0, |actor| actor.in_flight),
+    }))
+}
+
+/// Changes an endpoint's settings; what is not named stays.
+pub async fn change(
+    api: web::Data<Api>,
+    caller: Caller,
+    id: web::Path<String>,
+    request: HttpRequest,
+    mut payload: web::Payload,
+) -> Answer {
+    caller.may(Permission::ManageEndpoints)?;
+    caller.query().only(&[])?;
+    let scope = caller.partner_scope()?;
+    let body = settings_body(&api, &request, &mut payload).await?;
+    let fields = settings::object(&body)?;
+    let catalog = api.catalogs.of(scope.environment);
+    let rules = Rules { addresses: &api.addresses, catalog: &catalog, environment: scope.environment };
+    for _ in 0..CHANGE_TRIES {
+        let endpoint = find(&api, &scope, &id).await?;
+        let settings = settings::changed(endpoint.settings.clone(), fields.clone(), &rules)?;
+        if settings == endpoint.settings {
+            return Ok(HttpResponse::Ok().json(show::endpoint(&endpoint)));
+        }
+        let change =
+            EndpointChange { scope: scope.clone(), endpoint: endpoint.id, from_version: endpoint.version, settings };
+        match api.journal.change(move |transaction| transaction.change_endpoint(&change)).await? {
+            Ok(changed) => {
+                log::info!("{} has version {} of its settings", changed.id, changed.version);
+                return Ok(HttpResponse::Ok().json(show::endpoint(&changed)));
+            }
+            // Someone else was faster: what was not named is taken from theirs.
+            Err(EndpointConflict::Outdated) => {}
+            Err(conflict) => return Err(conflict.into()),
+        }
+    }
+    Err(EndpointConflict::Outdated.into())
+}
+
+/// Deletes an endpoint.
+pub async fn delete(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
+    caller.may(Permission::ManageEndpoints)?;
+    caller.query().only(&[])?;
+    let scope = caller.partner_scope()?;
+    let id: EndpointId = id.parse().map_err(|_| Problem::not_found("endpoint"))?;
+    let gone = api.journal.change(move |transaction| transaction.delete_endpoint(&scope, id)).await?;
+    if !gone {
+        return Err(Problem::not_found("endpoint"));
+    }
+    log::info!("{id} was deleted");
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Shows the secrets that sign now.
+pub async fn secret(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
+    caller.may(Permission::ManageEndpoints)?;
+    caller.query().only(&[])?;
+    let endpoint = find(&api, &caller.partner_scope()?, &id).await?;
+    secrets_answer(&api, endpoint.id).await
+}
+
+async fn secrets_answer(api: &Api, endpoint: EndpointId) -> Answer {
+    let now = api.clock.wall();
+    let secrets = store::blocking(&api.store, move |store| store.endpoint_secrets(endpoint, now)).await?;
+    let current = secrets.iter().find(|secret| secret.expires_at.is_none()).map(|secret| secret.secret.as_str());
+    let previous: Vec<Value> = secrets
+        .iter()
+        .filter_map(|secret| {
+            secret.expires_at.map(|end| json!({ "secret": secret.secret, "expires_at": end.to_string() }))
+        })
+        .collect();
+    Ok(HttpResponse::Ok()
+        .insert_header(("cache-control", "no-store"))
+        .json(json!({ "secret": current, "previous": previous })))
+}
+
+/// Makes a new secret; the old one signs beside it for a while.
+pub async fn rotate(
+    api: web::Data<Api>,
+    caller: Caller,
+    id: web::Path<String>,
+    request: HttpRequest,
+    mut payload: web::Payload,
+) -> Answer {
+    caller.may(Permission::ManageEndpoints)?;
+    caller.query().only(&[])?;
+    let scope = caller.partner_scope()?;
+    let mut fields = match request.headers().contains_key("content-type") {
+        true => settings::object(&settings_body(&api, &request, &mut payload).await?)?,
+        false => serde_json::Map::new(),
+    };
+    let overlap = match fields.remove("overlap_seconds") {
+        None | Some(Value::Null) => DEFAULT_OVERLAP,
+        Some(value) => {
+            let seconds = value.as_u64().filter(|seconds| *seconds <= MAX_OVERLAP_SECONDS).ok_or_else(|| {
+                let detail = format!("expected a whole number from 0 to {MAX_OVERLAP_SECONDS} (7 days)");
+                Problem::invalid_field("/overlap_seconds", detail)
+            })?;
+            Duration::from_secs(seconds)
+        }
+    };
+    let secret = match fields.remove("secret") {
+        None | Some(Value::Null) => new_secret()?,
+        Some(Value::String(text)) => {
+            SigningSecret::parse(&text).map_err(|error| Problem::invalid_field("/secret", error.to_string()))?
+        }
+        Some(_) => return Err(Problem::invalid_field("/secret", "expected a string")),
+    };
+    if let Some(unknown) = fields.keys().next() {
+        let detail = "unknown field; there is `secret` and `overlap_seconds`";
+        return Err(Problem::invalid_field(format!("/{unknown}"), detail));
+    }
+    let endpoint = find(&api, &scope, &id).await?.id;
+    let until = api.clock.wall() + overlap;
+    let text = secret.reveal();
+    let rotated =
+        api.journal.change(move |transaction| transaction.rotate_secret(&scope, endpoint, &text, until)).await?;
+    if !rotated {
+        return Err(Problem::not_found("endpoint"));
+    }
+    log::info!("{endpoint} has a new secret; the old one signs until {until}");
+    secrets_answer(&api, endpoint).await
+}
+
+/// Sends an event type's example now and answers with the attempt.
+pub async fn test(
+    api: web::Data<Api>,
+    caller: Caller,
+    id: web::Path<String>,
+    request: HttpRequest,
+    mut payload: web::Payload,
+) -> Answer {
+    caller.may(Permission::ManageEndpoints)?;
+    caller.query().only(&[])?;
+    let scope = caller.partner_scope()?;
+    let mut fields = match request.headers().contains_key("content-type") {
+        true => settings::object(&settings_body(&api, &request, &mut payload).await?)?,
+        false => serde_json::Map::new(),
+    };
+    let endpoint = find(&api, &scope, &id).await?;
+    let catalog = api.catalogs.of(scope.environment);
+    let named = match fields.remove("event_type") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(text)) => {
+            Some(text.parse::<EventType>().map_err(|error| Problem::invalid_field("/event_type", error.to_string()))?)
+        }
+        Some(_) => return Err(Problem::invalid_field("/event_type", "expected a string")),
+    };
+    if let Some(unknown) = fields.keys().next() {
+        return Err(Problem::invalid_field(format!("/{unknown}"), "unknown field; there is `event_type`"));
+    }
+    let definition = match &named {
+        Some(name) => catalog.get(name),
+        None => catalog.iter().find(|known| matching::wants(&endpoint.settings.events, &known.name)),
+    };
+    let definition = definition
+        .ok_or_else(|| Problem::invalid_field("/event_type", "not in the catalog; `GET /event-types` lists what is"))?;
+    let event = test_event_id(&api)?;
+    let event_type = definition.name.clone();
+    let outcome = api
+        .supervisor
+        .send(SendTest {
+            endpoint: endpoint.id,
+            event,
+            event_type: event_type.clone(),
+            body: Bytes::from(definition.example.to_string()),
+        })
+        .await
+        .unwrap_or(TestOutcome::Unavailable);
+    match outcome {
+        TestOutcome::Attempted(attempt) => {
+            let mut value = show::attempt(&attempt);
+            value["webhook_id"] = json!(event.to_string());
+            value["event_type"] = json!(event_type.as_str());
+            value["delivered"] = json!(attempt.outcome.is_delivered());
+            Ok(HttpResponse::Ok().json(value))
+        }
+        TestOutcome::Gone => Err(Problem::not_found("endpoint")),
+        TestOutcome::Unavailable => {
+            Err(Problem::new(Kind::Overloaded, "the endpoint's actor is just starting or ending; try again"))
+        }
+    }
+}
+
+/// A test is no event of the store, but its receiver needs a `webhook-id`.
+fn test_event_id(api: &Api) -> Result<EventId, Problem> {
+    let mut random = [0; 10];
+    getrandom::fill(&mut random).map_err(|error| {
+        log::error!("the system has no randomness: {error}");
+        Problem::new(Kind::Internal, "no id can be made now")
+    })?;
+    let millis = u64::try_from(api.clock.wall().as_millis()).unwrap_or(0);
+    Ok(EventId::from_uuid(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()))
+}
