@@ -2,6 +2,7 @@
 //! process ends. What a command does is in the file of its name: a new one is
 //! that file, a variant of [`Command`] and its arm in [`Command::run`].
 
+pub mod demo;
 pub mod keys;
 pub mod listen;
 pub mod receiver;
@@ -32,6 +33,8 @@ pub struct Cli {
 pub enum Command {
     /// Run a node (the default).
     Serve(serve::ServeArgs),
+    /// See it work: a node, two receivers, failures, a kill -9, and checks.
+    Demo(demo::DemoArgs),
     /// Make, list and revoke API keys while no node is running.
     Keys(keys::KeysArgs),
     /// Receive webhooks on this machine and print them, for trying things out.
@@ -42,6 +45,7 @@ impl Command {
     fn run(self) -> Result<(), Box<dyn Error>> {
         match self {
             Self::Serve(arguments) => serve::run(arguments),
+            Self::Demo(arguments) => demo::run(arguments),
             Self::Keys(arguments) => keys::run(arguments),
             Self::Listen(arguments) => Ok(listen::run(arguments)?),
         }
