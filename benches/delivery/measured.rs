@@ -1,0 +1,170 @@
+//! The arithmetic: what a ledger and two looks at the processes say about one
+//! scenario of one system.
+
+use std::time::Duration;
+
+use crate::ledger::{Ledger, Nanos};
+use crate::load::Tally;
+use crate::scenario::Scenario;
+use crate::server::System;
+use crate::usage::{Machine, Usage};
+
+/// The figures of one scenario of one system.
+#[derive(serde::Serialize)]
+pub struct Measured {
+    pub scenario: &'static str,
+    pub system: System,
+    pub connections: usize,
+    /// Deliveries of the measured load, each counted once.
+    pub deliveries: u64,
+    /// From the first post to the last receipt, the backlog's end included.
+    pub elapsed_seconds: f64,
+    pub deliveries_per_second: f64,
+    /// Over the time in which events were posted.
+    pub accepted_events_per_second: f64,
+    /// From just before the post (when it was due, if it was paced and late) to
+    /// the 202.
+    pub post_to_accept_ms: Option<Spread>,
+    /// From the same moment to the sink. Where more is accepted than delivered,
+    /// as under a closed loop, this and the next measure the backlog.
+    pub post_to_receipt_ms: Option<Spread>,
+    /// From the 202 to the sink; 0 where the sink was first.
+    pub accept_to_receipt_ms: Option<Spread>,
+    pub peak_memory_bytes: Option<u64>,
+    pub cpu_seconds: Option<f64>,
+    /// What load generator and sink took of the same machine.
+    pub harness_cpu_seconds: Option<f64>,
+    /// What everybody else took of it, the kernel's writing to disk included: the
+    /// figures are as good as this is low.
+    pub foreign_cpu_seconds: Option<f64>,
+    /// Accepted and not received, warm-up included: must be 0.
+    pub lost: u64,
+    pub duplicates: u64,
+    /// Received, but never posted like that: must be 0.
+    pub strays: u64,
+    #[serde(flatten)]
+    pub calls: Tally,
+}
+
+/// A look at everybody's usage.
+pub struct Look {
+    pub system: Usage,
+    /// The benchmark's own.
+    pub harness: Usage,
+    pub machine: Machine,
+}
+
+/// How a time is spread, in milliseconds.
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+pub struct Spread {
+    pub p50: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+impl Measured {
+    /// Works out the figures of the events from sequence number `from` on.
+    #[allow(clippy::too_many_arguments, reason = "one caller, which has them all at hand")]
+    pub fn new(
+        scenario: &Scenario,
+        system: System,
+        connections: usize,
+        ledger: &Ledger,
+        from: usize,
+        calls: Tally,
+        before: Look,
+        after: Look,
+    ) -> Self {
+        let mut times = Times::default();
+        for event in ledger.entries(from) {
+            let Some(posted) = event.posted() else { break };
+            times.post(posted, event.accepted());
+            for received in event.received().flatten() {
+                times.receive(posted, event.accepted(), received);
+            }
+        }
+        let elapsed_seconds = times.elapsed_seconds();
+        let deliveries = times.post_to_receipt.len() as u64;
+        let events = times.post_to_accept.len() as f64;
+        let cpu_seconds = after.system.cpu_seconds_since(&before.system);
+        let harness_cpu_seconds = after.harness.cpu_seconds_since(&before.harness);
+        let busy_seconds = after.machine.busy_seconds_since(&before.machine);
+        let ours = cpu_seconds.zip(harness_cpu_seconds).map(|(system, harness)| system + harness);
+        // The counts are rounded differently and may cross by a tick or two.
+        let foreign_cpu_seconds = busy_seconds.zip(ours).map(|(busy, ours)| (busy - ours).max(0.0));
+        Self {
+            scenario: scenario.name,
+            system,
+            connections,
+            deliveries,
+            elapsed_seconds,
+            deliveries_per_second: per_second(deliveries as f64, elapsed_seconds),
+            accepted_events_per_second: per_second(events, times.posting_seconds()),
+            post_to_accept_ms: Spread::of(times.post_to_accept),
+            post_to_receipt_ms: Spread::of(times.post_to_receipt),
+            accept_to_receipt_ms: Spread::of(times.accept_to_receipt),
+            peak_memory_bytes: after.system.peak_memory_bytes,
+            cpu_seconds,
+            harness_cpu_seconds,
+            foreign_cpu_seconds,
+            lost: ledger.missing(),
+            duplicates: ledger.duplicates(),
+            strays: ledger.strays(),
+            calls,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Times {
+    first_post: Option<Nanos>,
+    last_accept: Nanos,
+    last_receipt: Nanos,
+    post_to_accept: Vec<Nanos>,
+    post_to_receipt: Vec<Nanos>,
+    accept_to_receipt: Vec<Nanos>,
+}
+
+impl Times {
+    fn post(&mut self, posted: Nanos, accepted: Option<Nanos>) {
+        self.first_post = Some(self.first_post.map_or(posted, |first| first.min(posted)));
+        if let Some(accepted) = accepted {
+            self.last_accept = self.last_accept.max(accepted);
+            self.post_to_accept.push(accepted.saturating_sub(posted));
+        }
+    }
+
+    fn receive(&mut self, posted: Nanos, accepted: Option<Nanos>, received: Nanos) {
+        self.last_receipt = self.last_receipt.max(received);
+        self.post_to_receipt.push(received.saturating_sub(posted));
+        if let Some(accepted) = accepted {
+            self.accept_to_receipt.push(received.saturating_sub(accepted));
+        }
+    }
+
+    fn posting_seconds(&self) -> f64 {
+        self.since_first_post(self.last_accept)
+    }
+
+    fn elapsed_seconds(&self) -> f64 {
+        self.since_first_post(self.last_receipt)
+    }
+
+    fn since_first_post(&self, end: Nanos) -> f64 {
+        Duration::from_nanos(end.saturating_sub(self.first_post.unwrap_or(end))).as_secs_f64()
+    }
+}
+
+impl Spread {
+    /// Exact, from every time measured; `None` if none was.
+    fn of(mut nanos: Vec<Nanos>) -> Option<Self> {
+        nanos.sort_unstable();
+        let last = nanos.len().checked_sub(1)?;
+        let at = |percent: usize| nanos[last * percent / 100] as f64 / 1e6;
+        Some(Self { p50: at(50), p99: at(99), max: at(100) })
+    }
+}
+
+fn per_second(count: f64, seconds: f64) -> f64 {
+    if seconds > 0.0 { count / seconds } else { 0.0 }
+}

@@ -1,0 +1,97 @@
+//! The subscribers: one thread that takes every webhook, answers 204 and enters
+//! in the ledger what came. It serves the forwarder and the server alike, and
+//! does as little as it can, because it has the machine in common with them.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use futures_util::future::{Either, select};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::LocalSet;
+
+use crate::event::Template;
+use crate::ledger::Ledger;
+use crate::wire::Connection;
+
+const ANSWER: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
+/// The path of every endpoint, before its number.
+const PATH: &str = "/hook/";
+
+/// A running sink; it stops when it is dropped.
+pub struct Sink {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sink {
+    /// Starts one on a free port.
+    pub fn start(ledger: Arc<Ledger>) -> io::Result<Self> {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("sink".into()).spawn(move || {
+            let serving = LocalSet::new();
+            let served = serving.run_until(async move {
+                let accepting = std::pin::pin!(accept(listener, ledger));
+                if let Either::Left((Err(error), _)) = select(accepting, stopped).await {
+                    eprintln!("the sink takes no more connections: {error}");
+                }
+            });
+            runtime.block_on(served);
+        })?;
+        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// The URL of an endpoint.
+    pub fn url(&self, endpoint: usize) -> String {
+        format!("http://{}{PATH}{endpoint}", self.address)
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        // Dropping the sender is the signal, and its thread cannot miss it.
+        drop(self.stop.take());
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            eprintln!("the sink panicked: its figures are worth nothing");
+        }
+    }
+}
+
+async fn accept(listener: std::net::TcpListener, ledger: Arc<Ledger>) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    let template = Rc::new(Template::new());
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let (template, ledger) = (Rc::clone(&template), Arc::clone(&ledger));
+        tokio::task::spawn_local(async move {
+            // A sender that resets its connection is no news: what it has not
+            // delivered, it sends again or is found missing.
+            let _ = serve(stream, &template, &ledger).await;
+        });
+    }
+}
+
+async fn serve(stream: TcpStream, template: &Template, ledger: &Ledger) -> io::Result<()> {
+    let mut connection = Connection::over(stream)?;
+    while let Some(request) = connection.read().await? {
+        let at = ledger.now();
+        match (template.sequence(request.body), endpoint(request.target())) {
+            (Some(sequence), Some(endpoint)) => ledger.receive(sequence, endpoint, at),
+            _ => ledger.stray(),
+        }
+        connection.write(ANSWER).await?;
+    }
+    Ok(())
+}
+
+fn endpoint(target: &[u8]) -> Option<usize> {
+    std::str::from_utf8(target.strip_prefix(PATH.as_bytes())?).ok()?.parse().ok()
+}
