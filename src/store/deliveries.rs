@@ -45,6 +45,9 @@ pub enum Lane {
     Manual,
 }
 
+/// Where a delivery stands in its lane: by time, and by id where times agree.
+pub type Place = (Timestamp, DeliveryId);
+
 /// A delivery with an attempt to come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {

@@ -20,7 +20,8 @@ mod subscriptions;
 
 pub use accept::{Accept, Accepted, AcceptedEvent, Idempotency, NewEvent};
 pub use deliveries::{
-    AttemptKind, Birth, DeliveryFilter, Due, EventOutcome, Lane, Payload, Record, Recorded, Retired, Verdict, Waiting,
+    AttemptKind, Birth, DeliveryFilter, Due, EventOutcome, Lane, Payload, Place, Record, Recorded, Retired, Verdict,
+    Waiting,
 };
 pub use endpoints::{EndpointChange, EndpointConflict, EndpointRuntime, NewEndpoint, StoredSecret};
 pub use error::{CommitError, StoreError};
@@ -55,8 +56,9 @@ pub trait Store: Send + Sync + 'static {
     fn endpoint_runtime(&self, endpoint: EndpointId, now: Timestamp) -> Result<Option<EndpointRuntime>, StoreError>;
 
     /// Up to `limit` unfinished deliveries of an endpoint's lane, earliest
-    /// first, due now or later.
-    fn due(&self, endpoint: EndpointId, lane: Lane, limit: usize) -> Result<Vec<Due>, StoreError>;
+    /// first, due now or later, behind `after` if it is given.
+    fn due(&self, endpoint: EndpointId, lane: Lane, after: Option<Place>, limit: usize)
+    -> Result<Vec<Due>, StoreError>;
 
     /// The events' types and bytes, in no order; what is gone is left out.
     fn payloads(&self, events: &[EventId]) -> Result<Vec<Payload>, StoreError>;

@@ -5,20 +5,22 @@
 //! Each attempt is a task of its own that reports back through one channel: an
 //! actor polls all it waits for at every wake, so it waits for one thing.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix::prelude::*;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::domain::{Attempt, EndpointId, Moment, Monotonic};
+use crate::domain::{Attempt, EndpointId, EventId, Moment, Monotonic};
 use crate::engine::Engine;
 use crate::engine::arbiters;
+use crate::engine::budget::{BodyBudget, HeldPayload};
 use crate::engine::endpoint::request::{AttemptHeaders, Target};
 use crate::engine::endpoint::state::{Effect, Input, Limits, Plan, Sending, State};
 use crate::engine::messages::{End, Ended, Generation, Look, Resting, Tell, Test, TestOutcome};
 use crate::metrics::AttemptLabels;
-use crate::store::{self, EndpointRuntime, JournalError, Lane, Payload, Record, StoreError};
+use crate::store::{self, Due, EndpointRuntime, JournalError, Lane, Payload, Place, Record, Store, StoreError};
 
 /// Messages an actor may have waiting: more only remind it of the store.
 const MAILBOX: usize = 64;
@@ -92,7 +94,7 @@ impl EndpointActor {
         for effect in effects {
             match effect {
                 Effect::ReadSettings => reads.settings = true,
-                Effect::ReadPage { lane, limit } => reads.pages.push((lane, limit)),
+                Effect::ReadPage { lane, after, limit } => reads.pages.push(PageRead { lane, after, limit }),
                 Effect::Send(sending) => match &sending.payload {
                     Some(held) => {
                         let payload = Arc::clone(held.payload());
@@ -145,42 +147,35 @@ impl EndpointActor {
         if !reads.settings && reads.pages.is_empty() {
             return;
         }
-        let (endpoint, now) = (self.endpoint, self.engine.clock.wall());
+        let (endpoint, now, bodies) = (self.endpoint, self.engine.clock.wall(), self.engine.bodies.clone());
         let (store, reports) = (Arc::clone(&self.engine.store), self.reports.clone());
-        let lanes: Vec<Lane> = reads.pages.iter().map(|(lane, _)| *lane).collect();
         self.tasks.spawn_local(async move {
-            let settings = reads.settings;
+            let Reads { settings, pages } = reads;
+            let wanted = pages.clone();
             let answer = store::blocking(&store, move |store| {
                 let runtime = settings.then(|| store.endpoint_runtime(endpoint, now));
-                let page = |(lane, limit)| (lane, limit, store.due(endpoint, lane, limit));
-                Ok((runtime, reads.pages.into_iter().map(page).collect::<Vec<_>>()))
+                let read: Vec<_> = wanted.into_iter().map(|page| page.read(endpoint, store, &bodies)).collect();
+                Ok((runtime, read))
             })
             .await;
-            // The actor may be gone; then nobody needs the answer.
-            let report = |report| drop(reports.send(report));
-            match answer {
-                Ok((runtime, pages)) => {
-                    if let Some(runtime) = runtime {
-                        report(Report::Runtime(runtime));
-                    }
-                    for (lane, limit, due) in pages {
-                        report(Report::Input(match due {
-                            Ok(due) => Input::Page { lane, limit, due },
-                            Err(error) => {
-                                log::warn!("{endpoint}: cannot read its deliveries: {error}");
-                                Input::PageFailed(lane)
-                            }
-                        }));
-                    }
-                }
+            let (runtime, read) = match answer {
+                Ok(answer) => answer,
                 Err(error) => {
-                    if settings {
-                        report(Report::Runtime(Err(error)));
-                    }
-                    for lane in lanes {
-                        report(Report::Input(Input::PageFailed(lane)));
-                    }
+                    (settings.then(|| Err(error.clone())), pages.iter().map(|_| Err(error.clone())).collect())
                 }
+            };
+            // The actor may be gone; then nobody needs the answer.
+            if let Some(runtime) = runtime {
+                drop(reports.send(Report::Runtime(runtime)));
+            }
+            for (PageRead { lane, limit, .. }, read) in pages.into_iter().zip(read) {
+                drop(reports.send(Report::Input(match read {
+                    Ok((due, payloads)) => Input::Page { lane, limit, due, payloads },
+                    Err(error) => {
+                        log::warn!("{endpoint}: cannot read its deliveries: {error}");
+                        Input::PageFailed(lane)
+                    }
+                })));
             }
         });
     }
@@ -304,7 +299,39 @@ impl EndpointActor {
 #[derive(Default)]
 struct Reads {
     settings: bool,
-    pages: Vec<(Lane, usize)>,
+    pages: Vec<PageRead>,
+}
+
+#[derive(Clone, Copy)]
+struct PageRead {
+    lane: Lane,
+    after: Option<Place>,
+    limit: usize,
+}
+
+impl PageRead {
+    /// Reads the page; with the bytes of what is new, as far as the budget
+    /// goes, since those are sent as soon as there is a place for them.
+    fn read(
+        self,
+        endpoint: EndpointId,
+        store: &dyn Store,
+        bodies: &BodyBudget,
+    ) -> Result<(Vec<Due>, HashMap<EventId, Arc<HeldPayload>>), StoreError> {
+        let due = store.due(endpoint, self.lane, self.after, self.limit)?;
+        // From the beginning of a lane, much of what is read is in flight and
+        // has its bytes.
+        if self.lane != Lane::Fresh || self.after.is_none() {
+            return Ok((due, HashMap::new()));
+        }
+        let events: Vec<EventId> = due.iter().map(|due| due.event).collect();
+        let payloads = store.payloads(&events)?;
+        let held = payloads
+            .into_iter()
+            .filter_map(|payload| Some((payload.event, bodies.try_hold(&Arc::new(payload))?)))
+            .collect();
+        Ok((due, held))
+    }
 }
 
 fn prepare(runtime: &EndpointRuntime) -> Result<(Plan, Target), StoreError> {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::domain::{DeliveryId, EventId, Moment, Monotonic, Outcome, RetryPolicy};
 use crate::engine::budget::HeldPayload;
 use crate::policy::retry::{self, Next};
-use crate::store::{AttemptKind, Due, Lane, Record, Recorded, Verdict};
+use crate::store::{AttemptKind, Due, Lane, Place, Record, Recorded, Verdict};
 
 /// How long to wait before writing an outcome down again that the store would
 /// not take.
@@ -66,6 +66,8 @@ pub enum Input {
         limit: usize,
         /// What there is.
         due: Vec<Due>,
+        /// The bytes of some of it, read along because they are sent at once.
+        payloads: HashMap<EventId, Arc<HeldPayload>>,
     },
     /// A read of the store failed.
     PageFailed(Lane),
@@ -108,6 +110,8 @@ pub enum Effect {
     ReadPage {
         /// Which lane.
         lane: Lane,
+        /// Behind this one, in the lane's order.
+        after: Option<Place>,
         /// How many.
         limit: usize,
     },
@@ -171,6 +175,9 @@ struct Flight {
     stage: Stage,
     /// For an attempt by hand: the scheduled retry it must not move.
     scheduled: Option<Monotonic>,
+    /// For an attempt by hand: the store showed the wish for it when its
+    /// outcome was being written, and this may be the wish for another.
+    asked_again: bool,
 }
 
 /// A lane's reading of the store.
@@ -179,9 +186,14 @@ struct Reading {
     /// The store may hold what is not in the window.
     more: bool,
     under_way: bool,
+    /// The read under way began where the last one ended.
+    is_continued: bool,
     /// Something was left to the store while a read was under way that may
     /// have missed it.
     missed: bool,
+    /// What was left there may be due before what the window holds: that the
+    /// window is full is no reason to wait.
+    overtaking: bool,
     /// What moved on while a read was under way: the read may still show it as
     /// it was, and taking it from there would send it twice.
     settled: HashSet<DeliveryId>,
@@ -193,6 +205,12 @@ impl Reading {
     fn leave_to_store(&mut self) {
         self.more = true;
         self.missed |= self.under_way;
+    }
+
+    /// Leaves something to the store that may be due before what is held.
+    fn leave_early_to_store(&mut self) {
+        self.leave_to_store();
+        self.overtaking = true;
     }
 
     fn finished(&mut self, more: bool) {
@@ -207,26 +225,28 @@ impl Reading {
         self.more = true;
         self.missed = false;
         self.settled.clear();
+        self.overtaking = true;
+        self.pause(now);
+    }
+
+    /// Whatever is read next is not read at once.
+    fn pause(&mut self, now: Monotonic) {
         self.not_before = Some(now + READ_AGAIN_AFTER);
     }
 
-    /// Reads again, but not at once.
-    fn postpone(&mut self, now: Monotonic) {
-        self.leave_to_store();
-        self.not_before = Some(now + READ_AGAIN_AFTER);
+    /// Whether to read when time allows it.
+    fn is_wanted(&self, has_room: bool) -> bool {
+        self.more && !self.under_way && (has_room || self.overtaking)
     }
 
-    fn wanted(&mut self, now: Monotonic) -> bool {
-        if !self.more || self.under_way || self.not_before.is_some_and(|time| now < time) {
+    fn begin(&mut self, has_room: bool, now: Monotonic) -> bool {
+        if !self.is_wanted(has_room) || self.not_before.is_some_and(|time| now < time) {
             return false;
         }
         self.not_before = None;
+        self.overtaking = false;
         self.under_way = true;
         true
-    }
-
-    fn is_idle(&self) -> bool {
-        !self.more && !self.under_way
     }
 }
 
@@ -250,11 +270,17 @@ pub struct State {
     fresh: VecDeque<Ready>,
     retries: BTreeMap<(Monotonic, DeliveryId), Ready>,
     manual: VecDeque<Ready>,
+    /// Whose turn it is when both a retry and a new event wait. Kept from one
+    /// free place to the next, or retries would never get one of their own.
+    retries_turn: bool,
     lanes: HashMap<Lane, Reading>,
-    /// The latest fresh delivery taken. Ids grow as deliveries are made: a
-    /// birth announced late, that a read of the store has shown before, is
-    /// known by it.
+    /// The latest delivery seen. Ids grow as deliveries are made: a birth
+    /// announced late, that a read of the store has shown before, is known by
+    /// it.
     newest: Option<DeliveryId>,
+    /// How far the fresh lane has been read. Whatever stands before it was
+    /// taken; when that may no longer be so, it is read from its beginning.
+    read_up_to: Option<Place>,
     /// Every delivery in `fresh`, `retries` or `flights`, so that none is
     /// taken from the store twice.
     known: HashSet<DeliveryId>,
@@ -280,8 +306,10 @@ impl State {
             fresh: VecDeque::new(),
             retries: BTreeMap::new(),
             manual: VecDeque::new(),
+            retries_turn: true,
             lanes: [Lane::Fresh, Lane::Retry, Lane::Manual].into_iter().map(|lane| (lane, reading())).collect(),
             newest: None,
+            read_up_to: None,
             known: HashSet::new(),
             flights: HashMap::new(),
             sending: 0,
@@ -308,17 +336,26 @@ impl State {
             }
             Input::Changed => self.settings_changed = true,
             Input::Born(births) => self.take_births(births),
-            Input::Hint(lane) => self.lane(lane).leave_to_store(),
-            Input::Page { lane, limit, due } => self.take_page(lane, limit, due, now),
+            // What is due in this lane may stand before the whole window.
+            Input::Hint(Lane::Retry) => self.lane(Lane::Retry).leave_early_to_store(),
+            Input::Hint(Lane::Fresh) => self.read_fresh_anew(),
+            Input::Hint(Lane::Manual) => self.lane(Lane::Manual).leave_to_store(),
+            Input::Page { lane, limit, due, payloads } => self.take_page(lane, limit, due, &payloads, now),
             Input::PageFailed(lane) => self.lane(lane).failed(now.monotonic),
             Input::Attempted { delivery, started, outcome, random } => {
                 effects.extend(self.judge(delivery, started, outcome, random, now));
             }
-            Input::PayloadGone(delivery) => self.forget(delivery),
+            Input::PayloadGone(delivery) => {
+                self.forget(delivery);
+                // The store may show it again, and with it nothing new.
+                self.lanes.values_mut().for_each(|reading| reading.pause(now.monotonic));
+            }
             Input::Unsent(delivery) => {
                 self.forget(delivery);
+                self.read_fresh_anew();
                 for reading in self.lanes.values_mut() {
-                    reading.postpone(now.monotonic);
+                    reading.leave_early_to_store();
+                    reading.pause(now.monotonic);
                 }
             }
             Input::Recorded { delivery, recorded } => self.settle(delivery, recorded),
@@ -332,13 +369,22 @@ impl State {
         effects
     }
 
-    /// When something is to be done that no other input will bring.
+    /// When something is to be done that no other input will bring. Never a
+    /// time at which there is nothing to do: a timer that rings for nothing is
+    /// set again at once, and never stops.
     pub fn wake_at(&self) -> Option<Monotonic> {
-        let retry = self.retries.first_key_value().map(|((due, _), _)| *due).filter(|_| self.may_send());
         let record = self.record_again.first_key_value().map(|(time, _)| *time);
+        if self.is_ending() {
+            return record;
+        }
+        let retry = self.retries.first_key_value().map(|((due, _), _)| *due).filter(|_| self.may_send());
         let rest = self.idle_since.map(|since| since + self.limits.passivate_after);
-        let reads = self.lanes.values().filter(|reading| reading.more).filter_map(|reading| reading.not_before);
-        let settings = self.settings_not_before.filter(|_| self.settings_changed);
+        let settings = self.settings_not_before.filter(|_| self.settings_changed && !self.reading_settings);
+        let reads = self
+            .lanes
+            .iter()
+            .filter(|(lane, reading)| !self.is_holding() && reading.is_wanted(self.has_room(**lane)))
+            .filter_map(|(_, reading)| reading.not_before);
         [retry, record, rest, settings].into_iter().flatten().chain(reads).min()
     }
 
@@ -358,8 +404,39 @@ impl State {
         self.lanes.entry(lane).or_default()
     }
 
+    /// Something that was taken from the fresh lane may stand there again.
+    fn read_fresh_anew(&mut self) {
+        self.read_up_to = None;
+        self.lane(Lane::Fresh).leave_to_store();
+    }
+
+    fn is_ending(&self) -> bool {
+        self.gone || self.draining
+    }
+
+    fn is_holding(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| !plan.enabled)
+    }
+
+    /// Whether another attempt may begin. Outcomes waiting for their commit
+    /// hold no connection, but memory.
     fn may_send(&self) -> bool {
-        !self.draining && !self.gone && self.plan.as_ref().is_some_and(|plan| plan.enabled)
+        !self.is_ending()
+            && self.plan.as_ref().is_some_and(|plan| {
+                plan.enabled
+                    && self.sending < plan.max_concurrency
+                    && self.flights.len() < plan.max_concurrency + self.limits.window
+            })
+    }
+
+    /// Whether a lane's window has run low enough to be filled again.
+    fn has_room(&self, lane: Lane) -> bool {
+        let held = match lane {
+            Lane::Fresh => self.fresh.len(),
+            Lane::Retry => self.retries.len(),
+            Lane::Manual => self.manual.len(),
+        };
+        held <= self.limits.window / 2
     }
 
     fn take_births(&mut self, births: Vec<Fresh>) {
@@ -372,6 +449,7 @@ impl State {
                 self.lane(Lane::Fresh).leave_to_store();
             } else if self.known.insert(birth.delivery) {
                 self.newest = Some(birth.delivery);
+                self.read_up_to = self.read_up_to.max(Some((birth.delivery.made_at(), birth.delivery)));
                 self.fresh.push_back(Ready {
                     delivery: birth.delivery,
                     event: birth.event,
@@ -383,35 +461,64 @@ impl State {
         }
     }
 
-    fn take_page(&mut self, lane: Lane, limit: usize, due: Vec<Due>, now: Moment) {
+    fn take_page(
+        &mut self,
+        lane: Lane,
+        limit: usize,
+        due: Vec<Due>,
+        payloads: &HashMap<EventId, Arc<HeldPayload>>,
+        now: Moment,
+    ) {
         let mut more = due.len() >= limit;
         let settled = std::mem::take(&mut self.lane(lane).settled);
-        for due in due.into_iter().filter(|due| !settled.contains(&due.delivery)) {
+        for due in due {
+            self.newest = self.newest.max(Some(due.delivery));
+            if settled.contains(&due.delivery) {
+                // An attempt by hand may have been asked for before the one
+                // that was settled, and wait still.
+                more |= lane == Lane::Manual;
+                continue;
+            }
             match lane {
                 Lane::Fresh if self.fresh.len() >= self.limits.window => more = true,
                 Lane::Fresh => {
-                    self.newest = self.newest.max(Some(due.delivery));
+                    self.read_up_to = self.read_up_to.max(Some((due.due_at, due.delivery)));
                     if self.known.insert(due.delivery) {
-                        self.fresh.push_back(due.into());
+                        let payload = payloads.get(&due.event).cloned();
+                        self.fresh.push_back(Ready { payload, ..due.into() });
                     }
                 }
                 Lane::Retry => {
+                    let at = now.anchor(due.due_at);
                     if self.known.insert(due.delivery) {
-                        let at = now.anchor(due.due_at);
                         self.retries.insert((at, due.delivery), due.into());
+                    } else if let Some(flight) = self.flights.get_mut(&due.delivery)
+                        && flight.kind == AttemptKind::Manual
+                    {
+                        // Its place in the schedule, which it goes back to.
+                        flight.scheduled.get_or_insert(at);
                     }
                 }
+                Lane::Manual if self.manual.len() >= self.limits.window => more = true,
                 Lane::Manual => {
-                    let queued = self.manual.iter().any(|ready| ready.delivery == due.delivery);
-                    let under_way =
-                        self.flights.get(&due.delivery).is_some_and(|flight| flight.kind == AttemptKind::Manual);
-                    if !queued && !under_way {
+                    let flight =
+                        self.flights.get_mut(&due.delivery).filter(|flight| flight.kind == AttemptKind::Manual);
+                    if let Some(flight) = flight {
+                        flight.asked_again |= matches!(flight.stage, Stage::Recording(_));
+                    } else if !self.manual.iter().any(|ready| ready.delivery == due.delivery) {
                         self.manual.push_back(due.into());
                     }
                 }
             }
         }
         more |= lane == Lane::Retry && self.trim_retries();
+        if lane == Lane::Fresh && !more && self.lane(lane).is_continued {
+            // The end of the lane, unless the clock was set back meanwhile and
+            // something stands before the place it was read from: one look at
+            // its beginning tells.
+            self.read_up_to = None;
+            more = true;
+        }
         self.lane(lane).finished(more);
     }
 
@@ -490,15 +597,16 @@ impl State {
         // counted.
         let asked = self.manual.len();
         self.manual.retain(|ready| ready.delivery != delivery);
-        if self.manual.len() < asked {
+        if self.manual.len() < asked || flight.asked_again {
             self.lane(Lane::Manual).leave_to_store();
         }
         let mut ready = flight.ready;
         match recorded {
             Recorded::Superseded => {
                 // Whatever moved it on, the store knows where it stands.
+                self.read_fresh_anew();
                 for reading in self.lanes.values_mut() {
-                    reading.leave_to_store();
+                    reading.leave_early_to_store();
                 }
                 return;
             }
@@ -512,8 +620,8 @@ impl State {
         let Some(at) = flight.scheduled else {
             // An attempt by hand of a delivery whose place in the schedule is
             // only in the store.
-            self.lane(Lane::Fresh).leave_to_store();
-            self.lane(Lane::Retry).leave_to_store();
+            self.read_fresh_anew();
+            self.lane(Lane::Retry).leave_early_to_store();
             return;
         };
         let beyond_window =
@@ -541,7 +649,7 @@ impl State {
     /// Everything that can be done now.
     fn act(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         self.record_again(now, effects);
-        if self.gone || self.draining {
+        if self.is_ending() {
             if self.flights.is_empty() {
                 effects.push(if self.gone { Effect::Gone } else { Effect::Drained });
             }
@@ -554,11 +662,12 @@ impl State {
             self.reading_settings = true;
             effects.push(Effect::ReadSettings);
         }
-        if self.plan.as_ref().is_none_or(|plan| plan.enabled) {
-            self.read_ahead(now, effects);
-            self.send(now, effects);
-        } else {
+        if self.is_holding() {
             self.hold();
+        } else {
+            // What goes out makes room for what is read.
+            self.send(now, effects);
+            self.read_ahead(now, effects);
         }
         self.consider_rest(now, effects);
     }
@@ -582,6 +691,7 @@ impl State {
         let in_flight: HashSet<DeliveryId> = self.flights.keys().copied().collect();
         self.known.retain(|delivery| in_flight.contains(delivery));
         self.fresh.clear();
+        self.read_up_to = None;
         self.retries.clear();
         self.manual.clear();
         for reading in self.lanes.values_mut() {
@@ -590,29 +700,29 @@ impl State {
     }
 
     fn read_ahead(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        let low = self.limits.window / 2;
-        // What is in flight is unfinished in the store, too: the page must
-        // reach past it.
-        let limit = self.limits.window + self.flights.len();
-        for (lane, held) in
-            [(Lane::Manual, self.manual.len()), (Lane::Fresh, self.fresh.len()), (Lane::Retry, self.retries.len())]
-        {
-            if held <= low && self.lane(lane).wanted(now.monotonic) {
-                effects.push(Effect::ReadPage { lane, limit });
+        for lane in [Lane::Manual, Lane::Fresh, Lane::Retry] {
+            let has_room = self.has_room(lane);
+            if !self.lane(lane).begin(has_room, now.monotonic) {
+                continue;
             }
+            let after = self.read_up_to.filter(|_| lane == Lane::Fresh);
+            self.lane(lane).is_continued = after.is_some();
+            let limit = match after {
+                Some(_) => self.limits.window,
+                // What is in flight is unfinished in the store, too: the page
+                // must reach past it.
+                None => self.limits.window + self.flights.len(),
+            };
+            effects.push(Effect::ReadPage { lane, after, limit });
         }
     }
 
     fn send(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        let Some(most) = self.plan.as_ref().map(|plan| plan.max_concurrency) else { return };
-        // Outcomes waiting for their commit hold no connection, but memory.
-        let most_unfinished = most + self.limits.window;
-        let mut retries_turn = true;
-        while self.sending < most && self.flights.len() < most_unfinished {
+        while self.may_send() {
             let next = self.next_manual().or_else(|| {
                 // One old failure for each new event, when both wait.
-                retries_turn = !retries_turn;
-                if retries_turn {
+                self.retries_turn = !self.retries_turn;
+                if self.retries_turn {
                     self.next_retry(now).or_else(|| self.next_fresh())
                 } else {
                     self.next_fresh().or_else(|| self.next_retry(now))
@@ -627,7 +737,9 @@ impl State {
             }));
             self.sending += 1;
             self.known.insert(ready.delivery);
-            self.flights.insert(ready.delivery, Flight { ready, kind, stage: Stage::Sending, scheduled });
+            let delivery = ready.delivery;
+            let flight = Flight { ready, kind, stage: Stage::Sending, scheduled, asked_again: false };
+            self.flights.insert(delivery, flight);
         }
     }
 
@@ -680,11 +792,11 @@ impl State {
     /// When there is something to do again; `Some(None)` is never, `None` is
     /// now.
     pub fn rest_until(&self) -> Option<Option<Monotonic>> {
-        let holding = self.plan.as_ref().is_some_and(|plan| !plan.enabled);
+        let read = |(lane, reading): (&Lane, &Reading)| !reading.under_way && !reading.is_wanted(self.has_room(*lane));
         let at_rest = self.flights.is_empty()
             && self.fresh.is_empty()
             && self.manual.is_empty()
-            && (holding || self.lanes.values().all(Reading::is_idle))
+            && (self.is_holding() || self.lanes.iter().all(read))
             && !self.reading_settings
             && !self.settings_changed;
         at_rest.then(|| self.retries.first_key_value().map(|((due, _), _)| *due))

@@ -106,6 +106,7 @@ fn prepare_writer(connection: &mut SqliteConnection) -> QueryResult<()> {
          PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA journal_size_limit = 67108864;
+         PRAGMA wal_autocheckpoint = 8192;
          PRAGMA cache_size = -65536;
          PRAGMA mmap_size = 0;
          PRAGMA temp_store = MEMORY;",

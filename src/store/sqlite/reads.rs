@@ -4,16 +4,16 @@
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
 
-use crate::domain::{Endpoint, EndpointId, EventId, PartnerName, Timestamp, TypePattern};
+use crate::domain::{Endpoint, EndpointId, EventId, PartnerName, StoredStatus, Timestamp, TypePattern};
 use crate::store::ids::{IdCodec, RowKey, time_of_key};
-use crate::store::rows::{SettingsRow, count_of, environment_number, environment_of, from_json, parsed, status_of};
-use crate::store::schema::{
-    deliveries, endpoint_secrets, endpoint_versions, endpoints, events, manual_attempts, partners, scopes,
+use crate::store::rows::{
+    SettingsRow, count_of, environment_number, environment_of, from_json, parsed, status_number, status_of,
 };
+use crate::store::schema::{deliveries, endpoint_secrets, endpoint_versions, endpoints, events, partners, scopes};
 use crate::store::sqlite::error::translate;
 use crate::store::{
-    Due, EndpointRuntime, Lane, Page, PageRequest, Payload, Scope, ScopeId, StoreError, StoredSecret, Subscription,
-    Subscriptions, Waiting,
+    Due, EndpointRuntime, Lane, Page, PageRequest, Payload, Place, Scope, ScopeId, StoreError, StoredSecret,
+    Subscription, Subscriptions, Waiting,
 };
 
 pub(super) fn partner_number(connection: &mut SqliteConnection, name: &PartnerName) -> Result<Option<i64>, StoreError> {
@@ -155,55 +155,74 @@ pub(super) fn secrets(
     Ok(rows.into_iter().map(secret).collect())
 }
 
+#[derive(QueryableByName)]
+struct DueRow {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = BigInt)]
+    event: i64,
+    #[diesel(sql_type = BigInt)]
+    status: i64,
+    #[diesel(sql_type = BigInt)]
+    attempt_count: i64,
+    #[diesel(sql_type = BigInt)]
+    scheduled_attempts: i64,
+    #[diesel(sql_type = BigInt)]
+    due_at: i64,
+}
+
+/// The index ends in the row's key, so that comparing both is one step in it.
+const DUE: &str = "
+    SELECT id, event, status, attempt_count, scheduled_attempts, next_at AS due_at
+    FROM deliveries INDEXED BY deliveries_due
+    WHERE next_at IS NOT NULL AND endpoint = ? AND status = ? AND (next_at, id) > (?, ?)
+    ORDER BY next_at, id LIMIT ?";
+
+const ASKED_FOR: &str = "
+    SELECT deliveries.id, event, status, attempt_count, scheduled_attempts, requested_at AS due_at
+    FROM manual_attempts JOIN deliveries ON deliveries.id = manual_attempts.delivery
+    WHERE manual_attempts.endpoint = ? AND (requested_at, manual_attempts.delivery) > (?, ?)
+    ORDER BY requested_at, manual_attempts.delivery LIMIT ?";
+
 pub(super) fn due(
     connection: &mut SqliteConnection,
     ids: &IdCodec,
     endpoint: RowKey,
     lane: Lane,
+    after: Option<Place>,
     limit: usize,
 ) -> Result<Vec<Due>, StoreError> {
-    type Row = (i64, i64, i64, i64, i64, Option<i64>);
-    const COLUMNS: (
-        deliveries::id,
-        deliveries::event,
-        deliveries::status,
-        deliveries::attempt_count,
-        deliveries::scheduled_attempts,
-    ) = (
-        deliveries::id,
-        deliveries::event,
-        deliveries::status,
-        deliveries::attempt_count,
-        deliveries::scheduled_attempts,
-    );
-    let (id, event, status, attempt_count, scheduled_attempts) = COLUMNS;
-    let rows: Vec<Row> = match lane {
-        Lane::Fresh | Lane::Retry => deliveries::table
-            .filter(deliveries::endpoint.eq(endpoint))
-            .filter(deliveries::status.eq(if lane == Lane::Fresh { 0 } else { 1 }))
-            .filter(deliveries::next_at.is_not_null())
-            .order((deliveries::next_at, deliveries::id))
-            .select((id, event, status, attempt_count, scheduled_attempts, deliveries::next_at))
-            .limit(limit as i64)
-            .load(connection),
-        Lane::Manual => manual_attempts::table
-            .inner_join(deliveries::table.on(deliveries::id.eq(manual_attempts::delivery)))
-            .filter(manual_attempts::endpoint.eq(endpoint))
-            .order((manual_attempts::requested_at, manual_attempts::delivery))
-            .select((id, event, status, attempt_count, scheduled_attempts, manual_attempts::requested_at.nullable()))
-            .limit(limit as i64)
+    let (time, key) = match after {
+        Some((time, delivery)) => (time.as_millis(), ids.delivery_key(delivery).unwrap_or(0)),
+        None => (i64::MIN, 0),
+    };
+    let place = |query: diesel::query_builder::SqlQuery| query.bind::<BigInt, _>(endpoint);
+    let rows: Vec<DueRow> = match lane {
+        Lane::Fresh | Lane::Retry => {
+            let status = if lane == Lane::Fresh { StoredStatus::Pending } else { StoredStatus::Retrying };
+            place(diesel::sql_query(DUE))
+                .bind::<BigInt, _>(status_number(status))
+                .bind::<BigInt, _>(time)
+                .bind::<BigInt, _>(key)
+                .bind::<BigInt, _>(limit as i64)
+                .load(connection)
+        }
+        Lane::Manual => place(diesel::sql_query(ASKED_FOR))
+            .bind::<BigInt, _>(time)
+            .bind::<BigInt, _>(key)
+            .bind::<BigInt, _>(limit as i64)
             .load(connection),
     }
     .map_err(translate)?;
     rows.into_iter()
-        .map(|(key, event, status, attempt_count, scheduled_attempts, due_at)| {
+        .map(|row| {
             Ok(Due {
-                delivery: ids.delivery(key),
-                event: ids.event(event),
-                status: status_of(status)?,
-                attempt_count: count_of(attempt_count)?,
-                scheduled_attempts: count_of(scheduled_attempts)?,
-                due_at: Timestamp::from_millis(due_at.unwrap_or(0)),
+                delivery: ids.delivery(row.id),
+                event: ids.event(row.event),
+                status: status_of(row.status)?,
+                attempt_count: count_of(row.attempt_count)?,
+                scheduled_attempts: count_of(row.scheduled_attempts)?,
+                due_at: Timestamp::from_millis(row.due_at),
             })
         })
         .collect()

@@ -12,8 +12,8 @@ use crate::domain::{
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::{SqliteStore, administration, reads, views};
 use crate::store::{
-    DeliveryFilter, Due, EndpointRuntime, EventOutcome, KeyRecord, Lane, Page, PageRequest, Payload, Scope, Store,
-    StoreError, StoredSecret, Subscriptions, Waiting, Writer,
+    DeliveryFilter, Due, EndpointRuntime, EventOutcome, KeyRecord, Lane, Page, PageRequest, Payload, Place, Scope,
+    Store, StoreError, StoredSecret, Subscriptions, Waiting, Writer,
 };
 
 impl Store for SqliteStore {
@@ -41,9 +41,15 @@ impl Store for SqliteStore {
         self.read(|reader| reads::endpoint_runtime(reader, key, now))
     }
 
-    fn due(&self, endpoint: EndpointId, lane: Lane, limit: usize) -> Result<Vec<Due>, StoreError> {
+    fn due(
+        &self,
+        endpoint: EndpointId,
+        lane: Lane,
+        after: Option<Place>,
+        limit: usize,
+    ) -> Result<Vec<Due>, StoreError> {
         let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(Vec::new()) };
-        self.read(|reader| reads::due(reader, &self.ids, key, lane, limit))
+        self.read(|reader| reads::due(reader, &self.ids, key, lane, after, limit))
     }
 
     fn payloads(&self, events: &[EventId]) -> Result<Vec<Payload>, StoreError> {
