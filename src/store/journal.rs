@@ -80,7 +80,7 @@ pub struct JournalThread {
 }
 
 enum Entry {
-    Accept { accept: Accept, reply: Reply<Accepted>, _bytes: OwnedSemaphorePermit },
+    Accept { accept: Accept, reply: Reply<Accepted>, bytes: OwnedSemaphorePermit },
     Record { record: Arc<Record>, reply: Reply<Recorded> },
     Change(Box<dyn Change>),
     Close,
@@ -138,7 +138,7 @@ impl Journal {
         let worker = Worker { writer, clock, metrics, observer, batch: options.batch.max(1) };
         let thread = thread::Builder::new().name("journal".into()).spawn(move || {
             let guard = EndGuard { failed: Some(failed) };
-            worker.run(receiver, guard);
+            worker.run(guard, receiver);
         })?;
         Ok((Self { sender: sender.clone(), bytes }, JournalThread { sender, thread }))
     }
@@ -152,7 +152,7 @@ impl Journal {
             .try_acquire_many_owned(size)
             .map_err(|_| JournalError::Full("too many bytes of events wait to be written"))?;
         let (reply, answer) = oneshot::channel();
-        self.sender.try_send(Entry::Accept { accept, reply, _bytes: bytes }).map_err(|error| match error {
+        self.sender.try_send(Entry::Accept { accept, reply, bytes }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => JournalError::Full("too many requests wait to be written"),
             mpsc::error::TrySendError::Closed(_) => JournalError::Closed,
         })?;
@@ -226,7 +226,9 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, mut receiver: mpsc::Receiver<Entry>, guard: EndGuard) {
+    /// The channel is closed before anyone hears of an end: whoever asks after
+    /// that is told that nothing was written.
+    fn run(mut self, guard: EndGuard, mut receiver: mpsc::Receiver<Entry>) {
         let mut queue = Vec::with_capacity(self.batch);
         while receiver.blocking_recv_many(&mut queue, self.batch) > 0 {
             let closing = queue.iter().any(|entry| matches!(entry, Entry::Close));
@@ -238,6 +240,7 @@ impl Worker {
             while entries.peek().is_some() {
                 if let Err(why) = self.write(next_batch(&mut entries)) {
                     drop(entries);
+                    drop(receiver);
                     log::error!("{why}; this process ends now and finds out when it starts again");
                     guard.fail(why);
                     return;
@@ -315,7 +318,9 @@ impl Worker {
         for entry in entries.drain(..) {
             match entry {
                 Entry::Change(change) => change.committed(),
-                Entry::Accept { reply, .. } => {
+                Entry::Accept { reply, bytes, .. } => {
+                    // Whoever hears the answer may count on the room.
+                    drop(bytes);
                     let _ = reply.send(Ok(accepted.next().expect("one answer for each accept")));
                 }
                 Entry::Record { reply, .. } => {
@@ -331,7 +336,10 @@ impl Worker {
 impl Entry {
     fn fail(self, error: JournalError) {
         match self {
-            Self::Accept { reply, .. } => drop(reply.send(Err(error))),
+            Self::Accept { reply, bytes, .. } => {
+                drop(bytes);
+                drop(reply.send(Err(error)));
+            }
             Self::Record { reply, .. } => drop(reply.send(Err(error))),
             Self::Change(change) => change.failed(error),
             Self::Close => {}

@@ -179,9 +179,10 @@ pub trait Transaction {
     fn discard_deleted(&mut self, limit: usize) -> Result<usize, StoreError>;
 
     /// Looks at up to `limit` events accepted before `horizon`, behind
-    /// `after`. Held deliveries among theirs are discarded; an event of which
-    /// nothing is unfinished, and nothing finished since `horizon`, is removed
-    /// with its deliveries and attempts.
+    /// `after`, and at fewer once that many rows are gone. Held deliveries
+    /// among theirs are discarded; an event of which nothing is unfinished,
+    /// and nothing finished since `horizon`, is removed with its deliveries
+    /// and attempts.
     fn retire(&mut self, horizon: Timestamp, after: Option<EventId>, limit: usize) -> Result<Retired, StoreError>;
 
     /// Removes up to `limit` idempotency keys that no longer hold. Answers how

@@ -2,4 +2,6 @@
 //! binary; each area is a folder.
 
 mod cli;
+mod store;
+mod support;
 mod transport;

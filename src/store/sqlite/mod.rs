@@ -12,7 +12,7 @@ mod views;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
@@ -39,15 +39,15 @@ pub struct SqliteStore {
     ids: IdCodec,
     readers: Pool<ConnectionManager<SqliteConnection>>,
     writer: Mutex<Option<SqliteWriter>>,
-    /// Held as long as the store is: a second process on the same file would
-    /// know nothing of what this one has in flight.
-    _lock: File,
+    /// Held as long as the store or its writer is: a second process on the
+    /// same file would know nothing of what this one has in flight.
+    _lock: Arc<File>,
 }
 
 impl SqliteStore {
     /// Opens the file or makes it, and brings its tables up to date.
     pub fn open(path: &Path, readers: u32) -> Result<Self, StoreError> {
-        let lock = lock_file(path)?;
+        let lock = Arc::new(lock_file(path)?);
         let text = path
             .to_str()
             .ok_or_else(|| StoreError::Configuration(format!("{} is not a UTF-8 path", path.display())))?;
@@ -67,7 +67,7 @@ impl SqliteStore {
             .connection_customizer(Box::new(ReaderPragmas))
             .build(ConnectionManager::new(text))
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let writer = SqliteWriter { connection, ids: ids.clone(), sequence };
+        let writer = SqliteWriter { connection, ids: ids.clone(), sequence, _lock: Arc::clone(&lock) };
         Ok(Self { ids, readers, writer: Mutex::new(Some(writer)), _lock: lock })
     }
 
@@ -77,8 +77,28 @@ impl SqliteStore {
         query(&mut reader)
     }
 
+    /// Runs queries that belong together on one snapshot of the file: what is
+    /// committed between them is seen by all of them or by none.
+    fn read_at_once<T>(
+        &self,
+        queries: impl FnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.read(|reader| {
+            reader.transaction(|reader| queries(reader).map_err(ReadError)).map_err(|ReadError(error)| error)
+        })
+    }
+
     fn idle_writer(&self) -> MutexGuard<'_, Option<SqliteWriter>> {
         self.writer.lock().expect("no holder of this lock can panic")
+    }
+}
+
+/// Lets diesel end a read transaction with an error of ours.
+struct ReadError(StoreError);
+
+impl From<diesel::result::Error> for ReadError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self(translate(error))
     }
 }
 
@@ -169,6 +189,7 @@ pub(in crate::store) struct SqliteWriter {
     connection: SqliteConnection,
     ids: IdCodec,
     sequence: KeySequence,
+    _lock: Arc<File>,
 }
 
 impl SqliteWriter {

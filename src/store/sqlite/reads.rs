@@ -48,34 +48,16 @@ pub(super) fn scope_of(connection: &mut SqliteConnection, id: ScopeId) -> Result
     Ok(Scope { environment, partner })
 }
 
+/// To be read at once: a version is only worth something with the endpoints
+/// that belong to it.
 pub(super) fn subscriptions(
     connection: &mut SqliteConnection,
     ids: &IdCodec,
     scope: &Scope,
 ) -> Result<Option<Subscriptions>, StoreError> {
-    // One snapshot of the file: a version is only worth something with the
-    // endpoints that belong to it.
-    let read = |connection: &mut SqliteConnection| -> Result<Option<Subscriptions>, ReadError> {
-        let Some(id) = scope_id(connection, scope)? else { return Ok(None) };
-        let version: i64 = scopes::table.find(id.0).select(scopes::version).first(connection).map_err(translate)?;
-        Ok(Some(subscriptions_of(connection, ids, id, version)?))
-    };
-    connection.transaction(read).map_err(|ReadError(error)| error)
-}
-
-/// Lets diesel end a read transaction with an error of ours.
-struct ReadError(StoreError);
-
-impl From<diesel::result::Error> for ReadError {
-    fn from(error: diesel::result::Error) -> Self {
-        Self(translate(error))
-    }
-}
-
-impl From<StoreError> for ReadError {
-    fn from(error: StoreError) -> Self {
-        Self(error)
-    }
+    let Some(id) = scope_id(connection, scope)? else { return Ok(None) };
+    let version: i64 = scopes::table.find(id.0).select(scopes::version).first(connection).map_err(translate)?;
+    Ok(Some(subscriptions_of(connection, ids, id, version)?))
 }
 
 /// The endpoints of a scope as this connection sees them.
@@ -115,6 +97,8 @@ pub(super) fn subscriptions_of(
     Ok(Subscriptions::new(scope, version, found))
 }
 
+/// To be read at once: a deleted endpoint has no secrets, and nothing may be
+/// sent unsigned.
 pub(super) fn endpoint_runtime(
     connection: &mut SqliteConnection,
     key: RowKey,
@@ -373,7 +357,7 @@ fn endpoints_where(
                 endpoint_versions::endpoint.eq(endpoints::id).and(endpoint_versions::version.eq(endpoints::version)),
             ))
             .filter(endpoints::deleted_at.is_null())
-            .filter(endpoints::id.lt(page.after.and_then(|after| ids.endpoint_key(after)).unwrap_or(RowKey::MAX)))
+            .filter(endpoints::id.lt(page.after.map_or(RowKey::MAX, |after| ids.endpoint_key(after).unwrap_or(0))))
             .order(endpoints::id.desc())
             .limit(page.limit as i64 + 1)
             .select((

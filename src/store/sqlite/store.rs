@@ -33,12 +33,12 @@ impl Store for SqliteStore {
     }
 
     fn subscriptions(&self, scope: &Scope) -> Result<Option<Subscriptions>, StoreError> {
-        self.read(|reader| reads::subscriptions(reader, &self.ids, scope))
+        self.read_at_once(|reader| reads::subscriptions(reader, &self.ids, scope))
     }
 
     fn endpoint_runtime(&self, endpoint: EndpointId, now: Timestamp) -> Result<Option<EndpointRuntime>, StoreError> {
         let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(None) };
-        self.read(|reader| reads::endpoint_runtime(reader, key, now))
+        self.read_at_once(|reader| reads::endpoint_runtime(reader, key, now))
     }
 
     fn due(
@@ -61,7 +61,7 @@ impl Store for SqliteStore {
         after: Option<EndpointId>,
         limit: usize,
     ) -> Result<(Vec<Waiting>, Option<EndpointId>), StoreError> {
-        self.read(|reader| reads::waiting(reader, &self.ids, after, limit))
+        self.read_at_once(|reader| reads::waiting(reader, &self.ids, after, limit))
     }
 
     fn endpoint(&self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Endpoint>, StoreError> {
@@ -70,7 +70,7 @@ impl Store for SqliteStore {
     }
 
     fn endpoints(&self, scope: &Scope, page: &PageRequest<EndpointId>) -> Result<Page<Endpoint>, StoreError> {
-        self.read(|reader| reads::endpoints_of(reader, &self.ids, scope, page))
+        self.read_at_once(|reader| reads::endpoints_of(reader, &self.ids, scope, page))
     }
 
     fn endpoint_secrets(&self, endpoint: EndpointId, now: Timestamp) -> Result<Vec<StoredSecret>, StoreError> {
@@ -80,7 +80,7 @@ impl Store for SqliteStore {
 
     fn backlog(&self, endpoint: EndpointId, limit: usize) -> Result<(usize, Option<Timestamp>), StoreError> {
         let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok((0, None)) };
-        self.read(|reader| reads::backlog(reader, key, limit))
+        self.read_at_once(|reader| reads::backlog(reader, key, limit))
     }
 
     fn event(&self, scope: &Scope, event: EventId) -> Result<Option<Event>, StoreError> {
@@ -88,11 +88,11 @@ impl Store for SqliteStore {
     }
 
     fn events(&self, scope: &Scope, page: &PageRequest<EventId>) -> Result<Page<Event>, StoreError> {
-        self.read(|reader| views::events_of(reader, &self.ids, scope, page))
+        self.read_at_once(|reader| views::events_of(reader, &self.ids, scope, page))
     }
 
     fn event_outcomes(&self, scope: &Scope, event: &Event) -> Result<Vec<EventOutcome>, StoreError> {
-        self.read(|reader| views::event_outcomes(reader, &self.ids, scope, event))
+        self.read_at_once(|reader| views::event_outcomes(reader, &self.ids, scope, event))
     }
 
     fn deliveries(
@@ -101,7 +101,7 @@ impl Store for SqliteStore {
         filter: &DeliveryFilter,
         page: &PageRequest<DeliveryId>,
     ) -> Result<Page<Delivery>, StoreError> {
-        self.read(|reader| views::deliveries_of(reader, &self.ids, scope, filter, page))
+        self.read_at_once(|reader| views::deliveries_of(reader, &self.ids, scope, filter, page))
     }
 
     fn delivery(&self, scope: &Scope, delivery: DeliveryId) -> Result<Option<Delivery>, StoreError> {

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use diesel::dsl::not;
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 
@@ -110,12 +111,15 @@ impl<'a> SqliteTransaction<'a> {
             });
             for (endpoint, delivery) in endpoints.iter().zip(key + 1..) {
                 let created_at = time_of_key(delivery);
+                // Keys only grow, so that they run ahead of a clock that was
+                // set back; the first attempt does not wait for it.
+                let due_at = created_at.min(self.now);
                 statements::insert_delivery(
                     self.connection,
                     delivery,
                     key,
                     self.endpoint_key(*endpoint)?,
-                    created_at.as_millis(),
+                    due_at.as_millis(),
                 )
                 .map_err(translate)?;
                 self.notices.push(Notice::Born(Birth {
@@ -269,7 +273,7 @@ impl<'a> SqliteTransaction<'a> {
             delivery,
             i64::from(record.attempts_before) + 1,
             record.started_at.as_millis(),
-            i64::try_from(record.duration.as_millis()).unwrap_or(i64::MAX),
+            i64::from(u32::try_from(record.duration.as_millis()).unwrap_or(u32::MAX)),
             record.outcome.status_code.map(i64::from),
             error.map(|error| error.class.as_str()),
             error.map(|error| error.message.as_str()),
@@ -526,14 +530,14 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     fn discard_deleted(&mut self, limit: usize) -> Result<usize, StoreError> {
-        let endpoint: Option<i64> = endpoints::table
+        let found: Option<(i64, Option<i64>)> = endpoints::table
             .filter(endpoints::deleted_at.is_not_null())
-            .filter(endpoints::drained.eq(false))
-            .select(endpoints::id)
+            .filter(not(endpoints::drained))
+            .select((endpoints::id, endpoints::deleted_at))
             .first(self.connection)
             .optional()
             .map_err(translate)?;
-        let Some(endpoint) = endpoint else { return Ok(0) };
+        let Some((endpoint, deleted_at)) = found else { return Ok(0) };
         let unfinished: Vec<i64> = deliveries::table
             .filter(deliveries::endpoint.eq(endpoint))
             .filter(deliveries::status.eq_any([0, 1]))
@@ -546,7 +550,8 @@ impl Transaction for SqliteTransaction<'_> {
             .set((
                 deliveries::status.eq(status_number(StoredStatus::Discarded(DiscardReason::EndpointDeleted))),
                 deliveries::next_at.eq(None::<i64>),
-                deliveries::finished_at.eq(self.now.as_millis()),
+                // It ended with its endpoint, and has read so ever since.
+                deliveries::finished_at.eq(deleted_at),
             ))
             .execute(self.connection)
             .map_err(translate)?;
@@ -572,21 +577,35 @@ impl Transaction for SqliteTransaction<'_> {
             .load(self.connection)
             .map_err(translate)?;
         let mut rows = 0;
+        let mut last = None;
         for (event, fan_out) in &old {
+            // Some events have many deliveries: others wait for this commit.
+            if rows >= limit {
+                break;
+            }
+            last = Some(*event);
             let end = event + fan_out;
             let of_event = || deliveries::id.gt(*event).and(deliveries::id.le(end));
-            let held = endpoints::table.filter(endpoints::enabled.eq(false)).select(endpoints::id);
-            rows += diesel::update(deliveries::table)
+            // From the event's few deliveries to their endpoints, and never the
+            // other way round. What a deleted endpoint left behind is not held.
+            let held: Vec<i64> = deliveries::table
+                .inner_join(endpoints::table)
                 .filter(of_event())
                 .filter(deliveries::next_at.is_not_null())
-                .filter(deliveries::endpoint.eq_any(held))
-                .set((
-                    deliveries::status.eq(status_number(StoredStatus::Discarded(DiscardReason::Retention))),
-                    deliveries::next_at.eq(None::<i64>),
-                    deliveries::finished_at.eq(self.now.as_millis()),
-                ))
-                .execute(self.connection)
+                .filter(endpoints::enabled.eq(false).and(endpoints::deleted_at.is_null()))
+                .select(deliveries::id)
+                .load(self.connection)
                 .map_err(translate)?;
+            for delivery in held {
+                rows += diesel::update(deliveries::table.find(delivery))
+                    .set((
+                        deliveries::status.eq(status_number(StoredStatus::Discarded(DiscardReason::Retention))),
+                        deliveries::next_at.eq(None::<i64>),
+                        deliveries::finished_at.eq(self.now.as_millis()),
+                    ))
+                    .execute(self.connection)
+                    .map_err(translate)?;
+            }
             let still_needed: Option<i64> = deliveries::table
                 .filter(of_event())
                 .filter(deliveries::next_at.is_not_null().or(deliveries::finished_at.ge(horizon.as_millis())))
@@ -608,7 +627,8 @@ impl Transaction for SqliteTransaction<'_> {
             rows += diesel::delete(deliveries::table.filter(of_event())).execute(self.connection).map_err(translate)?;
             rows += diesel::delete(events::table.find(*event)).execute(self.connection).map_err(translate)?;
         }
-        let next = if old.len() < limit { None } else { old.last().map(|(event, _)| self.ids.event(*event)) };
+        let looked_at_all = last == old.last().map(|(event, _)| *event);
+        let next = if looked_at_all && old.len() < limit { None } else { last.map(|event| self.ids.event(event)) };
         Ok(Retired { rows, next })
     }
 

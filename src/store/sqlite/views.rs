@@ -231,24 +231,7 @@ pub(super) fn deliveries_of(
         let found: Vec<(i64, bool, Option<i64>)> = of_scope.load(connection).map_err(translate)?;
         for (endpoint, enabled, deleted_at) in found {
             let states = stored_states(filter.status, enabled, deleted_at.is_some());
-            if states.is_empty() {
-                continue;
-            }
-            let mut query = deliveries::table
-                .filter(deliveries::endpoint.eq(endpoint))
-                .filter(deliveries::id.gt(above).and(deliveries::id.lt(below)))
-                .order(deliveries::id.desc())
-                .limit(page.limit as i64 + 1)
-                .select(deliveries::id)
-                .into_boxed();
-            if filter.status.is_some() {
-                query = query.filter(deliveries::status.eq_any(states));
-                if states.iter().all(|state| *state >= 3) {
-                    // The very words of the index over what was given up.
-                    query = query.filter(diesel::dsl::sql::<Bool>("deliveries.status >= 3"));
-                }
-            }
-            keys.extend(query.load::<RowKey>(connection).map_err(translate)?);
+            keys.extend(keys_of_endpoint(connection, endpoint, filter, states, (above, below), page.limit + 1)?);
         }
         keys.sort_unstable_by_key(|key| std::cmp::Reverse(*key));
         keys.truncate(page.limit + 1);
@@ -263,6 +246,68 @@ pub(super) fn deliveries_of(
     }
     Page::from_overread(rows, page.limit).try_map(|row| delivery_of(ids, row))
 }
+
+/// An endpoint's newest deliveries in these states, in no order. Each state
+/// has the index that holds few others, so that three failures are not looked
+/// for among millions of successes.
+fn keys_of_endpoint(
+    connection: &mut SqliteConnection,
+    endpoint: RowKey,
+    filter: &DeliveryFilter,
+    states: &[i64],
+    (above, below): (RowKey, RowKey),
+    limit: usize,
+) -> Result<Vec<RowKey>, StoreError> {
+    let newest = || {
+        deliveries::table
+            .filter(deliveries::endpoint.eq(endpoint))
+            .filter(deliveries::id.gt(above).and(deliveries::id.lt(below)))
+            .order(deliveries::id.desc())
+            .limit(limit as i64)
+            .select(deliveries::id)
+            .into_boxed()
+    };
+    if filter.status.is_none() {
+        return newest().load(connection).map_err(translate);
+    }
+    if filter.event.is_some() {
+        // One event's deliveries are few, whatever their state.
+        return newest().filter(deliveries::status.eq_any(states)).load(connection).map_err(translate);
+    }
+    let mut keys: Vec<RowKey> = Vec::new();
+    for state in states {
+        let found = match state {
+            // What is unfinished is sorted here: it may be many, but what was
+            // delivered before it is more.
+            0 | 1 => diesel::sql_query(UNFINISHED)
+                .bind::<BigInt, _>(endpoint)
+                .bind::<BigInt, _>(*state)
+                .bind::<BigInt, _>(above)
+                .bind::<BigInt, _>(below)
+                .bind::<BigInt, _>(limit as i64)
+                .load::<KeyRow>(connection)
+                .map(|rows| rows.into_iter().map(|row| row.id).collect()),
+            2 => newest().filter(deliveries::status.eq(2)).load(connection),
+            // The very words of the index over what was given up.
+            _ => newest()
+                .filter(diesel::dsl::sql::<Bool>("deliveries.status >= 3"))
+                .filter(deliveries::status.eq(*state))
+                .load(connection),
+        };
+        keys.extend(found.map_err(translate)?);
+    }
+    Ok(keys)
+}
+
+#[derive(QueryableByName)]
+struct KeyRow {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+const UNFINISHED: &str = "
+    SELECT id FROM deliveries INDEXED BY deliveries_due
+    WHERE next_at IS NOT NULL AND endpoint = ? AND status = ? AND id > ? AND id < ? ORDER BY id DESC LIMIT ?";
 
 /// Newest first through everything: for operators who look over all partners.
 fn keys_of_environment(

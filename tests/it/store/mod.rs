@@ -1,0 +1,33 @@
+//! The store's conformance suite: what every backend owes to its callers, in
+//! the words of `posthaste::store`. A case is a function of a [`World`];
+//! [`for_every_backend`] makes it a test of each. What only one backend can be
+//! asked is in a folder of that backend's name.
+
+/// Makes each case a test of every backend. A case that is not named here is
+/// never called, and the compiler says so.
+macro_rules! for_every_backend {
+    ($($case:ident)*) => {
+        mod sqlite {
+            $(
+                #[test]
+                fn $case() {
+                    super::$case(&mut $crate::store::world::World::new($crate::store::sqlite::place()));
+                }
+            )*
+        }
+    };
+}
+
+mod accepting;
+mod administration;
+mod due;
+mod endpoints;
+mod idempotency;
+mod journal;
+mod listing;
+mod model;
+mod recording;
+mod retention;
+mod sqlite;
+mod views;
+mod world;

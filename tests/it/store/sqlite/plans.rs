@@ -1,0 +1,198 @@
+//! How SQLite goes about the statements that run all the time: at twenty
+//! million rows nothing may be read from end to end. The statements are not
+//! copied here: they are caught as the store runs them, so that a changed one
+//! is looked at again.
+
+use diesel::prelude::*;
+use diesel::sql_types::{Integer, Text};
+use posthaste::domain::{Environment, StatusFilter};
+use posthaste::store::{DeliveryFilter, Lane, PageRequest, Scope, Verdict};
+
+use super::{SqlitePlace, listening};
+use crate::store::world::{DAY, HOUR, START, World, idempotency, new_endpoint, settings};
+
+/// The statements of a call.
+fn caught<T>(call: impl FnOnce() -> T) -> Vec<String> {
+    let caught = listening::caught(call);
+    assert!(!caught.is_empty(), "a call that runs nothing proves nothing");
+    // `1=0` is how diesel says that a list is empty: nothing is read for it.
+    let plain = |text: &String| text != "BEGIN" && !text.starts_with("COMMIT") && !text.contains("(1=0)");
+    caught.into_iter().filter(plain).collect()
+}
+
+#[derive(QueryableByName)]
+struct PlanRow {
+    #[diesel(sql_type = Integer)]
+    #[allow(dead_code, reason = "SQLite names it")]
+    id: i32,
+    #[diesel(sql_type = Text)]
+    detail: String,
+}
+
+/// The tables that grow with use.
+const LARGE: [&str; 6] = ["events", "deliveries", "attempts", "manual_attempts", "idempotency_keys", "endpoints"];
+
+struct Planner {
+    connection: SqliteConnection,
+}
+
+impl Planner {
+    fn plan(&mut self, sql: &str) -> Vec<String> {
+        let rows: Vec<PlanRow> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}"))
+            .load(&mut self.connection)
+            .expect("it was run before");
+        rows.into_iter().map(|row| row.detail).collect()
+    }
+
+    /// Asserts that a call reads no large table from end to end and sorts
+    /// nothing, and gives back its plans.
+    #[track_caller]
+    fn check<T>(&mut self, what: &str, call: impl FnOnce() -> T) -> String {
+        let plans = self.look(what, call);
+        assert!(!plans.contains("USE TEMP B-TREE"), "{what} sorts:\n{plans}");
+        plans
+    }
+
+    /// As [`check`](Self::check), for what may sort.
+    #[track_caller]
+    fn look<T>(&mut self, what: &str, call: impl FnOnce() -> T) -> String {
+        let mut plans = String::new();
+        for sql in caught(call) {
+            let plan = self.plan(&sql);
+            plans += &format!("{sql}\n    {}\n", plan.join("\n    "));
+            let scans = plan.iter().any(|step| {
+                let scanned = step.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
+                // An index of what is left to do is there to be read whole.
+                scanned.is_some_and(|table| LARGE.contains(&table)) && !step.contains("endpoints_to_drain")
+            });
+            assert!(!scans, "{what} reads a table from end to end:\n{plans}");
+        }
+        plans
+    }
+}
+
+/// A store with a little of everything, whose connections are listened to.
+fn world() -> (World, Planner, Scope) {
+    listening::begin();
+    let place = SqlitePlace::new();
+    let file = place.file();
+    let mut world = World::new(Box::new(place));
+    let acme = world.partner("acme");
+    world.endpoint(&acme, "all", &["*"]);
+    let connection = SqliteConnection::establish(file.to_str().expect("a UTF-8 name")).expect("it is there");
+    (world, Planner { connection }, acme)
+}
+
+#[test]
+fn what_the_engine_reads_goes_by_index() {
+    let (mut world, mut planner, acme) = world();
+    let event = world.accept(&acme, "campaign.updated").id;
+    let endpoint = world.deliveries_of(&acme, event)[0].endpoint;
+    let store = world.store();
+    for lane in [Lane::Fresh, Lane::Retry] {
+        let plans = planner.check("due", || store.due(endpoint, lane, None, 10));
+        assert!(plans.contains("deliveries USING INDEX deliveries_due (endpoint=? AND status=?"), "{plans}");
+    }
+    let manual = planner.look("due by hand", || store.due(endpoint, Lane::Manual, None, 10));
+    assert!(manual.contains("manual_attempts_by_endpoint"), "{manual}");
+    let plans = planner.check("backlog", || store.backlog(endpoint, 10));
+    assert!(plans.contains("USING COVERING INDEX deliveries_due"), "{plans}");
+    planner.check("payloads", || store.payloads(&[event]));
+    planner.check("endpoint_runtime", || store.endpoint_runtime(endpoint, START));
+    planner.check("subscriptions", || store.subscriptions(&acme));
+    // The groups of a page are few; what matters is that it jumps.
+    let plans = planner.look("waiting", || store.waiting(None, 10));
+    assert!(!plans.contains("SCAN deliveries"), "{plans}");
+    assert!(plans.contains("deliveries USING COVERING INDEX deliveries_due (endpoint>?"), "{plans}");
+}
+
+#[test]
+fn what_partners_look_at_goes_by_index() {
+    let (mut world, mut planner, acme) = world();
+    let event = world.accept(&acme, "campaign.updated").id;
+    let delivery = world.deliveries_of(&acme, event)[0].clone();
+    let store = world.store();
+    let plans = planner.check("events", || store.events(&acme, &PageRequest { after: Some(event), limit: 50 }));
+    assert!(plans.contains("events USING INDEX events_by_scope (scope=? AND rowid<?)"), "{plans}");
+    planner.check("event", || store.event(&acme, event));
+    let stored = store.event(&acme, event).expect("readable").expect("it is there");
+    // An event's deliveries are few, and may be sorted.
+    planner.look("event_outcomes", || store.event_outcomes(&acme, &stored));
+    planner.check("delivery", || store.delivery(&acme, delivery.id));
+    planner.check("attempts", || store.attempts(delivery.id));
+    planner.check("endpoint", || store.endpoint(&acme, delivery.endpoint));
+    planner.check("endpoints", || store.endpoints(&acme, &PageRequest { after: None, limit: 50 }));
+
+    let page = PageRequest { after: None, limit: 50 };
+    let deliveries = |filter: &DeliveryFilter| drop(store.deliveries(&acme, filter, &page).expect("readable"));
+    for endpoint in [None, Some(delivery.endpoint)] {
+        for since in [None, Some(START)] {
+            let any = DeliveryFilter { endpoint, since, ..DeliveryFilter::default() };
+            let plans = planner.check("deliveries", || deliveries(&any));
+            assert!(plans.contains("deliveries_by_endpoint"), "{plans}");
+            let delivered = DeliveryFilter { status: Some(StatusFilter::Delivered), ..any.clone() };
+            planner.check("delivered", || deliveries(&delivered));
+            // Few among many: never a walk through all that was delivered.
+            for status in [StatusFilter::Pending, StatusFilter::Retrying] {
+                let unfinished = DeliveryFilter { status: Some(status), ..any.clone() };
+                let plans = planner.look("unfinished", || deliveries(&unfinished));
+                assert!(plans.contains("deliveries_due") && !plans.contains("deliveries_by_endpoint"), "{plans}");
+            }
+            for status in [StatusFilter::RetriesExhausted, StatusFilter::Discarded] {
+                let given_up = DeliveryFilter { status: Some(status), ..any.clone() };
+                let plans = planner.check("given up", || deliveries(&given_up));
+                assert!(plans.contains("deliveries_given_up") && !plans.contains("deliveries_by_endpoint"), "{plans}");
+            }
+        }
+        for status in [None, Some(StatusFilter::Pending), Some(StatusFilter::Discarded)] {
+            let of_event = DeliveryFilter { endpoint, status, event: Some(event), ..DeliveryFilter::default() };
+            let plans = planner.check("deliveries of an event", || deliveries(&of_event));
+            assert!(plans.contains("(endpoint=? AND rowid>? AND rowid<?)"), "{plans}");
+        }
+    }
+}
+
+#[test]
+fn what_the_journal_writes_goes_by_index() {
+    let (mut world, mut planner, acme) = world();
+    let endpoint = world.subscriptions(&acme).matching(&"campaign.updated".parse().expect("a type"))[0];
+    let mut request = world.request(&acme, &["campaign.updated"]);
+    request.idempotency = idempotency("k", 1);
+    planner.check("accept", || world.accept_all(&[&request]));
+    planner.check("accept again", || world.accept_all(&[&request]));
+    let delivery = world.due(endpoint, Lane::Fresh)[0].delivery;
+    let failed = world.attempt(delivery, 0, Verdict::RetryAt(START + HOUR));
+    planner.check("record", || world.record(&failed));
+    planner.check("record again", || world.record(&failed));
+    planner.check("request_attempt", || world.commit(|transaction| transaction.request_attempt(delivery)));
+    let manual = world.manual_attempt(delivery, 1, Verdict::Delivered);
+    planner.check("record by hand", || world.record(&manual));
+
+    world.accept(&acme, "campaign.updated");
+    world.enable(&acme, endpoint, false);
+    world.advance(DAY);
+    let horizon = world.now;
+    planner.check("retire", || world.commit(|transaction| transaction.retire(horizon, None, 10)));
+    planner.check("forget", || world.commit(|transaction| transaction.forget_idempotency_keys(10)));
+    world.accept(&acme, "campaign.updated");
+    world.delete(&acme, endpoint);
+    planner.check("discard", || world.commit(|transaction| transaction.discard_deleted(10)));
+    planner.check("nothing to discard", || world.commit(|transaction| transaction.discard_deleted(10)));
+    let new = new_endpoint(&acme, settings("new", &["*"]));
+    planner.check("create", || world.commit(|transaction| transaction.create_endpoint(&new)));
+}
+
+/// Over all partners a list is read newest first and never sorted. How far it
+/// reads is another matter: as far as the next item that passes the filter.
+#[test]
+fn what_operators_look_at_is_in_the_order_of_its_table() {
+    let (mut world, mut planner, acme) = world();
+    world.accept(&acme, "campaign.updated");
+    let everyone = Scope::all(Environment::Production);
+    let store = world.store();
+    planner.check("keys", || store.keys(&PageRequest { after: None, limit: 50 }));
+    planner.check("partners", || store.partners(&PageRequest { after: None, limit: 50 }));
+    planner.check("events", || store.events(&everyone, &PageRequest { after: None, limit: 50 }));
+    let page = PageRequest { after: None, limit: 50 };
+    planner.check("deliveries", || store.deliveries(&everyone, &DeliveryFilter::default(), &page));
+}

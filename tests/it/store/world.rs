@@ -1,0 +1,326 @@
+//! A store of a case's own, at a time of its own, with words for what cases
+//! do to it. Nothing here knows which backend it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use posthaste::domain::{
+    Attempt, Delivery, DeliveryId, Endpoint, EndpointId, EndpointSettings, Environment, ErrorClass, EventId, Outcome,
+    PartnerName, Timestamp,
+};
+use posthaste::store::{
+    Accept, Accepted, AcceptedEvent, AttemptKind, Birth, CommitError, DeliveryFilter, Due, EndpointChange,
+    EndpointConflict, Idempotency, Lane, NewEndpoint, NewEvent, Notice, Page, PageRequest, Record, Recorded, Scope,
+    Store, StoreError, Subscriptions, Transaction, Verdict, Writer,
+};
+
+/// Where a store lives: a folder, a schema. Gone when this is dropped.
+pub trait Place {
+    /// Opens the store that is there, or makes it.
+    fn open(&self) -> Arc<dyn Store>;
+
+    /// Another place of the same kind, with nothing in it.
+    fn another(&self) -> Box<dyn Place>;
+
+    /// Another place, with what a new process would find here if this one were
+    /// killed now. The store may be open.
+    fn as_if_killed(&self) -> Box<dyn Place>;
+}
+
+/// A place that the case looks into as well.
+impl<P: Place> Place for Arc<P> {
+    fn open(&self) -> Arc<dyn Store> {
+        (**self).open()
+    }
+
+    fn another(&self) -> Box<dyn Place> {
+        (**self).another()
+    }
+
+    fn as_if_killed(&self) -> Box<dyn Place> {
+        (**self).as_if_killed()
+    }
+}
+
+/// When every world begins.
+pub const START: Timestamp = Timestamp::from_millis(1_900_000_000_000);
+
+pub const SECOND: Duration = Duration::from_secs(1);
+pub const HOUR: Duration = Duration::from_secs(3600);
+pub const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// See the module.
+pub struct World {
+    /// What the next commit takes for the time.
+    pub now: Timestamp,
+    /// What the last commit said.
+    pub notices: Vec<Notice>,
+    // Dropped in this order: the place goes last.
+    writer: Option<Box<dyn Writer>>,
+    store: Option<Arc<dyn Store>>,
+    place: Box<dyn Place>,
+}
+
+impl World {
+    pub fn new(place: Box<dyn Place>) -> Self {
+        let mut world = Self { now: START, notices: Vec::new(), writer: None, store: None, place };
+        world.open();
+        world
+    }
+
+    /// Another world of the same backend, with nothing in it.
+    pub fn beside(&self) -> Self {
+        Self::new(self.place.another())
+    }
+
+    fn open(&mut self) {
+        let store = self.place.open();
+        self.writer = Some(store.writer().expect("nobody took it before"));
+        self.store = Some(store);
+    }
+
+    pub fn store(&self) -> &Arc<dyn Store> {
+        self.store.as_ref().expect("a world's store is open")
+    }
+
+    /// The writer, for a journal of the case's own; no commits without it.
+    pub fn take_writer(&mut self) -> Box<dyn Writer> {
+        self.writer.take().expect("a case takes it once")
+    }
+
+    /// Closes the store and opens it again, as a clean restart does.
+    pub fn reopen(&mut self) {
+        self.writer = None;
+        self.store = None;
+        self.open();
+    }
+
+    /// Goes on with what a new process finds after this one was killed.
+    pub fn kill(&mut self) {
+        let found = self.place.as_if_killed();
+        self.writer = None;
+        self.store = None;
+        self.place = found;
+        self.open();
+    }
+
+    pub fn advance(&mut self, time: Duration) {
+        self.now = self.now + time;
+    }
+
+    /// One commit that must succeed.
+    #[track_caller]
+    pub fn commit<T>(&mut self, verbs: impl FnMut(&mut dyn Transaction) -> Result<T, StoreError>) -> T {
+        self.try_commit(verbs).expect("this commit succeeds")
+    }
+
+    pub fn try_commit<T>(
+        &mut self,
+        mut verbs: impl FnMut(&mut dyn Transaction) -> Result<T, StoreError>,
+    ) -> Result<T, CommitError> {
+        let writer = self.writer.as_mut().expect("the writer was not given away");
+        let mut answer = None;
+        self.notices.clear();
+        self.notices = writer.commit(self.now, &mut |transaction| {
+            answer = Some(verbs(transaction)?);
+            Ok(())
+        })?;
+        Ok(answer.expect("a commit runs its verbs"))
+    }
+
+    /// The deliveries that the last commit made, in the order it told of them.
+    pub fn births(&self) -> Vec<Birth> {
+        let born = |notice: &Notice| match notice {
+            Notice::Born(birth) => Some(birth.clone()),
+            _ => None,
+        };
+        self.notices.iter().filter_map(born).collect()
+    }
+
+    /// A new partner, in production.
+    #[track_caller]
+    pub fn partner(&mut self, name: &str) -> Scope {
+        let name: PartnerName = name.parse().expect("a case's own name");
+        self.commit(|transaction| transaction.create_partner(&name)).expect("the name is free");
+        Scope::of(Environment::Production, name)
+    }
+
+    /// A new endpoint, its URL's last word and its patterns.
+    #[track_caller]
+    pub fn endpoint(&mut self, scope: &Scope, word: &str, patterns: &[&str]) -> Endpoint {
+        self.try_endpoint(scope, settings(word, patterns)).expect("nothing stands against it")
+    }
+
+    pub fn try_endpoint(&mut self, scope: &Scope, settings: EndpointSettings) -> Result<Endpoint, EndpointConflict> {
+        let new = new_endpoint(scope, settings);
+        self.commit(|transaction| transaction.create_endpoint(&new))
+    }
+
+    /// Gives an endpoint its next settings.
+    #[track_caller]
+    pub fn change(&mut self, scope: &Scope, id: EndpointId, change: impl FnOnce(&mut EndpointSettings)) -> Endpoint {
+        let change = self.changed(scope, id, change);
+        self.commit(|transaction| transaction.change_endpoint(&change)).expect("it was read just now")
+    }
+
+    /// What would give an endpoint its next settings.
+    #[track_caller]
+    pub fn changed(&self, scope: &Scope, id: EndpointId, change: impl FnOnce(&mut EndpointSettings)) -> EndpointChange {
+        let endpoint = self.store().endpoint(scope, id).expect("readable").expect("it is there");
+        let mut settings = endpoint.settings;
+        change(&mut settings);
+        EndpointChange { scope: scope.clone(), endpoint: id, from_version: endpoint.version, settings }
+    }
+
+    #[track_caller]
+    pub fn enable(&mut self, scope: &Scope, id: EndpointId, enabled: bool) {
+        self.change(scope, id, |settings| settings.enabled = enabled);
+    }
+
+    #[track_caller]
+    pub fn delete(&mut self, scope: &Scope, id: EndpointId) {
+        assert!(self.commit(|transaction| transaction.delete_endpoint(scope, id)), "{id} is there to be deleted");
+    }
+
+    /// What the scope's events are matched against now.
+    #[track_caller]
+    pub fn subscriptions(&self, scope: &Scope) -> Arc<Subscriptions> {
+        Arc::new(self.store().subscriptions(scope).expect("readable").expect("there is such a partner"))
+    }
+
+    /// A request with these events, matched against what holds now.
+    #[track_caller]
+    pub fn request(&self, scope: &Scope, types: &[&str]) -> Accept {
+        Accept {
+            subscriptions: self.subscriptions(scope),
+            events: types.iter().map(|name| event(name)).collect(),
+            idempotency: None,
+        }
+    }
+
+    /// Accepts one event.
+    #[track_caller]
+    pub fn accept(&mut self, scope: &Scope, event_type: &str) -> AcceptedEvent {
+        let request = self.request(scope, &[event_type]);
+        let mut accepted = events_of(self.accept_all(&[&request]).remove(0));
+        assert_eq!(accepted.len(), 1);
+        accepted.remove(0)
+    }
+
+    #[track_caller]
+    pub fn accept_all(&mut self, requests: &[&Accept]) -> Vec<Accepted> {
+        let answers = self.commit(|transaction| transaction.accept(requests));
+        assert_eq!(answers.len(), requests.len(), "one answer for each request");
+        answers
+    }
+
+    /// A scope's deliveries, newest first, all of them.
+    #[track_caller]
+    pub fn deliveries(&self, scope: &Scope, filter: &DeliveryFilter) -> Vec<Delivery> {
+        let page: Page<Delivery> =
+            self.store().deliveries(scope, filter, &PageRequest { after: None, limit: 10_000 }).expect("readable");
+        assert!(!page.more);
+        page.items
+    }
+
+    /// The deliveries of an event, first to last.
+    #[track_caller]
+    pub fn deliveries_of(&self, scope: &Scope, event: EventId) -> Vec<Delivery> {
+        let mut found = self.deliveries(scope, &DeliveryFilter { event: Some(event), ..DeliveryFilter::default() });
+        found.reverse();
+        found
+    }
+
+    /// Accepts an event that one endpoint wants, and answers its delivery.
+    #[track_caller]
+    pub fn deliver(&mut self, scope: &Scope, event_type: &str) -> DeliveryId {
+        let event = self.accept(scope, event_type);
+        let mut made = self.deliveries_of(scope, event.id);
+        assert_eq!(made.len(), 1, "one endpoint wants {event_type}");
+        made.remove(0).id
+    }
+
+    #[track_caller]
+    pub fn delivery(&self, scope: &Scope, id: DeliveryId) -> Delivery {
+        self.store().delivery(scope, id).expect("readable").expect("there is such a delivery")
+    }
+
+    #[track_caller]
+    pub fn attempts(&self, id: DeliveryId) -> Vec<Attempt> {
+        self.store().attempts(id).expect("readable")
+    }
+
+    #[track_caller]
+    pub fn due(&self, endpoint: EndpointId, lane: Lane) -> Vec<Due> {
+        self.store().due(endpoint, lane, None, 10_000).expect("readable")
+    }
+
+    #[track_caller]
+    pub fn record(&mut self, record: &Record) -> Recorded {
+        let answers = self.commit(|transaction| transaction.record(&[record]));
+        assert_eq!(answers.len(), 1);
+        answers[0]
+    }
+
+    /// A scheduled attempt that began now and took a second.
+    pub fn attempt(&self, delivery: DeliveryId, attempts_before: u32, verdict: Verdict) -> Record {
+        let outcome = match verdict {
+            Verdict::Delivered => Outcome::answered(200, Bytes::from_static(b"thanks")),
+            _ => Outcome::failed(ErrorClass::Connect, "refused"),
+        };
+        Record {
+            delivery,
+            kind: AttemptKind::Scheduled,
+            attempts_before,
+            started_at: self.now,
+            finished_at: self.now + SECOND,
+            duration: SECOND,
+            outcome,
+            verdict,
+        }
+    }
+
+    /// An attempt by hand that began now and took a second.
+    pub fn manual_attempt(&self, delivery: DeliveryId, attempts_before: u32, verdict: Verdict) -> Record {
+        Record { kind: AttemptKind::Manual, ..self.attempt(delivery, attempts_before, verdict) }
+    }
+}
+
+/// The same partner in the other environment.
+pub fn in_sandbox(scope: &Scope) -> Scope {
+    Scope { environment: Environment::Sandbox, ..scope.clone() }
+}
+
+pub fn url(word: &str) -> String {
+    format!("https://example.com/{word}")
+}
+
+pub fn settings(word: &str, patterns: &[&str]) -> EndpointSettings {
+    EndpointSettings::new(url(word), patterns.iter().map(|text| text.parse().expect("a case's own pattern")).collect())
+}
+
+pub fn new_endpoint(scope: &Scope, settings: EndpointSettings) -> NewEndpoint {
+    let secret = format!("whsec_{}", settings.url);
+    NewEndpoint { scope: scope.clone(), settings, secret, most_endpoints: 1_000 }
+}
+
+pub fn event(event_type: &str) -> NewEvent {
+    NewEvent {
+        event_type: event_type.parse().expect("a case's own event type"),
+        body: Bytes::from(format!("{{\"event\":\"{event_type}\"}}")),
+    }
+}
+
+pub fn idempotency(key: &str, request: u8) -> Option<Idempotency> {
+    Some(Idempotency { key: key.into(), request: [request; 32], refused: Bytes::from_static(b"[\"line 2\"]") })
+}
+
+/// The events of a request that was accepted and is no repetition.
+#[track_caller]
+pub fn events_of(accepted: Accepted) -> Vec<AcceptedEvent> {
+    match accepted {
+        Accepted::New(events) => events,
+        other => panic!("not newly accepted: {other:?}"),
+    }
+}
