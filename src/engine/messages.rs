@@ -75,7 +75,7 @@ pub(in crate::engine) enum Tell {
     /// End when what is in flight has ended.
     Drain,
     /// End now, if there still is nothing to do: the supervisor routes nothing
-    /// here any more.
+    /// here until it hears [`Ended`] or [`Staying`].
     Rest,
 }
 
@@ -97,6 +97,14 @@ pub(in crate::engine) struct Resting {
     pub generation: Generation,
 }
 
+/// To the supervisor: told to rest, this actor has work again and stays.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::engine) struct Staying {
+    pub endpoint: EndpointId,
+    pub generation: Generation,
+}
+
 /// To the supervisor: this actor has ended.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -111,8 +119,6 @@ pub(in crate::engine) struct Ended {
 pub(in crate::engine) enum End {
     /// With nothing left to do before then, if ever.
     Rested(Option<Monotonic>),
-    /// Told to rest, and with work again by then.
-    Busy,
     /// All in flight has ended, as the supervisor asked.
     Drained,
     /// Its endpoint is gone.

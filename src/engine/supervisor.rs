@@ -15,10 +15,10 @@ use crate::domain::{EndpointId, Monotonic};
 use crate::engine::Engine;
 use crate::engine::arbiters::Arbiters;
 use crate::engine::budget::BodyBudget;
-use crate::engine::endpoint::actor::EndpointActor;
+use crate::engine::endpoint::actor::{EndpointActor, Supervised};
 use crate::engine::endpoint::state::{Fresh, Snapshot};
 use crate::engine::messages::{
-    Drain, End, Ended, Generation, Inspect, Look, News, Notices, Resting, SendTest, Tell, Test, TestOutcome,
+    Drain, End, Ended, Generation, Inspect, Look, News, Notices, Resting, SendTest, Staying, Tell, Test, TestOutcome,
 };
 use crate::metrics::Metrics;
 use crate::store::{self, Lane, Notice, Store, StoreError, Waiting};
@@ -102,6 +102,7 @@ enum Route {
     },
     /// Told to rest; started anew afterwards if something came in between.
     Ending {
+        address: Addr<EndpointActor>,
         generation: Generation,
         wake: bool,
     },
@@ -116,11 +117,18 @@ pub struct Supervisor {
     sleeping: Sleepers,
     /// Live actors whose mailbox was full when there was something to say.
     nudges: HashSet<EndpointId>,
-    panics: HashMap<EndpointId, u32>,
+    panics: HashMap<EndpointId, Panics>,
     last_generation: Generation,
     sweeping: bool,
     next_sweep: Monotonic,
     draining: Option<Vec<oneshot::Sender<()>>>,
+}
+
+/// What keeps an actor that only ever panics from doing nothing else.
+struct Panics {
+    count: u32,
+    /// It is not started anew before then, whoever asks.
+    not_before: Monotonic,
 }
 
 /// Endpoints with work, but not yet.
@@ -185,7 +193,7 @@ impl Supervisor {
     }
 
     /// The endpoint's actor, started if it was not live; `None` while the last
-    /// one is still ending.
+    /// one is still ending, or has panicked a moment ago.
     fn wake(&mut self, endpoint: EndpointId, context: &Context<Self>) -> Option<&Addr<EndpointActor>> {
         if self.draining.is_some() {
             return None;
@@ -194,14 +202,24 @@ impl Supervisor {
             *wake = true;
             return None;
         }
+        if let Some(Panics { not_before, .. }) = self.panics.get(&endpoint)
+            && *not_before > self.now() + LEAD
+        {
+            self.sleeping.until(endpoint, *not_before);
+            return None;
+        }
         self.sleeping.remove(endpoint);
         let route = self.routes.entry(endpoint).or_insert_with(|| {
             self.last_generation += 1;
             let generation = self.last_generation;
             let engine = self.engine.clone();
-            let (ended, resting) = (context.address().recipient(), context.address().recipient());
+            let supervisor = Supervised {
+                resting: context.address().recipient(),
+                staying: context.address().recipient(),
+                ended: context.address().recipient(),
+            };
             let address = EndpointActor::start_in_arbiter(&self.arbiters.of(endpoint), move |_| {
-                EndpointActor::new(endpoint, generation, engine, ended, resting)
+                EndpointActor::new(endpoint, generation, engine, supervisor)
             });
             Route::Live { address, generation }
         });
@@ -241,23 +259,28 @@ impl Supervisor {
         for endpoint in std::mem::take(&mut self.nudges) {
             self.remind(endpoint, context);
         }
+        if self.sweeping {
+            // What is lost now may have come behind the reading that is under
+            // way: it waits for the next one.
+            return;
+        }
         let lost = self.wire.0.lost.swap(false, Ordering::AcqRel);
         if lost {
             let live: Vec<EndpointId> = self.routes.keys().copied().collect();
             for endpoint in live {
-                self.tell(endpoint, Tell::Changed, context);
                 self.remind(endpoint, context);
             }
         }
-        if (lost || now >= self.next_sweep) && !self.sweeping {
+        if lost || now >= self.next_sweep {
             self.sweep(context);
         }
     }
 
-    /// Makes a live actor look at the store again.
+    /// Tells a live actor again whatever a message it did not get may have
+    /// said.
     fn remind(&mut self, endpoint: EndpointId, context: &Context<Self>) {
-        for lane in [Lane::Fresh, Lane::Retry, Lane::Manual] {
-            self.tell(endpoint, Tell::Hint(lane), context);
+        for tell in [Tell::Changed, Tell::Hint(Lane::Fresh), Tell::Hint(Lane::Manual)] {
+            self.tell(endpoint, tell, context);
         }
     }
 
@@ -297,7 +320,10 @@ impl Supervisor {
         for Waiting { endpoint, due_at } in found {
             match self.routes.get(&endpoint) {
                 None => self.sleeping.until(endpoint, now.anchor(due_at)),
-                Some(Route::Live { .. }) if now.wall.since(due_at) > LATE => self.remind(endpoint, context),
+                Some(Route::Live { .. }) if now.wall.since(due_at) > LATE => {
+                    self.remind(endpoint, context);
+                    self.tell(endpoint, Tell::Hint(Lane::Retry), context);
+                }
                 Some(Route::Live { .. } | Route::Ending { .. }) => {}
             }
         }
@@ -353,9 +379,29 @@ impl Handler<Resting> for Supervisor {
     fn handle(&mut self, Resting { endpoint, generation }: Resting, _: &mut Context<Self>) {
         let Some(Route::Live { address, generation: live }) = self.routes.get(&endpoint) else { return };
         // Whatever was sent before this stands before it in the mailbox; from
-        // here on nothing is sent until the actor has said how it ended.
+        // here on nothing is sent until the actor has said what it did.
         if *live == generation && address.try_send(Tell::Rest).is_ok() {
-            self.routes.insert(endpoint, Route::Ending { generation, wake: false });
+            let address = address.clone();
+            self.routes.insert(endpoint, Route::Ending { address, generation, wake: false });
+        }
+    }
+}
+
+impl Handler<Staying> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Staying { endpoint, generation }: Staying, context: &mut Context<Self>) {
+        let Some(Route::Ending { address, generation: ending, wake }) = self.routes.get(&endpoint) else { return };
+        if *ending != generation {
+            return;
+        }
+        let (address, missed) = (address.clone(), *wake);
+        if self.draining.is_some() {
+            address.do_send(Tell::Drain);
+        }
+        self.routes.insert(endpoint, Route::Live { address, generation });
+        if missed {
+            self.remind(endpoint, context);
         }
     }
 }
@@ -366,7 +412,7 @@ impl Handler<Ended> for Supervisor {
     fn handle(&mut self, Ended { endpoint, generation, how }: Ended, context: &mut Context<Self>) {
         let wake = match self.routes.get(&endpoint) {
             Some(Route::Live { generation: live, .. }) if *live == generation => false,
-            Some(Route::Ending { generation: ending, wake }) if *ending == generation => *wake,
+            Some(Route::Ending { generation: ending, wake, .. }) if *ending == generation => *wake,
             _ => return,
         };
         self.routes.remove(&endpoint);
@@ -376,18 +422,20 @@ impl Handler<Ended> for Supervisor {
         }
         match how {
             End::Panicked => {
-                let count = self.panics.entry(endpoint).or_default();
-                let wait = RESPAWN_AFTER.saturating_mul(1 << (*count).min(6)).min(RESPAWN_AT_MOST);
-                *count += 1;
+                let now = self.now();
+                let panics = self.panics.entry(endpoint).or_insert(Panics { count: 0, not_before: now });
+                let wait = RESPAWN_AFTER.saturating_mul(1 << panics.count.min(6)).min(RESPAWN_AT_MOST);
+                panics.count += 1;
+                panics.not_before = now + wait;
                 self.engine.metrics.endpoint_actor_panics.inc();
                 log::error!("{endpoint}: its actor panicked and starts anew from the store in {wait:?}");
-                self.sleeping.until(endpoint, self.engine.clock.now().monotonic + wait);
+                self.sleeping.until(endpoint, now + wait);
             }
-            End::Busy => drop(self.wake(endpoint, context)),
-            End::Rested(_) if wake => drop(self.wake(endpoint, context)),
             End::Rested(until) => {
                 self.panics.remove(&endpoint);
-                if let Some(until) = until {
+                if wake {
+                    self.wake(endpoint, context);
+                } else if let Some(until) = until {
                     self.sleeping.until(endpoint, until);
                 }
             }
@@ -434,6 +482,8 @@ impl Handler<Drain> for Supervisor {
         let (answer, drained) = oneshot::channel();
         if self.draining.is_none() {
             self.draining = Some(Vec::new());
+            // Attempts that wait for their turn do not begin any more.
+            self.engine.in_flight.close();
             for route in self.routes.values() {
                 if let Route::Live { address, .. } = route {
                     // It must hear this, however full its mailbox is.

@@ -2,6 +2,7 @@
 //! binary; each area is a folder.
 
 mod cli;
+mod engine;
 mod store;
 mod support;
 mod transport;

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix::prelude::*;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::domain::{Attempt, EndpointId, EventId, Moment, Monotonic};
@@ -18,7 +18,7 @@ use crate::engine::arbiters;
 use crate::engine::budget::{BodyBudget, HeldPayload};
 use crate::engine::endpoint::request::{AttemptHeaders, Target};
 use crate::engine::endpoint::state::{Effect, Input, Limits, Plan, Sending, State};
-use crate::engine::messages::{End, Ended, Generation, Look, Resting, Tell, Test, TestOutcome};
+use crate::engine::messages::{End, Ended, Generation, Look, Resting, Staying, Tell, Test, TestOutcome};
 use crate::metrics::AttemptLabels;
 use crate::store::{self, Due, EndpointRuntime, JournalError, Lane, Payload, Place, Record, Store, StoreError};
 
@@ -44,6 +44,29 @@ enum Report {
     Input(Input),
     /// The settings, read.
     Runtime(Result<Option<EndpointRuntime>, StoreError>),
+    /// The bytes of an attempt that memory had no room for, and its place
+    /// among all that may be in flight.
+    Payload(Sending, Arc<Payload>, OwnedSemaphorePermit),
+    /// A task panicked.
+    Panicked,
+}
+
+/// Says so when its task panics: nobody else would look before the next report.
+struct Alarm(mpsc::UnboundedSender<Report>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            drop(self.0.send(Report::Panicked));
+        }
+    }
+}
+
+/// The ways to the supervisor.
+pub(in crate::engine) struct Supervised {
+    pub resting: Recipient<Resting>,
+    pub staying: Recipient<Staying>,
+    pub ended: Recipient<Ended>,
 }
 
 /// Tells the supervisor how the actor ended, also when it did not get to say
@@ -51,15 +74,14 @@ enum Report {
 struct Farewell {
     endpoint: EndpointId,
     generation: Generation,
-    supervisor: Recipient<Ended>,
-    resting: Recipient<Resting>,
+    supervisor: Supervised,
     how: End,
 }
 
 impl Drop for Farewell {
     fn drop(&mut self) {
         // The supervisor must hear of it: this one message may pass its limit.
-        self.supervisor.do_send(Ended { endpoint: self.endpoint, generation: self.generation, how: self.how });
+        self.supervisor.ended.do_send(Ended { endpoint: self.endpoint, generation: self.generation, how: self.how });
     }
 }
 
@@ -68,8 +90,7 @@ impl EndpointActor {
         endpoint: EndpointId,
         generation: Generation,
         engine: Engine,
-        supervisor: Recipient<Ended>,
-        resting: Recipient<Resting>,
+        supervisor: Supervised,
     ) -> Self {
         let (reports, inbox) = mpsc::unbounded_channel();
         let limits = Limits { window: engine.options.window, passivate_after: engine.options.passivate_after };
@@ -81,7 +102,7 @@ impl EndpointActor {
             inbox: Some(inbox),
             tasks: JoinSet::new(),
             timer: None,
-            farewell: Farewell { endpoint, generation, supervisor, resting, how: End::Panicked },
+            farewell: Farewell { endpoint, generation, supervisor, how: End::Panicked },
             engine,
         }
     }
@@ -98,7 +119,7 @@ impl EndpointActor {
                 Effect::Send(sending) => match &sending.payload {
                     Some(held) => {
                         let payload = Arc::clone(held.payload());
-                        self.send(sending, payload);
+                        self.send_in_turn(sending, payload);
                     }
                     None => unread.push(sending),
                 },
@@ -121,7 +142,26 @@ impl EndpointActor {
     fn ask_to_rest(&self) {
         let Farewell { endpoint, generation, .. } = self.farewell;
         // Asked again later if the supervisor has no room for it now.
-        let _ = self.farewell.resting.try_send(Resting { endpoint, generation });
+        let _ = self.farewell.supervisor.resting.try_send(Resting { endpoint, generation });
+    }
+
+    fn rest(&mut self, context: &mut Context<Self>) {
+        if let Some(until) = self.state.rest_until() {
+            return self.end(End::Rested(until), context);
+        }
+        // Something came before the supervisor stopped routing here: ending
+        // now would cut off requests in mid-flight.
+        let Farewell { endpoint, generation, .. } = self.farewell;
+        self.farewell.supervisor.staying.do_send(Staying { endpoint, generation });
+    }
+
+    /// Runs what reports back when it is done.
+    fn spawn(&mut self, task: impl Future<Output = ()> + 'static) {
+        let alarm = Alarm(self.reports.clone());
+        self.tasks.spawn_local(async move {
+            let _alarm = alarm;
+            task.await;
+        });
     }
 
     /// One timer for whatever comes first.
@@ -149,7 +189,7 @@ impl EndpointActor {
         }
         let (endpoint, now, bodies) = (self.endpoint, self.engine.clock.wall(), self.engine.bodies.clone());
         let (store, reports) = (Arc::clone(&self.engine.store), self.reports.clone());
-        self.tasks.spawn_local(async move {
+        self.spawn(async move {
             let Reads { settings, pages } = reads;
             let wanted = pages.clone();
             let answer = store::blocking(&store, move |store| {
@@ -180,51 +220,42 @@ impl EndpointActor {
         });
     }
 
-    /// Fetches the bytes of attempts whose memory had no room, then sends.
-    fn read_and_send(&mut self, unread: Vec<Sending>) {
+    /// Fetches the bytes of attempts that memory had no room for. Each has its
+    /// place in the node's limit before its bytes are read: those that wait
+    /// hold none.
+    fn read_and_send(&mut self, mut unread: Vec<Sending>) {
         if unread.is_empty() {
             return;
         }
-        let target = self.target();
         let (engine, reports, endpoint) = (self.engine.clone(), self.reports.clone(), self.endpoint);
-        let events: Vec<_> = unread.iter().map(|sending| sending.event).collect();
-        self.tasks.spawn_local(async move {
-            let read = store::blocking(&engine.store, move |store| store.payloads(&events)).await;
-            let payloads = match read {
-                Ok(payloads) => payloads,
-                Err(error) => {
-                    log::warn!("{endpoint}: cannot read what is to be sent: {error}");
-                    for sending in unread {
-                        drop(reports.send(Report::Input(Input::Unsent(sending.delivery))));
-                    }
+        self.spawn(async move {
+            // The actor may be gone; then nobody needs the answer.
+            let report = |report| drop(reports.send(report));
+            let unsent = |sending: Sending| report(Report::Input(Input::Unsent(sending.delivery)));
+            while !unread.is_empty() {
+                let places = places(&engine.in_flight, unread.len()).await;
+                if places.is_empty() {
+                    unread.drain(..).for_each(unsent);
                     return;
                 }
-            };
-            let mut attempts = JoinSet::new();
-            for sending in unread {
-                let payload = payloads.iter().find(|payload| payload.event == sending.event).cloned();
-                match payload {
-                    Some(payload) => {
-                        let attempt = make_attempt(
-                            engine.clone(),
-                            Arc::clone(&target),
-                            sending,
-                            Arc::new(payload),
-                            reports.clone(),
-                        );
-                        attempts.spawn_local(attempt);
+                let next: Vec<Sending> = unread.drain(..places.len()).collect();
+                let events: Vec<_> = next.iter().map(|sending| sending.event).collect();
+                let read = store::blocking(&engine.store, move |store| store.payloads(&events)).await;
+                let payloads: HashMap<EventId, Arc<Payload>> = match read {
+                    Ok(payloads) => payloads.into_iter().map(|payload| (payload.event, Arc::new(payload))).collect(),
+                    Err(error) => {
+                        log::warn!("{endpoint}: cannot read what is to be sent: {error}");
+                        next.into_iter().for_each(unsent);
+                        continue;
                     }
-                    None => {
+                };
+                for (sending, place) in next.into_iter().zip(places) {
+                    if let Some(payload) = payloads.get(&sending.event) {
+                        report(Report::Payload(sending, Arc::clone(payload), place));
+                    } else {
                         log::error!("{endpoint}: the event of {} is not in the store", sending.delivery);
-                        drop(reports.send(Report::Input(Input::PayloadGone(sending.delivery))));
+                        report(Report::Input(Input::PayloadGone(sending.delivery)));
                     }
-                }
-            }
-            while let Some(ended) = attempts.join_next().await {
-                if let Err(error) = ended
-                    && let Ok(panic) = error.try_into_panic()
-                {
-                    std::panic::resume_unwind(panic);
                 }
             }
         });
@@ -234,19 +265,26 @@ impl EndpointActor {
         Arc::clone(self.target.as_ref().expect("the state sends only by a plan, and a plan comes with its target"))
     }
 
-    fn send(&mut self, sending: Sending, payload: Arc<Payload>) {
-        let target = self.target();
-        self.tasks.spawn_local(make_attempt(self.engine.clone(), target, sending, payload, self.reports.clone()));
+    /// Makes an attempt as soon as the node's limit has a place for it.
+    fn send_in_turn(&mut self, sending: Sending, payload: Arc<Payload>) {
+        let (target, engine, reports) = (self.target(), self.engine.clone(), self.reports.clone());
+        self.spawn(async move {
+            match Arc::clone(&engine.in_flight).acquire_owned().await {
+                Ok(place) => make_attempt(engine, target, sending, payload, place, reports).await,
+                // The engine is stopping.
+                Err(_) => drop(reports.send(Report::Input(Input::Unsent(sending.delivery)))),
+            }
+        });
+    }
+
+    fn send(&mut self, sending: Sending, payload: Arc<Payload>, place: OwnedSemaphorePermit) {
+        self.spawn(make_attempt(self.engine.clone(), self.target(), sending, payload, place, self.reports.clone()));
     }
 
     fn record(&mut self, record: Arc<Record>) {
-        let outcome = record.outcome.error.as_ref().map_or("delivered", |error| error.class.as_str());
-        let metrics = &self.engine.metrics;
-        metrics.attempts.get_or_create(&AttemptLabels { outcome }).inc();
-        metrics.attempt_seconds.observe(record.duration.as_secs_f64());
         let (journal, reports, endpoint) = (self.engine.journal.clone(), self.reports.clone(), self.endpoint);
-        let metrics = Arc::clone(metrics);
-        self.tasks.spawn_local(async move {
+        let metrics = Arc::clone(&self.engine.metrics);
+        self.spawn(async move {
             let delivery = record.delivery;
             let input = match journal.record(Arc::clone(&record)).await {
                 Ok(recorded) => {
@@ -279,6 +317,11 @@ impl EndpointActor {
         }
         let input = match report {
             Report::Input(input) => input,
+            // The engine is stopping, and this one has not begun.
+            Report::Payload(sending, ..) if self.engine.in_flight.is_closed() => Input::Unsent(sending.delivery),
+            Report::Payload(sending, payload, place) => return self.send(sending, payload, place),
+            // Found above, unless it was an attempt's of an earlier life.
+            Report::Panicked => return,
             Report::Runtime(read) => match read.and_then(|found| found.map(|runtime| prepare(&runtime)).transpose()) {
                 Ok(Some((plan, target))) => {
                     self.target = Some(Arc::new(target));
@@ -344,15 +387,30 @@ fn prepare(runtime: &EndpointRuntime) -> Result<(Plan, Target), StoreError> {
     Ok((plan, Target::new(runtime)?))
 }
 
-/// One attempt, from its place in the node's limit to its outcome.
+/// Up to `most` places among all that may be in flight: one, as soon as there
+/// is one, and as many more as are free then. None when the engine is stopping.
+async fn places(in_flight: &Arc<Semaphore>, most: usize) -> Vec<OwnedSemaphorePermit> {
+    let mut places = Vec::new();
+    if let Ok(place) = Arc::clone(in_flight).acquire_owned().await {
+        places.push(place);
+        while places.len() < most
+            && let Ok(place) = Arc::clone(in_flight).try_acquire_owned()
+        {
+            places.push(place);
+        }
+    }
+    places
+}
+
+/// One attempt, from its request to its outcome.
 async fn make_attempt(
     engine: Engine,
     target: Arc<Target>,
     sending: Sending,
     payload: Arc<Payload>,
+    _place: OwnedSemaphorePermit,
     reports: mpsc::UnboundedSender<Report>,
 ) {
-    let Ok(_place) = engine.in_flight.acquire().await else { return };
     let started = engine.clock.now();
     let headers = AttemptHeaders {
         event: sending.event,
@@ -365,9 +423,12 @@ async fn make_attempt(
     let in_flight = InFlight(&engine.metrics);
     let outcome = arbiters::transport().send(request).await;
     drop(in_flight);
+    let (ended, metrics) = (engine.clock.now(), &engine.metrics);
+    let label = outcome.error.as_ref().map_or("delivered", |error| error.class.as_str());
+    metrics.attempts.get_or_create(&AttemptLabels { outcome: label }).inc();
+    metrics.attempt_seconds.observe(ended.monotonic.since(started.monotonic).as_secs_f64());
     if outcome.is_delivered() {
-        let age = engine.clock.wall().since(sending.delivery.made_at());
-        engine.metrics.delivery_seconds.observe(age.as_secs_f64());
+        metrics.delivery_seconds.observe(ended.wall.since(sending.delivery.made_at()).as_secs_f64());
     }
     let input = Input::Attempted { delivery: sending.delivery, started, outcome, random: fastrand::f64() };
     drop(reports.send(Report::Input(input)));
@@ -422,10 +483,7 @@ impl Handler<Tell> for EndpointActor {
             Tell::Hint(lane) => Input::Hint(lane),
             Tell::Changed => Input::Changed,
             Tell::Drain => Input::Drain,
-            Tell::Rest => {
-                let how = self.state.rest_until().map_or(End::Busy, End::Rested);
-                return self.end(how, context);
-            }
+            Tell::Rest => return self.rest(context),
         };
         self.step(input, context);
     }

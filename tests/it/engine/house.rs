@@ -1,0 +1,393 @@
+//! An engine in a house of its own: real actors and a real store in a folder
+//! that goes with the test, and a transport that does what the test says.
+//!
+//! A house can be lived in several times: what one [`Life`] leaves in the
+//! store, the next one finds.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, mpsc as blocking};
+use std::time::Duration;
+
+use actix::Addr;
+use actix_rt::System;
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+use posthaste::clock::Clock;
+use posthaste::domain::{
+    Attempt, Delivery, DeliveryId, DeliveryStatus, EndpointId, EndpointSettings, Environment, ErrorClass, EventId,
+    Monotonic, Outcome, PartnerName, RetryPolicy, Timestamp, TypePattern,
+};
+use posthaste::engine::{BodyBudget, Drain, Engine, EngineOptions, Inspect, NewsWire, Snapshot, Supervisor};
+use posthaste::metrics::Metrics;
+use posthaste::store::journal::JournalOptions;
+use posthaste::store::sqlite::SqliteStore;
+use posthaste::store::{
+    Accept, Accepted, CommitError, DeliveryFilter, EndpointChange, Journal, NewEndpoint, NewEvent, Notice, PageRequest,
+    Scope, Store, StoreError, Transaction, Writer,
+};
+use posthaste::transport::{Request, Transport, TransportFactory};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::support::folder::Folder;
+
+/// Waits for something that must happen, so that a test fails and never hangs.
+pub async fn within<F: Future>(happening: F) -> F::Output {
+    actix_rt::time::timeout(Duration::from_secs(10), happening).await.expect("it happens within 10 s")
+}
+
+/// What becomes of a request.
+pub enum Answer {
+    /// It is answered at once.
+    Status(u16),
+    /// The test answers it, through [`Call::answer`].
+    Later,
+    /// The transport panics.
+    Panic,
+    /// The whole thread stands still until the sender of this is gone.
+    StandStill(blocking::Receiver<()>),
+}
+
+/// A request that the transport was given.
+#[derive(Debug)]
+pub struct Call {
+    pub url: Arc<str>,
+    pub event: EventId,
+    /// `None` is a test.
+    pub delivery: Option<DeliveryId>,
+    pub number: u32,
+    pub body: Bytes,
+    pub at: Monotonic,
+    pub wall: Timestamp,
+    answer: Option<oneshot::Sender<u16>>,
+}
+
+impl Call {
+    pub fn answer(self, status: u16) {
+        let answer = self.answer.expect("a call that is answered later");
+        answer.send(status).expect("whoever sent it waits for the answer");
+    }
+}
+
+struct Script {
+    answer: Box<dyn Fn(&Call) -> Answer + Send + Sync>,
+    calls: mpsc::UnboundedSender<Call>,
+    clock: Clock,
+    /// In flight to each URL: now, and at most.
+    in_flight: Arc<Mutex<HashMap<Arc<str>, (usize, usize)>>>,
+    /// Gone when every thread that had a transport is.
+    _alive: blocking::Sender<()>,
+}
+
+struct ScriptedFactory(Arc<Script>);
+
+impl TransportFactory for ScriptedFactory {
+    fn open(&self) -> Rc<dyn Transport> {
+        Rc::new(Scripted(Arc::clone(&self.0)))
+    }
+}
+
+struct Scripted(Arc<Script>);
+
+struct InFlight(Arc<Script>, Arc<str>);
+
+impl InFlight {
+    fn begin(script: &Arc<Script>, url: &Arc<str>) -> Self {
+        let mut in_flight = script.in_flight.lock().expect("no holder of this lock can panic");
+        let (now, most) = in_flight.entry(Arc::clone(url)).or_default();
+        *now += 1;
+        *most = (*most).max(*now);
+        Self(Arc::clone(script), Arc::clone(url))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let mut in_flight = self.0.in_flight.lock().expect("no holder of this lock can panic");
+        in_flight.get_mut(&self.1).expect("it was counted when it began").0 -= 1;
+    }
+}
+
+impl Transport for Scripted {
+    fn send(&self, request: Request) -> LocalBoxFuture<'static, Outcome> {
+        let script = Arc::clone(&self.0);
+        Box::pin(async move {
+            let _in_flight = InFlight::begin(&script, &request.url);
+            let header = |name: &str| {
+                let found = request.headers.iter().find(|(known, _)| known == name);
+                found.map(|(_, value)| value.as_str())
+            };
+            let now = script.clock.now();
+            let mut call = Call {
+                url: Arc::clone(&request.url),
+                event: header("webhook-id").expect("every request has one").parse().expect("an event's id"),
+                delivery: header("posthaste-delivery").map(|text| text.parse().expect("a delivery's id")),
+                number: header("posthaste-attempt").expect("every request has one").parse().expect("a number"),
+                body: request.body.clone(),
+                at: now.monotonic,
+                wall: now.wall,
+                answer: None,
+            };
+            // The test may be over.
+            let report = |call| drop(script.calls.send(call));
+            match (script.answer)(&call) {
+                Answer::Status(status) => {
+                    report(call);
+                    Outcome::answered(status, Bytes::new())
+                }
+                Answer::Later => {
+                    let (answer, answered) = oneshot::channel();
+                    call.answer = Some(answer);
+                    report(call);
+                    match answered.await {
+                        Ok(status) => Outcome::answered(status, Bytes::new()),
+                        Err(_) => Outcome::failed(ErrorClass::Connect, "the test let go of it"),
+                    }
+                }
+                Answer::Panic => {
+                    report(call);
+                    // Without the hook's noise.
+                    std::panic::resume_unwind(Box::new("a transport that panics"));
+                }
+                Answer::StandStill(gate) => {
+                    report(call);
+                    let _ = gate.recv();
+                    Outcome::answered(200, Bytes::new())
+                }
+            }
+        })
+    }
+}
+
+/// Tells the test of each commit.
+struct TellingWriter(Box<dyn Writer>, mpsc::UnboundedSender<()>);
+
+impl Writer for TellingWriter {
+    fn commit(
+        &mut self,
+        now: Timestamp,
+        verbs: &mut dyn FnMut(&mut dyn Transaction) -> Result<(), StoreError>,
+    ) -> Result<Vec<Notice>, CommitError> {
+        let done = self.0.commit(now, verbs);
+        // The test may be over.
+        let _ = self.1.send(());
+        done
+    }
+}
+
+pub fn options() -> EngineOptions {
+    EngineOptions {
+        arbiters: 2,
+        window: 16,
+        max_in_flight: 1_000,
+        passivate_after: Duration::from_secs(30),
+        body_budget_bytes: 1 << 20,
+    }
+}
+
+pub struct House(Folder);
+
+/// A running engine.
+pub struct Life {
+    pub engine: Engine,
+    pub supervisor: Addr<Supervisor>,
+    pub wire: NewsWire,
+    pub calls: mpsc::UnboundedReceiver<Call>,
+    commits: mpsc::UnboundedReceiver<()>,
+    in_flight: Arc<Mutex<HashMap<Arc<str>, (usize, usize)>>>,
+    scope: Scope,
+}
+
+impl House {
+    pub fn new() -> Self {
+        Self(Folder::new())
+    }
+
+    /// Lives in it once: everything is stopped where it stands when the story
+    /// ends, and all of it is gone when this returns.
+    pub fn live<T>(
+        &self,
+        options: EngineOptions,
+        answer: impl Fn(&Call) -> Answer + Send + Sync + 'static,
+        story: impl AsyncFnOnce(&mut Life) -> T,
+    ) -> T {
+        let clock = Clock::system();
+        let metrics = Arc::new(Metrics::default());
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&self.0.file("posthaste.db"), 4).expect("a folder of our own"));
+        let bodies = BodyBudget::new(options.body_budget_bytes, Arc::clone(&metrics));
+        let wire = NewsWire::new(bodies.clone(), Arc::clone(&metrics));
+        let (told, commits) = mpsc::unbounded_channel();
+        let writer = TellingWriter(store.writer().expect("nobody else took it"), told);
+        let (journal, journal_thread) = Journal::start(
+            Box::new(writer),
+            JournalOptions { queue: 10_000, queue_bytes: 1 << 24, batch: 512 },
+            clock.clone(),
+            Arc::clone(&metrics),
+            {
+                let wire = wire.clone();
+                Box::new(move |notices| wire.tell(notices))
+            },
+            oneshot::channel().0,
+        )
+        .expect("a thread");
+        let (alive, gone) = blocking::channel();
+        let (report, calls) = mpsc::unbounded_channel();
+        let in_flight = Arc::default();
+        let script = Script {
+            answer: Box::new(answer),
+            calls: report,
+            clock: clock.clone(),
+            in_flight: Arc::clone(&in_flight),
+            _alive: alive,
+        };
+        let engine = Engine {
+            store,
+            journal,
+            transport: Arc::new(ScriptedFactory(Arc::new(script))),
+            clock,
+            metrics,
+            options,
+            in_flight: Arc::new(Semaphore::new(options.max_in_flight)),
+            bodies,
+        };
+        let system = System::new();
+        let told = system.block_on(async move {
+            let scope = Scope::of(Environment::Production, PartnerName::default_partner());
+            engine.journal.change(|transaction| transaction.first_start(&[])).await.expect("the store opens");
+            let supervisor = Supervisor::start(engine.clone(), wire.clone());
+            let mut life = Life { engine, supervisor, wire, calls, commits, in_flight, scope };
+            story(&mut life).await
+        });
+        drop(system);
+        let gone = gone.recv_timeout(Duration::from_secs(10));
+        assert_eq!(gone, Err(blocking::RecvTimeoutError::Disconnected), "the engine's threads have ended");
+        journal_thread.finish();
+        told
+    }
+}
+
+impl Life {
+    /// An endpoint that wants every event, with one waiting place after another.
+    pub async fn endpoint(&self, path: &str, change: impl FnOnce(&mut EndpointSettings)) -> EndpointId {
+        let mut settings = EndpointSettings::new(format!("https://example.com/{path}"), vec![TypePattern::Any]);
+        change(&mut settings);
+        let new = NewEndpoint {
+            scope: self.scope.clone(),
+            settings,
+            secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(),
+            most_endpoints: 1_000,
+        };
+        let made = self.engine.journal.change(move |transaction| transaction.create_endpoint(&new)).await;
+        made.expect("the journal writes").expect("a new URL").id
+    }
+
+    pub async fn change_endpoint(&self, endpoint: EndpointId, change: impl FnOnce(&mut EndpointSettings)) {
+        let known = self.engine.store.endpoint(&self.scope, endpoint).expect("a read").expect("it is there");
+        let mut settings = known.settings;
+        change(&mut settings);
+        let change = EndpointChange { scope: self.scope.clone(), endpoint, from_version: known.version, settings };
+        let changed = self.engine.journal.change(move |transaction| transaction.change_endpoint(&change)).await;
+        changed.expect("the journal writes").expect("nobody else changes it");
+    }
+
+    pub async fn delete_endpoint(&self, endpoint: EndpointId) {
+        let scope = self.scope.clone();
+        let deleted =
+            self.engine.journal.change(move |transaction| transaction.delete_endpoint(&scope, endpoint)).await;
+        assert!(deleted.expect("the journal writes"));
+    }
+
+    pub async fn ask_for_attempt(&self, delivery: DeliveryId) {
+        let asked = self.engine.journal.change(move |transaction| transaction.request_attempt(delivery)).await;
+        asked.expect("the journal writes");
+    }
+
+    /// Posts events in one request; each says its number.
+    pub async fn post(&self, count: usize) -> Vec<EventId> {
+        let subscriptions =
+            self.engine.store.subscriptions(&self.scope).expect("a read").expect("the partner is there");
+        let events = (0..count).map(|number| NewEvent {
+            event_type: "thing.happened".parse().expect("a plain name"),
+            body: Bytes::from(format!("{{\"number\":{number}}}")),
+        });
+        let accept = Accept { subscriptions: Arc::new(subscriptions), events: events.collect(), idempotency: None };
+        match self.engine.journal.accept(accept).await.expect("the journal writes") {
+            Accepted::New(events) => events.into_iter().map(|event| event.id).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub async fn call(&mut self) -> Call {
+        within(self.calls.recv()).await.expect("the transport lives as long as the test")
+    }
+
+    /// Waits until the store, looked at after each commit, is as it should be.
+    pub async fn until(&mut self, is_so: impl Fn(&Self) -> bool) {
+        let waiting = async {
+            while !is_so(self) {
+                self.commits.recv().await.expect("the journal lives as long as the test");
+            }
+        };
+        within(waiting).await;
+    }
+
+    /// Waits until an endpoint's actor has left memory.
+    pub async fn until_at_rest(&self, endpoint: EndpointId) {
+        let waiting = async {
+            while self.inspect(endpoint).await.is_some() {
+                actix_rt::task::yield_now().await;
+            }
+        };
+        within(waiting).await;
+    }
+
+    pub async fn inspect(&self, endpoint: EndpointId) -> Option<Snapshot> {
+        self.supervisor.send(Inspect(endpoint)).await.expect("the supervisor lives")
+    }
+
+    pub async fn drain(&self) {
+        within(self.supervisor.send(Drain)).await.expect("the supervisor lives");
+    }
+
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        let mut found = Vec::new();
+        let mut request = PageRequest { after: None, limit: 250 };
+        loop {
+            let filter = DeliveryFilter::default();
+            let page = self.engine.store.deliveries(&self.scope, &filter, &request).expect("a read");
+            found.extend(page.items);
+            if !page.more {
+                return found;
+            }
+            request.after = found.last().map(|delivery| delivery.id);
+        }
+    }
+
+    /// The only delivery there is.
+    pub fn delivery(&self) -> Delivery {
+        let mut found = self.deliveries();
+        assert_eq!(found.len(), 1, "{found:?}");
+        found.remove(0)
+    }
+
+    pub fn all_are(&self, status: DeliveryStatus) -> bool {
+        self.deliveries().iter().all(|delivery| delivery.status == status)
+    }
+
+    pub fn attempts(&self, delivery: DeliveryId) -> Vec<Attempt> {
+        self.engine.store.attempts(delivery).expect("a read")
+    }
+
+    /// The most requests that were ever in flight to a URL.
+    pub fn most_in_flight(&self, path: &str) -> usize {
+        let in_flight = self.in_flight.lock().expect("no holder of this lock can panic");
+        in_flight.get(format!("https://example.com/{path}").as_str()).map_or(0, |(_, most)| *most)
+    }
+}
+
+/// A schedule of these waits.
+pub fn schedule(millis: &[u64]) -> Option<RetryPolicy> {
+    Some(RetryPolicy::schedule(millis.iter().copied().map(Duration::from_millis).collect()).expect("a short schedule"))
+}

@@ -1,0 +1,8 @@
+//! The engine: what an endpoint's state decides, on a clock that the test
+//! moves, and what the actors make of it, on a real store.
+
+mod actors;
+mod house;
+mod model;
+mod state;
+mod stops;

@@ -1,0 +1,510 @@
+//! A store that is a few maps, and everything that can lie between it and an
+//! endpoint's state: reads that come back late, outcomes written but not yet
+//! acknowledged, births told late, twice or never. Every step is checked
+//! against the promises; `state` says what is done with it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use posthaste::domain::{
+    DeliveryId, ErrorClass, EventId, Moment, Monotonic, Outcome, RetryPolicy, StoredStatus, Timestamp,
+};
+use posthaste::engine::endpoint::state::{Effect, Fresh, Input, Limits, Plan, Sending, State};
+use posthaste::store::{AttemptKind, Due, Lane, Place, Record, Recorded, Verdict};
+use uuid::Uuid;
+
+pub const LANES: [Lane; 3] = [Lane::Fresh, Lane::Retry, Lane::Manual];
+pub const LIMITS: Limits = Limits { window: 4, passivate_after: Duration::from_secs(5) };
+/// Long enough for everything that is tried again soon, shorter than the last
+/// waits of [`policy`].
+const SOON: Duration = Duration::from_secs(2);
+
+/// Whole milliseconds and no jitter: what is stored is exactly what was decided.
+pub fn policy() -> RetryPolicy {
+    RetryPolicy::Schedule([0, 100, 3_000, 60_000].map(Duration::from_millis).to_vec())
+}
+
+pub fn begin() -> Moment {
+    Moment {
+        wall: Timestamp::from_millis(1_700_000_000_000),
+        monotonic: Monotonic::from_start(Duration::from_secs(1_000)),
+    }
+}
+
+pub fn delivered() -> Outcome {
+    Outcome::answered(204, Bytes::new())
+}
+
+pub fn failed() -> Outcome {
+    Outcome::failed(ErrorClass::Connect, "refused")
+}
+
+pub fn delivery(number: u128) -> DeliveryId {
+    DeliveryId::from_uuid(Uuid::from_u128(number))
+}
+
+pub fn fresh(number: u128) -> Fresh {
+    Fresh { delivery: delivery(number), event: EventId::from_uuid(Uuid::from_u128(number)), payload: None }
+}
+
+struct Row {
+    number: u128,
+    status: StoredStatus,
+    attempt_count: u32,
+    scheduled_attempts: u32,
+    next_at: Option<Timestamp>,
+}
+
+struct Read {
+    lane: Lane,
+    after: Option<Place>,
+    limit: usize,
+    /// What the store said, once it was asked.
+    page: Option<Vec<Due>>,
+}
+
+struct Writing {
+    record: Arc<Record>,
+    /// What the store said, once it was written.
+    recorded: Option<Recorded>,
+}
+
+/// The store, the way to it, and one life of the endpoint's state.
+pub struct World {
+    pub now: Moment,
+    pub plan: Plan,
+    rows: BTreeMap<DeliveryId, Row>,
+    attempts: BTreeSet<(DeliveryId, u32, Timestamp)>,
+    asked: BTreeMap<DeliveryId, Timestamp>,
+    state: State,
+    /// The settings this life was last told of.
+    heard: Option<Plan>,
+    settings_read: Option<Option<Plan>>,
+    reads: Vec<Read>,
+    sending: BTreeMap<DeliveryId, Moment>,
+    writing: Vec<Writing>,
+    /// Births that nobody has told of yet, and those told of already.
+    untold: Vec<u128>,
+    told: Vec<u128>,
+    /// Something was never told: only a sweep finds it.
+    lost: bool,
+    /// What an earlier life left in the journal's queue.
+    left_behind: Vec<Arc<Record>>,
+    /// Deliveries such a record has moved on, which this life may have read
+    /// before that.
+    outdated: BTreeSet<DeliveryId>,
+    draining: bool,
+    pub drained: bool,
+    pub sent: usize,
+}
+
+impl World {
+    pub fn new(max_concurrency: usize) -> Self {
+        let mut world = Self {
+            now: begin(),
+            plan: Plan { enabled: true, max_concurrency, retry: policy() },
+            rows: BTreeMap::new(),
+            attempts: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            state: State::new(LIMITS),
+            heard: None,
+            settings_read: None,
+            reads: Vec::new(),
+            sending: BTreeMap::new(),
+            writing: Vec::new(),
+            untold: Vec::new(),
+            told: Vec::new(),
+            lost: false,
+            left_behind: Vec::new(),
+            outdated: BTreeSet::new(),
+            draining: false,
+            drained: false,
+            sent: 0,
+        };
+        world.step(Input::Timer);
+        world
+    }
+
+    // What happens outside the actor.
+
+    pub fn accept(&mut self, count: usize) {
+        for _ in 0..count {
+            let number = self.rows.len() as u128 + 1;
+            let row = Row {
+                number,
+                status: StoredStatus::Pending,
+                attempt_count: 0,
+                scheduled_attempts: 0,
+                next_at: Some(self.now.wall),
+            };
+            self.rows.insert(delivery(number), row);
+            self.untold.push(number);
+        }
+    }
+
+    /// Tells of the first `count` births that nobody was told of yet.
+    pub fn tell(&mut self, count: usize) {
+        let births: Vec<u128> = self.untold.drain(..count.min(self.untold.len())).collect();
+        self.told.extend(&births);
+        self.born(&births);
+    }
+
+    /// One that was born later is told of first.
+    pub fn tell_out_of_turn(&mut self, choice: usize) {
+        if !self.untold.is_empty() {
+            let birth = self.untold.remove(choice % self.untold.len());
+            self.told.push(birth);
+            self.born(&[birth]);
+        }
+    }
+
+    pub fn tell_again(&mut self, choice: usize) {
+        if !self.told.is_empty() {
+            self.born(&[self.told[choice % self.told.len()]]);
+        }
+    }
+
+    pub fn lose_births(&mut self) {
+        self.lost |= !self.untold.is_empty();
+        self.untold.clear();
+    }
+
+    fn born(&mut self, numbers: &[u128]) {
+        self.step(Input::Born(numbers.iter().copied().map(fresh).collect()));
+    }
+
+    /// Asks for an attempt by hand of any delivery there ever was.
+    pub fn ask(&mut self, choice: usize, told: bool) {
+        let Some(delivery) = self.rows.keys().nth(choice % self.rows.len().max(1)).copied() else { return };
+        self.asked.entry(delivery).or_insert(self.now.wall);
+        if told {
+            self.step(Input::Hint(Lane::Manual));
+        } else {
+            self.lost = true;
+        }
+    }
+
+    pub fn change(&mut self, enabled: bool, max_concurrency: usize) {
+        self.plan = Plan { enabled, max_concurrency, retry: policy() };
+        self.step(Input::Changed);
+    }
+
+    pub fn sweep(&mut self) {
+        for lane in LANES {
+            self.step(Input::Hint(lane));
+        }
+    }
+
+    pub fn advance(&mut self, duration: Duration) {
+        self.now = self.now.after(duration);
+        if self.state.wake_at().is_some_and(|time| time <= self.now.monotonic) {
+            self.step(Input::Timer);
+        }
+    }
+
+    /// The actor dies, with requests under way and outcomes on their way to
+    /// the journal, and begins anew.
+    pub fn die(&mut self) {
+        self.left_behind
+            .extend(self.writing.drain(..).filter(|writing| writing.recorded.is_none()).map(|writing| writing.record));
+        self.live_again();
+    }
+
+    pub fn write_what_was_left_behind(&mut self, choice: usize) {
+        if !self.left_behind.is_empty() {
+            let record = self.left_behind.remove(choice % self.left_behind.len());
+            self.outdated.insert(record.delivery);
+            // It may come between the reads of two lanes, and be in neither.
+            self.lost = true;
+            self.commit(&record);
+        }
+    }
+
+    /// Leaves memory if the state agrees, and comes back when it must.
+    pub fn rest(&mut self) {
+        if self.drained {
+            return;
+        }
+        let Some(until) = self.state.rest_until() else { return };
+        assert!(self.sending.is_empty() && self.writing.is_empty(), "work under way is not left alone");
+        if self.plan.enabled && self.heard.as_ref() == Some(&self.plan) && !self.lost && self.outdated.is_empty() {
+            let told = |row: &&Row| !self.untold.contains(&row.number);
+            let first = self.rows.values().filter(told).filter_map(|row| row.next_at).min();
+            if let Some(first) = first {
+                assert!(until.is_some_and(|until| until <= self.now.anchor(first)), "{until:?} oversleeps {first}");
+            }
+            assert!(self.asked.is_empty(), "an attempt by hand was asked for");
+        }
+        self.live_again();
+    }
+
+    fn live_again(&mut self) {
+        self.state = State::new(LIMITS);
+        (self.heard, self.settings_read) = (None, None);
+        self.outdated.clear();
+        self.reads.clear();
+        self.sending.clear();
+        self.writing.clear();
+        (self.draining, self.drained) = (false, false);
+        self.step(Input::Timer);
+    }
+
+    pub fn drain(&mut self) {
+        self.draining = true;
+        self.step(Input::Drain);
+    }
+
+    // What the actor carries out.
+
+    pub fn settings(&mut self, read: bool) {
+        let Some(plan) = self.settings_read.take() else { return };
+        if read {
+            self.heard.clone_from(&plan);
+            self.step(Input::Settings(plan));
+        } else {
+            self.step(Input::SettingsFailed);
+        }
+    }
+
+    /// The store answers a read, and its answer is not there yet.
+    pub fn look(&mut self, choice: usize) {
+        if self.reads.is_empty() {
+            return;
+        }
+        let index = choice % self.reads.len();
+        let Read { lane, after, limit, .. } = self.reads[index];
+        if self.reads[index].page.is_none() {
+            self.reads[index].page = Some(self.due(lane, after, limit));
+        }
+    }
+
+    pub fn page(&mut self, choice: usize, read: bool) {
+        if self.reads.is_empty() {
+            return;
+        }
+        self.look(choice);
+        let read_index = choice % self.reads.len();
+        let Read { lane, limit, page, .. } = self.reads.remove(read_index);
+        match page {
+            Some(due) if read => self.step(Input::Page { lane, limit, due, payloads: HashMap::new() }),
+            _ => self.step(Input::PageFailed(lane)),
+        }
+    }
+
+    fn due(&self, lane: Lane, after: Option<Place>, limit: usize) -> Vec<Due> {
+        let of = |id: &DeliveryId, due_at: Timestamp| {
+            let row = &self.rows[id];
+            Due {
+                delivery: *id,
+                event: EventId::from_uuid(Uuid::from_u128(row.number)),
+                status: row.status,
+                attempt_count: row.attempt_count,
+                scheduled_attempts: row.scheduled_attempts,
+                due_at,
+            }
+        };
+        let waiting = |status: StoredStatus| {
+            let rows = self.rows.iter().filter(move |(_, row)| row.status == status);
+            rows.filter_map(|(id, row)| Some(of(id, row.next_at?))).collect::<Vec<Due>>()
+        };
+        let mut due = match lane {
+            Lane::Fresh => waiting(StoredStatus::Pending),
+            Lane::Retry => waiting(StoredStatus::Retrying),
+            Lane::Manual => self.asked.iter().map(|(id, asked_at)| of(id, *asked_at)).collect(),
+        };
+        due.sort_by_key(|due| (due.due_at, due.delivery));
+        due.retain(|due| after.is_none_or(|after| (due.due_at, due.delivery) > after));
+        due.truncate(limit);
+        due
+    }
+
+    pub fn attempt_ends(&mut self, choice: usize, outcome: Outcome) {
+        let Some(delivery) = self.sending.keys().nth(choice % self.sending.len().max(1)).copied() else { return };
+        let Some(started) = self.sending.remove(&delivery) else { return };
+        self.step(Input::Attempted { delivery, started, outcome, random: 0.5 });
+    }
+
+    /// An attempt was not begun: its bytes could not be read.
+    pub fn attempt_fails_to_begin(&mut self, choice: usize) {
+        let Some(delivery) = self.sending.keys().nth(choice % self.sending.len().max(1)).copied() else { return };
+        self.sending.remove(&delivery);
+        self.step(Input::Unsent(delivery));
+    }
+
+    /// An outcome becomes durable, and nobody has said so yet.
+    pub fn write(&mut self, choice: usize) {
+        if self.writing.is_empty() {
+            return;
+        }
+        let index = choice % self.writing.len();
+        if self.writing[index].recorded.is_none() {
+            let record = Arc::clone(&self.writing[index].record);
+            self.writing[index].recorded = Some(self.commit(&record));
+        }
+    }
+
+    pub fn acknowledge(&mut self, choice: usize) {
+        if self.writing.is_empty() {
+            return;
+        }
+        self.write(choice);
+        let index = choice % self.writing.len();
+        let Writing { record, recorded } = self.writing.remove(index);
+        if let Some(recorded) = recorded {
+            self.step(Input::Recorded { delivery: record.delivery, recorded });
+        }
+    }
+
+    pub fn writing_fails(&mut self, choice: usize) {
+        if self.writing.is_empty() {
+            return;
+        }
+        let index = choice % self.writing.len();
+        if self.writing[index].recorded.is_none() {
+            let delivery = self.writing.remove(index).record.delivery;
+            self.step(Input::RecordFailed(delivery));
+        }
+    }
+
+    /// What the store makes of a record, as `store::Transaction::record` says.
+    fn commit(&mut self, record: &Record) -> Recorded {
+        let row = self.rows.get_mut(&record.delivery).expect("only what was accepted is sent");
+        let key = |number| (record.delivery, number, record.started_at);
+        if row.attempt_count != record.attempts_before {
+            let again = self.attempts.contains(&key(record.attempts_before + 1));
+            return if again { Recorded::Written(row.status) } else { Recorded::Superseded };
+        }
+        row.attempt_count += 1;
+        self.attempts.insert(key(row.attempt_count));
+        let scheduled = record.kind == AttemptKind::Scheduled && row.next_at.is_some();
+        row.scheduled_attempts += u32::from(scheduled);
+        (row.status, row.next_at) = match record.verdict {
+            Verdict::Delivered => (StoredStatus::Delivered, None),
+            Verdict::RetryAt(at) if scheduled => (StoredStatus::Retrying, Some(at)),
+            Verdict::Exhausted if scheduled => (StoredStatus::RetriesExhausted, None),
+            Verdict::RetryAt(_) | Verdict::Exhausted | Verdict::Unchanged => (row.status, row.next_at),
+        };
+        if record.kind == AttemptKind::Manual {
+            self.asked.remove(&record.delivery);
+        }
+        Recorded::Written(row.status)
+    }
+
+    // What must be true after every step.
+
+    fn step(&mut self, input: Input) {
+        if self.drained {
+            return;
+        }
+        for effect in self.state.step(input, self.now) {
+            match effect {
+                Effect::ReadSettings => {
+                    assert!(self.settings_read.is_none(), "one read of the settings at a time");
+                    self.settings_read = Some(Some(self.plan.clone()));
+                }
+                Effect::ReadPage { lane, after, limit } => {
+                    assert!(self.reads.iter().all(|read| read.lane != lane), "one read of a lane at a time");
+                    self.reads.push(Read { lane, after, limit, page: None });
+                }
+                Effect::Send(sending) => self.check_sending(&sending),
+                Effect::Record(record) => self.writing.push(Writing { record, recorded: None }),
+                Effect::Rest => assert!(self.state.rest_until().is_some(), "it rests with work to do"),
+                Effect::Gone => panic!("nobody deleted it"),
+                Effect::Drained => {
+                    assert!(self.draining && self.sending.is_empty() && self.writing.is_empty());
+                    self.drained = true;
+                }
+            }
+        }
+        if self.drained {
+            return;
+        }
+        let wake_at = self.state.wake_at();
+        assert!(wake_at.is_none_or(|time| time > self.now.monotonic), "a timer at {wake_at:?} rings for nothing");
+        let snapshot = self.state.snapshot();
+        assert_eq!(snapshot.in_flight, self.sending.len());
+        assert!(snapshot.window <= LANES.len() * LIMITS.window, "{snapshot:?}");
+    }
+
+    fn check_sending(&mut self, sending: &Sending) {
+        let Sending { delivery, number, .. } = sending;
+        let heard = self.heard.as_ref().expect("nothing is sent before the settings are known");
+        assert!(heard.enabled && !self.draining, "nothing is sent while it is held or drained");
+        assert!(!self.writing.iter().any(|writing| writing.record.delivery == *delivery), "its outcome is not durable");
+        let twice = self.sending.insert(*delivery, self.now);
+        assert!(twice.is_none(), "{delivery} is sent twice at once");
+        assert!(self.sending.len() <= heard.max_concurrency, "more at once than the endpoint wants");
+        self.sent += 1;
+        if self.outdated.contains(delivery) {
+            return;
+        }
+        let row = &self.rows[delivery];
+        let due = row.next_at.is_some_and(|at| at <= self.now.wall);
+        let asked = self.asked.contains_key(delivery);
+        assert!(due || asked, "{delivery} is {:?} until {:?} and nobody asked", row.status, row.next_at);
+        assert_eq!(*number, row.attempt_count + 1, "{delivery}");
+    }
+
+    // What must be true in the end.
+
+    /// Lets everything under way happen, and what is due within `SOON` of
+    /// each other, until nothing is left to happen.
+    pub fn calm_down(&mut self, outcome: &Outcome) {
+        for _ in 0..10_000 {
+            if self.settings_read.is_some() {
+                self.settings(true);
+            } else if !self.untold.is_empty() {
+                self.tell(usize::MAX);
+            } else if !self.reads.is_empty() {
+                self.page(0, true);
+            } else if !self.sending.is_empty() {
+                self.attempt_ends(0, outcome.clone());
+            } else if !self.writing.is_empty() {
+                self.acknowledge(0);
+            } else if self.lost {
+                self.lost = false;
+                self.sweep();
+            } else {
+                let soon = self.state.wake_at().filter(|time| *time <= self.now.monotonic + SOON);
+                match soon {
+                    Some(time) => self.advance(time.since(self.now.monotonic)),
+                    None => return,
+                }
+            }
+        }
+        panic!("it does not come to rest");
+    }
+
+    /// Whatever is due has been tried.
+    pub fn assert_nothing_forgotten(&self) {
+        if !self.plan.enabled || self.drained {
+            return;
+        }
+        assert!(self.asked.is_empty(), "asked for and never tried: {:?}", self.asked);
+        for (delivery, row) in &self.rows {
+            assert!(row.next_at.is_none_or(|at| at > self.now.wall), "{delivery} has been due since {:?}", row.next_at);
+        }
+    }
+
+    /// Goes on, now always succeeding, until nothing is left at all.
+    pub fn finish(&mut self) {
+        if self.drained {
+            self.live_again();
+        }
+        self.left_behind.clear();
+        self.change(true, self.plan.max_concurrency);
+        for _ in 0..1_000 {
+            self.calm_down(&delivered());
+            if self.rows.values().all(|row| row.next_at.is_none()) {
+                return;
+            }
+            match self.state.wake_at() {
+                Some(time) => self.advance(time.since(self.now.monotonic)),
+                None => panic!("deliveries wait, and nothing will ring for them"),
+            }
+        }
+        panic!("it does not finish");
+    }
+}

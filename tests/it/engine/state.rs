@@ -1,0 +1,395 @@
+//! What an endpoint's state decides: a whole day of retries on a clock that
+//! the test moves, and whatever order things can happen in.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use posthaste::domain::{Moment, Monotonic, Outcome, RetryPolicy, StoredStatus};
+use posthaste::engine::endpoint::state::{Effect, Input, Limits, Plan, Sending, State};
+use posthaste::store::{AttemptKind, Due, Lane, Record, Recorded, Verdict};
+use proptest::prelude::*;
+
+use super::model::{LANES, LIMITS, World, begin, delivered, delivery, failed, fresh};
+
+/// A state that has read its settings and an empty store.
+fn settled(limits: Limits, plan: &Plan, now: Moment) -> State {
+    let mut state = State::new(limits);
+    state.step(Input::Timer, now);
+    state.step(Input::Settings(Some(plan.clone())), now);
+    for lane in LANES {
+        state.step(Input::Page { lane, limit: limits.window, due: Vec::new(), payloads: HashMap::new() }, now);
+    }
+    state
+}
+
+fn plan(max_concurrency: usize, retry: RetryPolicy) -> Plan {
+    Plan { enabled: true, max_concurrency, retry }
+}
+
+fn sent(effects: &[Effect]) -> Vec<&Sending> {
+    effects.iter().filter_map(|effect| if let Effect::Send(sending) = effect { Some(sending) } else { None }).collect()
+}
+
+fn record(effects: &[Effect]) -> &Record {
+    let record =
+        effects.iter().find_map(|effect| if let Effect::Record(record) = effect { Some(record) } else { None });
+    record.expect("an attempt that ends is written down")
+}
+
+fn reads(effects: &[Effect], lane: Lane) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::ReadPage { lane: read, .. } if *read == lane))
+}
+
+fn attempted(number: u128, started: Moment, outcome: Outcome) -> Input {
+    Input::Attempted { delivery: delivery(number), started, outcome, random: 0.5 }
+}
+
+fn written(number: u128, status: StoredStatus) -> Input {
+    Input::Recorded { delivery: delivery(number), recorded: Recorded::Written(status) }
+}
+
+fn due(number: u128, status: StoredStatus, at: Moment) -> Due {
+    Due {
+        delivery: delivery(number),
+        event: fresh(number).event,
+        status,
+        attempt_count: 1,
+        scheduled_attempts: 1,
+        due_at: at.wall,
+    }
+}
+
+/// Sends a delivery, has it fail and be written down; it waits then.
+fn fail(state: &mut State, number: u128, now: Moment) {
+    state.step(attempted(number, now, failed()), now);
+    state.step(written(number, StoredStatus::Retrying), now);
+}
+
+/// A delivery that only ever fails, over its whole schedule. `jump` moves the
+/// wall clock after each failure, `rest` lets the state leave memory and read
+/// the store again. Answers the gaps from each failure to the next attempt.
+fn a_failing_day(jump: impl Fn(u32, Moment) -> Moment, rest: bool) -> Vec<Duration> {
+    let plan = plan(32, RetryPolicy::default());
+    let limits = Limits { window: 128, passivate_after: Duration::from_secs(30) };
+    let mut now = begin();
+    let mut state = settled(limits, &plan, now);
+    let mut effects = state.step(Input::Born(vec![fresh(1)]), now);
+    let mut gaps = Vec::new();
+    for number in 1.. {
+        let [sending] = sent(&effects)[..] else { panic!("attempt {number} is made once: {effects:?}") };
+        assert_eq!(sending.number, number);
+        let started = now;
+        now = now.after(Duration::from_millis(1_234));
+        let random = f64::from(number % 10) / 9.0;
+        let ended = Input::Attempted { delivery: delivery(1), started, outcome: failed(), random };
+        let verdict = record(&state.step(ended, now)).verdict;
+        let Verdict::RetryAt(stored_at) = verdict else {
+            assert_eq!(verdict, Verdict::Exhausted);
+            state.step(written(1, StoredStatus::RetriesExhausted), now);
+            let window = state.snapshot();
+            assert_eq!((window.window, window.recording, window.next_retry), (0, 0, None));
+            return gaps;
+        };
+        let failed_at = now.monotonic;
+        now = now.after(Duration::from_millis(3));
+        effects = state.step(written(1, StoredStatus::Retrying), now);
+        now = jump(number, now);
+        while sent(&effects).is_empty() {
+            if rest && effects.iter().any(|effect| matches!(effect, Effect::Rest)) {
+                let until = state.rest_until().flatten().expect("a retry waits");
+                now = now.after(until.since(now.monotonic));
+                state = State::new(limits);
+                state.step(Input::Timer, now);
+                state.step(Input::Settings(Some(plan.clone())), now);
+                let mut waiting = due(1, StoredStatus::Retrying, now);
+                (waiting.attempt_count, waiting.scheduled_attempts, waiting.due_at) = (number, number, stored_at);
+                effects = state.step(
+                    Input::Page { lane: Lane::Retry, limit: 128, due: vec![waiting], payloads: HashMap::new() },
+                    now,
+                );
+                for lane in [Lane::Fresh, Lane::Manual] {
+                    effects.extend(
+                        state.step(Input::Page { lane, limit: 128, due: Vec::new(), payloads: HashMap::new() }, now),
+                    );
+                }
+                continue;
+            }
+            let wake_at = state.wake_at().expect("a retry waits");
+            let early = Duration::from_nanos(1);
+            now = now.after(wake_at.since(now.monotonic).saturating_sub(early));
+            assert!(sent(&state.step(Input::Timer, now)).is_empty(), "attempt {} comes early", number + 1);
+            now = now.after(wake_at.since(now.monotonic));
+            effects = state.step(Input::Timer, now);
+        }
+        gaps.push(now.monotonic.since(failed_at));
+    }
+    unreachable!("the schedule ends before the numbers do")
+}
+
+fn assert_default_schedule(gaps: &[Duration]) {
+    assert_eq!(gaps.len() + 1, 15, "attempts");
+    for (index, gap) in gaps.iter().enumerate() {
+        let least = Duration::from_secs(5) * 2_u32.pow(index as u32);
+        // What is read from the store is rounded up to a millisecond.
+        let most = least * 11 / 10 + Duration::from_millis(1);
+        assert!((least..=most).contains(gap), "retry {} after {gap:?}", index + 1);
+    }
+}
+
+#[test]
+fn a_day_of_failures_is_fifteen_attempts_at_their_times() {
+    assert_default_schedule(&a_failing_day(|_, now| now, false));
+}
+
+#[test]
+fn no_jump_of_the_wall_clock_moves_an_attempt() {
+    let hours = |hours: u64| Duration::from_secs(3_600 * hours);
+    let jump = |number, now: Moment| Moment {
+        wall: if number % 2 == 0 { now.wall + hours(7) } else { now.wall - hours(5) },
+        monotonic: now.monotonic,
+    };
+    assert_eq!(a_failing_day(jump, false), a_failing_day(|_, now| now, false));
+}
+
+#[test]
+fn a_day_with_naps_is_the_same_day() {
+    assert_default_schedule(&a_failing_day(|_, now| now, true));
+}
+
+#[test]
+fn a_due_retry_without_a_free_place_sets_no_timer() {
+    let now = begin();
+    let policy = RetryPolicy::Schedule(vec![Duration::from_millis(10); 3]);
+    let mut state = settled(LIMITS, &plan(1, policy), now);
+    state.step(Input::Born(vec![fresh(1), fresh(2)]), now);
+    fail(&mut state, 1, now);
+    // The other one hangs, and the only place with it.
+    let later = now.after(Duration::from_millis(10));
+    assert!(sent(&state.step(Input::Timer, later)).is_empty());
+    assert_eq!(state.wake_at(), None);
+    let effects = state.step(attempted(2, now, delivered()), later);
+    assert_eq!(sent(&effects).first().map(|sending| sending.delivery), Some(delivery(1)));
+}
+
+#[test]
+fn a_failed_read_rings_for_nobody_while_the_endpoint_is_held() {
+    let now = begin();
+    let enabled = plan(1, RetryPolicy::default());
+    let mut state = settled(LIMITS, &enabled, now);
+    state.step(Input::Hint(Lane::Retry), now);
+    state.step(Input::PageFailed(Lane::Retry), now);
+    state.step(Input::Changed, now);
+    state.step(Input::Settings(Some(Plan { enabled: false, ..enabled })), now);
+    let later = now.after(Duration::from_secs(2));
+    state.step(Input::Timer, later);
+    assert!(state.wake_at().is_none_or(|time| time > later.monotonic), "{:?}", state.wake_at());
+}
+
+#[test]
+fn a_waiting_retry_gets_its_turn_however_many_events_come() {
+    let now = begin();
+    let policy = RetryPolicy::Schedule(vec![Duration::from_millis(10)]);
+    let mut state = settled(Limits { window: 100, ..LIMITS }, &plan(1, policy), now);
+    state.step(Input::Born((1..=50).map(fresh).collect()), now);
+    fail(&mut state, 1, now);
+    let now = now.after(Duration::from_secs(1));
+    let mut sent_before = Vec::new();
+    for number in 2..=50 {
+        let effects = state.step(attempted(number, now, delivered()), now);
+        let next = sent(&effects)[0].delivery;
+        if next == delivery(1) {
+            assert!(sent_before.len() <= 1, "it waited for {sent_before:?}");
+            return;
+        }
+        sent_before.push(next);
+        state.step(written(number, StoredStatus::Delivered), now);
+    }
+    panic!("the retry never had its turn");
+}
+
+/// A retry window full of what is due in an hour, and one delivery, due soon,
+/// that is asked for by hand before the page that has it in the schedule is
+/// there.
+fn asked_for_by_hand(ended_before_the_page: bool) {
+    let now = begin();
+    let hour = now.after(Duration::from_secs(3_600));
+    let soon = now.after(Duration::from_secs(10));
+    let page = |lane, due| Input::Page { lane, limit: LIMITS.window, due, payloads: HashMap::new() };
+    let mut scheduled = vec![due(9, StoredStatus::Retrying, soon)];
+    scheduled.extend((1..=3).map(|number| due(number, StoredStatus::Retrying, hour)));
+    let mut state = State::new(LIMITS);
+    state.step(Input::Timer, now);
+    state.step(Input::Settings(Some(plan(8, RetryPolicy::default()))), now);
+    state.step(page(Lane::Fresh, Vec::new()), now);
+    let effects = state.step(page(Lane::Manual, vec![due(9, StoredStatus::Retrying, now)]), now);
+    assert_eq!(sent(&effects).len(), 1);
+    if !ended_before_the_page {
+        state.step(page(Lane::Retry, scheduled.clone()), now);
+    }
+    let effects = state.step(attempted(9, now, failed()), now);
+    assert_eq!((record(&effects).kind, record(&effects).verdict), (AttemptKind::Manual, Verdict::Unchanged));
+    state.step(written(9, StoredStatus::Retrying), now);
+    if ended_before_the_page {
+        let effects = state.step(page(Lane::Retry, scheduled.clone()), now);
+        assert!(reads(&effects, Lane::Retry), "the page shows it as it was before: {effects:?}");
+        scheduled[0].attempt_count = 2;
+        state.step(page(Lane::Retry, scheduled), now);
+    }
+    assert_eq!(state.snapshot().next_retry, Some(soon.monotonic));
+    let effects = state.step(Input::Timer, soon);
+    assert_eq!(sent(&effects).iter().map(|sending| sending.number).collect::<Vec<u32>>(), [3]);
+}
+
+#[test]
+fn an_attempt_by_hand_does_not_cost_the_scheduled_one_its_place() {
+    asked_for_by_hand(true);
+    asked_for_by_hand(false);
+}
+
+#[test]
+fn an_attempt_asked_for_while_another_ends_is_read_again() {
+    let now = begin();
+    let mut state = settled(LIMITS, &plan(4, RetryPolicy::default()), now);
+    state.step(Input::Born(vec![fresh(1)]), now);
+    assert!(reads(&state.step(Input::Hint(Lane::Manual), now), Lane::Manual));
+    fail(&mut state, 1, now);
+    let mut asked = due(1, StoredStatus::Pending, now);
+    (asked.attempt_count, asked.scheduled_attempts) = (0, 0);
+    let effects = state.step(
+        Input::Page { lane: Lane::Manual, limit: LIMITS.window, due: vec![asked], payloads: HashMap::new() },
+        now,
+    );
+    assert!(sent(&effects).is_empty(), "it was read before the attempt counted");
+    assert!(reads(&effects, Lane::Manual));
+}
+
+#[test]
+fn what_someone_else_moved_on_is_read_again() {
+    let now = begin();
+    let mut state = settled(LIMITS, &plan(4, RetryPolicy::default()), now);
+    state.step(Input::Born(vec![fresh(1)]), now);
+    state.step(attempted(1, now, failed()), now);
+    let effects = state.step(Input::Recorded { delivery: delivery(1), recorded: Recorded::Superseded }, now);
+    for lane in LANES {
+        assert!(reads(&effects, lane), "{lane:?}");
+    }
+}
+
+#[test]
+fn a_sweep_finds_what_is_due_behind_a_full_window() {
+    let now = begin();
+    let hour = now.after(Duration::from_secs(3_600));
+    let mut state = settled(LIMITS, &plan(4, RetryPolicy::default()), now);
+    state.step(Input::Hint(Lane::Retry), now);
+    let waiting = (1..=4).map(|number| due(number, StoredStatus::Retrying, hour)).collect();
+    let effects = state
+        .step(Input::Page { lane: Lane::Retry, limit: LIMITS.window, due: waiting, payloads: HashMap::new() }, now);
+    assert!(!reads(&effects, Lane::Retry), "the window is full of what is not due");
+    assert!(reads(&state.step(Input::Hint(Lane::Retry), now), Lane::Retry));
+    let late = due(5, StoredStatus::Retrying, now);
+    let effects = state
+        .step(Input::Page { lane: Lane::Retry, limit: LIMITS.window, due: vec![late], payloads: HashMap::new() }, now);
+    assert_eq!(sent(&effects).len(), 1);
+}
+
+#[test]
+fn a_retry_whose_bytes_could_not_be_read_does_not_wait_for_the_window_to_drain() {
+    let now = begin();
+    let hour = now.after(Duration::from_secs(3_600));
+    let mut state = State::new(LIMITS);
+    state.step(Input::Timer, now);
+    state.step(Input::Settings(Some(plan(8, RetryPolicy::default()))), now);
+    for lane in [Lane::Fresh, Lane::Manual] {
+        state.step(Input::Page { lane, limit: LIMITS.window, due: Vec::new(), payloads: HashMap::new() }, now);
+    }
+    let mut retries = vec![due(9, StoredStatus::Retrying, now)];
+    retries.extend((1..=3).map(|number| due(number, StoredStatus::Retrying, hour)));
+    let effects = state
+        .step(Input::Page { lane: Lane::Retry, limit: LIMITS.window, due: retries, payloads: HashMap::new() }, now);
+    assert_eq!(sent(&effects).len(), 1);
+    state.step(Input::Unsent(delivery(9)), now);
+    let soon = now.after(Duration::from_secs(1));
+    assert_eq!(state.wake_at(), Some(soon.monotonic));
+    assert!(reads(&state.step(Input::Timer, soon), Lane::Retry));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_024, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_nothing_is_forgotten_or_done_twice(
+        concurrency in 1..6_usize,
+        lossy: bool,
+        happenings in prop::collection::vec((0..32_u8, any::<u16>()), 1..200),
+    ) {
+        let mut world = World::new(concurrency);
+        for (what, choice) in happenings {
+            happen(&mut world, what, usize::from(choice), lossy);
+        }
+        world.calm_down(&failed());
+        world.assert_nothing_forgotten();
+        world.finish();
+        world.assert_nothing_forgotten();
+    }
+}
+
+fn happen(world: &mut World, what: u8, choice: usize, lossy: bool) {
+    match what {
+        0..=2 => {
+            world.accept(choice % 8);
+            world.tell(usize::MAX);
+        }
+        3 => world.accept(choice % 8),
+        4 => world.tell(choice % 4),
+        5 => world.tell_out_of_turn(choice),
+        6 => world.tell_again(choice),
+        7 => {
+            world.accept(choice % 4);
+            if lossy {
+                world.lose_births();
+            }
+        }
+        8 => world.ask(choice, true),
+        9 => world.ask(choice, !lossy || choice % 3 > 0),
+        10 => world.change(choice % 3 > 0, 1 + choice % 5),
+        11 if choice % 8 == 0 => world.sweep(),
+        11 => world.die(),
+        12 => world.advance(Duration::from_millis(choice as u64 % 300)),
+        13 => world.advance(Duration::from_millis(choice as u64)),
+        14..=16 => world.settings(choice % 8 > 0),
+        17 => world.look(choice),
+        18..=19 => world.page(choice, choice % 8 > 0),
+        20..=22 => world.attempt_ends(choice, if choice % 2 == 0 { delivered() } else { failed() }),
+        23 => world.attempt_fails_to_begin(choice),
+        24 => world.write(choice),
+        25..=27 => world.acknowledge(choice),
+        28 => world.writing_fails(choice),
+        29 => world.rest(),
+        30 => world.write_what_was_left_behind(choice),
+        _ if choice % 16 == 0 => world.drain(),
+        _ => world.advance(Duration::from_millis(1)),
+    }
+}
+
+#[test]
+fn an_endpoint_that_is_gone_ends_when_its_last_outcome_is_written() {
+    let now = begin();
+    let mut state = settled(LIMITS, &plan(4, RetryPolicy::default()), now);
+    state.step(Input::Born(vec![fresh(1)]), now);
+    state.step(Input::Changed, now);
+    assert!(state.step(Input::Settings(None), now).is_empty(), "an attempt is still under way");
+    assert!(sent(&state.step(Input::Born(vec![fresh(2)]), now)).is_empty());
+    state.step(attempted(1, now, failed()), now);
+    let effects = state.step(written(1, StoredStatus::Retrying), now);
+    assert!(matches!(effects[..], [Effect::Gone]), "{effects:?}");
+}
+
+#[test]
+fn monotonic_time_is_what_rests_count() {
+    let now = begin();
+    let mut state = settled(LIMITS, &plan(4, RetryPolicy::default()), now);
+    assert_eq!(state.wake_at(), Some(now.monotonic + LIMITS.passivate_after));
+    let later = Moment { wall: now.wall, monotonic: Monotonic::from_start(Duration::from_secs(2_000)) };
+    assert!(matches!(state.step(Input::Timer, later)[..], [Effect::Rest]));
+    assert_eq!(state.rest_until(), Some(None));
+}
