@@ -352,15 +352,13 @@ struct PageRead {
     limit: usize,
 }
 
+/// What a page holds, with the bytes that were read along.
+type PageFound = (Vec<Due>, HashMap<EventId, Arc<HeldPayload>>);
+
 impl PageRead {
     /// Reads the page; with the bytes of what is new, as far as the budget
     /// goes, since those are sent as soon as there is a place for them.
-    fn read(
-        self,
-        endpoint: EndpointId,
-        store: &dyn Store,
-        bodies: &BodyBudget,
-    ) -> Result<(Vec<Due>, HashMap<EventId, Arc<HeldPayload>>), StoreError> {
+    fn read(self, endpoint: EndpointId, store: &dyn Store, bodies: &BodyBudget) -> Result<PageFound, StoreError> {
         let due = store.due(endpoint, self.lane, self.after, self.limit)?;
         // From the beginning of a lane, much of what is read is in flight and
         // has its bytes.
