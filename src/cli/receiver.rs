@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderValue;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -52,6 +53,9 @@ pub struct Received {
     pub method: String,
     /// Its path, with the query.
     pub path: String,
+    /// Its headers in no order, names in lower case, values as text whatever
+    /// their bytes are.
+    pub headers: Vec<(String, String)>,
     /// `webhook-id`.
     pub webhook_id: Option<String>,
     /// `posthaste-delivery`.
@@ -176,6 +180,7 @@ async fn receive(request: HttpRequest, body: Bytes, desk: web::Data<Desk>) -> Ht
         at,
         method: request.method().to_string(),
         path: request.uri().to_string(),
+        headers: request.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
         webhook_id: header(&request, "webhook-id"),
         delivery: header(&request, "posthaste-delivery"),
         attempt: header(&request, "posthaste-attempt"),
@@ -213,7 +218,11 @@ fn verdict(secrets: &[SigningSecret], request: &HttpRequest, body: &[u8], at: Ti
 
 /// A header's value, as text whatever its bytes are.
 fn header(request: &HttpRequest, name: &str) -> Option<String> {
-    request.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    request.headers().get(name).map(text)
+}
+
+fn text(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
 fn event_type(body: &[u8]) -> Option<String> {

@@ -10,6 +10,9 @@ use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::{Api, page, show};
 use crate::store::{self, DeliveryFilter};
 
+/// How often a delivery and its attempts are read until they fit together.
+const READ_TRIES: usize = 4;
+
 /// Lists deliveries, newest first.
 pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.may(Permission::ReadDeliveries)?;
@@ -35,7 +38,16 @@ pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) ->
     let scope = api.known(caller.scope()?).await?;
     let id: DeliveryId = id.parse().map_err(|_| Problem::not_found("delivery"))?;
     let (delivery, attempts) = store::blocking(&api.store, move |store| {
-        // The attempts first: read after them, the count is never behind.
+        // Two reads are no snapshot: an attempt recorded between them would be
+        // counted and not shown. The attempts come first, so that at worst,
+        // where one is recorded each time, the count is not behind.
+        for _ in 1..READ_TRIES {
+            let attempts = store.attempts(id)?;
+            let Some(delivery) = store.delivery(&scope, id)? else { return Ok(None) };
+            if delivery.attempt_count as usize == attempts.len() {
+                return Ok(Some((delivery, attempts)));
+            }
+        }
         let attempts = store.attempts(id)?;
         Ok(store.delivery(&scope, id)?.map(|delivery| (delivery, attempts)))
     })

@@ -93,16 +93,18 @@ pub async fn batch(api: web::Data<Api>, caller: Caller, request: HttpRequest, mu
     }
     let refused = Bytes::from(serde_json::to_vec(&refused).expect("raw values print as they are"));
     let idempotency = idempotency::of(&request, &body, refused.clone())?;
-    let accepted = api.journal.accept(Accept { subscriptions, events, idempotency }).await;
-    match accepted {
+    let good_lines = events.len();
+    let problem = match api.journal.accept(Accept { subscriptions, events, idempotency }).await {
         Ok(Accepted::New(events)) => {
             api.metrics.count_events(Admission::Accepted, events.len());
-            Ok(accepted_json(batch_json(&events, &refused)))
+            return Ok(accepted_json(batch_json(&events, &refused)));
         }
-        Ok(Accepted::Repeated { events, refused }) => Ok(accepted_json(batch_json(&events, &refused))),
-        Ok(Accepted::KeyReused) => Err(key_reused()),
-        Err(error) => Err(error.into()),
-    }
+        Ok(Accepted::Repeated { events, refused }) => return Ok(accepted_json(batch_json(&events, &refused))),
+        Ok(Accepted::KeyReused) => key_reused(),
+        Err(error) => error.into(),
+    };
+    api.metrics.count_events(admission(&problem), good_lines);
+    Err(problem)
 }
 
 fn key_reused() -> Problem {

@@ -2,12 +2,12 @@
 //! verdict, a bounded look at the body as evidence.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -49,6 +49,7 @@ impl HttpTransportFactory {
         resolver: Arc<dyn Resolve>,
         tls: TlsClient,
     ) -> Self {
+        report_no_contained_panics();
         Self { options, guard, resolver, tls }
     }
 }
@@ -231,6 +232,11 @@ impl Sender {
     }
 }
 
+thread_local! {
+    /// Whether a panic on this thread would end one attempt only.
+    static CONTAINING: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Polls awc so that its panics end one attempt and no actor: a receiver can
 /// cause one at will (a header name of 64 KiB does, in 3.11). The connection is
 /// lost with it; the pool is only touched in single steps and stays sound.
@@ -238,7 +244,25 @@ fn contained<F: Future + Unpin>(
     future: &mut F,
     context: &mut Context<'_>,
 ) -> Result<Poll<F::Output>, Box<dyn Any + Send>> {
-    catch_unwind(AssertUnwindSafe(|| Pin::new(future).poll(context)))
+    CONTAINING.set(true);
+    let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(future).poll(context)));
+    CONTAINING.set(false);
+    polled
+}
+
+/// Leaves contained panics unreported: the attempt says what came of it, and a
+/// receiver could otherwise fill the operator's log, with a backtrace each
+/// time, for which every other endpoint of the thread would wait.
+fn report_no_contained_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let report = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if !CONTAINING.get() {
+                report(panic);
+            }
+        }));
+    });
 }
 
 /// Statuses whose answer ends with its head; bytes that follow are not ours.

@@ -183,6 +183,7 @@ mod tests {
             at: Timestamp::from_millis(1_700_000_000_007),
             method: "POST".to_owned(),
             path: "/hooks?a=b".to_owned(),
+            headers: Vec::new(),
             webhook_id: Some("evt_1".to_owned()),
             delivery: Some("dlv_2".to_owned()),
             attempt: Some("3".to_owned()),

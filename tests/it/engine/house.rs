@@ -49,6 +49,9 @@ pub enum Answer {
     StandStill(blocking::Receiver<()>),
 }
 
+/// For each URL, how many requests are in flight, and how many there were at most.
+type Crowds = Arc<Mutex<HashMap<Arc<str>, (usize, usize)>>>;
+
 /// A request that the transport was given.
 #[derive(Debug)]
 pub struct Call {
@@ -75,7 +78,7 @@ struct Script {
     calls: mpsc::UnboundedSender<Call>,
     clock: Clock,
     /// In flight to each URL: now, and at most.
-    in_flight: Arc<Mutex<HashMap<Arc<str>, (usize, usize)>>>,
+    in_flight: Crowds,
     /// Gone when every thread that had a transport is.
     _alive: blocking::Sender<()>,
 }
@@ -195,7 +198,7 @@ pub struct Life {
     pub wire: NewsWire,
     pub calls: mpsc::UnboundedReceiver<Call>,
     commits: mpsc::UnboundedReceiver<()>,
-    in_flight: Arc<Mutex<HashMap<Arc<str>, (usize, usize)>>>,
+    in_flight: Crowds,
     scope: Scope,
 }
 

@@ -144,8 +144,8 @@ fn a_day_of_failures_is_fifteen_attempts_at_their_times() {
 #[test]
 fn no_jump_of_the_wall_clock_moves_an_attempt() {
     let hours = |hours: u64| Duration::from_secs(3_600 * hours);
-    let jump = |number, now: Moment| Moment {
-        wall: if number % 2 == 0 { now.wall + hours(7) } else { now.wall - hours(5) },
+    let jump = |number: u32, now: Moment| Moment {
+        wall: if number.is_multiple_of(2) { now.wall + hours(7) } else { now.wall - hours(5) },
         monotonic: now.monotonic,
     };
     assert_eq!(a_failing_day(jump, false), a_failing_day(|_, now| now, false));
@@ -350,23 +350,23 @@ fn happen(world: &mut World, what: u8, choice: usize, lossy: bool) {
             }
         }
         8 => world.ask(choice, true),
-        9 => world.ask(choice, !lossy || choice % 3 > 0),
-        10 => world.change(choice % 3 > 0, 1 + choice % 5),
-        11 if choice % 8 == 0 => world.sweep(),
+        9 => world.ask(choice, !lossy || !choice.is_multiple_of(3)),
+        10 => world.change(!choice.is_multiple_of(3), 1 + choice % 5),
+        11 if choice.is_multiple_of(8) => world.sweep(),
         11 => world.die(),
         12 => world.advance(Duration::from_millis(choice as u64 % 300)),
         13 => world.advance(Duration::from_millis(choice as u64)),
-        14..=16 => world.settings(choice % 8 > 0),
+        14..=16 => world.settings(!choice.is_multiple_of(8)),
         17 => world.look(choice),
-        18..=19 => world.page(choice, choice % 8 > 0),
-        20..=22 => world.attempt_ends(choice, if choice % 2 == 0 { delivered() } else { failed() }),
+        18..=19 => world.page(choice, !choice.is_multiple_of(8)),
+        20..=22 => world.attempt_ends(choice, if choice.is_multiple_of(2) { delivered() } else { failed() }),
         23 => world.attempt_fails_to_begin(choice),
         24 => world.write(choice),
         25..=27 => world.acknowledge(choice),
         28 => world.writing_fails(choice),
         29 => world.rest(),
         30 => world.write_what_was_left_behind(choice),
-        _ if choice % 16 == 0 => world.drain(),
+        _ if choice.is_multiple_of(16) => world.drain(),
         _ => world.advance(Duration::from_millis(1)),
     }
 }

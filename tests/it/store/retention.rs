@@ -69,11 +69,14 @@ fn what_finished_lately_stays(world: &mut World) {
     world.now = START + 20 * DAY;
     let record = world.attempt(delivery, 0, Verdict::Exhausted);
     world.record(&record);
+    world.commit(|transaction| transaction.request_attempt(delivery));
     for (horizon, stays) in
         [(START, true), (START + 10 * DAY, true), (record.finished_at, true), (record.finished_at + SECOND, false)]
     {
         retire(world, horizon);
         assert_eq!(is_there(world, &acme, event.id), stays, "{horizon}");
+        let (waiting, _) = world.store().waiting(None, 10).expect("readable");
+        assert_eq!(waiting.len(), usize::from(stays), "nobody waits for an attempt of what is gone");
     }
 }
 

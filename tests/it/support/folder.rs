@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// An empty folder in the temporary directory, removed when this is dropped.
@@ -21,6 +21,10 @@ impl Folder {
                 Err(error) => panic!("cannot make {}: {error}", path.display()),
             }
         }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
     }
 
     /// Where a file of this name is or may be.

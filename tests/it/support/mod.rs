@@ -1,3 +1,6 @@
 //! What tests of several areas need.
 
 pub mod folder;
+pub mod http;
+pub mod node;
+pub mod receiver;

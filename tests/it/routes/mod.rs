@@ -1,0 +1,23 @@
+//! The HTTP API as product.md promises it, and the two systems it must serve
+//! out of the box: the real binary, over real sockets.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod batch;
+mod campaigns;
+mod endpoints;
+mod event_types;
+mod health;
+mod idempotency;
+mod isolation;
+mod keys;
+mod lists;
+mod malformed;
+mod overload;
+mod permissions;
+mod refusals;
+mod retries;
+mod screenshots;
+mod secrets;
+mod starting;
+mod stopping;
