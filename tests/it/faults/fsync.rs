@@ -19,8 +19,10 @@ use crate::support::folder::Folder;
 /// More flushes than a node makes until it listens, and fewer than the load.
 const FLUSHES_BEFORE: std::ops::Range<u64> = 30..80;
 const MOST_POSTS: u64 = 200;
+/// More than fits into the log before it is checkpointed: 8,192 pages of 4 KiB.
+const MOST_LARGE_POSTS: u64 = 400;
 /// What makes a checkpoint due before that.
-const LARGE_BYTES: usize = 100_000;
+const LARGE_BYTES: usize = 200_000;
 /// Posters of which several wait for the same commit.
 const POSTERS: u64 = 4;
 
@@ -129,7 +131,7 @@ async fn a_checkpoint_that_cannot_be_flushed_loses_nothing() {
     let mut number = 0;
     let injected = || std::fs::read_to_string(&protocol).unwrap_or_default().contains("INJECTED");
     while !injected() {
-        assert!(number < MOST_POSTS, "no checkpoint was made");
+        assert!(number < MOST_LARGE_POSTS, "no checkpoint was made");
         let post = Post::one(number).padded(LARGE_BYTES);
         ledger.enter(&post, &post.send(node.api()).await.expect("a running node answers"));
         number += 1;
