@@ -500,3 +500,34 @@ impl Handler<Drain> for Supervisor {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn endpoint(number: u128) -> EndpointId {
+        EndpointId::from_uuid(Uuid::from_u128(number))
+    }
+
+    fn at(seconds: u64) -> Monotonic {
+        Monotonic::from_start(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn sleepers_wake_once_in_order_and_at_the_earliest_of_their_times() {
+        let mut sleepers = Sleepers::default();
+        sleepers.until(endpoint(1), at(50));
+        sleepers.until(endpoint(2), at(20));
+        sleepers.until(endpoint(1), at(10));
+        sleepers.until(endpoint(1), at(30));
+        sleepers.until(endpoint(3), at(5));
+        sleepers.remove(endpoint(3));
+        assert_eq!(sleepers.pop_before(at(9)), None);
+        assert_eq!(sleepers.pop_before(at(60)), Some(endpoint(1)));
+        assert_eq!(sleepers.pop_before(at(20)), Some(endpoint(2)));
+        assert_eq!(sleepers.pop_before(at(60)), None);
+        assert!(sleepers.by_time.is_empty() && sleepers.times.is_empty());
+    }
+}

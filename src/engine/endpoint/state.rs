@@ -421,7 +421,11 @@ impl State {
     /// Whether another attempt may begin. Outcomes waiting for their commit
     /// hold no connection, but memory.
     fn may_send(&self) -> bool {
-        !self.is_ending()
+        // Whoever was told of a change may rely on it: nothing goes out by
+        // settings that may be older.
+        let is_current = !self.settings_changed && !self.reading_settings;
+        is_current
+            && !self.is_ending()
             && self.plan.as_ref().is_some_and(|plan| {
                 plan.enabled
                     && self.sending < plan.max_concurrency

@@ -9,10 +9,9 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use bytes::Bytes;
-use posthaste::domain::{DeliveryStatus, DiscardReason, EndpointId, EventId};
+use posthaste::domain::{DeliveryStatus, DiscardReason, EventId};
 use posthaste::engine::{EngineOptions, SendTest, TestOutcome};
 use posthaste::store::Notice;
-use uuid::Uuid;
 
 use super::house::{Answer, Call, House, Life, options, schedule, within};
 
@@ -339,9 +338,7 @@ fn a_change_reaches_an_actor_whose_mailbox_was_full() {
             life.wire.tell(vec![Notice::AttemptRequested(endpoint)]);
         }
         life.change_endpoint(endpoint, |settings| settings.url = "https://example.com/after".to_owned()).await;
-        // The supervisor has heard of it by the time it answers this, without
-        // asking any actor: one may stand on the thread that stands still.
-        life.inspect(EndpointId::from_uuid(Uuid::nil())).await;
+        life.until_heard().await;
         drop(open);
         let reached = async {
             loop {

@@ -29,6 +29,7 @@ use posthaste::store::{
 };
 use posthaste::transport::{Request, Transport, TransportFactory};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use uuid::Uuid;
 
 use crate::support::folder::Folder;
 
@@ -347,7 +348,12 @@ impl Life {
     }
 
     pub async fn inspect(&self, endpoint: EndpointId) -> Option<Snapshot> {
-        self.supervisor.send(Inspect(endpoint)).await.expect("the supervisor lives")
+        within(self.supervisor.send(Inspect(endpoint))).await.expect("the supervisor lives")
+    }
+
+    /// Waits until the supervisor has heard of everything that is committed.
+    pub async fn until_heard(&self) {
+        assert_eq!(self.inspect(EndpointId::from_uuid(Uuid::nil())).await, None);
     }
 
     pub async fn drain(&self) {

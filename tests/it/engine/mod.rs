@@ -4,5 +4,6 @@
 mod actors;
 mod house;
 mod model;
+mod shelf;
 mod state;
 mod stops;

@@ -1,19 +1,18 @@
-//! A store that is a few maps, and everything that can lie between it and an
-//! endpoint's state: reads that come back late, outcomes written but not yet
-//! acknowledged, births told late, twice or never. Every step is checked
-//! against the promises; `state` says what is done with it.
+//! One endpoint's state, and everything that can lie between it and its store:
+//! reads that come back late, outcomes written but not yet acknowledged, births
+//! told late, twice or never. Every step is checked against the promises;
+//! `state` says what is done with it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use posthaste::domain::{
-    DeliveryId, ErrorClass, EventId, Moment, Monotonic, Outcome, RetryPolicy, StoredStatus, Timestamp,
-};
+use posthaste::domain::{DeliveryId, ErrorClass, Moment, Monotonic, Outcome, RetryPolicy, Timestamp};
 use posthaste::engine::endpoint::state::{Effect, Fresh, Input, Limits, Plan, Sending, State};
-use posthaste::store::{AttemptKind, Due, Lane, Place, Record, Recorded, Verdict};
-use uuid::Uuid;
+use posthaste::store::{Due, Lane, Place, Record, Recorded};
+
+use super::shelf::{Row, Shelf, delivery, event};
 
 pub const LANES: [Lane; 3] = [Lane::Fresh, Lane::Retry, Lane::Manual];
 pub const LIMITS: Limits = Limits { window: 4, passivate_after: Duration::from_secs(5) };
@@ -41,20 +40,8 @@ pub fn failed() -> Outcome {
     Outcome::failed(ErrorClass::Connect, "refused")
 }
 
-pub fn delivery(number: u128) -> DeliveryId {
-    DeliveryId::from_uuid(Uuid::from_u128(number))
-}
-
 pub fn fresh(number: u128) -> Fresh {
-    Fresh { delivery: delivery(number), event: EventId::from_uuid(Uuid::from_u128(number)), payload: None }
-}
-
-struct Row {
-    number: u128,
-    status: StoredStatus,
-    attempt_count: u32,
-    scheduled_attempts: u32,
-    next_at: Option<Timestamp>,
+    Fresh { delivery: delivery(number), event: event(number), payload: None }
 }
 
 struct Read {
@@ -75,9 +62,7 @@ struct Writing {
 pub struct World {
     pub now: Moment,
     pub plan: Plan,
-    rows: BTreeMap<DeliveryId, Row>,
-    attempts: BTreeSet<(DeliveryId, u32, Timestamp)>,
-    asked: BTreeMap<DeliveryId, Timestamp>,
+    shelf: Shelf,
     state: State,
     /// The settings this life was last told of.
     heard: Option<Plan>,
@@ -105,9 +90,7 @@ impl World {
         let mut world = Self {
             now: begin(),
             plan: Plan { enabled: true, max_concurrency, retry: policy() },
-            rows: BTreeMap::new(),
-            attempts: BTreeSet::new(),
-            asked: BTreeMap::new(),
+            shelf: Shelf::default(),
             state: State::new(LIMITS),
             heard: None,
             settings_read: None,
@@ -131,16 +114,7 @@ impl World {
 
     pub fn accept(&mut self, count: usize) {
         for _ in 0..count {
-            let number = self.rows.len() as u128 + 1;
-            let row = Row {
-                number,
-                status: StoredStatus::Pending,
-                attempt_count: 0,
-                scheduled_attempts: 0,
-                next_at: Some(self.now.wall),
-            };
-            self.rows.insert(delivery(number), row);
-            self.untold.push(number);
+            self.untold.push(self.shelf.accept(self.now.wall));
         }
     }
 
@@ -177,8 +151,8 @@ impl World {
 
     /// Asks for an attempt by hand of any delivery there ever was.
     pub fn ask(&mut self, choice: usize, told: bool) {
-        let Some(delivery) = self.rows.keys().nth(choice % self.rows.len().max(1)).copied() else { return };
-        self.asked.entry(delivery).or_insert(self.now.wall);
+        let Some(delivery) = self.shelf.rows.keys().nth(choice % self.shelf.rows.len().max(1)).copied() else { return };
+        self.shelf.asked.entry(delivery).or_insert(self.now.wall);
         if told {
             self.step(Input::Hint(Lane::Manual));
         } else {
@@ -218,7 +192,7 @@ impl World {
             self.outdated.insert(record.delivery);
             // It may come between the reads of two lanes, and be in neither.
             self.lost = true;
-            self.commit(&record);
+            self.shelf.record(&record);
         }
     }
 
@@ -231,11 +205,11 @@ impl World {
         assert!(self.sending.is_empty() && self.writing.is_empty(), "work under way is not left alone");
         if self.plan.enabled && self.heard.as_ref() == Some(&self.plan) && !self.lost && self.outdated.is_empty() {
             let told = |row: &&Row| !self.untold.contains(&row.number);
-            let first = self.rows.values().filter(told).filter_map(|row| row.next_at).min();
+            let first = self.shelf.rows.values().filter(told).filter_map(|row| row.next_at).min();
             if let Some(first) = first {
                 assert!(until.is_some_and(|until| until <= self.now.anchor(first)), "{until:?} oversleeps {first}");
             }
-            assert!(self.asked.is_empty(), "an attempt by hand was asked for");
+            assert!(self.shelf.asked.is_empty(), "an attempt by hand was asked for");
         }
         self.live_again();
     }
@@ -276,7 +250,7 @@ impl World {
         let index = choice % self.reads.len();
         let Read { lane, after, limit, .. } = self.reads[index];
         if self.reads[index].page.is_none() {
-            self.reads[index].page = Some(self.due(lane, after, limit));
+            self.reads[index].page = Some(self.shelf.due(lane, after, limit));
         }
     }
 
@@ -291,33 +265,6 @@ impl World {
             Some(due) if read => self.step(Input::Page { lane, limit, due, payloads: HashMap::new() }),
             _ => self.step(Input::PageFailed(lane)),
         }
-    }
-
-    fn due(&self, lane: Lane, after: Option<Place>, limit: usize) -> Vec<Due> {
-        let of = |id: &DeliveryId, due_at: Timestamp| {
-            let row = &self.rows[id];
-            Due {
-                delivery: *id,
-                event: EventId::from_uuid(Uuid::from_u128(row.number)),
-                status: row.status,
-                attempt_count: row.attempt_count,
-                scheduled_attempts: row.scheduled_attempts,
-                due_at,
-            }
-        };
-        let waiting = |status: StoredStatus| {
-            let rows = self.rows.iter().filter(move |(_, row)| row.status == status);
-            rows.filter_map(|(id, row)| Some(of(id, row.next_at?))).collect::<Vec<Due>>()
-        };
-        let mut due = match lane {
-            Lane::Fresh => waiting(StoredStatus::Pending),
-            Lane::Retry => waiting(StoredStatus::Retrying),
-            Lane::Manual => self.asked.iter().map(|(id, asked_at)| of(id, *asked_at)).collect(),
-        };
-        due.sort_by_key(|due| (due.due_at, due.delivery));
-        due.retain(|due| after.is_none_or(|after| (due.due_at, due.delivery) > after));
-        due.truncate(limit);
-        due
     }
 
     pub fn attempt_ends(&mut self, choice: usize, outcome: Outcome) {
@@ -341,7 +288,7 @@ impl World {
         let index = choice % self.writing.len();
         if self.writing[index].recorded.is_none() {
             let record = Arc::clone(&self.writing[index].record);
-            self.writing[index].recorded = Some(self.commit(&record));
+            self.writing[index].recorded = Some(self.shelf.record(&record));
         }
     }
 
@@ -366,30 +313,6 @@ impl World {
             let delivery = self.writing.remove(index).record.delivery;
             self.step(Input::RecordFailed(delivery));
         }
-    }
-
-    /// What the store makes of a record, as `store::Transaction::record` says.
-    fn commit(&mut self, record: &Record) -> Recorded {
-        let row = self.rows.get_mut(&record.delivery).expect("only what was accepted is sent");
-        let key = |number| (record.delivery, number, record.started_at);
-        if row.attempt_count != record.attempts_before {
-            let again = self.attempts.contains(&key(record.attempts_before + 1));
-            return if again { Recorded::Written(row.status) } else { Recorded::Superseded };
-        }
-        row.attempt_count += 1;
-        self.attempts.insert(key(row.attempt_count));
-        let scheduled = record.kind == AttemptKind::Scheduled && row.next_at.is_some();
-        row.scheduled_attempts += u32::from(scheduled);
-        (row.status, row.next_at) = match record.verdict {
-            Verdict::Delivered => (StoredStatus::Delivered, None),
-            Verdict::RetryAt(at) if scheduled => (StoredStatus::Retrying, Some(at)),
-            Verdict::Exhausted if scheduled => (StoredStatus::RetriesExhausted, None),
-            Verdict::RetryAt(_) | Verdict::Exhausted | Verdict::Unchanged => (row.status, row.next_at),
-        };
-        if record.kind == AttemptKind::Manual {
-            self.asked.remove(&record.delivery);
-        }
-        Recorded::Written(row.status)
     }
 
     // What must be true after every step.
@@ -440,9 +363,9 @@ impl World {
         if self.outdated.contains(delivery) {
             return;
         }
-        let row = &self.rows[delivery];
+        let row = &self.shelf.rows[delivery];
         let due = row.next_at.is_some_and(|at| at <= self.now.wall);
-        let asked = self.asked.contains_key(delivery);
+        let asked = self.shelf.asked.contains_key(delivery);
         assert!(due || asked, "{delivery} is {:?} until {:?} and nobody asked", row.status, row.next_at);
         assert_eq!(*number, row.attempt_count + 1, "{delivery}");
     }
@@ -482,8 +405,8 @@ impl World {
         if !self.plan.enabled || self.drained {
             return;
         }
-        assert!(self.asked.is_empty(), "asked for and never tried: {:?}", self.asked);
-        for (delivery, row) in &self.rows {
+        assert!(self.shelf.asked.is_empty(), "asked for and never tried: {:?}", self.shelf.asked);
+        for (delivery, row) in &self.shelf.rows {
             assert!(row.next_at.is_none_or(|at| at > self.now.wall), "{delivery} has been due since {:?}", row.next_at);
         }
     }
@@ -497,7 +420,7 @@ impl World {
         self.change(true, self.plan.max_concurrency);
         for _ in 0..1_000 {
             self.calm_down(&delivered());
-            if self.rows.values().all(|row| row.next_at.is_none()) {
+            if self.shelf.rows.values().all(|row| row.next_at.is_none()) {
                 return;
             }
             match self.state.wake_at() {

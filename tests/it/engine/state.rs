@@ -9,7 +9,8 @@ use posthaste::engine::endpoint::state::{Effect, Input, Limits, Plan, Sending, S
 use posthaste::store::{AttemptKind, Due, Lane, Record, Recorded, Verdict};
 use proptest::prelude::*;
 
-use super::model::{LANES, LIMITS, World, begin, delivered, delivery, failed, fresh};
+use super::model::{LANES, LIMITS, World, begin, delivered, failed, fresh};
+use super::shelf::delivery;
 
 /// A state that has read its settings and an empty store.
 fn settled(limits: Limits, plan: &Plan, now: Moment) -> State {
@@ -385,7 +386,7 @@ fn an_endpoint_that_is_gone_ends_when_its_last_outcome_is_written() {
 }
 
 #[test]
-fn monotonic_time_is_what_rests_count() {
+fn an_actor_with_nothing_to_do_rests_after_its_time_on_the_monotonic_clock() {
     let now = begin();
     let mut state = settled(LIMITS, &plan(4, RetryPolicy::default()), now);
     assert_eq!(state.wake_at(), Some(now.monotonic + LIMITS.passivate_after));
