@@ -1,6 +1,9 @@
-//! One endpoint: what its actor decides ([`state`]), what it sends
-//! (`request`), and the actor that carries it out (`actor`).
+//! One endpoint: what its actor decides ([`state`], in the words of `step`),
+//! how far it has read the store (`reading`), what it sends (`request`), and
+//! the actor that carries it out (`actor`).
 
 pub(in crate::engine) mod actor;
+mod reading;
 mod request;
 pub mod state;
+mod step;

@@ -14,132 +14,15 @@ use std::time::Duration;
 
 use crate::domain::{DeliveryId, EventId, Moment, Monotonic, Outcome, RetryPolicy};
 use crate::engine::budget::HeldPayload;
+use crate::engine::endpoint::reading::{READ_AGAIN_AFTER, Reading};
 use crate::policy::retry::{self, Next};
 use crate::store::{AttemptKind, Due, Lane, Place, Record, Recorded, Verdict};
+
+pub use super::step::{Effect, Fresh, Input, Limits, Plan, Sending, Snapshot};
 
 /// How long to wait before writing an outcome down again that the store would
 /// not take.
 const RECORD_AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// How long to wait before reading again what the store would not give.
-const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
-
-/// The part of an endpoint's settings that decides.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
-    /// `false` holds everything.
-    pub enabled: bool,
-    /// Most requests in flight.
-    pub max_concurrency: usize,
-    /// When to try again.
-    pub retry: RetryPolicy,
-}
-
-/// A delivery that was just born.
-#[derive(Debug, Clone)]
-pub struct Fresh {
-    /// The delivery.
-    pub delivery: DeliveryId,
-    /// What it carries.
-    pub event: EventId,
-    /// Its bytes, if memory had room for them.
-    pub payload: Option<Arc<HeldPayload>>,
-}
-
-/// What happens to an endpoint.
-#[derive(Debug)]
-pub enum Input {
-    /// Its settings were read; `None` is an endpoint that is gone.
-    Settings(Option<Plan>),
-    /// Its settings could not be read.
-    SettingsFailed,
-    /// Its settings, or its secrets, may have changed.
-    Changed,
-    /// Deliveries were born for it.
-    Born(Vec<Fresh>),
-    /// The store has work that no message told of.
-    Hint(Lane),
-    /// A read of the store came back: up to `limit` of a lane's earliest.
-    Page {
-        /// Which lane.
-        lane: Lane,
-        /// What was asked for.
-        limit: usize,
-        /// What there is.
-        due: Vec<Due>,
-        /// The bytes of some of it, read along because they are sent at once.
-        payloads: HashMap<EventId, Arc<HeldPayload>>,
-    },
-    /// A read of the store failed.
-    PageFailed(Lane),
-    /// An attempt ended.
-    Attempted {
-        /// Whose.
-        delivery: DeliveryId,
-        /// When the request began.
-        started: Moment,
-        /// What came of it.
-        outcome: Outcome,
-        /// The jitter to draw, in 0..1.
-        random: f64,
-    },
-    /// An event's bytes are no longer in the store, so there is nothing to send.
-    PayloadGone(DeliveryId),
-    /// An attempt was not begun: its bytes could not be read.
-    Unsent(DeliveryId),
-    /// An outcome is durable.
-    Recorded {
-        /// Whose.
-        delivery: DeliveryId,
-        /// What the store said.
-        recorded: Recorded,
-    },
-    /// An outcome could not be written.
-    RecordFailed(DeliveryId),
-    /// The timer rang.
-    Timer,
-    /// No new attempts from now on.
-    Drain,
-}
-
-/// What the actor is to do.
-#[derive(Debug)]
-pub enum Effect {
-    /// Read the settings; answer with [`Input::Settings`].
-    ReadSettings,
-    /// Read the store; answer with [`Input::Page`].
-    ReadPage {
-        /// Which lane.
-        lane: Lane,
-        /// Behind this one, in the lane's order.
-        after: Option<Place>,
-        /// How many.
-        limit: usize,
-    },
-    /// Make an attempt; answer with [`Input::Attempted`].
-    Send(Sending),
-    /// Write an outcome down; answer with [`Input::Recorded`].
-    Record(Arc<Record>),
-    /// Nothing is left to do for a while: leave memory. [`State::rest_until`]
-    /// says for how long.
-    Rest,
-    /// The endpoint is gone: leave memory for good.
-    Gone,
-    /// Every attempt is over and written down, as [`Input::Drain`] asked.
-    Drained,
-}
-
-/// One attempt to be made.
-#[derive(Debug, Clone)]
-pub struct Sending {
-    /// The delivery.
-    pub delivery: DeliveryId,
-    /// What it carries.
-    pub event: EventId,
-    /// Its bytes; `None` reads them from the store.
-    pub payload: Option<Arc<HeldPayload>>,
-    /// The number it will have if nothing crashes in between.
-    pub number: u32,
-}
 
 #[derive(Debug, Clone)]
 struct Ready {
@@ -178,85 +61,6 @@ struct Flight {
     /// For an attempt by hand: the store showed the wish for it when its
     /// outcome was being written, and this may be the wish for another.
     asked_again: bool,
-}
-
-/// A lane's reading of the store.
-#[derive(Debug, Default)]
-struct Reading {
-    /// The store may hold what is not in the window.
-    more: bool,
-    under_way: bool,
-    /// The read under way began where the last one ended.
-    is_continued: bool,
-    /// Something was left to the store while a read was under way that may
-    /// have missed it.
-    missed: bool,
-    /// What was left there may be due before what the window holds: that the
-    /// window is full is no reason to wait.
-    overtaking: bool,
-    /// What moved on while a read was under way: the read may still show it as
-    /// it was, and taking it from there would send it twice.
-    settled: HashSet<DeliveryId>,
-    /// Not before then, after a read that failed.
-    not_before: Option<Monotonic>,
-}
-
-impl Reading {
-    fn leave_to_store(&mut self) {
-        self.more = true;
-        self.missed |= self.under_way;
-    }
-
-    /// Leaves something to the store that may be due before what is held.
-    fn leave_early_to_store(&mut self) {
-        self.leave_to_store();
-        self.overtaking = true;
-    }
-
-    fn finished(&mut self, more: bool) {
-        self.under_way = false;
-        self.more = more || self.missed;
-        self.missed = false;
-        self.settled.clear();
-    }
-
-    fn failed(&mut self, now: Monotonic) {
-        self.under_way = false;
-        self.more = true;
-        self.missed = false;
-        self.settled.clear();
-        self.overtaking = true;
-        self.pause(now);
-    }
-
-    /// Whatever is read next is not read at once.
-    fn pause(&mut self, now: Monotonic) {
-        self.not_before = Some(now + READ_AGAIN_AFTER);
-    }
-
-    /// Whether to read when time allows it.
-    fn is_wanted(&self, has_room: bool) -> bool {
-        self.more && !self.under_way && (has_room || self.overtaking)
-    }
-
-    fn begin(&mut self, has_room: bool, now: Monotonic) -> bool {
-        if !self.is_wanted(has_room) || self.not_before.is_some_and(|time| now < time) {
-            return false;
-        }
-        self.not_before = None;
-        self.overtaking = false;
-        self.under_way = true;
-        true
-    }
-}
-
-/// Limits that come from configuration.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Most deliveries of a lane in memory.
-    pub window: usize,
-    /// How long an actor with nothing due stays in memory.
-    pub passivate_after: Duration,
 }
 
 /// One endpoint's live state.
@@ -811,19 +615,4 @@ impl State {
 fn whole_millis(duration: Duration) -> Duration {
     let millis = duration.as_micros().div_ceil(1000);
     Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
-}
-
-/// What an endpoint's actor is doing, for those who ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Requests in flight.
-    pub in_flight: usize,
-    /// Outcomes on their way to the store.
-    pub recording: usize,
-    /// Deliveries in memory that wait.
-    pub window: usize,
-    /// Whether the store may have more than that.
-    pub more_in_store: bool,
-    /// When the first known retry is due.
-    pub next_retry: Option<Monotonic>,
 }

@@ -12,6 +12,8 @@ use super::subscriber::{SECRET, Subscriber};
 pub const OPERATOR_KEY: &str = "an-operator-key-for-faults";
 /// Only a node that hangs takes longer.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// A connection is used again only while the node is sure to keep it.
+const IDLE_CONNECTION: Duration = Duration::from_secs(1);
 /// As much as a list gives at once.
 const PAGE: usize = 250;
 
@@ -37,7 +39,8 @@ pub struct Unanswered;
 
 impl Api {
     pub fn new(url: String) -> Self {
-        Self { client: awc::Client::builder().timeout(TIMEOUT).finish(), url }
+        let connector = awc::Connector::new().conn_keep_alive(IDLE_CONNECTION);
+        Self { client: awc::Client::builder().connector(connector).timeout(TIMEOUT).finish(), url }
     }
 
     /// One request; `key` is its `Idempotency-Key`.

@@ -48,7 +48,7 @@ pub fn check(received: &[Received], terms: &Terms<'_>, kills: &[Kill], promises:
             if attempt(later) == attempt(earlier) {
                 let over = unused.find(|(_, kill)| earlier.at <= kill.until && later.at >= kill.from);
                 let Some((kill, _)) = over else {
-                    panic!("{delivery}: attempt {} was repeated without a kill: {pair:?}", attempt(later));
+                    panic!("{delivery}: attempt {} was repeated without one of {kills:?}: {pair:?}", attempt(later));
                 };
                 repeated[kill] += 1;
                 continue;

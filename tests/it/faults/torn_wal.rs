@@ -100,17 +100,21 @@ async fn opened(store: &Path, accepted: &[String]) -> usize {
     let mut left: Vec<String> = node.api().all("/events").await.iter().map(|event| text(event, "id")).collect();
     left.reverse();
     assert_eq!(left, accepted[..left.len()], "not a beginning of what was accepted");
-    check_deliveries(node.api(), left.len()).await;
+    check_deliveries(node.api(), left.len() * ENDPOINTS).await;
+    // A clean stop that was in haste leaves the endpoints in the log, too; they
+    // stand before all events there.
+    let endpoints = node.api().all("/webhook").await.len();
+    assert!(endpoints == ENDPOINTS || left.is_empty(), "{endpoints} endpoints and {} events", left.len());
     let post = Post::one(1_000_000);
     assert_eq!(post.send(node.api()).await.expect("a running node answers").status, 202);
-    check_deliveries(node.api(), left.len() + 1).await;
+    check_deliveries(node.api(), left.len() * ENDPOINTS + endpoints).await;
     assert!(node.stop().await.success());
     left.len()
 }
 
-async fn check_deliveries(api: &Api, events: usize) {
+async fn check_deliveries(api: &Api, expected: usize) {
     let deliveries = deliveries(api).await;
-    assert_eq!(deliveries.len(), events * ENDPOINTS, "some events have a part of their deliveries");
+    assert_eq!(deliveries.len(), expected, "some events have a part of their deliveries");
     let mut pairs: Vec<(&str, &str)> =
         deliveries.values().map(|shown| (shown.event.as_str(), shown.endpoint.as_str())).collect();
     pairs.sort_unstable();

@@ -1,0 +1,152 @@
+//! What an endpoint's state is told, what it answers, and what it shows: the
+//! words between [`state`](super::state) and whoever carries it out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::{DeliveryId, EventId, Moment, Monotonic, Outcome, RetryPolicy};
+use crate::engine::budget::HeldPayload;
+use crate::store::{Due, Lane, Place, Record, Recorded};
+
+/// The part of an endpoint's settings that decides.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// `false` holds everything.
+    pub enabled: bool,
+    /// Most requests in flight.
+    pub max_concurrency: usize,
+    /// When to try again.
+    pub retry: RetryPolicy,
+}
+
+/// A delivery that was just born.
+#[derive(Debug, Clone)]
+pub struct Fresh {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// What it carries.
+    pub event: EventId,
+    /// Its bytes, if memory had room for them.
+    pub payload: Option<Arc<HeldPayload>>,
+}
+
+/// What happens to an endpoint.
+#[derive(Debug)]
+pub enum Input {
+    /// Its settings were read; `None` is an endpoint that is gone.
+    Settings(Option<Plan>),
+    /// Its settings could not be read.
+    SettingsFailed,
+    /// Its settings, or its secrets, may have changed.
+    Changed,
+    /// Deliveries were born for it.
+    Born(Vec<Fresh>),
+    /// The store has work that no message told of.
+    Hint(Lane),
+    /// A read of the store came back: up to `limit` of a lane's earliest.
+    Page {
+        /// Which lane.
+        lane: Lane,
+        /// What was asked for.
+        limit: usize,
+        /// What there is.
+        due: Vec<Due>,
+        /// The bytes of some of it, read along because they are sent at once.
+        payloads: HashMap<EventId, Arc<HeldPayload>>,
+    },
+    /// A read of the store failed.
+    PageFailed(Lane),
+    /// An attempt ended.
+    Attempted {
+        /// Whose.
+        delivery: DeliveryId,
+        /// When the request began.
+        started: Moment,
+        /// What came of it.
+        outcome: Outcome,
+        /// The jitter to draw, in 0..1.
+        random: f64,
+    },
+    /// An event's bytes are no longer in the store, so there is nothing to send.
+    PayloadGone(DeliveryId),
+    /// An attempt was not begun: its bytes could not be read.
+    Unsent(DeliveryId),
+    /// An outcome is durable.
+    Recorded {
+        /// Whose.
+        delivery: DeliveryId,
+        /// What the store said.
+        recorded: Recorded,
+    },
+    /// An outcome could not be written.
+    RecordFailed(DeliveryId),
+    /// The timer rang.
+    Timer,
+    /// No new attempts from now on.
+    Drain,
+}
+
+/// What the actor is to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Read the settings; answer with [`Input::Settings`].
+    ReadSettings,
+    /// Read the store; answer with [`Input::Page`].
+    ReadPage {
+        /// Which lane.
+        lane: Lane,
+        /// Behind this one, in the lane's order.
+        after: Option<Place>,
+        /// How many.
+        limit: usize,
+    },
+    /// Make an attempt; answer with [`Input::Attempted`].
+    Send(Sending),
+    /// Write an outcome down; answer with [`Input::Recorded`].
+    Record(Arc<Record>),
+    /// Nothing is left to do for a while: leave memory. [`State::rest_until`]
+    /// says for how long.
+    Rest,
+    /// The endpoint is gone: leave memory for good.
+    Gone,
+    /// Every attempt is over and written down, as [`Input::Drain`] asked.
+    Drained,
+}
+
+/// One attempt to be made.
+#[derive(Debug, Clone)]
+pub struct Sending {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// What it carries.
+    pub event: EventId,
+    /// Its bytes; `None` reads them from the store.
+    pub payload: Option<Arc<HeldPayload>>,
+    /// The number it will have if nothing crashes in between.
+    pub number: u32,
+}
+
+/// Limits that come from configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Most deliveries of a lane in memory.
+    pub window: usize,
+    /// How long an actor with nothing due stays in memory.
+    pub passivate_after: Duration,
+}
+
+/// What an endpoint's actor is doing, for those who ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// Outcomes on their way to the store.
+    pub recording: usize,
+    /// Deliveries in memory that wait.
+    pub window: usize,
+    /// Whether the store may have more than that.
+    pub more_in_store: bool,
+    /// When the first known retry is due.
+    pub next_retry: Option<Monotonic>,
+}

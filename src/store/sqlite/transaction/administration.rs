@@ -1,0 +1,141 @@
+//! What operators administer: the first start, catalogs, partners, keys.
+
+use diesel::prelude::*;
+use diesel::upsert::excluded;
+
+use crate::catalog::TypeDefinition;
+use crate::domain::{Environment, EventType, KeyId, Partner, PartnerName, Timestamp};
+use crate::store::ids::time_of_key;
+use crate::store::rows::{environment_number, to_json};
+use crate::store::schema::{api_keys, event_types, meta, partners, scopes};
+use crate::store::sqlite::error::translate;
+use crate::store::sqlite::reads;
+use crate::store::{KeyRecord, NewKey, Scope, ScopeId, StoreError};
+
+use super::SqliteTransaction;
+
+pub(super) fn first_start(
+    transaction: &mut SqliteTransaction<'_>,
+    types: &[TypeDefinition],
+) -> Result<bool, StoreError> {
+    const NAME: &str = "first_start";
+    let done = diesel::insert_or_ignore_into(meta::table)
+        .values((meta::name.eq(NAME), meta::value.eq(transaction.now.to_string().into_bytes())))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    if done == 0 {
+        return Ok(false);
+    }
+    create_partner(transaction, &PartnerName::default_partner())?;
+    for environment in Environment::ALL {
+        put_event_types(transaction, environment, types)?;
+    }
+    Ok(true)
+}
+
+pub(super) fn put_event_types(
+    transaction: &mut SqliteTransaction<'_>,
+    environment: Environment,
+    types: &[TypeDefinition],
+) -> Result<(), StoreError> {
+    for definition in types {
+        diesel::insert_into(event_types::table)
+            .values((
+                event_types::environment.eq(environment_number(environment)),
+                event_types::name.eq(definition.name.as_str()),
+                event_types::description.eq(&definition.description),
+                event_types::schema.eq(to_json(&definition.schema)),
+                event_types::example.eq(to_json(&definition.example)),
+            ))
+            .on_conflict((event_types::environment, event_types::name))
+            .do_update()
+            .set((
+                event_types::description.eq(excluded(event_types::description)),
+                event_types::schema.eq(excluded(event_types::schema)),
+                event_types::example.eq(excluded(event_types::example)),
+            ))
+            .execute(transaction.connection)
+            .map_err(translate)?;
+    }
+    Ok(())
+}
+
+pub(super) fn delete_event_type(
+    transaction: &mut SqliteTransaction<'_>,
+    environment: Environment,
+    name: &EventType,
+) -> Result<bool, StoreError> {
+    let gone = diesel::delete(event_types::table.find((environment_number(environment), name.as_str())))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    Ok(gone > 0)
+}
+
+pub(super) fn create_partner(
+    transaction: &mut SqliteTransaction<'_>,
+    name: &PartnerName,
+) -> Result<Option<Partner>, StoreError> {
+    let made = diesel::insert_or_ignore_into(partners::table)
+        .values((partners::name.eq(name.as_str()), partners::created_at.eq(transaction.now.as_millis())))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    if made == 0 {
+        return Ok(None);
+    }
+    for environment in Environment::ALL {
+        let scope = Scope::of(environment, name.clone());
+        let id = reads::scope_id(transaction.connection, &scope)?
+            .ok_or_else(|| StoreError::Corrupt("a partner just written is not there".into()))?;
+        let version = transaction.scope_version(ScopeId(environment_number(environment)))?;
+        diesel::insert_into(scopes::table)
+            .values((scopes::id.eq(id.0), scopes::version.eq(version)))
+            .execute(transaction.connection)
+            .map_err(translate)?;
+    }
+    Ok(Some(Partner { name: name.clone(), created_at: transaction.now }))
+}
+
+pub(super) fn create_key(transaction: &mut SqliteTransaction<'_>, new: &NewKey) -> Result<KeyRecord, StoreError> {
+    let key = transaction.sequence.take(transaction.now, 1);
+    let partner = match &new.partner {
+        Some(name) => Some(
+            reads::partner_number(transaction.connection, name)?
+                .ok_or_else(|| StoreError::Constraint(format!("there is no partner {name}")))?,
+        ),
+        None => None,
+    };
+    diesel::insert_into(api_keys::table)
+        .values((
+            api_keys::id.eq(key),
+            api_keys::hash.eq(new.hash.as_slice()),
+            api_keys::prefix.eq(&new.prefix),
+            api_keys::role.eq(new.role.as_str()),
+            api_keys::environment.eq(new.environment.map(environment_number)),
+            api_keys::partner.eq(partner),
+            api_keys::description.eq(new.description.as_deref()),
+            api_keys::expires_at.eq(new.expires_at.map(Timestamp::as_millis)),
+        ))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    Ok(KeyRecord {
+        id: transaction.ids.api_key(key),
+        prefix: new.prefix.clone(),
+        role: new.role,
+        environment: new.environment,
+        partner: new.partner.clone(),
+        description: new.description.clone(),
+        created_at: time_of_key(key),
+        expires_at: new.expires_at,
+        revoked_at: None,
+    })
+}
+
+pub(super) fn revoke_key(transaction: &mut SqliteTransaction<'_>, key: KeyId) -> Result<bool, StoreError> {
+    let Some(key) = transaction.ids.api_key_key(key) else { return Ok(false) };
+    let revoked = diesel::update(api_keys::table.find(key))
+        .filter(api_keys::revoked_at.is_null())
+        .set(api_keys::revoked_at.eq(transaction.now.as_millis()))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    Ok(revoked > 0)
+}

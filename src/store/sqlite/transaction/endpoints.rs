@@ -1,0 +1,224 @@
+//! Endpoints: their settings as append-only versions, their secrets, and the
+//! clock of subscription changes that events are matched against.
+
+use diesel::prelude::*;
+
+use crate::domain::{Endpoint, EndpointId, EndpointSettings, Timestamp};
+use crate::store::ids::{RowKey, time_of_key};
+use crate::store::rows::{SettingsRow, to_json};
+use crate::store::schema::{endpoint_secrets, endpoint_versions, endpoints, scopes};
+use crate::store::sqlite::error::translate;
+use crate::store::sqlite::reads;
+use crate::store::{EndpointChange, EndpointConflict, NewEndpoint, Notice, Scope, ScopeId, StoreError};
+
+use super::SqliteTransaction;
+
+pub(super) fn create(
+    transaction: &mut SqliteTransaction<'_>,
+    new: &NewEndpoint,
+) -> Result<Result<Endpoint, EndpointConflict>, StoreError> {
+    let Some(scope) = reads::scope_id(transaction.connection, &new.scope)? else {
+        return Ok(Err(EndpointConflict::NotFound));
+    };
+    if let Some(first) = same_url(transaction, scope, &new.settings.url, None)? {
+        return Ok(Err(EndpointConflict::SameUrl(first)));
+    }
+    let count: i64 = endpoints::table
+        .filter(endpoints::scope.eq(scope.0))
+        .filter(endpoints::deleted_at.is_null())
+        .count()
+        .get_result(transaction.connection)
+        .map_err(translate)?;
+    if count >= new.most_endpoints as i64 {
+        return Ok(Err(EndpointConflict::TooMany { most: new.most_endpoints }));
+    }
+    let key = transaction.sequence.take(transaction.now, 1);
+    let since = bump(transaction, scope)?;
+    diesel::insert_into(endpoints::table)
+        .values((
+            endpoints::id.eq(key),
+            endpoints::scope.eq(scope.0),
+            endpoints::url.eq(&new.settings.url),
+            endpoints::version.eq(1),
+            endpoints::enabled.eq(new.settings.enabled),
+            endpoints::created_version.eq(since),
+            endpoints::updated_at.eq(time_of_key(key).as_millis()),
+        ))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    write_settings(transaction, key, 1, since, &new.settings)?;
+    diesel::insert_into(endpoint_secrets::table)
+        .values((
+            endpoint_secrets::endpoint.eq(key),
+            endpoint_secrets::number.eq(1),
+            endpoint_secrets::secret.eq(&new.secret),
+        ))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    transaction.notices.push(Notice::EndpointChanged(transaction.ids.endpoint(key)));
+    read_endpoint(transaction, &new.scope, key).map(Ok)
+}
+
+pub(super) fn change(
+    transaction: &mut SqliteTransaction<'_>,
+    change: &EndpointChange,
+) -> Result<Result<Endpoint, EndpointConflict>, StoreError> {
+    let Some((scope, key)) = live_endpoint(transaction, &change.scope, change.endpoint)? else {
+        return Ok(Err(EndpointConflict::NotFound));
+    };
+    let version: i64 =
+        endpoints::table.find(key).select(endpoints::version).first(transaction.connection).map_err(translate)?;
+    if version != i64::from(change.from_version) {
+        return Ok(Err(EndpointConflict::Outdated));
+    }
+    if let Some(other) = same_url(transaction, scope, &change.settings.url, Some(key))? {
+        return Ok(Err(EndpointConflict::SameUrl(other)));
+    }
+    let since = bump(transaction, scope)?;
+    diesel::update(endpoints::table.find(key))
+        .set((
+            endpoints::url.eq(&change.settings.url),
+            endpoints::version.eq(version + 1),
+            endpoints::enabled.eq(change.settings.enabled),
+            endpoints::updated_at.eq(transaction.now.as_millis()),
+        ))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    write_settings(transaction, key, version + 1, since, &change.settings)?;
+    transaction.notices.push(Notice::EndpointChanged(change.endpoint));
+    read_endpoint(transaction, &change.scope, key).map(Ok)
+}
+
+pub(super) fn delete(
+    transaction: &mut SqliteTransaction<'_>,
+    scope: &Scope,
+    endpoint: EndpointId,
+) -> Result<bool, StoreError> {
+    let Some((scope, key)) = live_endpoint(transaction, scope, endpoint)? else { return Ok(false) };
+    let version = bump(transaction, scope)?;
+    diesel::update(endpoints::table.find(key))
+        .set((endpoints::deleted_version.eq(version), endpoints::deleted_at.eq(transaction.now.as_millis())))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    diesel::delete(endpoint_secrets::table.filter(endpoint_secrets::endpoint.eq(key)))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    transaction.notices.push(Notice::EndpointChanged(endpoint));
+    Ok(true)
+}
+
+pub(super) fn rotate_secret(
+    transaction: &mut SqliteTransaction<'_>,
+    scope: &Scope,
+    endpoint: EndpointId,
+    secret: &str,
+    overlap_until: Timestamp,
+) -> Result<bool, StoreError> {
+    let Some((_, key)) = live_endpoint(transaction, scope, endpoint)? else { return Ok(false) };
+    diesel::update(endpoint_secrets::table.filter(endpoint_secrets::endpoint.eq(key)))
+        .filter(endpoint_secrets::expires_at.is_null().or(endpoint_secrets::expires_at.gt(overlap_until.as_millis())))
+        .set(endpoint_secrets::expires_at.eq(overlap_until.as_millis()))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    let number: Option<i64> = endpoint_secrets::table
+        .filter(endpoint_secrets::endpoint.eq(key))
+        .select(diesel::dsl::max(endpoint_secrets::number))
+        .first(transaction.connection)
+        .map_err(translate)?;
+    // What signs no more is of no use to anyone but a thief.
+    diesel::delete(endpoint_secrets::table.filter(endpoint_secrets::endpoint.eq(key)))
+        .filter(endpoint_secrets::expires_at.le(transaction.now.as_millis()))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    diesel::insert_into(endpoint_secrets::table)
+        .values((
+            endpoint_secrets::endpoint.eq(key),
+            endpoint_secrets::number.eq(number.unwrap_or(0) + 1),
+            endpoint_secrets::secret.eq(secret),
+        ))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    transaction.notices.push(Notice::EndpointChanged(endpoint));
+    Ok(true)
+}
+
+/// Moves an environment's clock on and stamps the scope with it.
+pub(super) fn bump(transaction: &mut SqliteTransaction<'_>, scope: ScopeId) -> Result<i64, StoreError> {
+    let all = ScopeId(scope.0 % 2);
+    let version = transaction.scope_version(all)? + 1;
+    diesel::update(scopes::table.filter(scopes::id.eq_any([all.0, scope.0])))
+        .set(scopes::version.eq(version))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    for changed in [all, scope] {
+        transaction.versions.insert(changed, version);
+        transaction.reloaded.remove(&changed);
+    }
+    Ok(version)
+}
+
+/// Another endpoint of the scope with this URL.
+pub(super) fn same_url(
+    transaction: &mut SqliteTransaction<'_>,
+    scope: ScopeId,
+    url: &str,
+    besides: Option<RowKey>,
+) -> Result<Option<EndpointId>, StoreError> {
+    let other: Option<i64> = endpoints::table
+        .filter(endpoints::scope.eq(scope.0))
+        .filter(endpoints::url.eq(url))
+        .filter(endpoints::deleted_at.is_null())
+        .filter(endpoints::id.ne(besides.unwrap_or(0)))
+        .select(endpoints::id)
+        .first(transaction.connection)
+        .optional()
+        .map_err(translate)?;
+    Ok(other.map(|key| transaction.ids.endpoint(key)))
+}
+
+pub(super) fn write_settings(
+    transaction: &mut SqliteTransaction<'_>,
+    endpoint: RowKey,
+    version: i64,
+    since_version: i64,
+    settings: &EndpointSettings,
+) -> Result<(), StoreError> {
+    diesel::insert_into(endpoint_versions::table)
+        .values((
+            endpoint_versions::endpoint.eq(endpoint),
+            endpoint_versions::version.eq(version),
+            endpoint_versions::since_version.eq(since_version),
+            endpoint_versions::settings.eq(to_json(&SettingsRow::from(settings))),
+        ))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    Ok(())
+}
+
+/// The row of a live endpoint of this scope.
+pub(super) fn live_endpoint(
+    transaction: &mut SqliteTransaction<'_>,
+    scope: &Scope,
+    endpoint: EndpointId,
+) -> Result<Option<(ScopeId, RowKey)>, StoreError> {
+    let Some(scope) = reads::scope_id(transaction.connection, scope)? else { return Ok(None) };
+    let Some(key) = transaction.ids.endpoint_key(endpoint) else { return Ok(None) };
+    let found: Option<i64> = endpoints::table
+        .find(key)
+        .filter(endpoints::scope.eq(scope.0))
+        .filter(endpoints::deleted_at.is_null())
+        .select(endpoints::id)
+        .first(transaction.connection)
+        .optional()
+        .map_err(translate)?;
+    Ok(found.map(|key| (scope, key)))
+}
+
+pub(super) fn read_endpoint(
+    transaction: &mut SqliteTransaction<'_>,
+    scope: &Scope,
+    key: RowKey,
+) -> Result<Endpoint, StoreError> {
+    reads::endpoint(transaction.connection, transaction.ids, scope, key)?
+        .ok_or_else(|| StoreError::Corrupt("an endpoint just written is not there".into()))
+}

@@ -1,0 +1,164 @@
+//! What one transaction writes. Each verb is in the file of its noun; hot ones
+//! (accept, record) run prepared statements, the rare ones are plain diesel.
+
+mod accepting;
+mod administration;
+mod endpoints;
+mod recording;
+mod upkeep;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use diesel::prelude::*;
+
+use crate::catalog::TypeDefinition;
+use crate::domain::{
+    DeliveryId, Endpoint, EndpointId, Environment, EventId, EventType, KeyId, Partner, PartnerName, Timestamp,
+};
+use crate::store::ids::{IdCodec, KeySequence, RowKey};
+use crate::store::schema::scopes;
+use crate::store::sqlite::error::translate;
+use crate::store::sqlite::reads;
+use crate::store::{
+    Accept, Accepted, EndpointChange, EndpointConflict, KeyRecord, NewEndpoint, NewKey, Notice, Record, Recorded,
+    Retired, Scope, ScopeId, StoreError, Subscriptions, Transaction,
+};
+
+/// How long an idempotency key holds (`product.md`: 24 h).
+const IDEMPOTENCY_HOLDS_MS: i64 = 24 * 3600 * 1000;
+
+/// One open transaction.
+pub(super) struct SqliteTransaction<'a> {
+    connection: &'a mut SqliteConnection,
+    ids: &'a IdCodec,
+    sequence: &'a mut KeySequence,
+    now: Timestamp,
+    notices: Vec<Notice>,
+    /// Versions of the scopes this transaction has looked at.
+    versions: HashMap<ScopeId, i64>,
+    /// What was loaded anew because a request's snapshot was outdated.
+    reloaded: HashMap<ScopeId, Arc<Subscriptions>>,
+}
+
+impl<'a> SqliteTransaction<'a> {
+    pub(super) fn new(
+        connection: &'a mut SqliteConnection,
+        ids: &'a IdCodec,
+        sequence: &'a mut KeySequence,
+        now: Timestamp,
+    ) -> Self {
+        Self { connection, ids, sequence, now, notices: Vec::new(), versions: HashMap::new(), reloaded: HashMap::new() }
+    }
+
+    pub(super) fn into_notices(self) -> Vec<Notice> {
+        self.notices
+    }
+
+    fn scope_version(&mut self, scope: ScopeId) -> Result<i64, StoreError> {
+        if let Some(version) = self.versions.get(&scope) {
+            return Ok(*version);
+        }
+        let version = scopes::table.find(scope.0).select(scopes::version).first(self.connection).map_err(translate)?;
+        self.versions.insert(scope, version);
+        Ok(version)
+    }
+
+    /// The subscriptions that hold now: the caller's, unless they changed
+    /// since it looked.
+    fn current(&mut self, seen: &Arc<Subscriptions>) -> Result<Arc<Subscriptions>, StoreError> {
+        let version = self.scope_version(seen.id)?;
+        if version == seen.version {
+            return Ok(Arc::clone(seen));
+        }
+        seen.mark_outdated();
+        if let Some(reloaded) = self.reloaded.get(&seen.id) {
+            return Ok(Arc::clone(reloaded));
+        }
+        let reloaded = Arc::new(reads::subscriptions_of(self.connection, self.ids, seen.id, version)?);
+        self.reloaded.insert(seen.id, Arc::clone(&reloaded));
+        Ok(reloaded)
+    }
+
+    fn endpoint_key(&self, endpoint: EndpointId) -> Result<RowKey, StoreError> {
+        self.ids
+            .endpoint_key(endpoint)
+            .ok_or_else(|| StoreError::Constraint(format!("{endpoint} is not of this store")))
+    }
+
+    fn event_key(&self, event: EventId) -> Result<RowKey, StoreError> {
+        self.ids.event_key(event).ok_or_else(|| StoreError::Constraint(format!("{event} is not of this store")))
+    }
+}
+
+impl Transaction for SqliteTransaction<'_> {
+    fn accept(&mut self, accepts: &[&Accept]) -> Result<Vec<Accepted>, StoreError> {
+        accepts.iter().map(|accept| accepting::accept(self, accept)).collect()
+    }
+
+    fn record(&mut self, records: &[&Record]) -> Result<Vec<Recorded>, StoreError> {
+        records.iter().map(|record| recording::record(self, record)).collect()
+    }
+
+    fn create_endpoint(&mut self, new: &NewEndpoint) -> Result<Result<Endpoint, EndpointConflict>, StoreError> {
+        endpoints::create(self, new)
+    }
+
+    fn change_endpoint(&mut self, change: &EndpointChange) -> Result<Result<Endpoint, EndpointConflict>, StoreError> {
+        endpoints::change(self, change)
+    }
+
+    fn delete_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<bool, StoreError> {
+        endpoints::delete(self, scope, endpoint)
+    }
+
+    fn rotate_secret(
+        &mut self,
+        scope: &Scope,
+        endpoint: EndpointId,
+        secret: &str,
+        overlap_until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        endpoints::rotate_secret(self, scope, endpoint, secret, overlap_until)
+    }
+
+    fn request_attempt(&mut self, delivery: DeliveryId) -> Result<(), StoreError> {
+        recording::request_attempt(self, delivery)
+    }
+
+    fn discard_deleted(&mut self, limit: usize) -> Result<usize, StoreError> {
+        upkeep::discard_deleted(self, limit)
+    }
+
+    fn retire(&mut self, horizon: Timestamp, after: Option<EventId>, limit: usize) -> Result<Retired, StoreError> {
+        upkeep::retire(self, horizon, after, limit)
+    }
+
+    fn forget_idempotency_keys(&mut self, limit: usize) -> Result<usize, StoreError> {
+        upkeep::forget_idempotency_keys(self, limit)
+    }
+
+    fn first_start(&mut self, types: &[TypeDefinition]) -> Result<bool, StoreError> {
+        administration::first_start(self, types)
+    }
+
+    fn put_event_types(&mut self, environment: Environment, types: &[TypeDefinition]) -> Result<(), StoreError> {
+        administration::put_event_types(self, environment, types)
+    }
+
+    fn delete_event_type(&mut self, environment: Environment, name: &EventType) -> Result<bool, StoreError> {
+        administration::delete_event_type(self, environment, name)
+    }
+
+    fn create_partner(&mut self, name: &PartnerName) -> Result<Option<Partner>, StoreError> {
+        administration::create_partner(self, name)
+    }
+
+    fn create_key(&mut self, new: &NewKey) -> Result<KeyRecord, StoreError> {
+        administration::create_key(self, new)
+    }
+
+    fn revoke_key(&mut self, key: KeyId) -> Result<bool, StoreError> {
+        administration::revoke_key(self, key)
+    }
+}
