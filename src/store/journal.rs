@@ -255,8 +255,8 @@ impl Worker {
     fn write(&mut self, mut entries: Vec<Entry>) -> Result<(), String> {
         match self.commit(&mut entries) {
             Ok(()) => Ok(()),
-            Err((CommitError::RolledBack(StoreError::Constraint(why)), entries)) if entries.len() > 1 => {
-                log::warn!("a batch of {} is written in halves: {why}", entries.len());
+            Err((CommitError::RolledBack(error), entries)) if entries.len() > 1 && is_of_one_entry(&error) => {
+                log::warn!("a batch of {} is written in halves: {error}", entries.len());
                 let mut first = entries;
                 let second = first.split_off(first.len() / 2);
                 self.write(first)?;
@@ -355,6 +355,11 @@ impl Entry {
             Self::Record { .. } | Self::Change(_) | Self::Close => 1,
         }
     }
+}
+
+/// Whether an error is one entry's fault, which the others need not share.
+fn is_of_one_entry(error: &StoreError) -> bool {
+    matches!(error, StoreError::Constraint(_) | StoreError::Corrupt(_))
 }
 
 /// As many entries, in order, as one commit should write.

@@ -17,6 +17,7 @@ for_every_backend! {
     a_scheduled_attempt_that_changes_nothing_is_a_fault
     an_attempt_by_hand_moves_no_schedule
     an_attempt_by_hand_can_be_asked_for_again
+    a_deleted_endpoint_gets_no_attempt_by_hand
     a_late_success_delivers_what_was_given_up
     no_retry_follows_for_a_deleted_endpoint
     outcomes_read_back_as_they_were
@@ -255,6 +256,16 @@ fn a_late_success_delivers_what_was_given_up(world: &mut World) {
     assert_eq!(world.record(&under_way), Recorded::Written(StoredStatus::Delivered));
     let seen = world.delivery(&acme, delivery);
     assert_eq!((seen.status, seen.finished_at), (DeliveryStatus::Delivered, Some(under_way.finished_at)));
+}
+
+fn a_deleted_endpoint_gets_no_attempt_by_hand(world: &mut World) {
+    let acme = world.partner("acme");
+    let endpoint = world.endpoint(&acme, "all", &["*"]);
+    let delivery = world.deliver(&acme, "campaign.updated");
+    world.record(&world.attempt(delivery, 0, Verdict::Exhausted));
+    world.delete(&acme, endpoint.id);
+    world.commit(|transaction| transaction.request_attempt(delivery));
+    assert_eq!(world.due(endpoint.id, Lane::Manual), []);
 }
 
 fn no_retry_follows_for_a_deleted_endpoint(world: &mut World) {

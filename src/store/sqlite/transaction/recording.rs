@@ -129,8 +129,11 @@ pub(super) fn is_deleted(transaction: &mut SqliteTransaction<'_>, delivery: RowK
 
 pub(super) fn request_attempt(transaction: &mut SqliteTransaction<'_>, delivery: DeliveryId) -> Result<(), StoreError> {
     let Some(key) = transaction.ids.delivery_key(delivery) else { return Ok(()) };
+    // An endpoint that was deleted meanwhile gets nothing any more.
     let endpoint: Option<i64> = deliveries::table
-        .find(key)
+        .inner_join(endpoints::table)
+        .filter(deliveries::id.eq(key))
+        .filter(endpoints::deleted_at.is_null())
         .select(deliveries::endpoint)
         .first(transaction.connection)
         .optional()

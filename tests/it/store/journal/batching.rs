@@ -190,6 +190,8 @@ fn a_broken_rule_costs_only_its_own_caller(world: &mut World) {
         let new = new_endpoint(&acme, settings("late", &["order.*"]));
         let one = queued(journal.accept(world.request(&acme, &["campaign.updated"])));
         let fault = queued(journal.change(broken));
+        let unreadable = |_: &mut dyn Transaction| Err::<(), _>(StoreError::Corrupt("as if".into()));
+        let third_fault = queued(journal.change(unreadable));
         let two = queued(journal.accept(world.request(&acme, &["campaign.updated"])));
         let outcome = queued(journal.record(Arc::new(world.attempt(deliveries[0], 0, Verdict::Delivered))));
         let other_fault = queued(journal.record(Arc::new(world.attempt(deliveries[1], 0, Verdict::Unchanged))));
@@ -198,6 +200,7 @@ fn a_broken_rule_costs_only_its_own_caller(world: &mut World) {
         watched.open().await;
 
         assert!(matches!(fault.await, Err(JournalError::Store(StoreError::Constraint(_)))));
+        assert!(matches!(third_fault.await, Err(JournalError::Store(StoreError::Corrupt(_)))));
         assert!(matches!(other_fault.await, Err(JournalError::Store(StoreError::Constraint(_)))));
         assert!(matches!(outcome.await, Ok(Recorded::Written(_))));
         change.await.expect("durable").expect("nothing stands against it");
