@@ -120,13 +120,16 @@ fn lock_file(path: &Path) -> Result<File, StoreError> {
     }
 }
 
+/// The log is checkpointed before its index outgrows its first region (about
+/// 4,060 pages): growing it comes after the flush of a commit, and failing
+/// there, on a full disk, would leave that commit's outcome unknown.
 fn prepare_writer(connection: &mut SqliteConnection) -> QueryResult<()> {
     connection.batch_execute(&format!(
         "PRAGMA busy_timeout = {};
          PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA journal_size_limit = 67108864;
-         PRAGMA wal_autocheckpoint = 8192;
+         PRAGMA wal_autocheckpoint = 4000;
          PRAGMA cache_size = -65536;
          PRAGMA mmap_size = 0;
          PRAGMA temp_store = MEMORY;",

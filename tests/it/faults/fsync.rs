@@ -19,7 +19,7 @@ use crate::support::folder::Folder;
 /// More flushes than a node makes until it listens, and fewer than the load.
 const FLUSHES_BEFORE: std::ops::Range<u64> = 30..80;
 const MOST_POSTS: u64 = 200;
-/// More than fits into the log before it is checkpointed: 8,192 pages of 4 KiB.
+/// More than fits into the log before it is checkpointed: 4,000 pages of 4 KiB.
 const MOST_LARGE_POSTS: u64 = 400;
 /// What makes a checkpoint due before that.
 const LARGE_BYTES: usize = 200_000;
@@ -73,7 +73,7 @@ async fn a_commit_that_cannot_be_flushed_ends_the_process_and_loses_nothing() {
                         return answered;
                     }
                 }
-                panic!("every flush was made: nothing was injected");
+                panic!("no flush failed, or the node went on after it as if nothing were");
             })
         })
         .collect();

@@ -9,10 +9,15 @@ use posthaste::clock::Clock;
 use posthaste::policy::signature::SigningSecret;
 use tokio::sync::mpsc;
 
+use super::within;
+
 /// What every endpoint here signs with.
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// Requests that may wait to be noted down; more wait for their answers.
 const UNREAD: usize = 1_024;
+
+/// Where a subscriber asks itself how far it has read.
+const CAUGHT_UP: &str = "/caught-up";
 
 /// A receiver, and everything that it was sent.
 pub struct Subscriber {
@@ -31,7 +36,9 @@ impl Subscriber {
         let noted: Rc<RefCell<Vec<Received>>> = Rc::clone(&received);
         actix_rt::spawn(async move {
             while let Some(report) = reported.recv().await {
-                noted.borrow_mut().push(report);
+                if report.path != CAUGHT_UP {
+                    noted.borrow_mut().push(report);
+                }
             }
         });
         Self { receiver, received }
@@ -43,6 +50,13 @@ impl Subscriber {
 
     pub fn behave(&self, behaviour: Behaviour) {
         self.receiver.behave(behaviour);
+    }
+
+    /// Waits until all has been read that reached its sockets before: it has
+    /// one thread, and takes what is there in turn.
+    pub async fn catch_up(&self) {
+        let url = format!("http://{}{CAUGHT_UP}", self.receiver.address());
+        within("a subscriber answers itself", awc::Client::default().post(url).send()).await.expect("it listens");
     }
 
     /// All that came so far, in order. Every signature fits (I7), or this
