@@ -51,6 +51,7 @@ pub async fn create_partner(
     mut payload: web::Payload,
 ) -> Answer {
     caller.may(Permission::Operate)?;
+    caller.query().only(&[])?;
     let mut fields = fields(&api, &request, &mut payload).await?;
     let mut errors = Vec::new();
     let is_given = fields.contains_key("name");
@@ -79,6 +80,7 @@ pub async fn list_partners(api: web::Data<Api>, caller: Caller) -> Answer {
 /// One partner.
 pub async fn read_partner(api: web::Data<Api>, caller: Caller, name: web::Path<String>) -> Answer {
     caller.may(Permission::Operate)?;
+    caller.query().only(&[])?;
     let name: PartnerName = name.parse().map_err(|_| Problem::not_found("partner"))?;
     let found = store::blocking(&api.store, move |store| store.partner(&name)).await?;
     let partner = found.ok_or_else(|| Problem::not_found("partner"))?;
@@ -93,6 +95,7 @@ pub async fn create_key(
     mut payload: web::Payload,
 ) -> Answer {
     caller.may(Permission::Operate)?;
+    caller.query().only(&[])?;
     let mut fields = fields(&api, &request, &mut payload).await?;
     let now = api.clock.wall();
     let (new, key) = new_key(&mut fields, now)?;
@@ -171,6 +174,7 @@ pub async fn list_keys(api: web::Data<Api>, caller: Caller) -> Answer {
 /// One key, without the key.
 pub async fn read_key(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
     caller.may(Permission::Operate)?;
+    caller.query().only(&[])?;
     let id: KeyId = id.parse().map_err(|_| Problem::not_found("key"))?;
     let found = store::blocking(&api.store, move |store| store.key(id)).await?;
     let record = found.ok_or_else(|| Problem::not_found("key"))?;
@@ -180,6 +184,7 @@ pub async fn read_key(api: web::Data<Api>, caller: Caller, id: web::Path<String>
 /// Revokes a key: from the answer on it opens nothing.
 pub async fn revoke_key(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
     caller.may(Permission::Operate)?;
+    caller.query().only(&[])?;
     let id: KeyId = id.parse().map_err(|_| Problem::not_found("key"))?;
     let revoked = to_the_end(async move {
         let revoked = api.journal.change(move |transaction| transaction.revoke_key(id)).await;

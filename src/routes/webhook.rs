@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::auth::Permission;
 use crate::domain::{Endpoint, EndpointId, EventId, EventType};
@@ -28,6 +29,22 @@ const CHANGE_TRIES: usize = 5;
 
 async fn settings_body(api: &Api, request: &HttpRequest, payload: &mut web::Payload) -> Result<Bytes, Problem> {
     extract::body(request, payload, &["application/json"], "settings_bytes", api.limits.settings_bytes).await
+}
+
+/// The fields of a body that may be left out. One that is there is read or
+/// refused, never passed over: it may ask for the old secret to end at once.
+async fn optional_fields(
+    api: &Api,
+    request: &HttpRequest,
+    payload: &mut web::Payload,
+) -> Result<Map<String, Value>, Problem> {
+    let headers = request.headers();
+    let has_bytes =
+        headers.contains_key(TRANSFER_ENCODING) || headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
+    if !has_bytes && !headers.contains_key(CONTENT_TYPE) {
+        return Ok(Map::new());
+    }
+    settings::object(&settings_body(api, request, payload).await?)
 }
 
 fn new_secret() -> Result<SigningSecret, Problem> {
@@ -192,10 +209,7 @@ pub async fn rotate(
     caller.may(Permission::ManageEndpoints)?;
     caller.query().only(&[])?;
     let scope = caller.partner_scope()?;
-    let mut fields = match request.headers().contains_key("content-type") {
-        true => settings::object(&settings_body(&api, &request, &mut payload).await?)?,
-        false => serde_json::Map::new(),
-    };
+    let mut fields = optional_fields(&api, &request, &mut payload).await?;
     let overlap = match fields.remove("overlap_seconds") {
         None | Some(Value::Null) => DEFAULT_OVERLAP,
         Some(value) => {
@@ -240,10 +254,7 @@ pub async fn test(
     caller.may(Permission::ManageEndpoints)?;
     caller.query().only(&[])?;
     let scope = caller.partner_scope()?;
-    let mut fields = match request.headers().contains_key("content-type") {
-        true => settings::object(&settings_body(&api, &request, &mut payload).await?)?,
-        false => serde_json::Map::new(),
-    };
+    let mut fields = optional_fields(&api, &request, &mut payload).await?;
     let endpoint = find(&api, &scope, &id).await?;
     let catalog = api.catalogs.of(scope.environment);
     let named = match fields.remove("event_type") {

@@ -118,12 +118,8 @@ fn a_change_is_in_force_for_the_next_event() {
         let accepted = tenant.event(campaign("campaign.created", "c-1"));
         assert_eq!(accepted["deliveries"], 1);
         let received = subscriber.next();
-        assert_eq!(
-            (received.path.as_str(), header(&received, "webhook-id")),
-            (new.as_str(), accepted["id"].as_str().unwrap()),
-            "{:?} {received:?}",
-            tenant.delivery_of(&accepted)
-        );
+        let seen = (received.path.as_str(), header(&received, "webhook-id"));
+        assert_eq!(seen, (new.as_str(), accepted["id"].as_str().unwrap()));
         tenant.partner.patch(&path(&made), r#"{"events": ["campaign.updated"]}"#).expect(200);
     }
 }

@@ -86,6 +86,10 @@ fn both_secrets_sign_while_a_rotation_overlaps() {
     let received = sent(&tenant, &subscriber);
     assert!(verifies(&received, OWN_SECRET) && !verifies(&received, old) && !verifies(&received, new));
 
+    // A body that cannot be read is not passed over.
+    let unread = tenant.partner.send("POST", &path(&made, "/secret/rotate"), &[], br#"{"overlap_seconds": 0}"#);
+    unread.problem(415, "unsupported-media-type");
+    assert_eq!(tenant.partner.get(&path(&made, "/secret")).expect(200), rotated);
     for (body, pointer) in [
         (json!({ "overlap_seconds": 604_801 }), "/overlap_seconds"),
         (json!({ "overlap_seconds": -1 }), "/overlap_seconds"),
