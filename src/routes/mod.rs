@@ -120,6 +120,18 @@ where
 /// Every route, for a server to be built with.
 pub fn configure(config: &mut web::ServiceConfig) {
     config
+        // Routes are tried in order, and most requests are events.
+        .service(
+            web::resource("/events")
+                .route(web::post().to(ingest::one))
+                .route(web::get().to(events::list))
+                .default_service(web::to(|request| wrong_method(request, "GET, POST"))),
+        )
+        .service(
+            web::resource("/events/batch")
+                .route(web::post().to(ingest::batch))
+                .default_service(web::to(|request| wrong_method(request, "POST"))),
+        )
         .service(
             web::resource("/webhook")
                 .route(web::post().to(webhook::create))
@@ -146,17 +158,6 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(
             web::resource("/webhook/{id}/test")
                 .route(web::post().to(webhook::test))
-                .default_service(web::to(|request| wrong_method(request, "POST"))),
-        )
-        .service(
-            web::resource("/events")
-                .route(web::post().to(ingest::one))
-                .route(web::get().to(events::list))
-                .default_service(web::to(|request| wrong_method(request, "GET, POST"))),
-        )
-        .service(
-            web::resource("/events/batch")
-                .route(web::post().to(ingest::batch))
                 .default_service(web::to(|request| wrong_method(request, "POST"))),
         )
         .service(

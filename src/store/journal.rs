@@ -79,9 +79,12 @@ pub struct JournalThread {
     thread: thread::JoinHandle<()>,
 }
 
+/// Hears, on the journal's thread, what became of a record: it must not block.
+pub type Heard = Box<dyn FnOnce(Result<Recorded, JournalError>) + Send>;
+
 enum Entry {
     Accept { accept: Accept, reply: Reply<Accepted>, bytes: OwnedSemaphorePermit },
-    Record { record: Arc<Record>, reply: Reply<Recorded> },
+    Record { record: Arc<Record>, heard: Heard },
     Change(Box<dyn Change>),
     Close,
 }
@@ -159,11 +162,35 @@ impl Journal {
         answer.await.unwrap_or(Err(JournalError::Unknown))
     }
 
-    /// Writes an outcome down. Waits for room: an attempt that was made must
-    /// not be forgotten because others are being accepted.
+    /// Writes an outcome down and lets the caller hear of it. Where there is no
+    /// room, gives back a wait for it, to be carried out: an attempt that was
+    /// made must not be forgotten because others are being accepted. Whoever
+    /// hears nothing lives in a process that is ending.
+    pub fn record_then(&self, record: Arc<Record>, heard: Heard) -> Option<impl Future<Output = ()> + Send + use<>> {
+        match self.sender.try_send(Entry::Record { record, heard }) {
+            Ok(()) => None,
+            Err(mpsc::error::TrySendError::Full(entry)) => {
+                let sender = self.sender.clone();
+                Some(async move {
+                    if let Err(mpsc::error::SendError(entry)) = sender.send(entry).await {
+                        entry.fail(JournalError::Closed);
+                    }
+                })
+            }
+            Err(mpsc::error::TrySendError::Closed(entry)) => {
+                entry.fail(JournalError::Closed);
+                None
+            }
+        }
+    }
+
+    /// Writes an outcome down, and waits for that.
     pub async fn record(&self, record: Arc<Record>) -> Result<Recorded, JournalError> {
         let (reply, answer) = oneshot::channel();
-        self.sender.send(Entry::Record { record, reply }).await.map_err(|_| JournalError::Closed)?;
+        let heard = Box::new(move |recorded| drop(reply.send(recorded)));
+        if let Some(wait) = self.record_then(record, heard) {
+            wait.await;
+        }
         answer.await.unwrap_or(Err(JournalError::Unknown))
     }
 
@@ -323,9 +350,7 @@ impl Worker {
                     drop(bytes);
                     let _ = reply.send(Ok(accepted.next().expect("one answer for each accept")));
                 }
-                Entry::Record { reply, .. } => {
-                    let _ = reply.send(Ok(recorded.next().expect("one answer for each record")));
-                }
+                Entry::Record { heard, .. } => heard(Ok(recorded.next().expect("one answer for each record"))),
                 Entry::Close => {}
             }
         }
@@ -340,7 +365,7 @@ impl Entry {
                 drop(bytes);
                 drop(reply.send(Err(error)));
             }
-            Self::Record { reply, .. } => drop(reply.send(Err(error))),
+            Self::Record { heard, .. } => heard(Err(error)),
             Self::Change(change) => change.failed(error),
             Self::Close => {}
         }

@@ -20,10 +20,14 @@ use crate::engine::endpoint::request::{AttemptHeaders, Target};
 use crate::engine::endpoint::state::{Effect, Input, Limits, Plan, Sending, State};
 use crate::engine::messages::{End, Ended, Generation, Look, Resting, Staying, Tell, Test, TestOutcome};
 use crate::metrics::AttemptLabels;
-use crate::store::{self, Due, EndpointRuntime, JournalError, Lane, Payload, Place, Record, Store, StoreError};
+use crate::store::{
+    self, Due, EndpointRuntime, JournalError, Lane, Payload, Place, Record, Recorded, Store, StoreError,
+};
 
 /// Messages an actor may have waiting: more only remind it of the store.
 const MAILBOX: usize = 64;
+/// Most reports that one step takes in.
+const REPORTS_AT_ONCE: usize = 64;
 
 /// One endpoint's actor.
 pub(in crate::engine) struct EndpointActor {
@@ -42,6 +46,8 @@ pub(in crate::engine) struct EndpointActor {
 enum Report {
     /// For the state to judge.
     Input(Input),
+    /// What the journal said of an outcome.
+    Recorded(Arc<Record>, Result<Recorded, JournalError>),
     /// The settings, read.
     Runtime(Result<Option<EndpointRuntime>, StoreError>),
     /// The bytes of an attempt that memory had no room for, and its place
@@ -107,9 +113,9 @@ impl EndpointActor {
         }
     }
 
-    fn step(&mut self, input: Input, context: &mut Context<Self>) {
+    fn step(&mut self, inputs: impl IntoIterator<Item = Input>, context: &mut Context<Self>) {
         let now = self.engine.clock.now();
-        let effects = self.state.step(input, now);
+        let effects = self.state.step_all(inputs, now);
         let mut reads = Reads::default();
         let mut unread = Vec::new();
         for effect in effects {
@@ -176,7 +182,7 @@ impl EndpointActor {
         if let Some(time) = wanted {
             let handle = context.run_later(time.since(now.monotonic), |actor, context| {
                 actor.timer = None;
-                actor.step(Input::Timer, context);
+                actor.step([Input::Timer], context);
             });
             self.timer = Some((time, handle));
         }
@@ -282,30 +288,34 @@ impl EndpointActor {
     }
 
     fn record(&mut self, record: Arc<Record>) {
-        let (journal, reports, endpoint) = (self.engine.journal.clone(), self.reports.clone(), self.endpoint);
-        let metrics = Arc::clone(&self.engine.metrics);
-        self.spawn(async move {
-            let delivery = record.delivery;
-            let input = match journal.record(Arc::clone(&record)).await {
-                Ok(recorded) => {
-                    if let store::Verdict::Exhausted = record.verdict {
-                        metrics.deliveries_exhausted.inc();
-                        log::warn!("{delivery} to {endpoint}: retries exhausted after {}", record.attempts_before + 1);
-                    }
-                    Input::Recorded { delivery, recorded }
-                }
-                Err(error @ (JournalError::Full(_) | JournalError::Store(_))) => {
-                    log::warn!("{delivery} to {endpoint}: its outcome is not written yet: {error}");
-                    Input::RecordFailed(delivery)
-                }
-                // The process is ending; the next one repeats the attempt.
-                Err(JournalError::Unknown | JournalError::Closed) => return,
-            };
-            drop(reports.send(Report::Input(input)));
-        });
+        let (reports, recorded) = (self.reports.clone(), Arc::clone(&record));
+        // The actor may be gone; then nobody needs the answer.
+        let heard = Box::new(move |outcome| drop(reports.send(Report::Recorded(recorded, outcome))));
+        if let Some(wait_for_room) = self.engine.journal.record_then(record, heard) {
+            self.spawn(wait_for_room);
+        }
     }
 
-    fn take(&mut self, report: Report, context: &mut Context<Self>) {
+    fn recorded(&self, record: &Record, outcome: Result<Recorded, JournalError>) -> Option<Input> {
+        let (delivery, endpoint) = (record.delivery, self.endpoint);
+        match outcome {
+            Ok(recorded) => {
+                if let store::Verdict::Exhausted = record.verdict {
+                    self.engine.metrics.deliveries_exhausted.inc();
+                    log::warn!("{delivery} to {endpoint}: retries exhausted after {}", record.attempts_before + 1);
+                }
+                Some(Input::Recorded { delivery, recorded })
+            }
+            Err(error @ (JournalError::Full(_) | JournalError::Store(_))) => {
+                log::warn!("{delivery} to {endpoint}: its outcome is not written yet: {error}");
+                Some(Input::RecordFailed(delivery))
+            }
+            // The process is ending; the next one repeats the attempt.
+            Err(JournalError::Unknown | JournalError::Closed) => None,
+        }
+    }
+
+    fn take(&mut self, reports: Vec<Report>, context: &mut Context<Self>) {
         while let Some(ended) = self.tasks.try_join_next() {
             if let Err(error) = ended
                 && let Ok(panic) = error.try_into_panic()
@@ -315,26 +325,38 @@ impl EndpointActor {
                 std::panic::resume_unwind(panic);
             }
         }
-        let input = match report {
-            Report::Input(input) => input,
+        let inputs: Vec<Input> = reports.into_iter().filter_map(|report| self.input(report)).collect();
+        self.step(inputs, context);
+    }
+
+    /// What a report means to the state, if it means anything to it.
+    fn input(&mut self, report: Report) -> Option<Input> {
+        match report {
+            Report::Input(input) => Some(input),
+            Report::Recorded(record, outcome) => self.recorded(&record, outcome),
             // The engine is stopping, and this one has not begun.
-            Report::Payload(sending, ..) if self.engine.in_flight.is_closed() => Input::Unsent(sending.delivery),
-            Report::Payload(sending, payload, place) => return self.send(sending, payload, place),
-            // Found above, unless it was an attempt's of an earlier life.
-            Report::Panicked => return,
-            Report::Runtime(read) => match read.and_then(|found| found.map(|runtime| prepare(&runtime)).transpose()) {
-                Ok(Some((plan, target))) => {
-                    self.target = Some(Arc::new(target));
-                    Input::Settings(Some(plan))
-                }
-                Ok(None) => Input::Settings(None),
-                Err(error) => {
-                    log::error!("{}: cannot read its settings: {error}", self.endpoint);
-                    Input::SettingsFailed
-                }
-            },
-        };
-        self.step(input, context);
+            Report::Payload(sending, ..) if self.engine.in_flight.is_closed() => Some(Input::Unsent(sending.delivery)),
+            Report::Payload(sending, payload, place) => {
+                self.send(sending, payload, place);
+                None
+            }
+            // Found before, unless it was an attempt's of an earlier life.
+            Report::Panicked => None,
+            Report::Runtime(read) => {
+                let prepared = read.and_then(|found| found.map(|runtime| prepare(&runtime)).transpose());
+                Some(match prepared {
+                    Ok(Some((plan, target))) => {
+                        self.target = Some(Arc::new(target));
+                        Input::Settings(Some(plan))
+                    }
+                    Ok(None) => Input::Settings(None),
+                    Err(error) => {
+                        log::error!("{}: cannot read its settings: {error}", self.endpoint);
+                        Input::SettingsFailed
+                    }
+                })
+            }
+        }
     }
 }
 
@@ -428,7 +450,7 @@ async fn make_attempt(
     if outcome.is_delivered() {
         metrics.delivery_seconds.observe(ended.wall.since(sending.delivery.made_at()).as_secs_f64());
     }
-    let input = Input::Attempted { delivery: sending.delivery, started, outcome, random: fastrand::f64() };
+    let input = Input::Attempted { delivery: sending.delivery, started, ended, outcome, random: fastrand::f64() };
     drop(reports.send(Report::Input(input)));
 }
 
@@ -449,12 +471,13 @@ impl Actor for EndpointActor {
         self.engine.metrics.endpoint_actors.inc();
         if let Some(inbox) = self.inbox.take() {
             let reports = futures_util::stream::unfold(inbox, |mut inbox| async move {
-                let report = inbox.recv().await?;
-                Some((report, inbox))
+                let mut reports = Vec::new();
+                let received = inbox.recv_many(&mut reports, REPORTS_AT_ONCE).await;
+                (received > 0).then_some((reports, inbox))
             });
             context.add_stream(reports);
         }
-        self.step(Input::Timer, context);
+        self.step([Input::Timer], context);
     }
 }
 
@@ -464,9 +487,9 @@ impl Drop for EndpointActor {
     }
 }
 
-impl StreamHandler<Report> for EndpointActor {
-    fn handle(&mut self, report: Report, context: &mut Context<Self>) {
-        self.take(report, context);
+impl StreamHandler<Vec<Report>> for EndpointActor {
+    fn handle(&mut self, reports: Vec<Report>, context: &mut Context<Self>) {
+        self.take(reports, context);
     }
 
     fn finished(&mut self, _: &mut Context<Self>) {}
@@ -483,7 +506,7 @@ impl Handler<Tell> for EndpointActor {
             Tell::Drain => Input::Drain,
             Tell::Rest => return self.rest(context),
         };
-        self.step(input, context);
+        self.step([input], context);
     }
 }
 

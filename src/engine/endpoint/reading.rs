@@ -41,11 +41,13 @@ impl Reading {
         self.overtaking = true;
     }
 
-    pub(super) fn finished(&mut self, more: bool) {
+    /// Answers whether something was left to the store meanwhile: then there
+    /// is more after all, as soon as the caller has taken what it kept.
+    pub(super) fn finished(&mut self, more: bool) -> bool {
         self.under_way = false;
-        self.more = more || self.missed;
-        self.missed = false;
+        self.more = more;
         self.settled.clear();
+        std::mem::take(&mut self.missed)
     }
 
     pub(super) fn failed(&mut self, now: Monotonic) {

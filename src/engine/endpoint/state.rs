@@ -24,6 +24,18 @@ pub use super::step::{Effect, Fresh, Input, Limits, Plan, Sending, Snapshot};
 /// not take.
 const RECORD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+const LANES: [Lane; 3] = [Lane::Fresh, Lane::Retry, Lane::Manual];
+
+/// The reading of each lane, in the order of [`LANES`].
+#[derive(Debug)]
+struct Lanes([Reading; LANES.len()]);
+
+impl Lanes {
+    fn of(&self, lane: Lane) -> &Reading {
+        &self.0[lane as usize]
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Ready {
     delivery: DeliveryId,
@@ -31,6 +43,18 @@ struct Ready {
     payload: Option<Arc<HeldPayload>>,
     attempt_count: u32,
     scheduled_attempts: u32,
+}
+
+impl From<Fresh> for Ready {
+    fn from(birth: Fresh) -> Self {
+        Self {
+            delivery: birth.delivery,
+            event: birth.event,
+            payload: birth.payload,
+            attempt_count: 0,
+            scheduled_attempts: 0,
+        }
+    }
 }
 
 impl From<Due> for Ready {
@@ -72,12 +96,16 @@ pub struct State {
     settings_changed: bool,
     settings_not_before: Option<Monotonic>,
     fresh: VecDeque<Ready>,
+    /// Born while the fresh lane was being read, by id, which is the order of
+    /// acceptance. Together with a page that reached the lane's end they are
+    /// all there is, and a busy endpoint need not read again for them.
+    meanwhile: BTreeMap<DeliveryId, Fresh>,
     retries: BTreeMap<(Monotonic, DeliveryId), Ready>,
     manual: VecDeque<Ready>,
     /// Whose turn it is when both a retry and a new event wait. Kept from one
     /// free place to the next, or retries would never get one of their own.
     retries_turn: bool,
-    lanes: HashMap<Lane, Reading>,
+    lanes: Lanes,
     /// The latest delivery seen. Ids grow as deliveries are made: a birth
     /// announced late, that a read of the store has shown before, is known by
     /// it.
@@ -100,7 +128,6 @@ impl State {
     /// The state of an endpoint of which nothing is known yet but that the
     /// store may have work for it.
     pub fn new(limits: Limits) -> Self {
-        let reading = || Reading { more: true, ..Reading::default() };
         Self {
             limits,
             plan: None,
@@ -108,10 +135,11 @@ impl State {
             settings_changed: true,
             settings_not_before: None,
             fresh: VecDeque::new(),
+            meanwhile: BTreeMap::new(),
             retries: BTreeMap::new(),
             manual: VecDeque::new(),
             retries_turn: true,
-            lanes: [Lane::Fresh, Lane::Retry, Lane::Manual].into_iter().map(|lane| (lane, reading())).collect(),
+            lanes: Lanes(LANES.map(|_| Reading { more: true, ..Reading::default() })),
             newest: None,
             read_up_to: None,
             known: HashSet::new(),
@@ -126,7 +154,20 @@ impl State {
 
     /// Takes what happened and says what to do about it.
     pub fn step(&mut self, input: Input, now: Moment) -> Vec<Effect> {
+        self.step_all([input], now)
+    }
+
+    /// Takes all that happened, in order, and then says what to do.
+    pub fn step_all(&mut self, inputs: impl IntoIterator<Item = Input>, now: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
+        for input in inputs {
+            self.take(input, now, &mut effects);
+        }
+        self.act(now, &mut effects);
+        effects
+    }
+
+    fn take(&mut self, input: Input, now: Moment, effects: &mut Vec<Effect>) {
         match input {
             Input::Settings(plan) => {
                 self.reading_settings = false;
@@ -145,19 +186,24 @@ impl State {
             Input::Hint(Lane::Fresh) => self.read_fresh_anew(),
             Input::Hint(Lane::Manual) => self.lane(Lane::Manual).leave_to_store(),
             Input::Page { lane, limit, due, payloads } => self.take_page(lane, limit, due, &payloads, now),
-            Input::PageFailed(lane) => self.lane(lane).failed(now.monotonic),
-            Input::Attempted { delivery, started, outcome, random } => {
-                effects.extend(self.judge(delivery, started, outcome, random, now));
+            Input::PageFailed(lane) => {
+                if lane == Lane::Fresh {
+                    self.meanwhile.clear();
+                }
+                self.lane(lane).failed(now.monotonic);
+            }
+            Input::Attempted { delivery, started, ended, outcome, random } => {
+                effects.extend(self.judge(delivery, started, ended, outcome, random));
             }
             Input::PayloadGone(delivery) => {
                 self.forget(delivery);
                 // The store may show it again, and with it nothing new.
-                self.lanes.values_mut().for_each(|reading| reading.pause(now.monotonic));
+                self.lanes.0.iter_mut().for_each(|reading| reading.pause(now.monotonic));
             }
             Input::Unsent(delivery) => {
                 self.forget(delivery);
                 self.read_fresh_anew();
-                for reading in self.lanes.values_mut() {
+                for reading in self.lanes.0.iter_mut() {
                     reading.leave_early_to_store();
                     reading.pause(now.monotonic);
                 }
@@ -169,8 +215,6 @@ impl State {
             Input::Timer => {}
             Input::Drain => self.draining = true,
         }
-        self.act(now, &mut effects);
-        effects
     }
 
     /// When something is to be done that no other input will bring. Never a
@@ -184,10 +228,10 @@ impl State {
         let retry = self.retries.first_key_value().map(|((due, _), _)| *due).filter(|_| self.may_send());
         let rest = self.idle_since.map(|since| since + self.limits.passivate_after);
         let settings = self.settings_not_before.filter(|_| self.settings_changed && !self.reading_settings);
-        let reads = self
-            .lanes
-            .iter()
-            .filter(|(lane, reading)| !self.is_holding() && reading.is_wanted(self.has_room(**lane)))
+        let reads = LANES
+            .into_iter()
+            .map(|lane| (lane, self.lanes.of(lane)))
+            .filter(|(lane, reading)| !self.is_holding() && reading.is_wanted(self.has_room(*lane)))
             .filter_map(|(_, reading)| reading.not_before);
         [retry, record, rest, settings].into_iter().flatten().chain(reads).min()
     }
@@ -198,14 +242,14 @@ impl State {
         Snapshot {
             in_flight: self.sending,
             recording: self.flights.len() - self.sending,
-            window: self.fresh.len() + self.retries.len() + self.manual.len(),
-            more_in_store: self.lanes.values().any(|reading| reading.more),
+            window: self.fresh.len() + self.meanwhile.len() + self.retries.len() + self.manual.len(),
+            more_in_store: self.lanes.0.iter().any(|reading| reading.more),
             next_retry: self.retries.first_key_value().map(|((due, _), _)| *due),
         }
     }
 
     fn lane(&mut self, lane: Lane) -> &mut Reading {
-        self.lanes.entry(lane).or_default()
+        &mut self.lanes.0[lane as usize]
     }
 
     /// Something that was taken from the fresh lane may stand there again.
@@ -249,22 +293,43 @@ impl State {
 
     fn take_births(&mut self, births: Vec<Fresh>) {
         for birth in births {
-            let reading = &self.lanes[&Lane::Fresh];
-            // What is older stands in the store and goes first.
-            let after_others = reading.more || reading.under_way || self.fresh.len() >= self.limits.window;
-            let announced_late = self.newest.is_some_and(|newest| birth.delivery <= newest);
-            if after_others || announced_late {
+            let reading = self.lanes.of(Lane::Fresh);
+            if reading.under_way && !reading.missed && self.meanwhile.len() < self.limits.window {
+                self.meanwhile.insert(birth.delivery, birth);
+            } else if reading.more || reading.under_way {
+                // What is older stands in the store and goes first.
                 self.lane(Lane::Fresh).leave_to_store();
-            } else if self.known.insert(birth.delivery) {
-                self.newest = Some(birth.delivery);
-                self.read_up_to = self.read_up_to.max(Some((birth.delivery.made_at(), birth.delivery)));
-                self.fresh.push_back(Ready {
-                    delivery: birth.delivery,
-                    event: birth.event,
-                    payload: birth.payload,
-                    attempt_count: 0,
-                    scheduled_attempts: 0,
-                });
+            } else {
+                self.take_birth(birth);
+            }
+        }
+    }
+
+    /// Takes a birth when everything born before it has been taken.
+    fn take_birth(&mut self, birth: Fresh) {
+        let announced_late = self.newest.is_some_and(|newest| birth.delivery <= newest);
+        if self.known.contains(&birth.delivery) {
+            // A page has shown it before the news came.
+        } else if announced_late || self.fresh.len() >= self.limits.window {
+            self.lane(Lane::Fresh).leave_to_store();
+        } else {
+            self.known.insert(birth.delivery);
+            self.newest = Some(birth.delivery);
+            self.read_up_to = self.read_up_to.max(Some((birth.delivery.made_at(), birth.delivery)));
+            self.fresh.push_back(birth.into());
+        }
+    }
+
+    /// Takes what was born while a page was read that reached the lane's end.
+    /// `settled` was finished in the meantime and needs nothing more.
+    fn take_meanwhile(&mut self, settled: &HashSet<DeliveryId>) {
+        for (delivery, birth) in std::mem::take(&mut self.meanwhile) {
+            if self.lane(Lane::Fresh).more {
+                // The window is full, or one was announced late.
+                return;
+            }
+            if !settled.contains(&delivery) {
+                self.take_birth(birth);
             }
         }
     }
@@ -292,7 +357,8 @@ impl State {
                 Lane::Fresh => {
                     self.read_up_to = self.read_up_to.max(Some((due.due_at, due.delivery)));
                     if self.known.insert(due.delivery) {
-                        let payload = payloads.get(&due.event).cloned();
+                        let born = || self.meanwhile.get(&due.delivery)?.payload.clone();
+                        let payload = payloads.get(&due.event).cloned().or_else(born);
                         self.fresh.push_back(Ready { payload, ..due.into() });
                     }
                 }
@@ -320,14 +386,27 @@ impl State {
             }
         }
         more |= lane == Lane::Retry && self.trim_retries();
-        if lane == Lane::Fresh && !more && self.lane(lane).is_continued {
+        let is_end = !more;
+        if lane == Lane::Fresh && is_end && self.lane(lane).is_continued {
             // The end of the lane, unless the clock was set back meanwhile and
             // something stands before the place it was read from: one look at
-            // its beginning tells.
+            // its beginning tells. What was born meanwhile will be in it.
             self.read_up_to = None;
             more = true;
         }
-        self.lane(lane).finished(more);
+        // What was left to the store while the page was read came behind what
+        // was kept in `meanwhile`, which is therefore taken first.
+        let missed = self.lane(lane).finished(more);
+        if lane == Lane::Fresh {
+            if !is_end {
+                self.meanwhile.clear();
+            } else if !more {
+                self.take_meanwhile(&settled);
+            }
+        }
+        if missed {
+            self.lane(lane).leave_to_store();
+        }
     }
 
     /// Leaves the latest retries to the store when there are too many.
@@ -347,9 +426,9 @@ impl State {
         &mut self,
         delivery: DeliveryId,
         started: Moment,
+        ended: Moment,
         outcome: Outcome,
         random: f64,
-        now: Moment,
     ) -> Option<Effect> {
         let flight = self.flights.get_mut(&delivery)?;
         let Stage::Sending = flight.stage else { return None };
@@ -370,21 +449,21 @@ impl State {
             match next {
                 Next::RetryAfter(after) => {
                     wait = Some(after);
-                    Verdict::RetryAt(now.wall + whole_millis(after))
+                    Verdict::RetryAt(ended.wall + whole_millis(after))
                 }
                 Next::Exhausted => Verdict::Exhausted,
             }
         };
         if let Some(wait) = wait {
-            flight.scheduled = Some(now.monotonic + wait);
+            flight.scheduled = Some(ended.monotonic + wait);
         }
         let record = Arc::new(Record {
             delivery,
             kind: flight.kind,
             attempts_before: flight.ready.attempt_count,
             started_at: started.wall,
-            finished_at: now.wall,
-            duration: now.monotonic.since(started.monotonic),
+            finished_at: ended.wall,
+            duration: ended.monotonic.since(started.monotonic),
             outcome,
             verdict,
         });
@@ -398,7 +477,7 @@ impl State {
     fn settle(&mut self, delivery: DeliveryId, recorded: Recorded) {
         let Some(flight) = self.flights.remove(&delivery) else { return };
         self.known.remove(&delivery);
-        for reading in self.lanes.values_mut().filter(|reading| reading.under_way) {
+        for reading in self.lanes.0.iter_mut().filter(|reading| reading.under_way) {
             reading.settled.insert(delivery);
         }
         // An attempt by hand that waits for this one was read before this one
@@ -413,7 +492,7 @@ impl State {
             Recorded::Superseded => {
                 // Whatever moved it on, the store knows where it stands.
                 self.read_fresh_anew();
-                for reading in self.lanes.values_mut() {
+                for reading in self.lanes.0.iter_mut() {
                     reading.leave_early_to_store();
                 }
                 return;
@@ -433,7 +512,7 @@ impl State {
             return;
         };
         let beyond_window =
-            self.lanes[&Lane::Retry].more && self.retries.last_key_value().is_none_or(|((last, _), _)| at > *last);
+            self.lanes.of(Lane::Retry).more && self.retries.last_key_value().is_none_or(|((last, _), _)| at > *last);
         if beyond_window {
             self.lane(Lane::Retry).leave_to_store();
             return;
@@ -499,10 +578,11 @@ impl State {
         let in_flight: HashSet<DeliveryId> = self.flights.keys().copied().collect();
         self.known.retain(|delivery| in_flight.contains(delivery));
         self.fresh.clear();
+        self.meanwhile.clear();
         self.read_up_to = None;
         self.retries.clear();
         self.manual.clear();
-        for reading in self.lanes.values_mut() {
+        for reading in self.lanes.0.iter_mut() {
             reading.leave_to_store();
         }
     }
@@ -600,11 +680,14 @@ impl State {
     /// When there is something to do again; `Some(None)` is never, `None` is
     /// now.
     pub fn rest_until(&self) -> Option<Option<Monotonic>> {
-        let read = |(lane, reading): (&Lane, &Reading)| !reading.under_way && !reading.is_wanted(self.has_room(*lane));
+        let read = |lane: Lane| {
+            let reading = self.lanes.of(lane);
+            !reading.under_way && !reading.is_wanted(self.has_room(lane))
+        };
         let at_rest = self.flights.is_empty()
             && self.fresh.is_empty()
             && self.manual.is_empty()
-            && (self.is_holding() || self.lanes.iter().all(read))
+            && (self.is_holding() || LANES.into_iter().all(read))
             && !self.reading_settings
             && !self.settings_changed;
         at_rest.then(|| self.retries.first_key_value().map(|((due, _), _)| *due))

@@ -63,6 +63,8 @@ pub enum Input {
         delivery: DeliveryId,
         /// When the request began.
         started: Moment,
+        /// When it ended: retries count from there.
+        ended: Moment,
         /// What came of it.
         outcome: Outcome,
         /// The jitter to draw, in 0..1.

@@ -9,8 +9,9 @@ use crate::store::ids::{IdCodec, RowKey, time_of_key};
 use crate::store::rows::{
     SettingsRow, count_of, environment_number, environment_of, from_json, parsed, status_number, status_of,
 };
-use crate::store::schema::{deliveries, endpoint_secrets, endpoint_versions, endpoints, events, partners, scopes};
+use crate::store::schema::{deliveries, endpoint_secrets, endpoint_versions, endpoints, partners, scopes};
 use crate::store::sqlite::error::translate;
+use crate::store::sqlite::statements;
 use crate::store::{
     Due, EndpointRuntime, Lane, Page, PageRequest, Payload, Place, Scope, ScopeId, StoreError, StoredSecret,
     Subscription, Subscriptions, Waiting,
@@ -139,35 +140,6 @@ pub(super) fn secrets(
     Ok(rows.into_iter().map(secret).collect())
 }
 
-#[derive(QueryableByName)]
-struct DueRow {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-    #[diesel(sql_type = BigInt)]
-    event: i64,
-    #[diesel(sql_type = BigInt)]
-    status: i64,
-    #[diesel(sql_type = BigInt)]
-    attempt_count: i64,
-    #[diesel(sql_type = BigInt)]
-    scheduled_attempts: i64,
-    #[diesel(sql_type = BigInt)]
-    due_at: i64,
-}
-
-/// The index ends in the row's key, so that comparing both is one step in it.
-const DUE: &str = "
-    SELECT id, event, status, attempt_count, scheduled_attempts, next_at AS due_at
-    FROM deliveries INDEXED BY deliveries_due
-    WHERE next_at IS NOT NULL AND endpoint = ? AND status = ? AND (next_at, id) > (?, ?)
-    ORDER BY next_at, id LIMIT ?";
-
-const ASKED_FOR: &str = "
-    SELECT deliveries.id, event, status, attempt_count, scheduled_attempts, requested_at AS due_at
-    FROM manual_attempts JOIN deliveries ON deliveries.id = manual_attempts.delivery
-    WHERE manual_attempts.endpoint = ? AND (requested_at, manual_attempts.delivery) > (?, ?)
-    ORDER BY requested_at, manual_attempts.delivery LIMIT ?";
-
 pub(super) fn due(
     connection: &mut SqliteConnection,
     ids: &IdCodec,
@@ -180,33 +152,22 @@ pub(super) fn due(
         Some((time, delivery)) => (time.as_millis(), ids.delivery_key(delivery).unwrap_or(0)),
         None => (i64::MIN, 0),
     };
-    let place = |query: diesel::query_builder::SqlQuery| query.bind::<BigInt, _>(endpoint);
-    let rows: Vec<DueRow> = match lane {
-        Lane::Fresh | Lane::Retry => {
-            let status = if lane == Lane::Fresh { StoredStatus::Pending } else { StoredStatus::Retrying };
-            place(diesel::sql_query(DUE))
-                .bind::<BigInt, _>(status_number(status))
-                .bind::<BigInt, _>(time)
-                .bind::<BigInt, _>(key)
-                .bind::<BigInt, _>(limit as i64)
-                .load(connection)
-        }
-        Lane::Manual => place(diesel::sql_query(ASKED_FOR))
-            .bind::<BigInt, _>(time)
-            .bind::<BigInt, _>(key)
-            .bind::<BigInt, _>(limit as i64)
-            .load(connection),
+    let limit = limit as i64;
+    let rows: Vec<statements::DueRow> = match lane {
+        Lane::Fresh => statements::due(connection, endpoint, status_number(StoredStatus::Pending), time, key, limit),
+        Lane::Retry => statements::due(connection, endpoint, status_number(StoredStatus::Retrying), time, key, limit),
+        Lane::Manual => statements::asked_for(connection, endpoint, time, key, limit),
     }
     .map_err(translate)?;
     rows.into_iter()
-        .map(|row| {
+        .map(|(id, event, status, attempt_count, scheduled_attempts, due_at)| {
             Ok(Due {
-                delivery: ids.delivery(row.id),
-                event: ids.event(row.event),
-                status: status_of(row.status)?,
-                attempt_count: count_of(row.attempt_count)?,
-                scheduled_attempts: count_of(row.scheduled_attempts)?,
-                due_at: Timestamp::from_millis(row.due_at),
+                delivery: ids.delivery(id),
+                event: ids.event(event),
+                status: status_of(status)?,
+                attempt_count: count_of(attempt_count)?,
+                scheduled_attempts: count_of(scheduled_attempts)?,
+                due_at: Timestamp::from_millis(due_at),
             })
         })
         .collect()
@@ -220,13 +181,7 @@ pub(super) fn payloads(
     let mut found = Vec::with_capacity(wanted.len());
     for event in wanted {
         let Some(key) = ids.event_key(*event) else { continue };
-        let row: Option<(String, Vec<u8>)> = events::table
-            .find(key)
-            .select((events::event_type, events::body))
-            .first(connection)
-            .optional()
-            .map_err(translate)?;
-        if let Some((event_type, body)) = row {
+        for (event_type, body) in statements::payload(connection, key).map_err(translate)? {
             found.push(Payload { event: *event, event_type: parsed(&event_type)?, body: body.into() });
         }
     }

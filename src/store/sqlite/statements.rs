@@ -1,44 +1,73 @@
-//! The statements of the hot path, each prepared once and kept. diesel never
-//! caches an UPDATE, and building a query anew for each row costs more than
-//! running it; a [`statement!`] is a text with a type for every `?`.
+//! The statements of the hot path, each prepared once and kept. diesel caches no
+//! UPDATE and no raw SQL, and building a query anew for each row costs more than
+//! running it; a [`statement!`] or a [`query!`] is a text with a type for every
+//! `?`.
 
 use std::marker::PhantomData;
 
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::Sqlite;
 use diesel::{QueryResult, RunQueryDsl, SqliteConnection};
 
+/// A text whose `?` are the fields, in order.
+macro_rules! prepared {
+    ($($field:ident: $rust:ty => $sql:ty),* ; $text:literal) => {
+        struct Prepared<'a> {
+            $($field: $rust,)*
+            lifetime: PhantomData<&'a ()>,
+        }
+
+        impl QueryId for Prepared<'_> {
+            type QueryId = Prepared<'static>;
+            const HAS_STATIC_QUERY_ID: bool = true;
+        }
+
+        impl<'a> QueryFragment<Sqlite> for Prepared<'a> {
+            fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+                let mut pieces = $text.split('?');
+                out.push_sql(pieces.next().unwrap_or_default());
+                $(
+                    out.push_bind_param::<$sql, _>(&self.$field)?;
+                    out.push_sql(pieces.next().unwrap_or_default());
+                )*
+                Ok(())
+            }
+        }
+
+        impl RunQueryDsl<SqliteConnection> for Prepared<'_> {}
+    };
+}
+
+/// Something that writes; answers how many rows it touched.
 macro_rules! statement {
     ($(#[$doc:meta])* fn $name:ident($($field:ident: $rust:ty => $sql:ty),* $(,)?) $text:literal) => {
         $(#[$doc])*
         #[allow(clippy::too_many_arguments, clippy::extra_unused_lifetimes, reason = "one argument a column, and not all borrow")]
         pub(super) fn $name<'a>(connection: &mut SqliteConnection, $($field: $rust),*) -> QueryResult<usize> {
-            struct Statement<'a> {
-                $($field: $rust,)*
-                lifetime: PhantomData<&'a ()>,
+            prepared!($($field: $rust => $sql),* ; $text);
+            Prepared::<'a> { $($field,)* lifetime: PhantomData }.execute(connection)
+        }
+    };
+}
+
+/// Something that reads rows of these columns. A `LIMIT ?` would be planned
+/// anew for each value it is given; `LIMIT ? + 0` is not.
+macro_rules! query {
+    (
+        $(#[$doc:meta])*
+        fn $name:ident($($field:ident: $rust:ty => $sql:ty),* $(,)?) -> ($($column:ty => $column_sql:ty),* $(,)?)
+        $text:literal
+    ) => {
+        $(#[$doc])*
+        pub(super) fn $name(connection: &mut SqliteConnection, $($field: $rust),*) -> QueryResult<Vec<($($column,)*)>> {
+            prepared!($($field: $rust => $sql),* ; $text);
+
+            impl Query for Prepared<'_> {
+                type SqlType = ($($column_sql,)*);
             }
 
-            impl QueryId for Statement<'_> {
-                type QueryId = Statement<'static>;
-                const HAS_STATIC_QUERY_ID: bool = true;
-            }
-
-            impl<'a> QueryFragment<Sqlite> for Statement<'a> {
-                fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-                    let mut pieces = $text.split('?');
-                    out.push_sql(pieces.next().unwrap_or_default());
-                    $(
-                        out.push_bind_param::<$sql, _>(&self.$field)?;
-                        out.push_sql(pieces.next().unwrap_or_default());
-                    )*
-                    Ok(())
-                }
-            }
-
-            impl RunQueryDsl<SqliteConnection> for Statement<'_> {}
-
-            Statement::<'a> { $($field,)* lifetime: PhantomData }.execute(connection)
+            Prepared { $($field,)* lifetime: PhantomData }.load(connection)
         }
     };
 }
@@ -96,4 +125,63 @@ statement! {
     )
     "INSERT INTO attempts (delivery, number, started_at, duration_ms, status_code, error_class, error_message, \
      response_body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+}
+
+/// `id`, `event`, `status`, `attempt_count`, `scheduled_attempts` and when it is due.
+pub(super) type DueRow = (i64, i64, i64, i64, i64, i64);
+
+query! {
+    /// An endpoint's deliveries of a status, behind a place, earliest first. The
+    /// index ends in the row's key, so that comparing both is one step in it.
+    fn due(
+        endpoint: i64 => BigInt,
+        status: i64 => BigInt,
+        after_time: i64 => BigInt,
+        after_id: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (
+        i64 => BigInt,
+        i64 => BigInt,
+        i64 => BigInt,
+        i64 => BigInt,
+        i64 => BigInt,
+        i64 => BigInt,
+    )
+    "SELECT id, event, status, attempt_count, scheduled_attempts, next_at \
+     FROM deliveries INDEXED BY deliveries_due \
+     WHERE next_at IS NOT NULL AND endpoint = ? AND status = ? AND (next_at, id) > (?, ?) \
+     ORDER BY next_at, id LIMIT ? + 0"
+}
+
+query! {
+    /// An endpoint's deliveries of which someone asked for an attempt, behind a
+    /// place, in the order they were asked for.
+    fn asked_for(
+        endpoint: i64 => BigInt,
+        after_time: i64 => BigInt,
+        after_id: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (
+        i64 => BigInt,
+        i64 => BigInt,
+        i64 => BigInt,
+        i64 => BigInt,
+        i64 => BigInt,
+        i64 => BigInt,
+    )
+    "SELECT deliveries.id, event, status, attempt_count, scheduled_attempts, requested_at \
+     FROM manual_attempts JOIN deliveries ON deliveries.id = manual_attempts.delivery \
+     WHERE manual_attempts.endpoint = ? AND (requested_at, manual_attempts.delivery) > (?, ?) \
+     ORDER BY requested_at, manual_attempts.delivery LIMIT ? + 0"
+}
+
+query! {
+    /// An event's type and bytes.
+    fn payload(
+        event: i64 => BigInt,
+    ) -> (
+        String => Text,
+        Vec<u8> => Binary,
+    )
+    "SELECT event_type, body FROM events WHERE id = ?"
 }

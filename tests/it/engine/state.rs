@@ -42,7 +42,7 @@ fn reads(effects: &[Effect], lane: Lane) -> bool {
 }
 
 fn attempted(number: u128, started: Moment, outcome: Outcome) -> Input {
-    Input::Attempted { delivery: delivery(number), started, outcome, random: 0.5 }
+    Input::Attempted { delivery: delivery(number), started, ended: started, outcome, random: 0.5 }
 }
 
 fn written(number: u128, status: StoredStatus) -> Input {
@@ -82,7 +82,7 @@ fn a_failing_day(jump: impl Fn(u32, Moment) -> Moment, rest: bool) -> Vec<Durati
         let started = now;
         now = now.after(Duration::from_millis(1_234));
         let random = f64::from(number % 10) / 9.0;
-        let ended = Input::Attempted { delivery: delivery(1), started, outcome: failed(), random };
+        let ended = Input::Attempted { delivery: delivery(1), started, ended: now, outcome: failed(), random };
         let verdict = record(&state.step(ended, now)).verdict;
         let Verdict::RetryAt(stored_at) = verdict else {
             assert_eq!(verdict, Verdict::Exhausted);

@@ -59,7 +59,9 @@ impl<'a> SqliteTransaction<'a> {
         if let Some(version) = self.versions.get(&scope) {
             return Ok(*version);
         }
-        let version = scopes::table.find(scope.0).select(scopes::version).first(self.connection).map_err(translate)?;
+        // In every commit, and `first` would have its LIMIT planned anew each time.
+        let version =
+            scopes::table.find(scope.0).select(scopes::version).get_result(self.connection).map_err(translate)?;
         self.versions.insert(scope, version);
         Ok(version)
     }
