@@ -2,15 +2,21 @@
 //! [`state`](super::state) decides: reads the store off its thread, sends
 //! through its arbiter's transport, has outcomes written down.
 //!
-//! Each attempt is a task of its own that reports back through one channel: an
-//! actor polls all it waits for at every wake, so it waits for one thing.
+//! All that it waits for is one [`Work`]: actix polls every future of an actor
+//! at each wake, `FuturesUnordered` only those that can go on. What comes of
+//! them is handed to the state together, as many as there are.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll, Waker};
 
+use actix::fut::ActorFuture;
 use actix::prelude::*;
+use futures_util::StreamExt as _;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::JoinSet;
 
 use crate::domain::{Attempt, EndpointId, EventId, Moment, Monotonic};
 use crate::engine::Engine;
@@ -28,6 +34,8 @@ use crate::store::{
 const MAILBOX: usize = 64;
 /// Most reports that one step takes in.
 const REPORTS_AT_ONCE: usize = 64;
+/// Most steps before other actors of the thread have their turn.
+const STEPS_AT_ONCE: usize = 16;
 
 /// One endpoint's actor.
 pub(in crate::engine) struct EndpointActor {
@@ -36,13 +44,16 @@ pub(in crate::engine) struct EndpointActor {
     state: State,
     target: Option<Arc<Target>>,
     reports: mpsc::UnboundedSender<Report>,
-    inbox: Option<mpsc::UnboundedReceiver<Report>>,
-    tasks: JoinSet<()>,
+    inbox: mpsc::UnboundedReceiver<Report>,
+    /// Attempts, reads, waits for room in the journal. They end with the actor.
+    under_way: FuturesUnordered<LocalBoxFuture<'static, Option<Report>>>,
+    /// Wakes [`Work`], which does not notice by itself that there is more of it.
+    waker: Option<Waker>,
     timer: Option<(Monotonic, SpawnHandle)>,
     farewell: Farewell,
 }
 
-/// What a task of the actor's has to say.
+/// What came of something that was under way.
 enum Report {
     /// For the state to judge.
     Input(Input),
@@ -53,19 +64,6 @@ enum Report {
     /// The bytes of an attempt that memory had no room for, and its place
     /// among all that may be in flight.
     Payload(Sending, Arc<Payload>, OwnedSemaphorePermit),
-    /// A task panicked.
-    Panicked,
-}
-
-/// Says so when its task panics: nobody else would look before the next report.
-struct Alarm(mpsc::UnboundedSender<Report>);
-
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            drop(self.0.send(Report::Panicked));
-        }
-    }
 }
 
 /// The ways to the supervisor.
@@ -105,8 +103,9 @@ impl EndpointActor {
             state: State::new(limits),
             target: None,
             reports,
-            inbox: Some(inbox),
-            tasks: JoinSet::new(),
+            inbox,
+            under_way: FuturesUnordered::new(),
+            waker: None,
             timer: None,
             farewell: Farewell { endpoint, generation, supervisor, how: End::Panicked },
             engine,
@@ -161,13 +160,12 @@ impl EndpointActor {
         self.farewell.supervisor.staying.do_send(Staying { endpoint, generation });
     }
 
-    /// Runs what reports back when it is done.
-    fn spawn(&mut self, task: impl Future<Output = ()> + 'static) {
-        let alarm = Alarm(self.reports.clone());
-        self.tasks.spawn_local(async move {
-            let _alarm = alarm;
-            task.await;
-        });
+    /// Sets something under way.
+    fn begin(&mut self, work: impl Future<Output = Option<Report>> + 'static) {
+        self.under_way.push(Box::pin(work));
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
     }
 
     /// One timer for whatever comes first.
@@ -195,7 +193,7 @@ impl EndpointActor {
         }
         let (endpoint, now, bodies) = (self.endpoint, self.engine.clock.wall(), self.engine.bodies.clone());
         let (store, reports) = (Arc::clone(&self.engine.store), self.reports.clone());
-        self.spawn(async move {
+        self.begin(async move {
             let Reads { settings, pages } = reads;
             let wanted = pages.clone();
             let answer = store::blocking(&store, move |store| {
@@ -223,6 +221,7 @@ impl EndpointActor {
                     }
                 })));
             }
+            None
         });
     }
 
@@ -234,7 +233,7 @@ impl EndpointActor {
             return;
         }
         let (engine, reports, endpoint) = (self.engine.clone(), self.reports.clone(), self.endpoint);
-        self.spawn(async move {
+        self.begin(async move {
             // The actor may be gone; then nobody needs the answer.
             let report = |report| drop(reports.send(report));
             let unsent = |sending: Sending| report(Report::Input(Input::Unsent(sending.delivery)));
@@ -242,7 +241,7 @@ impl EndpointActor {
                 let places = places(&engine.in_flight, unread.len()).await;
                 if places.is_empty() {
                     unread.drain(..).for_each(unsent);
-                    return;
+                    return None;
                 }
                 let next: Vec<Sending> = unread.drain(..places.len()).collect();
                 let events: Vec<_> = next.iter().map(|sending| sending.event).collect();
@@ -264,6 +263,7 @@ impl EndpointActor {
                     }
                 }
             }
+            None
         });
     }
 
@@ -273,18 +273,19 @@ impl EndpointActor {
 
     /// Makes an attempt as soon as the node's limit has a place for it.
     fn send_in_turn(&mut self, sending: Sending, payload: Arc<Payload>) {
-        let (target, engine, reports) = (self.target(), self.engine.clone(), self.reports.clone());
-        self.spawn(async move {
-            match Arc::clone(&engine.in_flight).acquire_owned().await {
-                Ok(place) => make_attempt(engine, target, sending, payload, place, reports).await,
+        let (target, engine) = (self.target(), self.engine.clone());
+        self.begin(async move {
+            Some(Report::Input(match Arc::clone(&engine.in_flight).acquire_owned().await {
+                Ok(place) => make_attempt(engine, target, sending, payload, place).await,
                 // The engine is stopping.
-                Err(_) => drop(reports.send(Report::Input(Input::Unsent(sending.delivery)))),
-            }
+                Err(_) => Input::Unsent(sending.delivery),
+            }))
         });
     }
 
     fn send(&mut self, sending: Sending, payload: Arc<Payload>, place: OwnedSemaphorePermit) {
-        self.spawn(make_attempt(self.engine.clone(), self.target(), sending, payload, place, self.reports.clone()));
+        let (target, engine) = (self.target(), self.engine.clone());
+        self.begin(async move { Some(Report::Input(make_attempt(engine, target, sending, payload, place).await)) });
     }
 
     fn record(&mut self, record: Arc<Record>) {
@@ -292,7 +293,10 @@ impl EndpointActor {
         // The actor may be gone; then nobody needs the answer.
         let heard = Box::new(move |outcome| drop(reports.send(Report::Recorded(recorded, outcome))));
         if let Some(wait_for_room) = self.engine.journal.record_then(record, heard) {
-            self.spawn(wait_for_room);
+            self.begin(async move {
+                wait_for_room.await;
+                None
+            });
         }
     }
 
@@ -315,18 +319,17 @@ impl EndpointActor {
         }
     }
 
-    fn take(&mut self, reports: Vec<Report>, context: &mut Context<Self>) {
-        while let Some(ended) = self.tasks.try_join_next() {
-            if let Err(error) = ended
-                && let Ok(panic) = error.try_into_panic()
-            {
-                // One attempt's fault is the actor's: it starts anew from the
-                // store, where everything that is durable still stands.
-                std::panic::resume_unwind(panic);
-            }
+    /// Up to so many reports that are there now.
+    fn poll_reports(&mut self, context: &mut task::Context<'_>) -> Vec<Report> {
+        let mut reports = Vec::new();
+        // The actor holds a sender of its own: this channel never ends.
+        let _ = self.inbox.poll_recv_many(context, &mut reports, REPORTS_AT_ONCE);
+        while reports.len() < REPORTS_AT_ONCE
+            && let Poll::Ready(Some(report)) = self.under_way.poll_next_unpin(context)
+        {
+            reports.extend(report);
         }
-        let inputs: Vec<Input> = reports.into_iter().filter_map(|report| self.input(report)).collect();
-        self.step(inputs, context);
+        reports
     }
 
     /// What a report means to the state, if it means anything to it.
@@ -340,8 +343,6 @@ impl EndpointActor {
                 self.send(sending, payload, place);
                 None
             }
-            // Found before, unless it was an attempt's of an earlier life.
-            Report::Panicked => None,
             Report::Runtime(read) => {
                 let prepared = read.and_then(|found| found.map(|runtime| prepare(&runtime)).transpose());
                 Some(match prepared {
@@ -357,6 +358,40 @@ impl EndpointActor {
                 })
             }
         }
+    }
+}
+
+/// Goes on with whatever the actor has under way, and hands what comes of it to
+/// the state. A panic in there is the actor's: it starts anew from the store,
+/// where everything that is durable still stands.
+struct Work;
+
+impl ActorFuture<EndpointActor> for Work {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        actor: &mut EndpointActor,
+        context: &mut Context<EndpointActor>,
+        task: &mut task::Context<'_>,
+    ) -> Poll<()> {
+        for _ in 0..STEPS_AT_ONCE {
+            // What the step below begins is polled in the next turn.
+            actor.waker = None;
+            let reports = actor.poll_reports(task);
+            if reports.is_empty() {
+                actor.waker = Some(task.waker().clone());
+                return Poll::Pending;
+            }
+            let inputs: Vec<Input> = reports.into_iter().filter_map(|report| actor.input(report)).collect();
+            actor.step(inputs, context);
+            if context.state() == ActorState::Stopping {
+                return Poll::Pending;
+            }
+        }
+        // Others live on this thread, too.
+        task.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -429,8 +464,7 @@ async fn make_attempt(
     sending: Sending,
     payload: Arc<Payload>,
     _place: OwnedSemaphorePermit,
-    reports: mpsc::UnboundedSender<Report>,
-) {
+) -> Input {
     let started = engine.clock.now();
     let headers = AttemptHeaders {
         event: sending.event,
@@ -450,8 +484,7 @@ async fn make_attempt(
     if outcome.is_delivered() {
         metrics.delivery_seconds.observe(ended.wall.since(sending.delivery.made_at()).as_secs_f64());
     }
-    let input = Input::Attempted { delivery: sending.delivery, started, ended, outcome, random: fastrand::f64() };
-    drop(reports.send(Report::Input(input)));
+    Input::Attempted { delivery: sending.delivery, started, ended, outcome, random: fastrand::f64() }
 }
 
 /// Counts a request out again, also when it is aborted.
@@ -469,14 +502,7 @@ impl Actor for EndpointActor {
     fn started(&mut self, context: &mut Context<Self>) {
         context.set_mailbox_capacity(MAILBOX);
         self.engine.metrics.endpoint_actors.inc();
-        if let Some(inbox) = self.inbox.take() {
-            let reports = futures_util::stream::unfold(inbox, |mut inbox| async move {
-                let mut reports = Vec::new();
-                let received = inbox.recv_many(&mut reports, REPORTS_AT_ONCE).await;
-                (received > 0).then_some((reports, inbox))
-            });
-            context.add_stream(reports);
-        }
+        context.spawn(Work);
         self.step([Input::Timer], context);
     }
 }
@@ -485,14 +511,6 @@ impl Drop for EndpointActor {
     fn drop(&mut self) {
         self.engine.metrics.endpoint_actors.dec();
     }
-}
-
-impl StreamHandler<Vec<Report>> for EndpointActor {
-    fn handle(&mut self, reports: Vec<Report>, context: &mut Context<Self>) {
-        self.take(reports, context);
-    }
-
-    fn finished(&mut self, _: &mut Context<Self>) {}
 }
 
 impl Handler<Tell> for EndpointActor {
