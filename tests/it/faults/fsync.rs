@@ -26,14 +26,19 @@ const LARGE_BYTES: usize = 200_000;
 /// Posters of which several wait for the same commit.
 const POSTERS: u64 = 4;
 
-/// The words that let flushes of a file fail: which ones is `when`, counted
-/// from the start.
-fn failing_flushes(file: &Path, when: &str, protocol: &Path) -> Vec<String> {
+/// Says what to do where there is no `strace`.
+pub fn require_strace() {
     let found = Command::new("strace").arg("--version").output();
     assert!(
         found.is_ok_and(|output| output.status.success()),
-        "this test injects errors with `strace`, which cannot be run here: install it (apt-get install strace)"
+        "this test needs `strace`, which cannot be run here: install it (apt-get install strace)"
     );
+}
+
+/// The words that let flushes of a file fail: which ones is `when`, counted
+/// from the start.
+fn failing_flushes(file: &Path, when: &str, protocol: &Path) -> Vec<String> {
+    require_strace();
     let path = |path: &Path| path.to_str().expect("the temporary directory has a UTF-8 name").to_owned();
     // With `-D` it is the node that is our child, and strace stands beside it.
     let mut words: Vec<String> = ["strace", "-D", "-f", "-qq", "-e", "trace=fsync,fdatasync"].map(str::to_owned).into();
