@@ -3,6 +3,8 @@
 //! digits change, and the sink can tell by comparing bytes which event came and
 //! whether it came unaltered.
 
+use bytes::Bytes;
+
 /// Length of an event.
 pub const EVENT_BYTES: usize = 500;
 /// Its type.
@@ -41,6 +43,13 @@ impl Template {
         vec![event; count].join("\n").into_bytes()
     }
 
+    /// The bytes of one event.
+    pub fn event(&self, sequence: usize) -> Bytes {
+        let mut body = self.body(1);
+        number(&mut body, sequence);
+        body.into()
+    }
+
     /// Which event a delivered body is; `None` if it is none, or was altered.
     pub fn sequence(&self, body: &[u8]) -> Option<usize> {
         let rest = body.strip_prefix(BEFORE_ID.as_bytes())?;
@@ -59,10 +68,15 @@ impl Template {
 /// Numbers the events of a body made by [`Template::body`], from `first` on.
 pub fn number(body: &mut [u8], first: usize) {
     for (id, event) in (FIRST_ID + first as u64..).zip(body.chunks_mut(EVENT_BYTES + 1)) {
-        let mut rest = id;
-        for digit in event[BEFORE_ID.len()..][..ID_DIGITS].iter_mut().rev() {
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
-        }
+        write_digits(&mut event[BEFORE_ID.len()..][..ID_DIGITS], id);
+    }
+}
+
+/// Writes a number over digits, with as many zeros before it as there is room for.
+pub fn write_digits(digits: &mut [u8], number: u64) {
+    let mut rest = number;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
     }
 }

@@ -23,7 +23,7 @@ use posthaste::policy::signature::{SigningSecret, sign};
 use crate::event::EVENT_TYPE;
 
 /// Sends at once for one call.
-const SENDS_OF_A_CALL: usize = 128;
+pub const SENDS_OF_A_CALL: usize = 128;
 const MAX_BODY_BYTES: usize = 16 << 20;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 /// As the server's transport has it.
@@ -32,13 +32,11 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 /// Serves until it is killed.
 pub fn run(address: SocketAddr) -> io::Result<()> {
     let endpoints = web::Data::new(ArcSwap::<Vec<Uri>>::default());
-    let secret = SigningSecret::from_key(&[7; 32]).expect("32 bytes are a key");
     let app = move || {
-        let sender = Sender { client: client(), secret: secret.clone(), clock: Clock::system(), sent: Cell::new(0) };
         App::new()
             .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
             .app_data(endpoints.clone())
-            .app_data(web::Data::new(sender))
+            .app_data(web::Data::new(Sender::new()))
             .route("/readyz", web::get().to(HttpResponse::Ok))
             .route("/webhook", web::post().to(subscribe))
             .route("/events", web::post().to(forward_one))
@@ -49,8 +47,8 @@ pub fn run(address: SocketAddr) -> io::Result<()> {
 
 type Endpoints = web::Data<ArcSwap<Vec<Uri>>>;
 
-/// What one worker sends with; connections cannot cross threads.
-struct Sender {
+/// What one thread sends with; connections cannot cross threads.
+pub struct Sender {
     client: Client,
     secret: SigningSecret,
     clock: Clock,
@@ -120,8 +118,13 @@ async fn answer_when_sent<'a>(
 }
 
 impl Sender {
-    /// Sends what the server would send, header for header.
-    async fn send(&self, endpoint: &Uri, body: Bytes) -> bool {
+    pub fn new() -> Self {
+        let secret = SigningSecret::from_key(&[7; 32]).expect("32 bytes are a key");
+        Self { client: client(), secret, clock: Clock::system(), sent: Cell::new(0) }
+    }
+
+    /// Sends what the server would send, header for header; whether it was taken.
+    pub async fn send(&self, endpoint: &Uri, body: Bytes) -> bool {
         let number = self.sent.replace(self.sent.get() + 1);
         let webhook_id = format!("evt_{number:026}");
         let seconds = self.clock.wall().as_seconds();

@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use posthaste::clock::Clock;
 
+use crate::audience::Audience;
+
 /// The times of a fixed number of events, in nanoseconds of one clock; 0 is not
 /// yet. An event is named by its sequence number.
 pub struct Ledger {
     clock: Clock,
-    endpoints: usize,
+    audience: Audience,
     posted: Vec<AtomicU64>,
     accepted: Vec<AtomicU64>,
-    /// One for each endpoint of each event.
+    /// One for each endpoint of each event's partner.
     received: Vec<AtomicU64>,
     accepted_events: AtomicU64,
     received_deliveries: AtomicU64,
@@ -27,14 +29,14 @@ pub type Nanos = u64;
 
 impl Ledger {
     /// An empty ledger for so many events.
-    pub fn new(clock: Clock, events: usize, endpoints: usize) -> Self {
+    pub fn new(clock: Clock, events: usize, audience: Audience) -> Self {
         let column = |entries: usize| (0..entries).map(|_| AtomicU64::new(0)).collect();
         Self {
             clock,
-            endpoints,
+            audience,
             posted: column(events),
             accepted: column(events),
-            received: column(events * endpoints),
+            received: column(events * audience.fan_out),
             accepted_events: AtomicU64::new(0),
             received_deliveries: AtomicU64::new(0),
             duplicates: AtomicU64::new(0),
@@ -45,6 +47,16 @@ impl Ledger {
     /// The time; never 0.
     pub fn now(&self) -> Nanos {
         nanos(self.clock.now().monotonic.since_start()).max(1)
+    }
+
+    /// The clock it reads.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Who its events are for.
+    pub fn audience(&self) -> Audience {
+        self.audience
     }
 
     /// How many events it has room for.
@@ -60,18 +72,20 @@ impl Ledger {
     /// The answer to a post was yes.
     pub fn accept(&self, sequence: usize, at: Nanos) {
         self.accepted[sequence].store(at, Relaxed);
-        self.accepted_events.fetch_add(1, Relaxed);
+        if self.audience.counts(sequence) {
+            self.accepted_events.fetch_add(1, Relaxed);
+        }
     }
 
     /// An event has come to an endpoint.
     pub fn receive(&self, sequence: usize, endpoint: usize, at: Nanos) {
-        if sequence >= self.events() || endpoint >= self.endpoints {
-            self.stray();
-        } else if self.received[sequence * self.endpoints + endpoint].compare_exchange(0, at, Relaxed, Relaxed).is_ok()
-        {
-            self.received_deliveries.fetch_add(1, Relaxed);
-        } else {
+        let place = self.audience.place(sequence, endpoint).filter(|_| sequence < self.events());
+        let Some(place) = place else { return self.stray() };
+        let entry = &self.received[sequence * self.audience.fan_out + place];
+        if entry.compare_exchange(0, at, Relaxed, Relaxed).is_err() {
             self.duplicates.fetch_add(1, Relaxed);
+        } else if self.audience.counts(sequence) {
+            self.received_deliveries.fetch_add(1, Relaxed);
         }
     }
 
@@ -90,11 +104,11 @@ impl Ledger {
         self.strays.load(Relaxed)
     }
 
-    /// Whether every accepted event has come to every endpoint. Counting is
+    /// Whether every accepted event that counts has come to every endpoint. Counting is
     /// cheap and done first; it is not enough, because an event whose answer was
     /// no, or lost, may have come as well.
     pub fn settled(&self) -> bool {
-        let expected = self.accepted_events.load(Relaxed) * self.endpoints as u64;
+        let expected = self.accepted_events.load(Relaxed) * self.audience.fan_out as u64;
         self.received_deliveries.load(Relaxed) >= expected && self.missing() == 0
     }
 
@@ -104,9 +118,10 @@ impl Ledger {
         self.entries(0).filter(|event| event.accepted().is_some()).map(|event| missing(&event)).sum()
     }
 
-    /// Every event from a sequence number on.
+    /// Every event that counts, from a sequence number on.
     pub fn entries(&self, from: usize) -> impl Iterator<Item = Entry<'_>> {
-        (from..self.events()).map(|sequence| Entry { ledger: self, sequence })
+        let counted = (from..self.events()).filter(|sequence| self.audience.counts(*sequence));
+        counted.map(|sequence| Entry { ledger: self, sequence })
     }
 }
 
@@ -129,8 +144,8 @@ impl<'a> Entry<'a> {
 
     /// When it came to each endpoint.
     pub fn received(&self) -> impl Iterator<Item = Option<Nanos>> + use<'a> {
-        let first = self.sequence * self.ledger.endpoints;
-        self.ledger.received[first..first + self.ledger.endpoints].iter().map(read)
+        let fan_out = self.ledger.audience.fan_out;
+        self.ledger.received[self.sequence * fan_out..][..fan_out].iter().map(read)
     }
 }
 

@@ -14,14 +14,15 @@ use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 use tokio::time::sleep;
 
-use crate::event::{EVENT_BYTES, Template, number};
+use crate::audience::{NAME_DIGITS, partner_name};
+use crate::event::{EVENT_BYTES, Template, number, write_digits};
 use crate::ledger::{Ledger, Nanos, nanos};
 use crate::scenario::Pace;
 use crate::wire::Connection;
 
 /// How long a connection rests after a no; a server that refuses is not helped
 /// by being asked again at once.
-const REST: Duration = Duration::from_millis(10);
+pub const REST: Duration = Duration::from_millis(10);
 
 /// What to post, and where to.
 #[derive(Clone)]
@@ -107,7 +108,7 @@ impl Upstream {
         let mut connection = None;
         while let Some(claim) = self.claim() {
             let posted = self.wait(claim.due).await;
-            request.number(claim.first);
+            request.number(claim.first, self.load.ledger.audience().partner_of(claim.first));
             for sequence in self.sequences(claim.first) {
                 self.load.ledger.post(sequence, posted);
             }
@@ -212,14 +213,22 @@ fn accepted_lines(answer: &[u8], lines: usize) -> Option<Vec<bool>> {
 struct Request {
     bytes: Vec<u8>,
     body_at: usize,
+    /// Where the number of the partner stands, if there are several.
+    partner_at: Option<usize>,
 }
 
 impl Request {
     fn new(load: &Load) -> Self {
-        let (path, media_type) = match load.events_per_call {
-            1 => ("/events", "application/json"),
-            _ => ("/events/batch", "application/x-ndjson"),
+        let (mut path, media_type) = match load.events_per_call {
+            1 => ("/events".to_owned(), "application/json"),
+            _ => ("/events/batch".to_owned(), "application/x-ndjson"),
         };
+        let several = load.ledger.audience().partners > 1;
+        debug_assert!(!several || load.events_per_call == 1, "the events of a batch are one partner's");
+        if several {
+            path = format!("{path}?environment=production&partner={}", partner_name(0));
+        }
+        let partner_at = several.then(|| "POST ".len() + path.len() - NAME_DIGITS);
         let Load { address, authorization, .. } = load;
         let body = Template::new().body(load.events_per_call);
         debug_assert_eq!(body.len(), load.events_per_call * (EVENT_BYTES + 1) - 1);
@@ -231,10 +240,14 @@ impl Request {
         .into_bytes();
         let body_at = bytes.len();
         bytes.extend_from_slice(&body);
-        Self { bytes, body_at }
+        Self { bytes, body_at, partner_at }
     }
 
-    fn number(&mut self, first: usize) {
+    /// Makes it the call that posts the events from `first` on.
+    fn number(&mut self, first: usize, partner: usize) {
+        if let Some(at) = self.partner_at {
+            write_digits(&mut self.bytes[at..at + NAME_DIGITS], partner as u64);
+        }
         number(&mut self.bytes[self.body_at..], first);
     }
 }

@@ -1,20 +1,35 @@
 //! How fast events get from upstream to subscribers, end to end: a load
 //! generator, the real server and a sink on this machine, over real sockets.
-//! Every figure stands beside its limit: what a bare forwarder, which signs and
-//! sends but stores nothing, does in the same run. It prints and never asserts.
+//! Every figure stands beside what limits it in the same run, such as a bare
+//! forwarder, which signs and sends but stores nothing, and beside what it is to
+//! reach. It prints and never asserts.
 //!
 //! `cargo bench --bench delivery -- --help` lists scenarios and options.
 
+mod audience;
+mod burden;
+mod client;
+mod dead;
+mod directory;
+mod driver;
 mod event;
 mod forwarder;
+mod history;
+mod journal;
+mod judgement;
 mod ledger;
 mod load;
 mod measured;
+mod reach;
 mod report;
+mod retries;
 mod run;
 mod scenario;
+mod seed;
 mod server;
 mod sink;
+mod stores;
+mod table;
 mod usage;
 mod wire;
 
@@ -24,13 +39,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use futures_util::future::{Either, select};
 use posthaste::cli::stop_signal;
 
+use judgement::Judgement;
 use measured::Measured;
-use scenario::{SCENARIOS, Scenario};
+use report::Report;
+use run::{Options, Sizes};
+use scenario::{Kind, SCENARIOS, Scenario, Watched};
 use server::System;
+use stores::BackendName;
 
 /// The forwarder runs in this executable, and would not be the server's limit
 /// with a slower allocator than the server's.
@@ -57,12 +76,31 @@ struct Arguments {
     /// Kept-alive connections of the load generator, instead of the scenario's.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4_096))]
     connections: Option<u32>,
-    /// Measure this alone; a ratio needs both.
+    /// Measure this alone; a ratio needs two.
     #[arg(long)]
     system: Option<System>,
+    /// Retries that are queued, in `retries`.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = size(100, 80_000_000))]
+    queued: usize,
+    /// How many of them fall due each second while it is measured.
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = size(1, 100_000))]
+    due_per_second: usize,
+    /// Endpoints that are registered, in `endpoints`.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = size(1_000, 50_000_000))]
+    registered: usize,
+    /// Deliveries of the past, in `history`.
+    #[arg(long, value_name = "N", default_value_t = 20_000_000, value_parser = size(1_000, 1_000_000_000))]
+    history: usize,
+    /// Endpoints that are delivered to, in `hanging`: by default so many that a
+    /// fifth of them could hold every attempt that the server has in flight.
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = size(5, 10_000))]
+    serving: usize,
+    /// Deliveries that nobody takes, in `dead`.
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = size(1_000, 10_000_000))]
+    dead: usize,
     /// Where the server keeps things.
-    #[arg(long, value_enum, default_value_t = Store::Sqlite)]
-    store: Store,
+    #[arg(long, value_enum, default_value_t = BackendName::Sqlite)]
+    store: BackendName,
     /// Where that is; a directory in memory would make its flushes free.
     #[arg(long, value_name = "DIR", default_value = env!("CARGO_TARGET_TMPDIR"))]
     directory: PathBuf,
@@ -80,10 +118,11 @@ struct Arguments {
     bench: bool,
 }
 
-/// The backends of `POSTHASTE_STORE`.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Store {
-    Sqlite,
+impl Arguments {
+    fn sizes(&self) -> Sizes {
+        let Self { queued, due_per_second, registered, history, serving, dead, .. } = *self;
+        Sizes { queued, due_per_second, registered, history, serving, dead }
+    }
 }
 
 fn main() -> ExitCode {
@@ -107,8 +146,10 @@ fn main() -> ExitCode {
 }
 
 fn measure(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    // The sink's side of every connection is here.
+    rlimit::increase_nofile_limit(u64::MAX)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         // Whoever stops the benchmark drops what it does, and the children and
         // directories with it.
         let stopped = std::pin::pin!(stop_signal()?);
@@ -117,37 +158,74 @@ fn measure(arguments: Arguments) -> Result<(), Box<dyn Error>> {
             Either::Left((result, _)) => result,
             Either::Right(_) => Err("stopped before the end".into()),
         }
-    })
-}
-
-async fn measure_all(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let systems: Vec<System> =
-        arguments.system.map_or_else(|| vec![System::Forwarder, System::Posthaste], |one| vec![one]);
-    let options = run::Options::new(arguments);
-    let mut rows = Vec::new();
-    let result = measure_into(&mut rows, arguments, &systems, &options).await;
-    // What took minutes to measure is shown even if the rest could not be.
-    let report = report::Report::new(rows);
-    print!("{report}");
-    if let Some(file) = &arguments.json {
-        std::fs::write(file, report.json()).map_err(|error| format!("{}: {error}", file.display()))?;
-    }
+    });
+    // A store that is still being filled has nobody left who wants it.
+    runtime.shutdown_background();
     result
 }
 
-async fn measure_into(
-    rows: &mut Vec<Measured>,
-    arguments: &Arguments,
-    systems: &[System],
-    options: &run::Options,
-) -> Result<(), Box<dyn Error>> {
+async fn measure_all(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let options = Options::new(arguments);
+    let mut report = Report::default();
+    let mut failed = Vec::new();
     for scenario in chosen(arguments) {
-        for system in systems {
-            eprintln!("{} of {}: {}", scenario.name, system.name(), scenario.about);
-            rows.push(run::measure(scenario, *system, options).await?);
+        // One that cannot be measured here is no reason to go without the others.
+        if let Err(error) = measure_into(&mut report, scenario, arguments.system, &options).await {
+            eprintln!("{} was not measured: {error}", scenario.name);
+            failed.push(scenario.name);
+        }
+    }
+    print!("{report}");
+    if let Some(file) = &arguments.json {
+        std::fs::write(file, report.json(&options)).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("not measured: {}", failed.join(", ")).into()) }
+}
+
+async fn measure_into(
+    report: &mut Report,
+    scenario: &Scenario,
+    only: Option<System>,
+    options: &Options,
+) -> Result<(), Box<dyn Error>> {
+    let Scenario { name, about, kind } = scenario;
+    let is_asked_for = |system| only.is_none_or(|only| only == system);
+    let mut rows: Vec<Measured> = Vec::new();
+    match kind {
+        Kind::Limited { shape, limits, figures } => {
+            for system in limits.iter().copied().chain([System::Posthaste]).filter(|system| is_asked_for(*system)) {
+                eprintln!("{name} of {}: {about}", system.name());
+                rows.push(run::measure(name, shape, system, options).await?);
+            }
+            let judgements = figures.iter().map(|figure| Judgement::limited(name, figure, &rows)).collect();
+            report.add(rows, judgements);
+        }
+        _ if !is_asked_for(System::Posthaste) => {}
+        Kind::Burdened { shape, burden, figures } => {
+            for (burdened, case) in [false, true].into_iter().zip(burden.cases()) {
+                eprintln!("{name}, {case}: {about}");
+                rows.push(burden::measure(name, shape, *burden, burdened, options).await?);
+            }
+            let pair = [&rows[0], &rows[1]];
+            let judgements = figures.iter().map(|figure| Judgement::burdened(name, figure, pair)).collect();
+            report.add(rows, judgements);
+        }
+        Kind::Watched(watched) => {
+            eprintln!("{name}: {about}");
+            let findings = match watched {
+                Watched::Retries => retries::measure(options).await?,
+                Watched::Dead => dead::measure(options).await?,
+            };
+            let judgements = findings.iter().map(|finding| Judgement::found(name, finding)).collect();
+            report.add(rows, judgements);
         }
     }
     Ok(())
+}
+
+/// A parser of sizes within these bounds.
+fn size(least: u64, most: u64) -> impl TypedValueParser<Value = usize> {
+    clap::value_parser!(u64).range(least..=most).map(|size| size as usize)
 }
 
 fn chosen(arguments: &Arguments) -> impl Iterator<Item = &'static Scenario> {

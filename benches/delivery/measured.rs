@@ -5,15 +5,23 @@ use std::time::Duration;
 
 use crate::ledger::{Ledger, Nanos};
 use crate::load::Tally;
-use crate::scenario::Scenario;
 use crate::server::System;
 use crate::usage::{Machine, Usage};
 
-/// The figures of one scenario of one system.
-#[derive(serde::Serialize)]
-pub struct Measured {
+/// What was measured.
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+pub struct Subject {
     pub scenario: &'static str,
     pub system: System,
+    /// Under which circumstances, where a scenario compares some.
+    pub case: Option<&'static str>,
+}
+
+/// The figures of one subject.
+#[derive(serde::Serialize)]
+pub struct Measured {
+    #[serde(flatten)]
+    pub subject: Subject,
     pub connections: usize,
     /// Deliveries of the measured load, each counted once.
     pub deliveries: u64,
@@ -30,7 +38,13 @@ pub struct Measured {
     pub post_to_receipt_ms: Option<Spread>,
     /// From the 202 to the sink; 0 where the sink was first.
     pub accept_to_receipt_ms: Option<Spread>,
-    pub peak_memory_bytes: Option<u64>,
+    /// From being started to being ready.
+    pub ready_seconds: Option<f64>,
+    /// Resident at the end, in millions of bytes.
+    pub memory_mb: Option<f64>,
+    /// The most that ever was.
+    pub peak_memory_mb: Option<f64>,
+    /// What the system took, where it is a process of its own.
     pub cpu_seconds: Option<f64>,
     /// What load generator and sink took of the same machine.
     pub harness_cpu_seconds: Option<f64>,
@@ -48,7 +62,8 @@ pub struct Measured {
 
 /// A look at everybody's usage.
 pub struct Look {
-    pub system: Usage,
+    /// `None` if it is no process of its own.
+    pub system: Option<Usage>,
     /// The benchmark's own.
     pub harness: Usage,
     pub machine: Machine,
@@ -66,9 +81,9 @@ impl Measured {
     /// Works out the figures of the events from sequence number `from` on.
     #[allow(clippy::too_many_arguments, reason = "one caller, which has them all at hand")]
     pub fn new(
-        scenario: &Scenario,
-        system: System,
+        subject: Subject,
         connections: usize,
+        ready_seconds: Option<f64>,
         ledger: &Ledger,
         from: usize,
         calls: Tally,
@@ -86,15 +101,14 @@ impl Measured {
         let elapsed_seconds = times.elapsed_seconds();
         let deliveries = times.post_to_receipt.len() as u64;
         let events = times.post_to_accept.len() as f64;
-        let cpu_seconds = after.system.cpu_seconds_since(&before.system);
+        let cpu_seconds = after.system.zip(before.system).and_then(|(after, before)| after.cpu_seconds_since(&before));
         let harness_cpu_seconds = after.harness.cpu_seconds_since(&before.harness);
         let busy_seconds = after.machine.busy_seconds_since(&before.machine);
-        let ours = cpu_seconds.zip(harness_cpu_seconds).map(|(system, harness)| system + harness);
+        let ours = harness_cpu_seconds.map(|harness| harness + cpu_seconds.unwrap_or_default());
         // The counts are rounded differently and may cross by a tick or two.
         let foreign_cpu_seconds = busy_seconds.zip(ours).map(|(busy, ours)| (busy - ours).max(0.0));
         Self {
-            scenario: scenario.name,
-            system,
+            subject,
             connections,
             deliveries,
             elapsed_seconds,
@@ -103,7 +117,9 @@ impl Measured {
             post_to_accept_ms: Spread::of(times.post_to_accept),
             post_to_receipt_ms: Spread::of(times.post_to_receipt),
             accept_to_receipt_ms: Spread::of(times.accept_to_receipt),
-            peak_memory_bytes: after.system.peak_memory_bytes,
+            ready_seconds,
+            memory_mb: after.system.and_then(|usage| usage.memory_mb()),
+            peak_memory_mb: after.system.and_then(|usage| usage.peak_memory_mb()),
             cpu_seconds,
             harness_cpu_seconds,
             foreign_cpu_seconds,
@@ -157,7 +173,7 @@ impl Times {
 
 impl Spread {
     /// Exact, from every time measured; `None` if none was.
-    fn of(mut nanos: Vec<Nanos>) -> Option<Self> {
+    pub fn of(mut nanos: Vec<Nanos>) -> Option<Self> {
         nanos.sort_unstable();
         let last = nanos.len().checked_sub(1)?;
         let at = |percent: usize| nanos[last * percent / 100] as f64 / 1e6;

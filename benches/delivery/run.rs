@@ -1,5 +1,5 @@
-//! One measurement: a fresh sink, a fresh server, a warm-up, the load, and a wait
-//! for the last of what was accepted.
+//! One measurement: a fresh sink, a fresh store, a system, a warm-up, the load,
+//! and a wait for the last of what was accepted.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -9,26 +9,50 @@ use posthaste::clock::Clock;
 use tokio::time::{sleep, timeout};
 
 use crate::Arguments;
+use crate::audience::Audience;
+use crate::client::Client;
+use crate::directory::Directory;
+use crate::driver::Driver;
 use crate::event::MAX_EVENTS;
+use crate::journal::Callers;
 use crate::ledger::Ledger;
 use crate::load::Load;
-use crate::measured::{Look, Measured};
-use crate::scenario::{Pace, Scenario};
+use crate::measured::{Look, Measured, Subject};
+use crate::scenario::{Pace, Shape};
 use crate::server::{Installation, Server, System};
 use crate::sink::Sink;
 use crate::usage::{Machine, Usage};
 
-/// Room in the ledger for each second of load: more than any server here does.
+/// Room in the ledger for each second of load: more than any system here does.
 const MAX_DELIVERIES_PER_SECOND: usize = 100_000;
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// What is the same for all scenarios.
 pub struct Options {
-    duration: Duration,
-    warm_up: Duration,
-    drain: Duration,
-    connections: Option<usize>,
-    installation: Installation,
+    pub duration: Duration,
+    pub warm_up: Duration,
+    pub drain: Duration,
+    pub connections: Option<usize>,
+    pub installation: Installation,
+    pub sizes: Sizes,
+}
+
+/// How much of what a scenario is about; each is an option.
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+pub struct Sizes {
+    pub queued: usize,
+    pub due_per_second: usize,
+    pub registered: usize,
+    pub history: usize,
+    pub serving: usize,
+    pub dead: usize,
+}
+
+/// What one measurement takes place on.
+pub struct Stage {
+    pub ledger: Arc<Ledger>,
+    pub sink: Sink,
+    pub directory: Directory,
 }
 
 impl Options {
@@ -41,66 +65,139 @@ impl Options {
             connections: arguments.connections.map(|count| count as usize),
             installation: Installation {
                 program: arguments.program.clone(),
-                store: arguments.store,
+                store: arguments.store.backend(),
                 parent: arguments.directory.clone(),
             },
+            sizes: arguments.sizes(),
         }
     }
 
-    /// Events that the load can come to, or a little more than it will.
-    fn events(&self, scenario: &Scenario) -> usize {
-        let seconds = (self.duration + self.warm_up).as_secs() as usize;
-        let events = match scenario.pace {
-            Pace::Closed => seconds * MAX_DELIVERIES_PER_SECOND / scenario.endpoints,
+    /// How long a load is warmed up and measured for.
+    fn durations(&self, shape: &Shape) -> (Duration, Duration) {
+        (self.warm_up.max(shape.warm_up_at_least), self.duration.max(shape.at_least))
+    }
+
+    /// Events that a load can come to, or a little more than it will.
+    fn events(&self, shape: &Shape) -> usize {
+        let (warm_up, duration) = self.durations(shape);
+        let seconds = (warm_up + duration).as_secs() as usize;
+        let events = match shape.pace {
+            Pace::Closed => seconds * MAX_DELIVERIES_PER_SECOND / shape.endpoints,
             Pace::Open { events_per_second } => seconds * events_per_second as usize,
         };
-        events.next_multiple_of(scenario.events_per_call).min(MAX_EVENTS)
+        events.next_multiple_of(shape.events_per_call).min(MAX_EVENTS)
     }
 }
 
-/// Measures one scenario of one system.
-pub async fn measure(scenario: &Scenario, system: System, options: &Options) -> Result<Measured, Box<dyn Error>> {
-    let ledger = Arc::new(Ledger::new(Clock::system(), options.events(scenario), scenario.endpoints));
-    let sink = Sink::start(Arc::clone(&ledger))?;
-    let mut server = Server::start(system, &options.installation).await?;
-    for endpoint in 0..scenario.endpoints {
-        server.subscribe(&sink.url(endpoint)).await?;
+impl Stage {
+    /// A sink and an empty directory, with room for so many events.
+    pub fn set(options: &Options, events: usize, audience: Audience) -> std::io::Result<Self> {
+        let ledger = Arc::new(Ledger::new(Clock::system(), events, audience));
+        let sink = Sink::start(Arc::clone(&ledger))?;
+        Ok(Self { ledger, sink, directory: Directory::create(&options.installation.parent)? })
     }
+
+    /// The same, with room for what this load can come to.
+    pub fn for_load(options: &Options, shape: &Shape, audience: Audience) -> std::io::Result<Self> {
+        Self::set(options, options.events(shape), audience)
+    }
+}
+
+/// Measures what one system does with a load.
+pub async fn measure(
+    scenario: &'static str,
+    shape: &Shape,
+    system: System,
+    options: &Options,
+) -> Result<Measured, Box<dyn Error>> {
+    let stage = Stage::for_load(options, shape, Audience::of_default_partner(shape.endpoints))?;
+    let subject = Subject { scenario, system, case: None };
+    let urls = (0..shape.endpoints).map(|endpoint| stage.sink.url(endpoint));
+    let (ledger, connections) = (Arc::clone(&stage.ledger), options.connections.unwrap_or(shape.connections));
+    let server = match system {
+        System::Client => {
+            let urls = urls.map(|url| url.parse()).collect::<Result<_, _>>()?;
+            let client = Client::new(urls, connections, shape.events_per_call, ledger);
+            return drive(subject, Driver::Client(client), None, stage, shape, options).await;
+        }
+        System::Journal => {
+            let store = options.installation.store;
+            let callers = Callers::start(store, stage.directory.path(), connections, shape.events_per_call, ledger)?;
+            return drive(subject, Driver::Journal(callers), None, stage, shape, options).await;
+        }
+        System::Forwarder => Server::start_forwarder(&stage.directory).await?,
+        System::Posthaste => Server::start(&options.installation, &stage.directory).await?,
+    };
+    for url in urls {
+        server.subscribe(None, &url).await?;
+    }
+    post(subject, server, stage, shape, options).await
+}
+
+/// Measures what a server that is set up already does with a load.
+pub async fn post(
+    subject: Subject,
+    server: Server,
+    stage: Stage,
+    shape: &Shape,
+    options: &Options,
+) -> Result<Measured, Box<dyn Error>> {
     let load = Load {
         address: server.address(),
         authorization: Server::authorization(),
-        connections: options.connections.unwrap_or(scenario.connections),
-        events_per_call: scenario.events_per_call,
-        pace: scenario.pace,
-        duration: options.warm_up,
+        connections: options.connections.unwrap_or(shape.connections),
+        events_per_call: shape.events_per_call,
+        pace: shape.pace,
+        duration: Duration::ZERO,
         first: 0,
-        ledger: Arc::clone(&ledger),
+        ledger: Arc::clone(&stage.ledger),
     };
-    let warmed_up = load.clone().run().await?;
-    drain(&ledger, options.drain).await;
-
-    let before = look(&server);
-    let load = Load { duration: options.duration, first: warmed_up.next, ..load };
-    let connections = load.connections;
-    let tally = load.run().await?;
-    server.check_alive()?;
-    drain(&ledger, options.drain).await;
-    server.check_alive()?;
-    let after = look(&server);
-
-    // Only when both have stopped is the ledger complete.
-    drop(server);
-    drop(sink);
-    Ok(Measured::new(scenario, system, connections, &ledger, warmed_up.next, tally, before, after))
+    drive(subject, Driver::Load(load), Some(server), stage, shape, options).await
 }
 
-fn look(server: &Server) -> Look {
-    Look { system: server.usage(), harness: Usage::of(std::process::id()), machine: Machine::now() }
+async fn drive(
+    subject: Subject,
+    driver: Driver,
+    mut server: Option<Server>,
+    stage: Stage,
+    shape: &Shape,
+    options: &Options,
+) -> Result<Measured, Box<dyn Error>> {
+    let (warm_up, duration) = options.durations(shape);
+    let warmed_up = driver.run(warm_up, 0).await?;
+    // Under an open pace there is no backlog that the load would have to wait
+    // for, and a burden must not get time to recover.
+    if shape.pace == Pace::Closed {
+        drain(&stage.ledger, options.drain).await;
+    }
+
+    let before = look(server.as_ref());
+    let tally = driver.run(duration, warmed_up.next).await?;
+    check(server.as_mut())?;
+    drain(&stage.ledger, options.drain).await;
+    check(server.as_mut())?;
+    let after = look(server.as_ref());
+
+    let connections = driver.connections();
+    let ready_after = server.as_ref().filter(|_| subject.system == System::Posthaste).map(Server::ready_after);
+    // Only when all have stopped is the ledger complete.
+    drop((driver, server, stage.sink));
+    let ready_seconds = ready_after.map(|time| time.as_secs_f64());
+    Ok(Measured::new(subject, connections, ready_seconds, &stage.ledger, warmed_up.next, tally, before, after))
+}
+
+fn check(server: Option<&mut Server>) -> Result<(), Box<dyn Error>> {
+    server.map_or(Ok(()), |server| Ok(server.check_alive()?))
+}
+
+/// A system without a process of its own is part of the harness.
+pub fn look(server: Option<&Server>) -> Look {
+    Look { system: server.map(Server::usage), harness: Usage::of(std::process::id()), machine: Machine::now() }
 }
 
 /// Waits until everything accepted has come, but not for ever: what is missing
 /// then is reported.
-async fn drain(ledger: &Ledger, limit: Duration) {
+pub async fn drain(ledger: &Ledger, limit: Duration) {
     let waiting = async {
         while !ledger.settled() {
             sleep(LOOK_AGAIN_AFTER).await;

@@ -1,5 +1,12 @@
-//! The situations that are measured, as plain data. A new one is an entry here;
-//! only one that differs in kind needs more than that.
+//! The situations that are measured, as plain data, each with the figures that it
+//! is judged by. One that differs only in degree is an entry here; one of another
+//! kind has a file of its own.
+
+use std::time::Duration;
+
+use crate::measured::{Measured, Spread};
+use crate::reach::{Figure, Reach};
+use crate::server::System;
 
 /// One situation.
 pub struct Scenario {
@@ -7,7 +14,23 @@ pub struct Scenario {
     pub name: &'static str,
     /// What it is, in a line.
     pub about: &'static str,
-    /// Endpoints that want every event.
+    /// How it is measured.
+    pub kind: Kind,
+}
+
+/// How a scenario is measured.
+pub enum Kind {
+    /// The server under a load, beside what these systems do under the same.
+    Limited { shape: Shape, limits: &'static [System], figures: &'static [Figure] },
+    /// The server under a load, without and with something that should not matter.
+    Burdened { shape: Shape, burden: Burden, figures: &'static [Figure] },
+    /// A server that is started on a store full of work, and watched.
+    Watched(Watched),
+}
+
+/// A load.
+pub struct Shape {
+    /// Endpoints that want every event; with several partners, of each of them.
     pub endpoints: usize,
     /// Events in one call; more than one makes it a batch.
     pub events_per_call: usize,
@@ -15,8 +38,10 @@ pub struct Scenario {
     pub connections: usize,
     /// When the next call is made.
     pub pace: Pace,
-    /// What it is judged by.
-    pub figure: Figure,
+    /// Measured no shorter than this, however few `--seconds` are asked for.
+    pub at_least: Duration,
+    /// Warmed up no shorter than this.
+    pub warm_up_at_least: Duration,
 }
 
 /// When calls are made.
@@ -31,51 +56,153 @@ pub enum Pace {
     },
 }
 
-/// What is set against the limit.
+/// What should not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Figure {
-    /// Deliveries in a second: more is better.
-    DeliveriesPerSecond,
-    /// From the post to the sink, p50 and p99: less is better.
-    Latency,
+pub enum Burden {
+    /// 99 idle endpoints beside each active one.
+    IdleEndpoints,
+    /// Deliveries of the last 30 days.
+    History,
+    /// A fifth of the endpoints never answer.
+    Hanging,
+}
+
+/// What is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watched {
+    /// Queued retries that fall due.
+    Retries,
+    /// Deliveries whose endpoints are gone, in the midst of their schedule.
+    Dead,
+}
+
+impl Burden {
+    /// What the two measurements are called.
+    pub fn cases(self) -> [&'static str; 2] {
+        match self {
+            Self::IdleEndpoints => ["active alone", "99 % idle"],
+            Self::History => ["empty", "history"],
+            Self::Hanging => ["none hanging", "20 % hanging"],
+        }
+    }
+}
+
+/// One call at a time over each of 64 connections, an endpoint for each event.
+const ONE_TO_ONE: Shape = Shape {
+    endpoints: 1,
+    events_per_call: 1,
+    connections: 64,
+    pace: Pace::Closed,
+    at_least: Duration::ZERO,
+    warm_up_at_least: Duration::ZERO,
+};
+const PACED: Shape = Shape { pace: Pace::Open { events_per_second: 2_000 }, ..ONE_TO_ONE };
+
+const ALL_LIMITS: &[System] = &[System::Client, System::Journal, System::Forwarder];
+
+const fn throughput(reach: Reach) -> Figure {
+    Figure { name: "deliveries/s", decimals: 0, read: |row| Some(row.deliveries_per_second), reach: Some(reach) }
+}
+
+fn post_to_sink(row: &Measured, read: fn(Spread) -> f64) -> Option<f64> {
+    row.post_to_receipt_ms.map(read)
+}
+
+const P50: Figure =
+    Figure { name: "post to sink, p50 ms", decimals: 2, read: |row| post_to_sink(row, |it| it.p50), reach: None };
+const P99: Figure =
+    Figure { name: "post to sink, p99 ms", decimals: 2, read: |row| post_to_sink(row, |it| it.p99), reach: None };
+const INGEST: Figure =
+    Figure { name: "accepted/s", decimals: 0, read: |row| Some(row.accepted_events_per_second), reach: None };
+const PEAK: Figure = Figure { name: "peak memory, MB", decimals: 1, read: |row| row.peak_memory_mb, reach: None };
+const READY: Figure = Figure { name: "start to ready, s", decimals: 2, read: |row| row.ready_seconds, reach: None };
+
+impl Figure {
+    const fn reaching(self, reach: Reach) -> Self {
+        Self { reach: Some(reach), ..self }
+    }
 }
 
 /// All of them, in the order they are run.
-pub const SCENARIOS: [Scenario; 4] = [
+pub const SCENARIOS: [Scenario; 9] = [
     Scenario {
         name: "one-to-one",
         about: "one event a call, one endpoint, as fast as it goes",
-        endpoints: 1,
-        events_per_call: 1,
-        connections: 64,
-        pace: Pace::Closed,
-        figure: Figure::DeliveriesPerSecond,
+        kind: Kind::Limited { shape: ONE_TO_ONE, limits: ALL_LIMITS, figures: &[throughput(Reach::RatioAtLeast(0.5))] },
     },
     Scenario {
         name: "batch",
         about: "1,000 events a call, one endpoint, as fast as it goes",
-        endpoints: 1,
-        events_per_call: 1_000,
-        connections: 4,
-        pace: Pace::Closed,
-        figure: Figure::DeliveriesPerSecond,
+        kind: Kind::Limited {
+            shape: Shape { events_per_call: 1_000, connections: 4, ..ONE_TO_ONE },
+            limits: ALL_LIMITS,
+            figures: &[throughput(Reach::AtLeast(20_000.0))],
+        },
     },
     Scenario {
         name: "fan-out",
         about: "one event a call, 100 endpoints, as fast as it goes",
-        endpoints: 100,
-        events_per_call: 1,
-        connections: 8,
-        pace: Pace::Closed,
-        figure: Figure::DeliveriesPerSecond,
+        kind: Kind::Limited {
+            shape: Shape { endpoints: 100, connections: 8, ..ONE_TO_ONE },
+            limits: ALL_LIMITS,
+            figures: &[throughput(Reach::AtLeast(25_000.0))],
+        },
     },
     Scenario {
         name: "latency",
         about: "one event a call, one endpoint, 2,000 events a second",
-        endpoints: 1,
-        events_per_call: 1,
-        connections: 64,
-        pace: Pace::Open { events_per_second: 2_000 },
-        figure: Figure::Latency,
+        kind: Kind::Limited {
+            shape: PACED,
+            limits: &[System::Forwarder],
+            figures: &[P50.reaching(Reach::AtMost(3.0)), P99.reaching(Reach::AtMost(20.0))],
+        },
+    },
+    Scenario {
+        name: "retries",
+        about: "a start with queued retries over 10,000 endpoints, 2,000 falling due each second (--queued, --due-per-second)",
+        kind: Kind::Watched(Watched::Retries),
+    },
+    Scenario {
+        name: "endpoints",
+        about: "one event a call, to 1 % of the registered endpoints in turn, as fast as it goes (--registered)",
+        kind: Kind::Burdened {
+            shape: ONE_TO_ONE,
+            burden: Burden::IdleEndpoints,
+            figures: &[
+                throughput(Reach::RatioAtLeast(0.8)),
+                INGEST.reaching(Reach::RatioAtLeast(0.8)),
+                PEAK.reaching(Reach::AtMost(300.0)),
+                READY,
+            ],
+        },
+    },
+    Scenario {
+        name: "history",
+        about: "one event a call, one endpoint, as fast as it goes, on a store that holds 30 days (--history)",
+        kind: Kind::Burdened {
+            shape: ONE_TO_ONE,
+            burden: Burden::History,
+            figures: &[throughput(Reach::RatioAtLeast(0.8)), PEAK, READY],
+        },
+    },
+    Scenario {
+        name: "hanging",
+        about: "one event a call, to many endpoints in turn, 2,000 events a second (--serving)",
+        kind: Kind::Burdened {
+            shape: Shape {
+                // Each of 500 is given its 32 attempts within eight seconds, and
+                // holds them until their timeout, which is the default of 15 s.
+                warm_up_at_least: Duration::from_secs(10),
+                at_least: Duration::from_secs(20),
+                ..PACED
+            },
+            burden: Burden::Hanging,
+            figures: &[P50, P99.reaching(Reach::RatioAtMost(2.0))],
+        },
+    },
+    Scenario {
+        name: "dead",
+        about: "a day's retries of deliveries that nobody takes (--dead)",
+        kind: Kind::Watched(Watched::Dead),
     },
 ];

@@ -1,23 +1,24 @@
 //! What is measured: the real server, or the forwarder that is its limit, each a
-//! child process that is set up by the same calls. Child and store are gone when
-//! it is dropped.
+//! child process that is set up by the same calls. The child is gone when it is
+//! dropped.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use posthaste::clock::Clock;
 use tokio::time::{sleep, timeout};
 
-use crate::Store;
+use crate::directory::Directory;
 use crate::event::EVENT_TYPE;
+use crate::stores::Backend;
 use crate::usage::Usage;
 use crate::wire::Connection;
 
-const READY_WITHIN: Duration = Duration::from_secs(30);
-const ASK_AGAIN_AFTER: Duration = Duration::from_millis(20);
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(5);
 /// It opens a server that lives for seconds and listens on loopback alone.
 const OPERATOR_KEY: &str = "operator-key-of-a-benchmark";
 
@@ -25,7 +26,11 @@ const OPERATOR_KEY: &str = "operator-key-of-a-benchmark";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum System {
-    /// Signs and sends, and stores nothing.
+    /// A client alone: signs and sends what nobody posted.
+    Client,
+    /// The journal alone: stores what nobody sends.
+    Journal,
+    /// A server that signs and sends, and stores nothing.
     Forwarder,
     /// The server.
     Posthaste,
@@ -36,7 +41,7 @@ pub struct Installation {
     /// Its executable.
     pub program: PathBuf,
     /// Its backend.
-    pub store: Store,
+    pub store: &'static dyn Backend,
     /// Where directories for stores are made.
     pub parent: PathBuf,
 }
@@ -46,7 +51,7 @@ pub struct Server {
     system: System,
     address: SocketAddr,
     child: Child,
-    _directory: Directory,
+    ready_after: Duration,
 }
 
 /// Why there is nothing to measure.
@@ -70,47 +75,56 @@ impl System {
     /// Its name in tables.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Client => "client",
+            Self::Journal => "journal",
             Self::Forwarder => "forwarder",
             Self::Posthaste => "posthaste",
-        }
-    }
-
-    fn program(self, installation: &Installation) -> io::Result<PathBuf> {
-        match self {
-            Self::Forwarder => std::env::current_exe(),
-            Self::Posthaste => std::path::absolute(&installation.program),
         }
     }
 }
 
 impl Server {
-    /// Starts it, with a store of its own, and waits until it is ready.
-    pub async fn start(system: System, installation: &Installation) -> Result<Self, ServerError> {
-        let directory = Directory::create(&installation.parent)?;
-        // Somebody else may take the port in between; then the child says so.
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let program = system.program(installation)?;
+    /// Starts the server on the store in this directory and waits until it is ready.
+    pub async fn start(installation: &Installation, directory: &Directory) -> Result<Self, ServerError> {
+        let program = std::path::absolute(&installation.program)?;
         let mut command = Command::new(&program);
-        if system == System::Forwarder {
-            command.arg("--forwarder").arg(address.to_string());
-        }
-        let store = match installation.store {
-            Store::Sqlite => format!("sqlite://{}", directory.0.join("bench.db").display()),
-        };
         command
-            .env("POSTHASTE_STORE", store)
-            .env("POSTHASTE_LISTEN", address.to_string())
+            .env("POSTHASTE_STORE", installation.store.url(directory.path()))
             .env("POSTHASTE_OPERATOR_KEY", OPERATOR_KEY)
             .env("POSTHASTE_ALLOW_ADDRESSES", "127.0.0.0/8")
-            .env("RUST_LOG", "warn")
-            // A configuration file where the benchmark was started is not meant.
-            .current_dir(&directory.0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        let child = command.spawn().map_err(|error| ServerError::Start(program, error))?;
-        let mut server = Self { system, address, child, _directory: directory };
+            .env("RUST_LOG", "warn");
+        let address = free_address()?;
+        command.env("POSTHASTE_LISTEN", address.to_string());
+        Self::spawn(System::Posthaste, command, address, directory).await
+    }
+
+    /// Starts the forwarder and waits until it is ready.
+    pub async fn start_forwarder(directory: &Directory) -> Result<Self, ServerError> {
+        let address = free_address()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("--forwarder").arg(address.to_string());
+        Self::spawn(System::Forwarder, command, address, directory).await
+    }
+
+    async fn spawn(
+        system: System,
+        mut command: Command,
+        address: SocketAddr,
+        directory: &Directory,
+    ) -> Result<Self, ServerError> {
+        // A configuration file where the benchmark was started is not meant.
+        command.current_dir(directory.path()).stdin(Stdio::null()).stdout(Stdio::null());
+        let clock = Clock::system();
+        let child = command.spawn().map_err(|error| ServerError::Start(command.get_program().into(), error))?;
+        let mut server = Self { system, address, child, ready_after: Duration::ZERO };
         server.ready().await?;
+        server.ready_after = clock.now().monotonic.since_start();
         Ok(server)
+    }
+
+    /// How long it took from being started until it was ready.
+    pub fn ready_after(&self) -> Duration {
+        self.ready_after
     }
 
     /// Where it listens.
@@ -134,16 +148,31 @@ impl Server {
         Usage::of(self.child.id())
     }
 
-    /// Makes an endpoint that wants the benchmark's events.
-    pub async fn subscribe(&self, url: &str) -> Result<(), ServerError> {
-        let body = format!(r#"{{"url":"{url}","events":["{EVENT_TYPE}"]}}"#);
-        let target = "/webhook?partner=default&environment=production";
-        let (status, answer) = self.ask("POST", target, &body).await?;
+    /// Makes a partner.
+    pub async fn create_partner(&self, name: &str) -> Result<(), ServerError> {
+        self.create("/partners", &format!(r#"{{"name":"{name}"}}"#)).await
+    }
+
+    /// Makes an endpoint of a partner that wants the benchmark's events.
+    pub async fn subscribe(&self, partner: Option<&str>, url: &str) -> Result<(), ServerError> {
+        let target = format!("/webhook?environment=production&partner={}", partner.unwrap_or("default"));
+        self.create(&target, &format!(r#"{{"url":"{url}","events":["{EVENT_TYPE}"]}}"#)).await
+    }
+
+    async fn create(&self, target: &str, body: &str) -> Result<(), ServerError> {
+        let (status, answer) = self.ask("POST", target, body).await?;
         if status == 201 {
             return Ok(());
         }
         let request = format!("POST {target}");
         Err(ServerError::Refused { system: self.system.name(), request, status, body: answer })
+    }
+
+    /// What a counter of the server stands at, over all its labels.
+    pub async fn counter(&self, name: &str) -> Result<u64, ServerError> {
+        let (_, text) = self.ask("GET", "/metrics", "").await?;
+        let values = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+        Ok(values.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
     }
 
     async fn ready(&mut self) -> Result<(), ServerError> {
@@ -177,31 +206,15 @@ impl Server {
     }
 }
 
+/// Somebody else may take the port before the child does; then the child says so.
+fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         // It may have ended by itself, and its store is deleted either way.
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// A directory for one store.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn create(parent: &Path) -> io::Result<Self> {
-        static CREATED: AtomicU32 = AtomicU32::new(0);
-        let number = CREATED.fetch_add(1, Ordering::Relaxed);
-        let path = std::path::absolute(parent)?.join(format!("delivery-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            eprintln!("{} could not be removed: {error}", self.0.display());
-        }
     }
 }

@@ -1,6 +1,8 @@
 //! The subscribers: one thread that takes every webhook, answers 204 and enters
 //! in the ledger what came. It serves the forwarder and the server alike, and
 //! does as little as it can, because it has the machine in common with them.
+//! Beside it, on a port of its own, is one that takes connections and never
+//! answers.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,6 +26,7 @@ const PATH: &str = "/hook/";
 /// A running sink; it stops when it is dropped.
 pub struct Sink {
     address: SocketAddr,
+    hanging: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -31,14 +34,14 @@ pub struct Sink {
 impl Sink {
     /// Starts one on a free port.
     pub fn start(ledger: Arc<Ledger>) -> io::Result<Self> {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
+        let (listener, address) = listen()?;
+        let (silent, hanging) = listen()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("sink".into()).spawn(move || {
             let serving = LocalSet::new();
             let served = serving.run_until(async move {
+                tokio::task::spawn_local(hang(silent));
                 let accepting = std::pin::pin!(accept(listener, ledger));
                 if let Either::Left((Err(error), _)) = select(accepting, stopped).await {
                     eprintln!("the sink takes no more connections: {error}");
@@ -46,12 +49,17 @@ impl Sink {
             });
             runtime.block_on(served);
         })?;
-        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { address, hanging, stop: Some(stop), thread: Some(thread) })
     }
 
     /// The URL of an endpoint.
     pub fn url(&self, endpoint: usize) -> String {
         format!("http://{}{PATH}{endpoint}", self.address)
+    }
+
+    /// The URL of an endpoint that never answers.
+    pub fn hanging_url(&self, endpoint: usize) -> String {
+        format!("http://{}{PATH}{endpoint}", self.hanging)
     }
 }
 
@@ -65,6 +73,13 @@ impl Drop for Sink {
     }
 }
 
+fn listen() -> io::Result<(std::net::TcpListener, SocketAddr)> {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
 async fn accept(listener: std::net::TcpListener, ledger: Arc<Ledger>) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let template = Rc::new(Template::new());
@@ -75,6 +90,25 @@ async fn accept(listener: std::net::TcpListener, ledger: Arc<Ledger>) -> io::Res
             // A sender that resets its connection is no news: what it has not
             // delivered, it sends again or is found missing.
             let _ = serve(stream, &template, &ledger).await;
+        });
+    }
+}
+
+/// Takes connections and whatever is sent over them, and leaves it at that until
+/// the sender has had enough.
+async fn hang(listener: std::net::TcpListener) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        tokio::task::spawn_local(async move {
+            let mut unread = [0; 1_024];
+            while stream.readable().await.is_ok() {
+                match stream.try_read(&mut unread) {
+                    Ok(1..) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Ok(0) | Err(_) => break,
+                }
+            }
         });
     }
 }

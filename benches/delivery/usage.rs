@@ -10,8 +10,8 @@ const TICKS_PER_SECOND: f64 = 100.0;
 /// What one process has used so far.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Usage {
-    /// The most memory it has ever had resident.
-    pub peak_memory_bytes: Option<u64>,
+    memory_bytes: Option<u64>,
+    peak_memory_bytes: Option<u64>,
     /// Time on all cores, its own and the kernel's for it.
     pub cpu_seconds: Option<f64>,
 }
@@ -20,10 +20,23 @@ impl Usage {
     /// A process's usage.
     pub fn of(pid: u32) -> Self {
         let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).ok();
+        let status = read("status");
+        let memory = |name: &str| status.as_deref().and_then(|status| memory_bytes(status, name));
         Self {
-            peak_memory_bytes: read("status").as_deref().and_then(peak_memory_bytes),
+            memory_bytes: memory("VmRSS:"),
+            peak_memory_bytes: memory("VmHWM:"),
             cpu_seconds: read("stat").as_deref().and_then(cpu_seconds),
         }
+    }
+
+    /// The memory it has resident, in millions of bytes.
+    pub fn memory_mb(&self) -> Option<f64> {
+        self.memory_bytes.map(megabytes)
+    }
+
+    /// The most memory it has ever had resident, in millions of bytes.
+    pub fn peak_memory_mb(&self) -> Option<f64> {
+        self.peak_memory_bytes.map(megabytes)
     }
 
     /// CPU seconds since an earlier look.
@@ -50,6 +63,10 @@ impl Machine {
     }
 }
 
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
 /// The first line sums up the cores: user, nice, system, idle, waiting for I/O,
 /// two sorts of interrupts, and what other guests of the host have stolen.
 fn busy_seconds(stat: &str) -> Option<f64> {
@@ -59,8 +76,8 @@ fn busy_seconds(stat: &str) -> Option<f64> {
     Some((ticks.iter().sum::<f64>() - idle) / TICKS_PER_SECOND)
 }
 
-fn peak_memory_bytes(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+fn memory_bytes(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes * 1024)
 }

@@ -1,0 +1,91 @@
+//! A load without and with something that should not matter: endpoints that want
+//! nothing, deliveries of long ago, neighbours that hang. Each measurement has a
+//! store of its own; only the server is measured, and against itself.
+
+use std::error::Error;
+use std::time::Duration;
+
+use posthaste::clock::Clock;
+
+use crate::audience::Audience;
+use crate::event::EVENT_TYPE;
+use crate::history;
+use crate::measured::{Measured, Subject};
+use crate::run::{Options, Stage, post};
+use crate::scenario::{Burden, Shape};
+use crate::seed::{IDLE_TYPE, Seed, in_background};
+use crate::server::{Server, System};
+use crate::stores::Copies;
+
+/// Endpoints of each partner, one of them active: one per cent.
+const ENDPOINTS_OF_PARTNER: usize = 100;
+/// What the URLs of idle endpoints are known by.
+const IDLE_MARK: &str = "/idle/";
+/// When they were all made.
+const AGE: Duration = Duration::from_secs(24 * 3_600);
+
+/// Measures one of the two cases.
+pub async fn measure(
+    scenario: &'static str,
+    shape: &Shape,
+    burden: Burden,
+    burdened: bool,
+    options: &Options,
+) -> Result<Measured, Box<dyn Error>> {
+    let audience = audience(burden, shape, options);
+    let stage = Stage::for_load(options, shape, audience)?;
+    match burden {
+        Burden::IdleEndpoints => register(&stage, audience, burdened, options).await?,
+        Burden::History if burdened => history::write(&stage.directory, options).await?,
+        Burden::History | Burden::Hanging => {}
+    }
+    let server = Server::start(&options.installation, &stage.directory).await?;
+    // The endpoints of the first were made before its server was started.
+    let to_make = if burden == Burden::IdleEndpoints { 0 } else { audience.partners };
+    for partner in 0..to_make {
+        let hangs = burden == Burden::Hanging && burdened && partner >= audience.counted;
+        let url = if hangs { stage.sink.hanging_url(partner) } else { stage.sink.url(partner) };
+        let name = audience.name(partner);
+        if let Some(name) = &name {
+            server.create_partner(name).await?;
+        }
+        server.subscribe(name.as_deref(), &url).await?;
+    }
+    let case = Some(burden.cases()[usize::from(burdened)]);
+    post(Subject { scenario, system: System::Posthaste, case }, server, stage, shape, options).await
+}
+
+fn audience(burden: Burden, shape: &Shape, options: &Options) -> Audience {
+    match burden {
+        Burden::IdleEndpoints => Audience::of_partners(options.sizes.registered.div_ceil(ENDPOINTS_OF_PARTNER)),
+        Burden::History => Audience::of_default_partner(shape.endpoints),
+        Burden::Hanging => {
+            let serving = options.sizes.serving;
+            // The same ones are looked at when all of them answer.
+            Audience { counted: serving - serving / 5, ..Audience::of_partners(serving) }
+        }
+    }
+}
+
+/// Makes the active endpoints, and if asked to, the idle ones: one of each
+/// partner by the library, and the others after it.
+async fn register(stage: &Stage, audience: Audience, with_idle: bool, options: &Options) -> Result<(), Box<dyn Error>> {
+    let store = options.installation.store;
+    let active_urls: Vec<String> = (0..audience.endpoints()).map(|number| stage.sink.url(number)).collect();
+    let now = Clock::system().wall() - AGE;
+    in_background(&stage.directory, move |directory| {
+        let mut seed = Seed::open(store, directory, now)?;
+        seed.partners(audience, now)?;
+        seed.endpoints(audience, |number| active_urls[number].clone(), EVENT_TYPE, now)?;
+        if !with_idle {
+            return Ok(());
+        }
+        eprintln!("  registering {} idle endpoints", audience.partners * (ENDPOINTS_OF_PARTNER - 1));
+        let idle_url = |number| format!("http://127.0.0.1:9{IDLE_MARK}{number}");
+        seed.endpoints(audience, idle_url, IDLE_TYPE, now + Duration::from_millis(1))?;
+        drop(seed);
+        let copies = Copies { count: ENDPOINTS_OF_PARTNER - 2, later_ms: 1 };
+        Ok(store.repeat_endpoints(directory, IDLE_MARK, copies)?)
+    })
+    .await
+}
