@@ -105,6 +105,14 @@ impl Add<Duration> for Monotonic {
     }
 }
 
+impl Sub<Duration> for Monotonic {
+    type Output = Self;
+
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration))
+    }
+}
+
 /// Both clocks, read together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {

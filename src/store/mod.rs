@@ -32,6 +32,8 @@ pub use subscriptions::{Scope, ScopeId, Subscription, SubscriptionCache, Subscri
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use crate::catalog::TypeDefinition;
 use crate::domain::{
     Attempt, Delivery, DeliveryId, Endpoint, EndpointId, Environment, Event, EventId, EventType, KeyId, Partner,
@@ -43,6 +45,10 @@ use crate::domain::{
 pub trait Store: Send + Sync + 'static {
     /// The store's one writer. Taken once, by the journal.
     fn writer(&self) -> Result<Box<dyn Writer>, StoreError>;
+
+    /// A place for each read that may run at once. Callers wait for one as
+    /// tasks: a thread for each that waits would cost memory by the thousand.
+    fn reading(&self) -> &Arc<Semaphore>;
 
     /// Answers when the store can be read.
     fn ping(&self) -> Result<(), StoreError>;
@@ -210,14 +216,21 @@ pub trait Transaction {
     fn revoke_key(&mut self, key: KeyId) -> Result<bool, StoreError>;
 }
 
-/// Runs a read on the blocking thread pool.
+/// Runs a read on the blocking thread pool when it has a place there.
 pub async fn blocking<T, F>(store: &Arc<dyn Store>, read: F) -> Result<T, StoreError>
 where
     T: Send + 'static,
     F: FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
 {
     let store = Arc::clone(store);
-    match tokio::task::spawn_blocking(move || read(store.as_ref())).await {
+    // Never closed; a permit that could not be had would only mean no limit.
+    let place = Arc::clone(store.reading()).acquire_owned().await.ok();
+    let read = move || {
+        let answer = read(store.as_ref());
+        drop(place);
+        answer
+    };
+    match tokio::task::spawn_blocking(read).await {
         Ok(answer) => answer,
         // Either the runtime is going down, or the read panicked: the caller
         // must not take that for an empty answer.

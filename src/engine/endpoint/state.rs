@@ -36,6 +36,11 @@ impl Lanes {
     }
 }
 
+/// How long before a retry that was left to the store is due it is read again.
+const FAR_RETRY_LEAD: Duration = Duration::from_secs(1);
+/// Retries read at once, beyond those that are known.
+const RETRY_PAGE: usize = 16;
+
 #[derive(Debug, Clone)]
 struct Ready {
     delivery: DeliveryId,
@@ -101,6 +106,9 @@ pub struct State {
     /// all there is, and a busy endpoint need not read again for them.
     meanwhile: BTreeMap<DeliveryId, Fresh>,
     retries: BTreeMap<(Monotonic, DeliveryId), Ready>,
+    /// When the first retry is due that was seen in the store and left there
+    /// because it is far off: what waits for hours takes no memory.
+    far_retry: Option<Monotonic>,
     manual: VecDeque<Ready>,
     /// Whose turn it is when both a retry and a new event wait. Kept from one
     /// free place to the next, or retries would never get one of their own.
@@ -137,6 +145,7 @@ impl State {
             fresh: VecDeque::new(),
             meanwhile: BTreeMap::new(),
             retries: BTreeMap::new(),
+            far_retry: None,
             manual: VecDeque::new(),
             retries_turn: true,
             lanes: Lanes(LANES.map(|_| Reading { more: true, ..Reading::default() })),
@@ -226,6 +235,7 @@ impl State {
             return record;
         }
         let retry = self.retries.first_key_value().map(|((due, _), _)| *due).filter(|_| self.may_send());
+        let far = self.far_retry.map(|due| due - FAR_RETRY_LEAD).filter(|_| !self.is_holding());
         let rest = self.idle_since.map(|since| since + self.limits.passivate_after);
         let settings = self.settings_not_before.filter(|_| self.settings_changed && !self.reading_settings);
         let reads = LANES
@@ -233,7 +243,7 @@ impl State {
             .map(|lane| (lane, self.lanes.of(lane)))
             .filter(|(lane, reading)| !self.is_holding() && reading.is_wanted(self.has_room(*lane)))
             .filter_map(|(_, reading)| reading.not_before);
-        [retry, record, rest, settings].into_iter().flatten().chain(reads).min()
+        [retry, far, record, rest, settings].into_iter().flatten().chain(reads).min()
     }
 
     /// Requests in flight, outcomes not yet durable, deliveries in the
@@ -244,7 +254,10 @@ impl State {
             recording: self.flights.len() - self.sending,
             window: self.fresh.len() + self.meanwhile.len() + self.retries.len() + self.manual.len(),
             more_in_store: self.lanes.0.iter().any(|reading| reading.more),
-            next_retry: self.retries.first_key_value().map(|((due, _), _)| *due),
+            next_retry: [self.retries.first_key_value().map(|((due, _), _)| *due), self.far_retry]
+                .into_iter()
+                .flatten()
+                .min(),
         }
     }
 
@@ -343,6 +356,9 @@ impl State {
         now: Moment,
     ) {
         let mut more = due.len() >= limit;
+        if lane == Lane::Retry {
+            self.far_retry = None;
+        }
         let settled = std::mem::take(&mut self.lane(lane).settled);
         for due in due {
             self.newest = self.newest.max(Some(due.delivery));
@@ -364,6 +380,13 @@ impl State {
                 }
                 Lane::Retry => {
                     let at = now.anchor(due.due_at);
+                    let is_far = at > now.monotonic + self.limits.passivate_after;
+                    if is_far && !self.known.contains(&due.delivery) {
+                        // The rest of the page is later still.
+                        self.far_retry = Some(at);
+                        more = false;
+                        break;
+                    }
                     if self.known.insert(due.delivery) {
                         self.retries.insert((at, due.delivery), due.into());
                     } else if let Some(flight) = self.flights.get_mut(&due.delivery)
@@ -581,6 +604,7 @@ impl State {
         self.meanwhile.clear();
         self.read_up_to = None;
         self.retries.clear();
+        self.far_retry = None;
         self.manual.clear();
         for reading in self.lanes.0.iter_mut() {
             reading.leave_to_store();
@@ -588,6 +612,10 @@ impl State {
     }
 
     fn read_ahead(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        if self.far_retry.is_some_and(|due| now.monotonic >= due - FAR_RETRY_LEAD) {
+            self.far_retry = None;
+            self.lane(Lane::Retry).leave_early_to_store();
+        }
         for lane in [Lane::Manual, Lane::Fresh, Lane::Retry] {
             let has_room = self.has_room(lane);
             if !self.lane(lane).begin(has_room, now.monotonic) {
@@ -597,8 +625,12 @@ impl State {
             self.lane(lane).is_continued = after.is_some();
             let limit = match after {
                 Some(_) => self.limits.window,
-                // What is in flight is unfinished in the store, too: the page
+                // Retries come in smaller pages: most wait for hours. What is
+                // held or in flight is unfinished in the store, too: the page
                 // must reach past it.
+                None if lane == Lane::Retry => {
+                    RETRY_PAGE.min(self.limits.window) + self.retries.len() + self.flights.len()
+                }
                 None => self.limits.window + self.flights.len(),
             };
             effects.push(Effect::ReadPage { lane, after, limit });
@@ -690,7 +722,8 @@ impl State {
             && (self.is_holding() || LANES.into_iter().all(read))
             && !self.reading_settings
             && !self.settings_changed;
-        at_rest.then(|| self.retries.first_key_value().map(|((due, _), _)| *due))
+        let next_retry = self.retries.first_key_value().map(|((due, _), _)| *due);
+        at_rest.then(|| [next_retry, self.far_retry].into_iter().flatten().min())
     }
 }
 

@@ -20,6 +20,7 @@ use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
 use diesel::sql_types::{BigInt, Nullable};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use tokio::sync::Semaphore;
 
 use crate::domain::Timestamp;
 use crate::store::ids::{IdCodec, KeySequence};
@@ -38,6 +39,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct SqliteStore {
     ids: IdCodec,
     readers: Pool<ConnectionManager<SqliteConnection>>,
+    reading: Arc<Semaphore>,
     writer: Mutex<Option<SqliteWriter>>,
     /// Held as long as the store or its writer is: a second process on the
     /// same file would know nothing of what this one has in flight.
@@ -59,6 +61,7 @@ impl SqliteStore {
         })?;
         let ids = IdCodec::new(&id_secret(&mut connection)?);
         let sequence = KeySequence::after(largest_key(&mut connection)?);
+        let reading = Arc::new(Semaphore::new(readers.max(1) as usize));
         let readers = Pool::builder()
             .max_size(readers.max(1))
             .min_idle(Some(1))
@@ -68,7 +71,7 @@ impl SqliteStore {
             .build(ConnectionManager::new(text))
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let writer = SqliteWriter { connection, ids: ids.clone(), sequence, _lock: Arc::clone(&lock) };
-        Ok(Self { ids, readers, writer: Mutex::new(Some(writer)), _lock: lock })
+        Ok(Self { ids, readers, reading, writer: Mutex::new(Some(writer)), _lock: lock })
     }
 
     /// Runs a query on a reader of the pool, waiting for a free one.

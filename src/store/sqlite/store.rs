@@ -1,8 +1,11 @@
 //! The read side of [`Store`]: each verb takes a reader from the pool and
 //! hands over to the query that answers it.
 
+use std::sync::Arc;
+
 use diesel::prelude::*;
 use diesel::sql_types::Integer;
+use tokio::sync::Semaphore;
 
 use crate::catalog::TypeDefinition;
 use crate::domain::{
@@ -22,6 +25,10 @@ impl Store for SqliteStore {
             Some(writer) => Ok(Box::new(writer)),
             None => Err(StoreError::Configuration("the store has one writer, and it is taken".into())),
         }
+    }
+
+    fn reading(&self) -> &Arc<Semaphore> {
+        &self.reading
     }
 
     fn ping(&self) -> Result<(), StoreError> {

@@ -208,16 +208,16 @@ fn a_waiting_retry_gets_its_turn_however_many_events_come() {
     panic!("the retry never had its turn");
 }
 
-/// A retry window full of what is due in an hour, and one delivery, due soon,
-/// that is asked for by hand before the page that has it in the schedule is
+/// A retry window full of what is due a little later, and one delivery, due
+/// soon, that is asked for by hand before the page that has it in the schedule is
 /// there.
 fn asked_for_by_hand(ended_before_the_page: bool) {
     let now = begin();
-    let hour = now.after(Duration::from_secs(3_600));
-    let soon = now.after(Duration::from_secs(10));
+    let later = now.after(Duration::from_millis(4_900));
+    let soon = now.after(Duration::from_secs(4));
     let page = |lane, due| Input::Page { lane, limit: LIMITS.window, due, payloads: HashMap::new() };
     let mut scheduled = vec![due(9, StoredStatus::Retrying, soon)];
-    scheduled.extend((1..=3).map(|number| due(number, StoredStatus::Retrying, hour)));
+    scheduled.extend((1..=3).map(|number| due(number, StoredStatus::Retrying, later)));
     let mut state = State::new(LIMITS);
     state.step(Input::Timer, now);
     state.step(Input::Settings(Some(plan(8, RetryPolicy::default()))), now);
@@ -239,6 +239,35 @@ fn asked_for_by_hand(ended_before_the_page: bool) {
     assert_eq!(state.snapshot().next_retry, Some(soon.monotonic));
     let effects = state.step(Input::Timer, soon);
     assert_eq!(sent(&effects).iter().map(|sending| sending.number).collect::<Vec<u32>>(), [3]);
+}
+
+#[test]
+fn a_retry_that_is_far_off_takes_no_memory_and_comes_on_time() {
+    let now = begin();
+    let (soon, hour) = (now.after(Duration::from_secs(4)), now.after(Duration::from_secs(3_600)));
+    let mut state = settled(LIMITS, &plan(8, RetryPolicy::default()), now);
+    assert!(reads(&state.step(Input::Hint(Lane::Retry), now), Lane::Retry));
+    let waiting = vec![due(1, StoredStatus::Retrying, soon), due(2, StoredStatus::Retrying, hour)];
+    let page = |due| Input::Page { lane: Lane::Retry, limit: 2, due, payloads: HashMap::new() };
+    let effects = state.step(page(waiting.clone()), now);
+    assert!(!reads(&effects, Lane::Retry), "what is behind the far one is farther: {effects:?}");
+    let snapshot = state.snapshot();
+    assert_eq!((snapshot.window, snapshot.next_retry), (1, Some(soon.monotonic)));
+
+    assert_eq!(sent(&state.step(Input::Timer, soon)).len(), 1);
+    state.step(attempted(1, soon, delivered()), soon);
+    state.step(written(1, StoredStatus::Delivered), soon);
+    assert_eq!(state.rest_until(), Some(Some(hour.monotonic)), "it may leave memory until then");
+    let resting = soon.after(LIMITS.passivate_after);
+    assert!(state.step(Input::Timer, resting).iter().any(|effect| matches!(effect, Effect::Rest)));
+
+    let early = hour.monotonic - Duration::from_secs(1);
+    assert!(state.wake_at().is_some_and(|time| time <= early));
+    let almost = now.after(early.since(now.monotonic));
+    assert!(reads(&state.step(Input::Timer, almost), Lane::Retry), "it is read just before it is due");
+    state.step(page(vec![waiting[1].clone()]), almost);
+    assert!(sent(&state.step(Input::Timer, almost)).is_empty(), "and not sent before");
+    assert_eq!(sent(&state.step(Input::Timer, hour)).len(), 1);
 }
 
 #[test]
