@@ -13,6 +13,7 @@ mod ids;
 pub mod journal;
 mod keys;
 mod page;
+mod reading;
 mod rows;
 mod schema;
 pub mod sqlite;
@@ -28,11 +29,10 @@ pub use error::{CommitError, StoreError};
 pub use journal::{Journal, JournalError, Notice};
 pub use keys::{KeyRecord, NewKey};
 pub use page::{Page, PageRequest};
+pub use reading::ReadPool;
 pub use subscriptions::{Scope, ScopeId, Subscription, SubscriptionCache, Subscriptions};
 
 use std::sync::Arc;
-
-use tokio::sync::Semaphore;
 
 use crate::catalog::TypeDefinition;
 use crate::domain::{
@@ -46,9 +46,8 @@ pub trait Store: Send + Sync + 'static {
     /// The store's one writer. Taken once, by the journal.
     fn writer(&self) -> Result<Box<dyn Writer>, StoreError>;
 
-    /// A place for each read that may run at once. Callers wait for one as
-    /// tasks: a thread for each that waits would cost memory by the thousand.
-    fn reading(&self) -> &Arc<Semaphore>;
+    /// The threads that its reads run on.
+    fn reading(&self) -> &ReadPool;
 
     /// Answers when the store can be read.
     fn ping(&self) -> Result<(), StoreError>;
@@ -216,24 +215,12 @@ pub trait Transaction {
     fn revoke_key(&mut self, key: KeyId) -> Result<bool, StoreError>;
 }
 
-/// Runs a read on the blocking thread pool when it has a place there.
+/// Runs a read on the store's own threads.
 pub async fn blocking<T, F>(store: &Arc<dyn Store>, read: F) -> Result<T, StoreError>
 where
     T: Send + 'static,
     F: FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
 {
-    let store = Arc::clone(store);
-    // Never closed; a permit that could not be had would only mean no limit.
-    let place = Arc::clone(store.reading()).acquire_owned().await.ok();
-    let read = move || {
-        let answer = read(store.as_ref());
-        drop(place);
-        answer
-    };
-    match tokio::task::spawn_blocking(read).await {
-        Ok(answer) => answer,
-        // Either the runtime is going down, or the read panicked: the caller
-        // must not take that for an empty answer.
-        Err(stopped) => Err(StoreError::Stopped(stopped.to_string())),
-    }
+    let reader = Arc::clone(store);
+    store.reading().run(move || read(reader.as_ref())).await
 }

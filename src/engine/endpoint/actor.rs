@@ -16,12 +16,13 @@ use actix::prelude::*;
 use futures_util::StreamExt as _;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::{Attempt, EndpointId, EventId, Moment, Monotonic};
 use crate::engine::Engine;
 use crate::engine::arbiters;
 use crate::engine::budget::{BodyBudget, HeldPayload};
+use crate::engine::endpoint::inbox::Inbox;
 use crate::engine::endpoint::request::{AttemptHeaders, Target};
 use crate::engine::endpoint::state::{Effect, Input, Limits, Plan, Sending, State};
 use crate::engine::messages::{End, Ended, Generation, Look, Resting, Staying, Tell, Test, TestOutcome};
@@ -32,8 +33,8 @@ use crate::store::{
 
 /// Messages an actor may have waiting: more only remind it of the store.
 const MAILBOX: usize = 64;
-/// Most reports that one step takes in.
-const REPORTS_AT_ONCE: usize = 64;
+/// Most attempts whose outcomes one step takes in.
+const INPUTS_AT_ONCE: usize = 64;
 /// Most steps before other actors of the thread have their turn.
 const STEPS_AT_ONCE: usize = 16;
 
@@ -43,27 +44,27 @@ pub(in crate::engine) struct EndpointActor {
     engine: Engine,
     state: State,
     target: Option<Arc<Target>>,
-    reports: mpsc::UnboundedSender<Report>,
-    inbox: mpsc::UnboundedReceiver<Report>,
+    inbox: Inbox<Report>,
     /// Attempts, reads, waits for room in the journal. They end with the actor.
-    under_way: FuturesUnordered<LocalBoxFuture<'static, Option<Report>>>,
+    under_way: FuturesUnordered<LocalBoxFuture<'static, Option<Input>>>,
     /// Wakes [`Work`], which does not notice by itself that there is more of it.
     waker: Option<Waker>,
     timer: Option<(Monotonic, SpawnHandle)>,
     farewell: Farewell,
 }
 
-/// What came of something that was under way.
+/// What the actor hears of something that it does not await itself, or that says
+/// more than one thing.
 enum Report {
     /// For the state to judge.
-    Input(Input),
+    Input(Box<Input>),
     /// What the journal said of an outcome.
-    Recorded(Arc<Record>, Result<Recorded, JournalError>),
+    Recorded(Arc<Record>, Result<Recorded, Box<JournalError>>),
     /// The settings, read.
-    Runtime(Result<Option<EndpointRuntime>, StoreError>),
+    Runtime(Box<Result<Option<EndpointRuntime>, StoreError>>),
     /// The bytes of an attempt that memory had no room for, and its place
     /// among all that may be in flight.
-    Payload(Sending, Arc<Payload>, OwnedSemaphorePermit),
+    Payload(Box<(Sending, Arc<Payload>, OwnedSemaphorePermit)>),
 }
 
 /// The ways to the supervisor.
@@ -96,14 +97,12 @@ impl EndpointActor {
         engine: Engine,
         supervisor: Supervised,
     ) -> Self {
-        let (reports, inbox) = mpsc::unbounded_channel();
         let limits = Limits { window: engine.options.window, passivate_after: engine.options.passivate_after };
         Self {
             endpoint,
             state: State::new(limits),
             target: None,
-            reports,
-            inbox,
+            inbox: Inbox::new(),
             under_way: FuturesUnordered::new(),
             waker: None,
             timer: None,
@@ -161,7 +160,7 @@ impl EndpointActor {
     }
 
     /// Sets something under way.
-    fn begin(&mut self, work: impl Future<Output = Option<Report>> + 'static) {
+    fn begin(&mut self, work: impl Future<Output = Option<Input>> + 'static) {
         self.under_way.push(Box::pin(work));
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -192,7 +191,7 @@ impl EndpointActor {
             return;
         }
         let (endpoint, now, bodies) = (self.endpoint, self.engine.clock.wall(), self.engine.bodies.clone());
-        let (store, reports) = (Arc::clone(&self.engine.store), self.reports.clone());
+        let (store, reports) = (Arc::clone(&self.engine.store), self.inbox.outbox());
         self.begin(async move {
             let Reads { settings, pages } = reads;
             let wanted = pages.clone();
@@ -208,12 +207,11 @@ impl EndpointActor {
                     (settings.then(|| Err(error.clone())), pages.iter().map(|_| Err(error.clone())).collect())
                 }
             };
-            // The actor may be gone; then nobody needs the answer.
             if let Some(runtime) = runtime {
-                drop(reports.send(Report::Runtime(runtime)));
+                reports.send(Report::Runtime(Box::new(runtime)));
             }
             for (PageRead { lane, limit, .. }, read) in pages.into_iter().zip(read) {
-                drop(reports.send(Report::Input(match read {
+                reports.send(Report::Input(Box::new(match read {
                     Ok((due, payloads)) => Input::Page { lane, limit, due, payloads },
                     Err(error) => {
                         log::warn!("{endpoint}: cannot read its deliveries: {error}");
@@ -232,11 +230,10 @@ impl EndpointActor {
         if unread.is_empty() {
             return;
         }
-        let (engine, reports, endpoint) = (self.engine.clone(), self.reports.clone(), self.endpoint);
+        let (engine, reports, endpoint) = (self.engine.clone(), self.inbox.outbox(), self.endpoint);
         self.begin(async move {
-            // The actor may be gone; then nobody needs the answer.
-            let report = |report| drop(reports.send(report));
-            let unsent = |sending: Sending| report(Report::Input(Input::Unsent(sending.delivery)));
+            let input = |input| reports.send(Report::Input(Box::new(input)));
+            let unsent = |sending: Sending| input(Input::Unsent(sending.delivery));
             while !unread.is_empty() {
                 let places = places(&engine.in_flight, unread.len()).await;
                 if places.is_empty() {
@@ -256,10 +253,10 @@ impl EndpointActor {
                 };
                 for (sending, place) in next.into_iter().zip(places) {
                     if let Some(payload) = payloads.get(&sending.event) {
-                        report(Report::Payload(sending, Arc::clone(payload), place));
+                        reports.send(Report::Payload(Box::new((sending, Arc::clone(payload), place))));
                     } else {
                         log::error!("{endpoint}: the event of {} is not in the store", sending.delivery);
-                        report(Report::Input(Input::PayloadGone(sending.delivery)));
+                        input(Input::PayloadGone(sending.delivery));
                     }
                 }
             }
@@ -275,23 +272,23 @@ impl EndpointActor {
     fn send_in_turn(&mut self, sending: Sending, payload: Arc<Payload>) {
         let (target, engine) = (self.target(), self.engine.clone());
         self.begin(async move {
-            Some(Report::Input(match Arc::clone(&engine.in_flight).acquire_owned().await {
+            Some(match Arc::clone(&engine.in_flight).acquire_owned().await {
                 Ok(place) => make_attempt(engine, target, sending, payload, place).await,
                 // The engine is stopping.
                 Err(_) => Input::Unsent(sending.delivery),
-            }))
+            })
         });
     }
 
     fn send(&mut self, sending: Sending, payload: Arc<Payload>, place: OwnedSemaphorePermit) {
         let (target, engine) = (self.target(), self.engine.clone());
-        self.begin(async move { Some(Report::Input(make_attempt(engine, target, sending, payload, place).await)) });
+        self.begin(async move { Some(make_attempt(engine, target, sending, payload, place).await) });
     }
 
     fn record(&mut self, record: Arc<Record>) {
-        let (reports, recorded) = (self.reports.clone(), Arc::clone(&record));
-        // The actor may be gone; then nobody needs the answer.
-        let heard = Box::new(move |outcome| drop(reports.send(Report::Recorded(recorded, outcome))));
+        let (reports, recorded) = (self.inbox.outbox(), Arc::clone(&record));
+        let heard =
+            Box::new(move |outcome: Result<_, _>| reports.send(Report::Recorded(recorded, outcome.map_err(Box::new))));
         if let Some(wait_for_room) = self.engine.journal.record_then(record, heard) {
             self.begin(async move {
                 wait_for_room.await;
@@ -300,7 +297,7 @@ impl EndpointActor {
         }
     }
 
-    fn recorded(&self, record: &Record, outcome: Result<Recorded, JournalError>) -> Option<Input> {
+    fn recorded(&self, record: &Record, outcome: Result<Recorded, Box<JournalError>>) -> Option<Input> {
         let (delivery, endpoint) = (record.delivery, self.endpoint);
         match outcome {
             Ok(recorded) => {
@@ -310,41 +307,49 @@ impl EndpointActor {
                 }
                 Some(Input::Recorded { delivery, recorded })
             }
-            Err(error @ (JournalError::Full(_) | JournalError::Store(_))) => {
-                log::warn!("{delivery} to {endpoint}: its outcome is not written yet: {error}");
-                Some(Input::RecordFailed(delivery))
-            }
-            // The process is ending; the next one repeats the attempt.
-            Err(JournalError::Unknown | JournalError::Closed) => None,
+            Err(error) => match *error {
+                JournalError::Full(_) | JournalError::Store(_) => {
+                    log::warn!("{delivery} to {endpoint}: its outcome is not written yet: {error}");
+                    Some(Input::RecordFailed(delivery))
+                }
+                // The process is ending; the next one repeats the attempt.
+                JournalError::Unknown | JournalError::Closed => None,
+            },
         }
     }
 
-    /// Up to so many reports that are there now.
-    fn poll_reports(&mut self, context: &mut task::Context<'_>) -> Vec<Report> {
-        let mut reports = Vec::new();
-        // The actor holds a sender of its own: this channel never ends.
-        let _ = self.inbox.poll_recv_many(context, &mut reports, REPORTS_AT_ONCE);
-        while reports.len() < REPORTS_AT_ONCE
-            && let Poll::Ready(Some(report)) = self.under_way.poll_next_unpin(context)
+    /// What there is to tell the state now; and whether there was anything at all.
+    fn poll_inputs(&mut self, context: &mut task::Context<'_>) -> (Vec<Input>, bool) {
+        let reports = self.inbox.poll(context);
+        let mut left = INPUTS_AT_ONCE;
+        let mut any = !reports.is_empty();
+        let mut inputs: Vec<Input> = reports.into_iter().filter_map(|report| self.input(report)).collect();
+        while left > 0
+            && let Poll::Ready(Some(input)) = self.under_way.poll_next_unpin(context)
         {
-            reports.extend(report);
+            any = true;
+            left -= 1;
+            inputs.extend(input);
         }
-        reports
+        (inputs, any)
     }
 
     /// What a report means to the state, if it means anything to it.
     fn input(&mut self, report: Report) -> Option<Input> {
         match report {
-            Report::Input(input) => Some(input),
+            Report::Input(input) => Some(*input),
             Report::Recorded(record, outcome) => self.recorded(&record, outcome),
-            // The engine is stopping, and this one has not begun.
-            Report::Payload(sending, ..) if self.engine.in_flight.is_closed() => Some(Input::Unsent(sending.delivery)),
-            Report::Payload(sending, payload, place) => {
+            Report::Payload(read) => {
+                let (sending, payload, place) = *read;
+                if self.engine.in_flight.is_closed() {
+                    // The engine is stopping, and this one has not begun.
+                    return Some(Input::Unsent(sending.delivery));
+                }
                 self.send(sending, payload, place);
                 None
             }
             Report::Runtime(read) => {
-                let prepared = read.and_then(|found| found.map(|runtime| prepare(&runtime)).transpose());
+                let prepared = (*read).and_then(|found| found.map(|runtime| prepare(&runtime)).transpose());
                 Some(match prepared {
                     Ok(Some((plan, target))) => {
                         self.target = Some(Arc::new(target));
@@ -376,14 +381,13 @@ impl ActorFuture<EndpointActor> for Work {
         task: &mut task::Context<'_>,
     ) -> Poll<()> {
         for _ in 0..STEPS_AT_ONCE {
-            // What the step below begins is polled in the next turn.
+            // What is begun from here on is polled in the next turn.
             actor.waker = None;
-            let reports = actor.poll_reports(task);
-            if reports.is_empty() {
+            let (inputs, any) = actor.poll_inputs(task);
+            if !any {
                 actor.waker = Some(task.waker().clone());
                 return Poll::Pending;
             }
-            let inputs: Vec<Input> = reports.into_iter().filter_map(|report| actor.input(report)).collect();
             actor.step(inputs, context);
             if context.state() == ActorState::Stopping {
                 return Poll::Pending;

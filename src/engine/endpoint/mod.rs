@@ -3,6 +3,7 @@
 //! the actor that carries it out (`actor`).
 
 pub(in crate::engine) mod actor;
+mod inbox;
 mod reading;
 mod request;
 pub mod state;

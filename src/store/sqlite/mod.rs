@@ -20,12 +20,11 @@ use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
 use diesel::sql_types::{BigInt, Nullable};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use tokio::sync::Semaphore;
 
 use crate::domain::Timestamp;
 use crate::store::ids::{IdCodec, KeySequence};
 use crate::store::schema::meta;
-use crate::store::{CommitError, Notice, StoreError, Transaction, Writer};
+use crate::store::{CommitError, Notice, ReadPool, StoreError, Transaction, Writer};
 
 use error::translate;
 use transaction::SqliteTransaction;
@@ -39,7 +38,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct SqliteStore {
     ids: IdCodec,
     readers: Pool<ConnectionManager<SqliteConnection>>,
-    reading: Arc<Semaphore>,
+    reading: ReadPool,
     writer: Mutex<Option<SqliteWriter>>,
     /// Held as long as the store or its writer is: a second process on the
     /// same file would know nothing of what this one has in flight.
@@ -61,7 +60,8 @@ impl SqliteStore {
         })?;
         let ids = IdCodec::new(&id_secret(&mut connection)?);
         let sequence = KeySequence::after(largest_key(&mut connection)?);
-        let reading = Arc::new(Semaphore::new(readers.max(1) as usize));
+        let reading = ReadPool::start(readers.max(1) as usize)
+            .map_err(|error| StoreError::Unavailable(format!("no thread to read on: {error}")))?;
         let readers = Pool::builder()
             .max_size(readers.max(1))
             .min_idle(Some(1))
@@ -133,7 +133,7 @@ fn prepare_writer(connection: &mut SqliteConnection) -> QueryResult<()> {
          PRAGMA synchronous = FULL;
          PRAGMA journal_size_limit = 67108864;
          PRAGMA wal_autocheckpoint = 4000;
-         PRAGMA cache_size = -65536;
+         PRAGMA cache_size = -16384;
          PRAGMA mmap_size = 0;
          PRAGMA temp_store = MEMORY;",
         BUSY_TIMEOUT.as_millis()
@@ -149,7 +149,7 @@ impl CustomizeConnection<SqliteConnection, diesel::r2d2::Error> for ReaderPragma
             .batch_execute(&format!(
                 "PRAGMA busy_timeout = {};
                  PRAGMA query_only = ON;
-                 PRAGMA cache_size = -8192;
+                 PRAGMA cache_size = -2048;
                  PRAGMA mmap_size = 0;",
                 BUSY_TIMEOUT.as_millis()
             ))

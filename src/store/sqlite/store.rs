@@ -1,11 +1,8 @@
 //! The read side of [`Store`]: each verb takes a reader from the pool and
 //! hands over to the query that answers it.
 
-use std::sync::Arc;
-
 use diesel::prelude::*;
 use diesel::sql_types::Integer;
-use tokio::sync::Semaphore;
 
 use crate::catalog::TypeDefinition;
 use crate::domain::{
@@ -15,8 +12,8 @@ use crate::domain::{
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::{SqliteStore, administration, reads, views};
 use crate::store::{
-    DeliveryFilter, Due, EndpointRuntime, EventOutcome, KeyRecord, Lane, Page, PageRequest, Payload, Place, Scope,
-    Store, StoreError, StoredSecret, Subscriptions, Waiting, Writer,
+    DeliveryFilter, Due, EndpointRuntime, EventOutcome, KeyRecord, Lane, Page, PageRequest, Payload, Place, ReadPool,
+    Scope, Store, StoreError, StoredSecret, Subscriptions, Waiting, Writer,
 };
 
 impl Store for SqliteStore {
@@ -27,7 +24,7 @@ impl Store for SqliteStore {
         }
     }
 
-    fn reading(&self) -> &Arc<Semaphore> {
+    fn reading(&self) -> &ReadPool {
         &self.reading
     }
 
