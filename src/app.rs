@@ -10,14 +10,14 @@ use actix::Addr;
 use actix_web::dev::ServerHandle;
 use actix_web::{App as WebApp, HttpServer, web};
 use futures_util::future::{BoxFuture, FutureExt};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use crate::auth::{ApiKey, Authenticator};
 use crate::catalog;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::Role;
-use crate::engine::{BodyBudget, Drain, Engine, EngineOptions, Janitor, NewsWire, Retention, Supervisor};
+use crate::engine::{BodyBudget, Drain, Engine, EngineOptions, Janitor, NewsWire, Places, Retention, Supervisor};
 use crate::metrics::Metrics;
 use crate::policy::address::AddressPolicy;
 use crate::routes::{self, Api, Catalogs, Limits};
@@ -120,7 +120,7 @@ impl App {
                 passivate_after: config.engine.passivate_after,
                 body_budget_bytes: config.engine.body_budget_bytes,
             },
-            in_flight: Arc::new(Semaphore::new(config.engine.max_in_flight)),
+            in_flight: Places::new(config.engine.max_in_flight, clock.clone()),
             bodies,
         };
         let supervisor = Supervisor::start(engine.clone(), wire);

@@ -9,13 +9,12 @@ mod arbiters;
 pub mod budget;
 pub mod endpoint;
 mod messages;
+mod places;
 mod retention;
 mod supervisor;
 
 use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
@@ -25,6 +24,7 @@ use crate::transport::TransportFactory;
 pub use budget::BodyBudget;
 pub use endpoint::state::Snapshot;
 pub use messages::{Drain, Inspect, SendTest, TestOutcome};
+pub use places::Places;
 pub use retention::{Janitor, Retention};
 pub use supervisor::{NewsWire, Supervisor};
 
@@ -59,7 +59,7 @@ pub struct Engine {
     /// The limits.
     pub options: EngineOptions,
     /// Requests that may still begin, all endpoints together.
-    pub in_flight: Arc<Semaphore>,
+    pub in_flight: Places,
     /// Event bodies that may still be held.
     pub bodies: BodyBudget,
 }

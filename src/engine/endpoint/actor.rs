@@ -16,7 +16,6 @@ use actix::prelude::*;
 use futures_util::StreamExt as _;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::{Attempt, EndpointId, EventId, Moment, Monotonic};
 use crate::engine::Engine;
@@ -26,6 +25,7 @@ use crate::engine::endpoint::inbox::Inbox;
 use crate::engine::endpoint::request::{AttemptHeaders, Target};
 use crate::engine::endpoint::state::{Effect, Input, Limits, Plan, Sending, State};
 use crate::engine::messages::{End, Ended, Generation, Look, Resting, Staying, Tell, Test, TestOutcome};
+use crate::engine::places::{Place as InFlightPlace, Places};
 use crate::metrics::AttemptLabels;
 use crate::store::{
     self, Due, EndpointRuntime, JournalError, Lane, Payload, Place, Record, Recorded, Store, StoreError,
@@ -64,7 +64,7 @@ enum Report {
     Runtime(Box<Result<Option<EndpointRuntime>, StoreError>>),
     /// The bytes of an attempt that memory had no room for, and its place
     /// among all that may be in flight.
-    Payload(Box<(Sending, Arc<Payload>, OwnedSemaphorePermit)>),
+    Payload(Box<(Sending, Arc<Payload>, InFlightPlace)>),
 }
 
 /// The ways to the supervisor.
@@ -235,7 +235,7 @@ impl EndpointActor {
             let input = |input| reports.send(Report::Input(Box::new(input)));
             let unsent = |sending: Sending| input(Input::Unsent(sending.delivery));
             while !unread.is_empty() {
-                let places = places(&engine.in_flight, unread.len()).await;
+                let places = places(&engine.in_flight, endpoint, unread.len()).await;
                 if places.is_empty() {
                     unread.drain(..).for_each(unsent);
                     return None;
@@ -270,17 +270,17 @@ impl EndpointActor {
 
     /// Makes an attempt as soon as the node's limit has a place for it.
     fn send_in_turn(&mut self, sending: Sending, payload: Arc<Payload>) {
-        let (target, engine) = (self.target(), self.engine.clone());
+        let (target, engine, endpoint) = (self.target(), self.engine.clone(), self.endpoint);
         self.begin(async move {
-            Some(match Arc::clone(&engine.in_flight).acquire_owned().await {
-                Ok(place) => make_attempt(engine, target, sending, payload, place).await,
+            Some(match engine.in_flight.take(endpoint).await {
+                Some(place) => make_attempt(engine, target, sending, payload, place).await,
                 // The engine is stopping.
-                Err(_) => Input::Unsent(sending.delivery),
+                None => Input::Unsent(sending.delivery),
             })
         });
     }
 
-    fn send(&mut self, sending: Sending, payload: Arc<Payload>, place: OwnedSemaphorePermit) {
+    fn send(&mut self, sending: Sending, payload: Arc<Payload>, place: InFlightPlace) {
         let (target, engine) = (self.target(), self.engine.clone());
         self.begin(async move { Some(make_attempt(engine, target, sending, payload, place).await) });
     }
@@ -448,15 +448,10 @@ fn prepare(runtime: &EndpointRuntime) -> Result<(Plan, Target), StoreError> {
 
 /// Up to `most` places among all that may be in flight: one, as soon as there
 /// is one, and as many more as are free then. None when the engine is stopping.
-async fn places(in_flight: &Arc<Semaphore>, most: usize) -> Vec<OwnedSemaphorePermit> {
-    let mut places = Vec::new();
-    if let Ok(place) = Arc::clone(in_flight).acquire_owned().await {
-        places.push(place);
-        while places.len() < most
-            && let Ok(place) = Arc::clone(in_flight).try_acquire_owned()
-        {
-            places.push(place);
-        }
+async fn places(in_flight: &Places, endpoint: EndpointId, most: usize) -> Vec<InFlightPlace> {
+    let mut places: Vec<InFlightPlace> = in_flight.take(endpoint).await.into_iter().collect();
+    if !places.is_empty() {
+        places.extend((1..most).map_while(|_| in_flight.try_take(endpoint)));
     }
     places
 }
@@ -467,7 +462,7 @@ async fn make_attempt(
     target: Arc<Target>,
     sending: Sending,
     payload: Arc<Payload>,
-    _place: OwnedSemaphorePermit,
+    _place: InFlightPlace,
 ) -> Input {
     let started = engine.clock.now();
     let headers = AttemptHeaders {

@@ -19,7 +19,7 @@ use posthaste::domain::{
     Attempt, Delivery, DeliveryId, DeliveryStatus, EndpointId, EndpointSettings, Environment, ErrorClass, EventId,
     Monotonic, Outcome, PartnerName, RetryPolicy, Timestamp, TypePattern,
 };
-use posthaste::engine::{BodyBudget, Drain, Engine, EngineOptions, Inspect, NewsWire, Snapshot, Supervisor};
+use posthaste::engine::{BodyBudget, Drain, Engine, EngineOptions, Inspect, NewsWire, Places, Snapshot, Supervisor};
 use posthaste::metrics::Metrics;
 use posthaste::store::journal::JournalOptions;
 use posthaste::store::sqlite::SqliteStore;
@@ -28,7 +28,7 @@ use posthaste::store::{
     Scope, Store, StoreError, Transaction, Writer,
 };
 use posthaste::transport::{Request, Transport, TransportFactory};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::support::folder::Folder;
@@ -250,10 +250,10 @@ impl House {
             store,
             journal,
             transport: Arc::new(ScriptedFactory(Arc::new(script))),
+            in_flight: Places::new(options.max_in_flight, clock.clone()),
             clock,
             metrics,
             options,
-            in_flight: Arc::new(Semaphore::new(options.max_in_flight)),
             bodies,
         };
         let system = System::new();
