@@ -84,14 +84,12 @@ pub struct Api {
 impl Api {
     /// What a scope's events are matched against: as cached, or as stored.
     async fn subscriptions(&self, scope: &Scope) -> Result<Arc<Subscriptions>, Problem> {
-        if let Some(cached) = self.subscriptions.get(scope) {
-            return Ok(cached);
-        }
-        let wanted = scope.clone();
-        let found = store::blocking(&self.store, move |store| store.subscriptions(&wanted)).await?;
-        let found = Arc::new(found.ok_or_else(|| Problem::not_found("partner"))?);
-        self.subscriptions.put(scope.clone(), Arc::clone(&found));
-        Ok(found)
+        let load = || async {
+            let wanted = scope.clone();
+            let found = store::blocking(&self.store, move |store| store.subscriptions(&wanted)).await?;
+            found.ok_or_else(|| Problem::not_found("partner"))
+        };
+        self.subscriptions.get_or_load(scope, load).await
     }
 
     /// Refuses a partner that does not exist.

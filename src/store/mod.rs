@@ -30,7 +30,7 @@ pub use journal::{Journal, JournalError, Notice};
 pub use keys::{KeyRecord, NewKey};
 pub use page::{Page, PageRequest};
 pub use reading::ReadPool;
-pub use subscriptions::{Scope, ScopeId, Subscription, SubscriptionCache, Subscriptions};
+pub use subscriptions::{Audience, Scope, ScopeId, SubscriptionCache, Subscriptions};
 
 use std::sync::Arc;
 

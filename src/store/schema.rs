@@ -24,10 +24,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    interests (id) {
+        id -> BigInt,
+        patterns -> Text,
+    }
+}
+
+diesel::table! {
     endpoints (id) {
         id -> BigInt,
         scope -> BigInt,
         url -> Text,
+        interest -> BigInt,
         version -> BigInt,
         enabled -> Bool,
         created_version -> BigInt,
@@ -148,6 +156,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     event_types,
     events,
     idempotency_keys,
+    interests,
     manual_attempts,
     meta,
     partners,

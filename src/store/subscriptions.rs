@@ -1,9 +1,16 @@
 //! What a partner's events are matched against: a snapshot with a version,
-//! which the accepting transaction checks (`product.md`, promise 5).
+//! which the accepting transaction checks (`product.md`, promise 5). Which of
+//! them stay in memory is the [`cache`]'s to say.
+
+mod cache;
+
+pub use cache::SubscriptionCache;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use cache::Budget;
 
 use crate::domain::{EndpointId, Environment, EventType, PartnerName, TypePattern};
 use crate::policy::matching;
@@ -33,18 +40,52 @@ impl Scope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ScopeId(pub(in crate::store) i64);
 
-/// One endpoint and what it wants.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Subscription {
-    /// The endpoint.
-    pub endpoint: EndpointId,
-    /// Its patterns.
-    pub events: Vec<TypePattern>,
+/// The endpoints of a scope that want the same. There are few such lists,
+/// however many endpoints share them, so that an endpoint costs no more memory
+/// than its id.
+#[derive(Debug, Clone)]
+pub struct Audience {
+    patterns: Box<[TypePattern]>,
+    endpoints: Arc<[EndpointId]>,
 }
+
+impl Audience {
+    /// These endpoints, in the order of their ids.
+    pub fn new(patterns: Vec<TypePattern>, mut endpoints: Vec<EndpointId>) -> Self {
+        endpoints.sort();
+        Self { patterns: patterns.into(), endpoints: endpoints.into() }
+    }
+
+    fn bytes(&self) -> usize {
+        let texts = self.patterns.iter().map(|pattern| match pattern {
+            TypePattern::Any => 0,
+            TypePattern::Below(prefix) => SHARED_BYTES + prefix.len(),
+            TypePattern::Exactly(name) => SHARED_BYTES + name.as_str().len(),
+        });
+        size_of::<Self>() + size_of_val(&*self.patterns) + texts.sum::<usize>() + list_bytes(&self.endpoints)
+    }
+}
+
+/// The two counts of an [`Arc`].
+const SHARED_BYTES: usize = 16;
+
+fn list_bytes(endpoints: &[EndpointId]) -> usize {
+    SHARED_BYTES + size_of_val(endpoints)
+}
+
+/// Most audiences that are looked through for each event. With more, what was
+/// found for a type is remembered.
+const LOOKED_THROUGH: usize = 4;
 
 /// Most event types whose matches a snapshot remembers. A catalog larger than
 /// this is still matched, a little slower.
 const REMEMBERED_TYPES: usize = 1_024;
+
+/// About what a hash table takes for a type and its matches, the empty places
+/// of its doublings included.
+const REMEMBERED_BYTES: usize = 2 * (size_of::<(EventType, Arc<[EndpointId]>)>() + 1);
+
+const UNPOISONED: &str = "no holder of this lock can panic";
 
 /// A scope's endpoints at one version. Versions grow within an environment:
 /// an endpoint's settings and an event's matching carry the same numbers, so
@@ -54,34 +95,89 @@ pub struct Subscriptions {
     pub id: ScopeId,
     /// The version of the scope's last change.
     pub version: i64,
-    endpoints: Vec<Subscription>,
-    matches: RwLock<HashMap<EventType, Arc<[EndpointId]>>>,
+    audiences: Box<[Audience]>,
+    memory: RwLock<Memory>,
     outdated: AtomicBool,
+}
+
+/// What was worked out before.
+struct Memory {
+    matches: HashMap<EventType, Arc<[EndpointId]>>,
+    /// Of the whole snapshot.
+    bytes: usize,
+    /// What these bytes are taken from, once a cache keeps them.
+    budget: Option<Arc<Budget>>,
 }
 
 impl Subscriptions {
     /// A snapshot of these endpoints.
-    pub fn new(id: ScopeId, version: i64, endpoints: Vec<Subscription>) -> Self {
-        Self { id, version, endpoints, matches: RwLock::default(), outdated: AtomicBool::new(false) }
+    pub fn new(id: ScopeId, version: i64, audiences: Vec<Audience>) -> Self {
+        let bytes = SHARED_BYTES + size_of::<Self>() + audiences.iter().map(Audience::bytes).sum::<usize>();
+        let memory = RwLock::new(Memory { matches: HashMap::new(), bytes, budget: None });
+        Self { id, version, audiences: audiences.into(), memory, outdated: AtomicBool::new(false) }
     }
 
-    /// The endpoints that want this type, worked out once for each type.
+    /// The endpoints that want this type, in the order of their ids. What has
+    /// to be put together from several audiences, or looked for among many, is
+    /// worked out once for each type.
     pub fn matching(&self, event_type: &EventType) -> Arc<[EndpointId]> {
-        const UNPOISONED: &str = "no holder of this lock can panic";
-        if let Some(known) = self.matches.read().expect(UNPOISONED).get(event_type) {
+        if self.audiences.len() <= LOOKED_THROUGH {
+            let mut wanting = self.wanting(event_type);
+            match (wanting.next(), wanting.next()) {
+                (None, _) => return Arc::default(),
+                (Some(only), None) => return Arc::clone(&only.endpoints),
+                (Some(_), Some(_)) => {}
+            }
+        }
+        if let Some(known) = self.memory.read().expect(UNPOISONED).matches.get(event_type) {
             return Arc::clone(known);
         }
-        let found: Arc<[EndpointId]> = self
-            .endpoints
-            .iter()
-            .filter(|subscription| matching::wants(&subscription.events, event_type))
-            .map(|subscription| subscription.endpoint)
-            .collect();
-        let mut matches = self.matches.write().expect(UNPOISONED);
-        if matches.len() < REMEMBERED_TYPES {
-            matches.insert(event_type.clone(), Arc::clone(&found));
-        }
+        let wanting: Vec<&Audience> = self.wanting(event_type).collect();
+        let (found, own_bytes) = match wanting[..] {
+            [] => (Arc::default(), 0),
+            [only] => (Arc::clone(&only.endpoints), 0),
+            _ => {
+                let mut together: Vec<EndpointId> =
+                    wanting.iter().flat_map(|audience| audience.endpoints.iter().copied()).collect();
+                // Made of sorted runs, which this one merges.
+                together.sort();
+                let together: Arc<[EndpointId]> = together.into();
+                let bytes = list_bytes(&together);
+                (together, bytes)
+            }
+        };
+        self.remember(event_type, &found, REMEMBERED_BYTES + own_bytes);
         found
+    }
+
+    fn wanting<'a>(&'a self, event_type: &'a EventType) -> impl Iterator<Item = &'a Audience> {
+        self.audiences.iter().filter(|audience| matching::wants(&audience.patterns, event_type))
+    }
+
+    fn remember(&self, event_type: &EventType, found: &Arc<[EndpointId]>, bytes: usize) {
+        let mut memory = self.memory.write().expect(UNPOISONED);
+        if memory.matches.len() >= REMEMBERED_TYPES || memory.matches.contains_key(event_type) {
+            return;
+        }
+        if memory.budget.as_ref().is_none_or(|budget| budget.try_hold(bytes)) {
+            memory.bytes += bytes;
+            memory.matches.insert(event_type.clone(), Arc::clone(found));
+        }
+    }
+
+    /// About how many bytes of memory this takes.
+    pub fn bytes(&self) -> usize {
+        self.memory.read().expect(UNPOISONED).bytes
+    }
+
+    /// Takes the bytes of this, and of what it will remember, from a budget
+    /// until it is dropped.
+    fn take_from(&self, budget: &Arc<Budget>) {
+        let mut memory = self.memory.write().expect(UNPOISONED);
+        if memory.budget.is_none() {
+            budget.hold(memory.bytes);
+            memory.budget = Some(Arc::clone(budget));
+        }
     }
 
     /// Says that a transaction has seen a later version: whoever keeps this
@@ -97,41 +193,85 @@ impl Subscriptions {
 
     /// How many endpoints there are.
     pub fn len(&self) -> usize {
-        self.endpoints.len()
+        self.audiences.iter().map(|audience| audience.endpoints.len()).sum()
     }
 
     /// Whether there is no endpoint at all.
     pub fn is_empty(&self) -> bool {
-        self.endpoints.is_empty()
+        self.len() == 0
     }
 }
 
-/// Most endpoints that a cache keeps, over all its scopes.
-const CACHED_ENDPOINTS: usize = 200_000;
-
-/// Snapshots of the scopes that events were lately posted to. It may be
-/// behind: the accepting transaction notices, and marks what it was given as
-/// outdated.
-#[derive(Default)]
-pub struct SubscriptionCache {
-    scopes: RwLock<HashMap<Scope, Arc<Subscriptions>>>,
-}
-
-impl SubscriptionCache {
-    /// The scope's snapshot, if one is kept that nobody has found outdated.
-    pub fn get(&self, scope: &Scope) -> Option<Arc<Subscriptions>> {
-        let scopes = self.scopes.read().expect("no holder of this lock can panic");
-        scopes.get(scope).filter(|subscriptions| !subscriptions.is_outdated()).cloned()
-    }
-
-    /// Keeps a snapshot.
-    pub fn put(&self, scope: Scope, subscriptions: Arc<Subscriptions>) {
-        let mut scopes = self.scopes.write().expect("no holder of this lock can panic");
-        let kept: usize = scopes.values().map(|kept| kept.len() + 1).sum();
-        if kept + subscriptions.len() > CACHED_ENDPOINTS {
-            // Rare, and whoever is still active is back in a moment.
-            scopes.clear();
+impl Drop for Subscriptions {
+    fn drop(&mut self) {
+        let memory = self.memory.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(budget) = &memory.budget {
+            budget.release(memory.bytes);
         }
-        scopes.insert(scope, subscriptions);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn endpoint(number: usize) -> EndpointId {
+        EndpointId::from_uuid(Uuid::from_u128(number as u128))
+    }
+
+    fn patterns(words: &[&str]) -> Vec<TypePattern> {
+        words.iter().map(|word| word.parse().expect("a pattern")).collect()
+    }
+
+    const PATTERNS: [&str; 8] = ["*", "a.*", "a.b.*", "a", "a.b", "b.a", "posthaste.*", "a.b.c"];
+    const TYPES: [&str; 7] = ["a", "a.b", "a.b.c", "b", "b.a", "posthaste.a", "c.d"];
+
+    proptest! {
+        /// Each endpoint has one of the lists; asked twice, because the second
+        /// answer may be remembered.
+        #[test]
+        fn audiences_match_as_each_endpoint_would(
+            lists in prop::collection::vec(prop::sample::subsequence(PATTERNS.to_vec(), 0..4), 1..8),
+            choices in prop::collection::vec(any::<prop::sample::Index>(), 0..40),
+        ) {
+            let lists: Vec<Vec<TypePattern>> = lists.iter().map(|words| patterns(words)).collect();
+            let chosen: Vec<usize> = choices.iter().map(|choice| choice.index(lists.len())).collect();
+            let of = |list: usize| (0..chosen.len()).filter(|number| chosen[*number] == list).map(endpoint).rev().collect();
+            let audiences = (0..lists.len()).map(|list| Audience::new(lists[list].clone(), of(list))).collect();
+            let snapshot = Subscriptions::new(ScopeId(2), 1, audiences);
+            prop_assert_eq!(snapshot.len(), chosen.len());
+            for name in TYPES.iter().chain(&TYPES) {
+                let name: EventType = name.parse().expect("a name");
+                let expected: Vec<EndpointId> = (0..chosen.len())
+                    .filter(|number| matching::wants(&lists[chosen[*number]], &name))
+                    .map(endpoint)
+                    .collect();
+                prop_assert_eq!(&*snapshot.matching(&name), &expected[..], "{}", name);
+            }
+        }
+    }
+
+    #[test]
+    fn an_endpoint_costs_its_id() {
+        let many =
+            Subscriptions::new(ScopeId(2), 1, vec![Audience::new(patterns(&["a.*"]), vec![endpoint(1); 100_000])]);
+        many.matching(&"a.b".parse().expect("a name"));
+        assert!((1_600_000..1_601_000).contains(&many.bytes()), "{}", many.bytes());
+    }
+
+    #[test]
+    fn what_is_remembered_is_counted() {
+        let list = |word: &str| Audience::new(patterns(&[word]), vec![endpoint(1); 1_000]);
+        let two = Subscriptions::new(ScopeId(2), 1, vec![list("*"), list("a.*")]);
+        let before = two.bytes();
+        for _ in 0..3 {
+            assert_eq!(two.matching(&"a.b".parse().expect("a name")).len(), 2_000);
+        }
+        assert_eq!(two.bytes() - before, 32_000 + SHARED_BYTES + REMEMBERED_BYTES);
+        assert_eq!(two.matching(&"b.c".parse().expect("a name")).len(), 1_000);
+        assert_eq!(two.bytes() - before, 32_000 + SHARED_BYTES + REMEMBERED_BYTES, "one audience is its own answer");
     }
 }

@@ -8,6 +8,7 @@ DROP TABLE event_types;
 DROP TABLE endpoint_secrets;
 DROP TABLE endpoint_versions;
 DROP TABLE endpoints;
+DROP TABLE interests;
 DROP TABLE scopes;
 DROP TABLE partners;
 DROP TABLE meta;

@@ -21,10 +21,17 @@ CREATE TABLE scopes (
 );
 INSERT INTO scopes (id, version) VALUES (0, 1), (1, 1);
 
+-- Lists of patterns, each once: sorted, with a space between. Most endpoints share one of a few.
+CREATE TABLE interests (
+  id INTEGER NOT NULL PRIMARY KEY,
+  patterns TEXT NOT NULL UNIQUE
+);
+
 CREATE TABLE endpoints (
   id INTEGER NOT NULL PRIMARY KEY,
   scope BIGINT NOT NULL,
   url TEXT NOT NULL,
+  interest BIGINT NOT NULL,
   version BIGINT NOT NULL,
   enabled BOOLEAN NOT NULL,
   created_version BIGINT NOT NULL,
@@ -36,6 +43,8 @@ CREATE TABLE endpoints (
 );
 CREATE UNIQUE INDEX endpoints_by_url ON endpoints (scope, url) WHERE deleted_at IS NULL;
 CREATE INDEX endpoints_by_scope ON endpoints (scope);
+-- All that an event is matched against, without a look at the table; deleted_at is in it for that reason alone.
+CREATE INDEX endpoints_by_interest ON endpoints (scope, deleted_at, interest) WHERE deleted_at IS NULL;
 CREATE INDEX endpoints_to_drain ON endpoints (drained) WHERE deleted_at IS NOT NULL AND NOT drained;
 
 -- Append-only: what an endpoint's settings were at any version of its environment's clock.

@@ -4,6 +4,7 @@
 
 mod administration;
 mod error;
+mod interests;
 mod reads;
 mod statements;
 mod store;

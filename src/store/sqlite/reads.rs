@@ -1,27 +1,30 @@
 //! What the engine and the administrative routes read. The lists that people
 //! look at are in `views`.
 
-use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable};
+use std::collections::BTreeMap;
 
-use crate::domain::{Endpoint, EndpointId, EventId, PartnerName, StoredStatus, Timestamp, TypePattern};
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Nullable};
+
+use crate::domain::{Endpoint, EndpointId, EventId, PartnerName, StoredStatus, Timestamp};
 use crate::store::ids::{IdCodec, RowKey, time_of_key};
 use crate::store::rows::{
     SettingsRow, count_of, environment_number, environment_of, from_json, parsed, status_number, status_of,
 };
 use crate::store::schema::{deliveries, endpoint_secrets, endpoint_versions, endpoints, partners, scopes};
 use crate::store::sqlite::error::translate;
-use crate::store::sqlite::statements;
+use crate::store::sqlite::{interests, statements};
 use crate::store::{
-    Due, EndpointRuntime, Lane, Page, PageRequest, Payload, Place, Scope, ScopeId, StoreError, StoredSecret,
-    Subscription, Subscriptions, Waiting,
+    Audience, Due, EndpointRuntime, Lane, Page, PageRequest, Payload, Place, Scope, ScopeId, StoreError, StoredSecret,
+    Subscriptions, Waiting,
 };
 
 pub(super) fn partner_number(connection: &mut SqliteConnection, name: &PartnerName) -> Result<Option<i64>, StoreError> {
     partners::table
         .filter(partners::name.eq(name.as_str()))
         .select(partners::id)
-        .first(connection)
+        .get_result(connection)
         .optional()
         .map_err(translate)
 }
@@ -57,45 +60,39 @@ pub(super) fn subscriptions(
     scope: &Scope,
 ) -> Result<Option<Subscriptions>, StoreError> {
     let Some(id) = scope_id(connection, scope)? else { return Ok(None) };
-    let version: i64 = scopes::table.find(id.0).select(scopes::version).first(connection).map_err(translate)?;
+    let version: i64 = scopes::table.find(id.0).select(scopes::version).get_result(connection).map_err(translate)?;
     Ok(Some(subscriptions_of(connection, ids, id, version)?))
 }
 
-/// The endpoints of a scope as this connection sees them.
+/// The endpoints of a scope as this connection sees them. One index has all
+/// of it but the few lists of patterns, in the order of those.
 pub(super) fn subscriptions_of(
     connection: &mut SqliteConnection,
     ids: &IdCodec,
     scope: ScopeId,
     version: i64,
 ) -> Result<Subscriptions, StoreError> {
-    #[derive(serde::Deserialize)]
-    struct Wanted {
-        events: Vec<String>,
-    }
-    let mut query =
-        endpoints::table
-            .inner_join(endpoint_versions::table.on(
-                endpoint_versions::endpoint.eq(endpoints::id).and(endpoint_versions::version.eq(endpoints::version)),
-            ))
-            .filter(endpoints::deleted_at.is_null())
-            .order(endpoints::id)
-            .select((endpoints::id, endpoints::scope, endpoint_versions::settings))
-            .into_boxed();
+    let live = endpoints::table.filter(endpoints::deleted_at.is_null()).select((endpoints::interest, endpoints::id));
+    let mut interested: BTreeMap<i64, Vec<EndpointId>> = BTreeMap::new();
+    let mut take = |row: QueryResult<(i64, RowKey)>| -> Result<(), StoreError> {
+        let (interest, key) = row.map_err(translate)?;
+        interested.entry(interest).or_default().push(ids.endpoint(key));
+        Ok(())
+    };
     if scope.0 > 1 {
-        query = query.filter(endpoints::scope.eq(scope.0));
+        let of_partner = live.filter(endpoints::scope.eq(scope.0)).order((endpoints::interest, endpoints::id));
+        of_partner.load_iter(connection).map_err(translate)?.try_for_each(&mut take)?;
+    } else {
+        let scopes_of_environment =
+            scopes::table.filter(sql::<Bool>("scopes.id & 1 = ").bind::<BigInt, _>(scope.0)).select(scopes::id);
+        let of_all = live.filter(endpoints::scope.eq_any(scopes_of_environment));
+        of_all.load_iter(connection).map_err(translate)?.try_for_each(&mut take)?;
     }
-    let rows: Vec<(i64, i64, String)> = query.load(connection).map_err(translate)?;
-    let mut found = Vec::with_capacity(rows.len());
-    for (key, of, settings) in rows {
-        // All partners of one environment, and of no other.
-        if of % 2 != scope.0 % 2 {
-            continue;
-        }
-        let wanted: Wanted = from_json(&settings)?;
-        let events = wanted.events.iter().map(|text| parsed::<TypePattern>(text)).collect::<Result<_, _>>()?;
-        found.push(Subscription { endpoint: ids.endpoint(key), events });
+    let mut audiences = Vec::with_capacity(interested.len());
+    for (interest, endpoints) in interested {
+        audiences.push(Audience::new(interests::patterns(connection, interest)?, endpoints));
     }
-    Ok(Subscriptions::new(scope, version, found))
+    Ok(Subscriptions::new(scope, version, audiences))
 }
 
 /// To be read at once: a deleted endpoint has no secrets, and nothing may be
@@ -332,9 +329,8 @@ fn endpoints_where(
     query = if scope.partner.is_some() {
         query.filter(endpoints::scope.eq(id.0))
     } else {
-        let scopes_of_environment = scopes::table
-            .filter(diesel::dsl::sql::<diesel::sql_types::Bool>("scopes.id & 1 = ").bind::<BigInt, _>(id.0))
-            .select(scopes::id);
+        let scopes_of_environment =
+            scopes::table.filter(sql::<Bool>("scopes.id & 1 = ").bind::<BigInt, _>(id.0)).select(scopes::id);
         query.filter(endpoints::scope.eq_any(scopes_of_environment))
     };
     let rows: Vec<(i64, EndpointRow)> = query.load(connection).map_err(translate)?;

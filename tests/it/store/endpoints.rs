@@ -16,6 +16,7 @@ for_every_backend! {
     a_change_made_from_an_old_version_is_refused
     an_endpoint_belongs_to_one_partner_in_one_environment
     a_deleted_endpoint_is_gone
+    a_snapshot_has_what_its_own_scope_wants
     secrets_overlap_and_end
     what_changes_is_told
     lists_walk_everything_newest_first
@@ -168,6 +169,40 @@ fn a_deleted_endpoint_is_gone(world: &mut World) {
         settings: settings("again", &["*"]),
     };
     assert_eq!(world.commit(|transaction| transaction.change_endpoint(&change)), Err(EndpointConflict::NotFound));
+}
+
+fn a_snapshot_has_what_its_own_scope_wants(world: &mut World) {
+    let (acme, other) = (world.partner("acme"), world.partner("other"));
+    let sandbox = in_sandbox(&acme);
+    // What they want is written in another order, or shared, or theirs alone.
+    let first = world.endpoint(&acme, "first", &["order.*", "campaign.updated"]).id;
+    let foreign = world.endpoint(&other, "foreign", &["campaign.updated", "order.*"]).id;
+    let all = world.endpoint(&acme, "all", &["*"]).id;
+    let tried = world.endpoint(&sandbox, "tried", &["*"]).id;
+    let gone = world.endpoint(&acme, "gone", &["*"]).id;
+    let second = world.endpoint(&acme, "second", &["campaign.updated", "order.*"]).id;
+    let moved = world.endpoint(&other, "moved", &["order.*"]).id;
+    world.delete(&acme, gone);
+    world.change(&other, moved, |settings| settings.events = vec!["*".parse().expect("a pattern")]);
+
+    let [updated, paid, created] =
+        ["campaign.updated", "order.paid", "campaign.created"].map(|name| name.parse().expect("a type"));
+    let production = Scope::all(Environment::Production);
+    let sandboxes = Scope::all(Environment::Sandbox);
+    let expected: [(&Scope, &[EndpointId], &[EndpointId]); 5] = [
+        (&acme, &[first, all, second], &[all]),
+        (&other, &[foreign, moved], &[moved]),
+        (&sandbox, &[tried], &[tried]),
+        (&production, &[first, foreign, all, second, moved], &[all, moved]),
+        (&sandboxes, &[tried], &[tried]),
+    ];
+    for (scope, most, few) in expected {
+        let snapshot = world.subscriptions(scope);
+        assert_eq!(snapshot.len(), most.len(), "{scope:?}");
+        assert_eq!(&*snapshot.matching(&updated), most, "{scope:?}");
+        assert_eq!(&*snapshot.matching(&paid), most, "{scope:?}");
+        assert_eq!(&*snapshot.matching(&created), few, "{scope:?}");
+    }
 }
 
 fn secrets_overlap_and_end(world: &mut World) {

@@ -8,7 +8,7 @@ use crate::store::ids::{RowKey, time_of_key};
 use crate::store::rows::{SettingsRow, to_json};
 use crate::store::schema::{endpoint_secrets, endpoint_versions, endpoints, scopes};
 use crate::store::sqlite::error::translate;
-use crate::store::sqlite::reads;
+use crate::store::sqlite::{interests, reads};
 use crate::store::{EndpointChange, EndpointConflict, NewEndpoint, Notice, Scope, ScopeId, StoreError};
 
 use super::SqliteTransaction;
@@ -34,11 +34,13 @@ pub(super) fn create(
     }
     let key = transaction.sequence.take(transaction.now, 1);
     let since = bump(transaction, scope)?;
+    let interest = interests::number_of(transaction.connection, &new.settings.events)?;
     diesel::insert_into(endpoints::table)
         .values((
             endpoints::id.eq(key),
             endpoints::scope.eq(scope.0),
             endpoints::url.eq(&new.settings.url),
+            endpoints::interest.eq(interest),
             endpoints::version.eq(1),
             endpoints::enabled.eq(new.settings.enabled),
             endpoints::created_version.eq(since),
@@ -75,9 +77,11 @@ pub(super) fn change(
         return Ok(Err(EndpointConflict::SameUrl(other)));
     }
     let since = bump(transaction, scope)?;
+    let interest = interests::number_of(transaction.connection, &change.settings.events)?;
     diesel::update(endpoints::table.find(key))
         .set((
             endpoints::url.eq(&change.settings.url),
+            endpoints::interest.eq(interest),
             endpoints::version.eq(version + 1),
             endpoints::enabled.eq(change.settings.enabled),
             endpoints::updated_at.eq(transaction.now.as_millis()),

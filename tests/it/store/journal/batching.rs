@@ -8,7 +8,7 @@ use futures_util::future::{join_all, join3};
 use posthaste::domain::EventId;
 use posthaste::store::journal::JournalOptions;
 use posthaste::store::{
-    Accept, JournalError, Notice, PageRequest, Recorded, StoreError, Subscription, Subscriptions, Transaction, Verdict,
+    Accept, Audience, JournalError, Notice, PageRequest, Recorded, StoreError, Subscriptions, Transaction, Verdict,
 };
 use tokio::sync::mpsc as async_mpsc;
 
@@ -78,9 +78,9 @@ fn a_commit_makes_so_many_deliveries_and_no_more(world: &mut World) {
     let acme = acme_with_an_endpoint(world);
     let current = world.subscriptions(&acme);
     let all = world.store().endpoints(&acme, &PageRequest { after: None, limit: 1 }).expect("readable").items;
-    let subscription = Subscription { endpoint: all[0].id, events: all[0].settings.events.clone() };
     // One endpoint stands for thousands.
-    let crowd = Arc::new(Subscriptions::new(current.id, current.version, vec![subscription; 3_000]));
+    let crowd = Audience::new(all[0].settings.events.clone(), vec![all[0].id; 3_000]);
+    let crowd = Arc::new(Subscriptions::new(current.id, current.version, vec![crowd]));
     let request = || Accept { subscriptions: Arc::clone(&crowd), ..world.request(&acme, &["campaign.updated"]) };
     let requests: Vec<Accept> = (0..3).map(|_| request()).collect();
     let small = world.request(&acme, &["campaign.updated"]);

@@ -99,7 +99,10 @@ fn what_the_engine_reads_goes_by_index() {
     assert!(plans.contains("USING COVERING INDEX deliveries_due"), "{plans}");
     planner.check("payloads", || store.payloads(&[event]));
     planner.check("endpoint_runtime", || store.endpoint_runtime(endpoint, START));
-    planner.check("subscriptions", || store.subscriptions(&acme));
+    for scope in [&acme, &Scope::all(acme.environment)] {
+        let plans = planner.check("subscriptions", || store.subscriptions(scope));
+        assert!(plans.contains("endpoints USING COVERING INDEX endpoints_by_interest (scope=?"), "{plans}");
+    }
     // The groups of a page are few; what matters is that it jumps.
     let plans = planner.look("waiting", || store.waiting(None, 10));
     assert!(!plans.contains("SCAN deliveries"), "{plans}");
