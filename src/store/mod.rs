@@ -9,6 +9,7 @@ mod accept;
 mod deliveries;
 mod endpoints;
 mod error;
+mod fan_out;
 mod ids;
 pub mod journal;
 mod keys;
@@ -26,6 +27,7 @@ pub use deliveries::{
 };
 pub use endpoints::{EndpointChange, EndpointConflict, EndpointRuntime, NewEndpoint, StoredSecret};
 pub use error::{CommitError, StoreError};
+pub use fan_out::{Begun, FanOut};
 pub use journal::{Journal, JournalError, Notice};
 pub use keys::{KeyRecord, NewKey};
 pub use page::{Page, PageRequest};
@@ -151,6 +153,30 @@ pub trait Transaction {
     /// Accepts events with all their deliveries, in order. Answers one
     /// [`Accepted`] for each [`Accept`].
     fn accept(&mut self, accepts: &[&Accept]) -> Result<Vec<Accepted>, StoreError>;
+
+    /// Begins to accept events that have too many deliveries for one commit:
+    /// matches them against the subscriptions that hold now, and takes their
+    /// ids. Until [`seal`](Self::seal) nothing of it is due, listed or counted.
+    /// An idempotency key that was used before is answered at once.
+    fn begin_large(&mut self, accept: &Accept) -> Result<Begun, StoreError>;
+
+    /// Writes up to `limit` deliveries of what was begun, behind the first
+    /// `from`, which were written before.
+    fn accept_chunk(&mut self, fan_out: &FanOut, from: usize, limit: usize) -> Result<(), StoreError>;
+
+    /// Makes what was begun true as a whole, once all its chunks are written:
+    /// the events, all their deliveries, the idempotency key. Where somebody
+    /// used the key meanwhile, that is the answer, and what was begun stays to
+    /// be undone.
+    fn seal(&mut self, accept: &Accept, fan_out: &FanOut) -> Result<Accepted, StoreError>;
+
+    /// Whether something was begun and neither sealed nor undone.
+    fn has_unsealed(&mut self) -> Result<bool, StoreError>;
+
+    /// Undoes up to `limit` deliveries of what was begun and not sealed.
+    /// Answers how many there were: fewer than `limit` means that nothing
+    /// unsealed is left.
+    fn undo_unsealed(&mut self, limit: usize) -> Result<usize, StoreError>;
 
     /// Writes down outcomes. Answers one [`Recorded`] for each [`Record`].
     /// Writing the same record twice is the same as once.

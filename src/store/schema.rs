@@ -99,6 +99,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    unsealed (first_key) {
+        first_key -> BigInt,
+        last_key -> BigInt,
+        matched_version -> BigInt,
+    }
+}
+
+diesel::table! {
     attempts (delivery, number) {
         delivery -> BigInt,
         number -> BigInt,
@@ -161,4 +169,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     meta,
     partners,
     scopes,
+    unsealed,
 );

@@ -2,6 +2,7 @@ DROP TABLE api_keys;
 DROP TABLE idempotency_keys;
 DROP TABLE manual_attempts;
 DROP TABLE attempts;
+DROP TABLE unsealed;
 DROP TABLE deliveries;
 DROP TABLE events;
 DROP TABLE event_types;

@@ -99,6 +99,15 @@ CREATE INDEX deliveries_due ON deliveries (endpoint, status, next_at) WHERE next
 CREATE INDEX deliveries_by_endpoint ON deliveries (endpoint);
 CREATE INDEX deliveries_given_up ON deliveries (endpoint) WHERE status >= 3;
 
+-- Keys of accepts that are written in several commits and have no event rows before the last of them. What lies in such
+-- a range is not there for anybody yet. Nearly always empty. matched_version is the version of the subscriptions that
+-- were matched: whoever was deleted after it may be among the endpoints.
+CREATE TABLE unsealed (
+  first_key INTEGER NOT NULL PRIMARY KEY,
+  last_key BIGINT NOT NULL,
+  matched_version BIGINT NOT NULL
+);
+
 CREATE TABLE attempts (
   delivery BIGINT NOT NULL,
   number BIGINT NOT NULL,

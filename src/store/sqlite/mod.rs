@@ -181,10 +181,13 @@ struct LargestKey {
     key: Option<i64>,
 }
 
+/// Keys of what was begun and never sealed count as well, written or not: a row
+/// that took one would be hidden and undone with it.
 fn largest_key(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
     let found: LargestKey = diesel::sql_query(
         "SELECT MAX((SELECT COALESCE(MAX(id), 0) FROM events), (SELECT COALESCE(MAX(id), 0) FROM deliveries),
-                    (SELECT COALESCE(MAX(id), 0) FROM endpoints), (SELECT COALESCE(MAX(id), 0) FROM api_keys)) AS key",
+                    (SELECT COALESCE(MAX(id), 0) FROM endpoints), (SELECT COALESCE(MAX(id), 0) FROM api_keys),
+                    (SELECT COALESCE(MAX(last_key), 0) FROM unsealed)) AS key",
     )
     .get_result(connection)
     .map_err(translate)?;

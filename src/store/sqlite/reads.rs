@@ -20,6 +20,11 @@ use crate::store::{
     Subscriptions, Waiting,
 };
 
+/// Whether a delivery is there for anybody yet: not before the whole of what
+/// it was accepted with is.
+pub(super) const IS_SEALED: &str =
+    "NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key)";
+
 pub(super) fn partner_number(connection: &mut SqliteConnection, name: &PartnerName) -> Result<Option<i64>, StoreError> {
     partners::table
         .filter(partners::name.eq(name.as_str()))
@@ -194,7 +199,8 @@ struct WaitingRow {
 }
 
 /// Jumps from endpoint to endpoint in the index of what is due, instead of
-/// reading every delivery that waits.
+/// reading every delivery that waits. Only what was never tried can be
+/// unsealed; an endpoint that has nothing else has no time.
 const WAITING: &str = "
     WITH RECURSIVE
       due (endpoint) AS (
@@ -212,8 +218,10 @@ const WAITING: &str = "
       found (endpoint, due_at) AS (
         SELECT endpoint, (
           SELECT MIN(first) FROM (
-            SELECT (SELECT MIN(next_at) FROM deliveries INDEXED BY deliveries_due
-                    WHERE next_at IS NOT NULL AND endpoint = due.endpoint AND status = 0) AS first
+            SELECT (SELECT next_at FROM deliveries INDEXED BY deliveries_due
+                    WHERE next_at IS NOT NULL AND endpoint = due.endpoint AND status = 0
+                      AND NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key)
+                    ORDER BY next_at LIMIT 1) AS first
             UNION ALL
             SELECT (SELECT MIN(next_at) FROM deliveries INDEXED BY deliveries_due
                     WHERE next_at IS NOT NULL AND endpoint = due.endpoint AND status = 1)))
@@ -354,6 +362,7 @@ pub(super) fn backlog(
             .filter(deliveries::endpoint.eq(endpoint))
             .filter(deliveries::status.eq(status))
             .filter(deliveries::next_at.is_not_null())
+            .filter(sql::<Bool>(IS_SEALED))
             .order(deliveries::next_at)
             .select(deliveries::next_at)
             .limit(limit.saturating_sub(count) as i64)

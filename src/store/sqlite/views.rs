@@ -8,7 +8,7 @@ use crate::store::ids::{IdCodec, RowKey, first_key_at, time_of_key};
 use crate::store::rows::{attempt_error, count_of, environment_number, parsed, status_of};
 use crate::store::schema::{attempts, deliveries, endpoints, events};
 use crate::store::sqlite::error::translate;
-use crate::store::sqlite::reads::{scope_id, scope_of};
+use crate::store::sqlite::reads::{IS_SEALED, scope_id, scope_of};
 use crate::store::{DeliveryFilter, EventOutcome, Page, PageRequest, Scope, ScopeId, StoreError};
 
 type EventRow = (i64, i64, String, i64, Vec<u8>);
@@ -262,6 +262,7 @@ fn keys_of_endpoint(
         deliveries::table
             .filter(deliveries::endpoint.eq(endpoint))
             .filter(deliveries::id.gt(above).and(deliveries::id.lt(below)))
+            .filter(diesel::dsl::sql::<Bool>(IS_SEALED))
             .order(deliveries::id.desc())
             .limit(limit as i64)
             .select(deliveries::id)
@@ -307,7 +308,9 @@ struct KeyRow {
 
 const UNFINISHED: &str = "
     SELECT id FROM deliveries INDEXED BY deliveries_due
-    WHERE next_at IS NOT NULL AND endpoint = ? AND status = ? AND id > ? AND id < ? ORDER BY id DESC LIMIT ?";
+    WHERE next_at IS NOT NULL AND endpoint = ? AND status = ? AND id > ? AND id < ?
+      AND NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key)
+    ORDER BY id DESC LIMIT ?";
 
 /// Newest first through everything: for operators who look over all partners.
 fn keys_of_environment(
@@ -321,6 +324,7 @@ fn keys_of_environment(
     let mut query = deliveries::table
         .inner_join(endpoints::table)
         .filter(deliveries::id.gt(above).and(deliveries::id.lt(below)))
+        .filter(diesel::dsl::sql::<Bool>(IS_SEALED))
         .filter(
             diesel::dsl::sql::<Bool>("endpoints.scope & 1 = ").bind::<BigInt, _>(environment_number(scope.environment)),
         )

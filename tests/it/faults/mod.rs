@@ -14,6 +14,7 @@ mod api;
 mod crash;
 mod disk_full;
 mod events;
+mod fan_out;
 mod flushes;
 mod fsync;
 mod hostile;

@@ -24,6 +24,7 @@ mod due;
 mod endpoints;
 mod idempotency;
 mod journal;
+mod large;
 mod listing;
 mod model;
 mod recording;

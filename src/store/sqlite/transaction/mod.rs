@@ -4,6 +4,7 @@
 mod accepting;
 mod administration;
 mod endpoints;
+mod large;
 mod recording;
 mod upkeep;
 
@@ -21,8 +22,8 @@ use crate::store::schema::scopes;
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::reads;
 use crate::store::{
-    Accept, Accepted, EndpointChange, EndpointConflict, KeyRecord, NewEndpoint, NewKey, Notice, Record, Recorded,
-    Retired, Scope, ScopeId, StoreError, Subscriptions, Transaction,
+    Accept, Accepted, Begun, EndpointChange, EndpointConflict, FanOut, KeyRecord, NewEndpoint, NewKey, Notice, Record,
+    Recorded, Retired, Scope, ScopeId, StoreError, Subscriptions, Transaction,
 };
 
 /// How long an idempotency key holds (`product.md`: 24 h).
@@ -96,6 +97,26 @@ impl<'a> SqliteTransaction<'a> {
 impl Transaction for SqliteTransaction<'_> {
     fn accept(&mut self, accepts: &[&Accept]) -> Result<Vec<Accepted>, StoreError> {
         accepts.iter().map(|accept| accepting::accept(self, accept)).collect()
+    }
+
+    fn begin_large(&mut self, accept: &Accept) -> Result<Begun, StoreError> {
+        large::begin(self, accept)
+    }
+
+    fn accept_chunk(&mut self, fan_out: &FanOut, from: usize, limit: usize) -> Result<(), StoreError> {
+        large::write_chunk(self, fan_out, from, limit)
+    }
+
+    fn seal(&mut self, accept: &Accept, fan_out: &FanOut) -> Result<Accepted, StoreError> {
+        large::seal(self, accept, fan_out)
+    }
+
+    fn has_unsealed(&mut self) -> Result<bool, StoreError> {
+        large::has_unsealed(self)
+    }
+
+    fn undo_unsealed(&mut self, limit: usize) -> Result<usize, StoreError> {
+        large::undo(self, limit)
     }
 
     fn record(&mut self, records: &[&Record]) -> Result<Vec<Recorded>, StoreError> {

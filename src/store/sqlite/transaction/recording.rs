@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use crate::domain::{DeliveryId, DiscardReason, StoredStatus};
 use crate::store::ids::RowKey;
 use crate::store::rows::{status_number, status_of};
-use crate::store::schema::{attempts, deliveries, endpoints, manual_attempts};
+use crate::store::schema::{attempts, deliveries, endpoints, events, manual_attempts};
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::statements;
 use crate::store::{AttemptKind, Notice, Record, Recorded, StoreError, Verdict};
@@ -129,9 +129,11 @@ pub(super) fn is_deleted(transaction: &mut SqliteTransaction<'_>, delivery: RowK
 
 pub(super) fn request_attempt(transaction: &mut SqliteTransaction<'_>, delivery: DeliveryId) -> Result<(), StoreError> {
     let Some(key) = transaction.ids.delivery_key(delivery) else { return Ok(()) };
-    // An endpoint that was deleted meanwhile gets nothing any more.
+    // An endpoint that was deleted meanwhile gets nothing any more. What has no
+    // event is not sealed yet.
     let endpoint: Option<i64> = deliveries::table
         .inner_join(endpoints::table)
+        .inner_join(events::table)
         .filter(deliveries::id.eq(key))
         .filter(endpoints::deleted_at.is_null())
         .select(deliveries::endpoint)

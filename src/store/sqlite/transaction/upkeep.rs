@@ -2,6 +2,7 @@
 
 use diesel::dsl::not;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
 use crate::domain::{DiscardReason, EventId, StoredStatus, Timestamp};
 use crate::store::ids::first_key_at;
@@ -16,6 +17,11 @@ pub(super) fn discard_deleted(transaction: &mut SqliteTransaction<'_>, limit: us
     let found: Option<(i64, Option<i64>)> = endpoints::table
         .filter(endpoints::deleted_at.is_not_null())
         .filter(not(endpoints::drained))
+        // One that was deleted while something large is being accepted may have
+        // more deliveries to come: it is not empty before that is sealed.
+        .filter(diesel::dsl::sql::<Bool>(
+            "NOT EXISTS (SELECT 1 FROM unsealed WHERE matched_version < endpoints.deleted_version)",
+        ))
         .select((endpoints::id, endpoints::deleted_at))
         .first(transaction.connection)
         .optional()

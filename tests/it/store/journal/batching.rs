@@ -7,12 +7,10 @@ use futures_util::FutureExt;
 use futures_util::future::{join_all, join3};
 use posthaste::domain::EventId;
 use posthaste::store::journal::JournalOptions;
-use posthaste::store::{
-    Accept, Audience, JournalError, Notice, PageRequest, Recorded, StoreError, Subscriptions, Transaction, Verdict,
-};
+use posthaste::store::{Accept, JournalError, Notice, Recorded, StoreError, Transaction, Verdict};
 use tokio::sync::mpsc as async_mpsc;
 
-use super::{OPTIONS, Watched, acme_with_an_endpoint, events_in_store, queued, run};
+use super::{OPTIONS, Watched, acme_with_an_endpoint, crowd, events_in_store, queued, run};
 use crate::store::world::{World, events_of, new_endpoint, settings};
 
 for_every_backend! {
@@ -76,13 +74,9 @@ fn a_commit_serves_so_many_callers_and_no_more(world: &mut World) {
 
 fn a_commit_makes_so_many_deliveries_and_no_more(world: &mut World) {
     let acme = acme_with_an_endpoint(world);
-    let current = world.subscriptions(&acme);
-    let all = world.store().endpoints(&acme, &PageRequest { after: None, limit: 1 }).expect("readable").items;
-    // One endpoint stands for thousands.
-    let crowd = Audience::new(all[0].settings.events.clone(), vec![all[0].id; 3_000]);
-    let crowd = Arc::new(Subscriptions::new(current.id, current.version, vec![crowd]));
+    let crowd = crowd(world, &acme, 1_000);
     let request = || Accept { subscriptions: Arc::clone(&crowd), ..world.request(&acme, &["campaign.updated"]) };
-    let requests: Vec<Accept> = (0..3).map(|_| request()).collect();
+    let requests: Vec<Accept> = (0..12).map(|_| request()).collect();
     let small = world.request(&acme, &["campaign.updated"]);
     run(async {
         let mut watched = Watched::start(world, OPTIONS);
@@ -90,7 +84,7 @@ fn a_commit_makes_so_many_deliveries_and_no_more(world: &mut World) {
         let first = queued(journal.accept(small));
         watched.arrival().await;
         let rest: Vec<_> = requests.into_iter().map(|request| queued(journal.accept(request))).collect();
-        assert_eq!(watched.open().await, 2, "two of three thousand deliveries, and one");
+        assert_eq!(watched.open().await, 2, "eight of a thousand deliveries, and four");
         first.await.expect("durable");
         assert!(join_all(rest).await.iter().all(Result::is_ok));
     });

@@ -4,6 +4,8 @@
 
 mod batching;
 mod ending;
+mod large;
+mod large_failing;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,7 +17,9 @@ use posthaste::clock::Clock;
 use posthaste::domain::{EventId, Timestamp};
 use posthaste::metrics::Metrics;
 use posthaste::store::journal::{JournalOptions, JournalThread, Observer};
-use posthaste::store::{CommitError, Journal, Notice, PageRequest, Scope, StoreError, Transaction, Writer};
+use posthaste::store::{
+    Audience, CommitError, Journal, Notice, PageRequest, Scope, StoreError, Subscriptions, Transaction, Writer,
+};
 use tokio::sync::{mpsc as async_mpsc, oneshot};
 
 use super::world::{START, World};
@@ -28,8 +32,9 @@ struct Gated {
     inner: Box<dyn Writer>,
     arrived: async_mpsc::UnboundedSender<()>,
     gate: mpsc::Receiver<()>,
-    /// What the next commits say instead of committing.
-    failures: Vec<CommitError>,
+    /// What the next commits say instead of committing, the last first; `None`
+    /// for one that is to succeed.
+    failures: Vec<Option<CommitError>>,
 }
 
 impl Writer for Gated {
@@ -40,7 +45,7 @@ impl Writer for Gated {
     ) -> Result<Vec<Notice>, CommitError> {
         let _ = self.arrived.send(());
         let _ = self.gate.recv();
-        match self.failures.pop() {
+        match self.failures.pop().flatten() {
             Some(failure) => Err(failure),
             None => self.inner.commit(now, verbs),
         }
@@ -64,7 +69,16 @@ impl Watched {
     fn start_failing(
         world: &mut World,
         options: JournalOptions,
-        mut failures: Vec<CommitError>,
+        failures: Vec<CommitError>,
+        observer: Observer,
+    ) -> Self {
+        Self::start_scripted(world, options, failures.into_iter().map(Some).collect(), observer)
+    }
+
+    fn start_scripted(
+        world: &mut World,
+        options: JournalOptions,
+        mut failures: Vec<Option<CommitError>>,
         observer: Observer,
     ) -> Self {
         failures.reverse();
@@ -87,6 +101,11 @@ impl Watched {
     /// Waits until a commit stands at the gate.
     async fn arrival(&mut self) {
         self.arrived.recv().await.expect("the journal's thread lives");
+    }
+
+    /// Lets one commit pass, which may not have come yet.
+    fn pass(&self) {
+        self.gate.send(()).expect("the journal lives");
     }
 
     /// Opens the gate for good, and answers how many commits passed it after
@@ -131,4 +150,13 @@ fn acme_with_an_endpoint(world: &mut World) -> Scope {
 fn events_in_store(world: &World, scope: &Scope) -> Vec<EventId> {
     let page = PageRequest { after: None, limit: 1_000 };
     world.store().events(scope, &page).expect("readable").items.iter().map(|event| event.id).collect()
+}
+
+/// Subscriptions in which a scope's newest endpoint stands for so many.
+fn crowd(world: &World, scope: &Scope, count: usize) -> Arc<Subscriptions> {
+    let current = world.subscriptions(scope);
+    let newest =
+        world.store().endpoints(scope, &PageRequest { after: None, limit: 1 }).expect("readable").items.remove(0);
+    let crowd = Audience::new(newest.settings.events, vec![newest.id; count]);
+    Arc::new(Subscriptions::new(current.id, current.version, vec![crowd]))
 }

@@ -6,7 +6,7 @@
 use diesel::prelude::*;
 use diesel::sql_types::{Integer, Text};
 use posthaste::domain::{Environment, StatusFilter};
-use posthaste::store::{DeliveryFilter, Lane, PageRequest, Scope, Verdict};
+use posthaste::store::{Begun, DeliveryFilter, Lane, PageRequest, Scope, Verdict};
 
 use super::{SqlitePlace, listening};
 use crate::store::world::{DAY, HOUR, START, World, idempotency, new_endpoint, settings};
@@ -183,6 +183,25 @@ fn what_the_journal_writes_goes_by_index() {
     planner.check("nothing to discard", || world.commit(|transaction| transaction.discard_deleted(10)));
     let new = new_endpoint(&acme, settings("new", &["*"]));
     planner.check("create", || world.commit(|transaction| transaction.create_endpoint(&new)));
+}
+
+#[test]
+fn what_is_accepted_in_chunks_goes_by_index() {
+    let (mut world, mut planner, acme) = world();
+    world.endpoint(&acme, "another", &["*"]);
+    let mut request = world.request(&acme, &["campaign.updated"]);
+    request.idempotency = idempotency("k", 1);
+    let begin = |world: &mut World| match world.commit(|transaction| transaction.begin_large(&request)) {
+        Begun::FanOut(fan_out) => fan_out,
+        Begun::Answered(answer) => panic!("{answer:?}"),
+    };
+    planner.check("begin", || begin(&mut world));
+    let plans = planner.check("undo", || world.commit(|transaction| transaction.undo_unsealed(10)));
+    assert!(plans.contains("deliveries USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"), "{plans}");
+    let fan_out = begin(&mut world);
+    planner.check("chunk", || world.commit(|transaction| transaction.accept_chunk(&fan_out, 0, 10)));
+    planner.check("seal", || world.commit(|transaction| transaction.seal(&request, &fan_out)));
+    planner.check("has_unsealed", || world.commit(|transaction| transaction.has_unsealed()));
 }
 
 /// Over all partners a list is read newest first and never sorted. How far it
