@@ -104,6 +104,17 @@ pub struct JournalConfig {
     pub batch: usize,
 }
 
+/// A machine that does not tell has at least the core this runs on.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Taking an event in costs about half of what delivering it does: with as many
+/// threads, more is accepted than can be sent.
+fn half_the_cores() -> usize {
+    (cores() / 2).max(1)
+}
+
 /// Checks values against their bounds and knows where each came from.
 pub(super) struct Check<'a> {
     pub origins: &'a Origins,
@@ -113,7 +124,7 @@ impl Check<'_> {
     pub fn server(&self, values: &Settled) -> Result<ServerConfig, ConfigError> {
         Ok(ServerConfig {
             listen: values.listen,
-            workers: self.threads("workers", values.workers)?,
+            workers: self.threads("workers", values.workers, half_the_cores)?,
             operator_key: self.operator_key(&values.operator_key)?,
         })
     }
@@ -158,7 +169,7 @@ impl Check<'_> {
         // A budget below one event would never let that event be sent.
         let budget = values.event_bytes..=usize::MAX;
         Ok(EngineConfig {
-            arbiters: self.threads("arbiters", values.arbiters)?,
+            arbiters: self.threads("arbiters", values.arbiters, cores)?,
             window: self.within("window", values.window, 1..=65_536)?,
             max_in_flight: self.within("max_in_flight", values.max_in_flight, 1..=1_000_000)?,
             passivate_after: self.millis("passivate_after_ms", values.passivate_after_ms, 1..=86_400_000)?,
@@ -200,10 +211,9 @@ impl Check<'_> {
         }
     }
 
-    fn threads(&self, name: &'static str, value: usize) -> Result<usize, ConfigError> {
+    fn threads(&self, name: &'static str, value: usize, default: fn() -> usize) -> Result<usize, ConfigError> {
         let threads = self.within(name, value, 0..=1_024)?;
-        // A machine that does not tell has at least the core this runs on.
-        Ok(if threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { threads })
+        Ok(if threads == 0 { default() } else { threads })
     }
 
     fn millis(&self, name: &'static str, value: u64, bounds: RangeInclusive<u64>) -> Result<Duration, ConfigError> {

@@ -4,7 +4,7 @@
 //! while has no part in it: those which hold theirs until a timeout never hold
 //! everybody's.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -15,10 +15,6 @@ use crate::domain::{EndpointId, Monotonic};
 
 /// An endpoint that has given no place back for so long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(1);
-
-/// Endpoints looked at for one that may have the place that came free. Where
-/// many wait that may not, the next release goes on behind them.
-const LOOK_AT: usize = 64;
 
 /// The node's places, cheap to clone.
 #[derive(Clone)]
@@ -52,6 +48,9 @@ struct Book {
     claims: HashMap<EndpointId, Claim>,
     /// Endpoints with someone waiting, each once.
     queue: VecDeque<EndpointId>,
+    /// Endpoints with someone waiting that hold some and may have no more of
+    /// the shared half before they give one back.
+    parked: BTreeSet<(Monotonic, EndpointId)>,
 }
 
 /// What one endpoint has and wants.
@@ -60,6 +59,8 @@ struct Claim {
     held_of_fair: usize,
     /// When it last gave one back, or had its first.
     moved: Monotonic,
+    /// Since when it waits aside.
+    parked: Option<Monotonic>,
     waiting: VecDeque<oneshot::Sender<Place>>,
 }
 
@@ -74,6 +75,7 @@ impl Places {
             closed: false,
             claims: HashMap::new(),
             queue: VecDeque::new(),
+            parked: BTreeSet::new(),
         };
         Self(Arc::new(Shared { clock, book: Mutex::new(book) }))
     }
@@ -109,6 +111,7 @@ impl Places {
         let (mut book, _) = self.open();
         book.closed = true;
         book.queue.clear();
+        book.parked.clear();
         for claim in book.claims.values_mut() {
             claim.waiting.clear();
         }
@@ -133,7 +136,7 @@ impl Places {
 
 impl Claim {
     fn new(now: Monotonic) -> Self {
-        Self { held: 0, held_of_fair: 0, moved: now, waiting: VecDeque::new() }
+        Self { held: 0, held_of_fair: 0, moved: now, parked: None, waiting: VecDeque::new() }
     }
 
     fn is_stuck(&self, now: Monotonic) -> bool {
@@ -176,6 +179,10 @@ impl Book {
         let Some(claim) = self.claims.get_mut(&endpoint) else { return };
         claim.held -= 1;
         claim.moved = now;
+        if let Some(since) = claim.parked.take() {
+            self.parked.remove(&(since, endpoint));
+            self.queue.push_back(endpoint);
+        }
         match half {
             Half::First => self.first_free += 1,
             Half::Fair => {
@@ -199,23 +206,28 @@ impl Book {
     }
 
     /// Gives a place to the first who waits and may have it; each endpoint then
-    /// waits for its next turn. Says whether there was one.
+    /// waits for its next turn. Who may not have it holds one already, and waits
+    /// aside until it gives that back or the first half has room again. Says
+    /// whether there was anyone.
     fn serve_one(&mut self, places: &Places, now: Monotonic) -> bool {
-        if self.first_free + self.fair_free == 0 {
-            return false;
-        }
-        for _ in 0..self.queue.len().min(LOOK_AT) {
-            let Some(endpoint) = self.queue.pop_front() else { return false };
-            let Some(half) = self.available(endpoint, now) else {
-                self.queue.push_back(endpoint);
+        while self.first_free + self.fair_free > 0 {
+            let next = self.queue.pop_front().or_else(|| {
+                let parked = (self.first_free > 0).then(|| self.parked.pop_first()).flatten();
+                parked.map(|(_, endpoint)| endpoint)
+            });
+            let Some(endpoint) = next else { return false };
+            let half = self.available(endpoint, now);
+            let Some(claim) = self.claims.get_mut(&endpoint) else { continue };
+            let Some(half) = half else {
+                claim.parked = Some(now);
+                self.parked.insert((now, endpoint));
                 continue;
             };
-            let Some(claim) = self.claims.get_mut(&endpoint) else { continue };
-            let waiting = claim.waiting.pop_front();
+            claim.parked = None;
+            let Some(waiting) = claim.waiting.pop_front() else { continue };
             if !claim.waiting.is_empty() {
                 self.queue.push_back(endpoint);
             }
-            let Some(waiting) = waiting else { continue };
             if let Err(mut unwanted) = waiting.send(self.give(places, endpoint, half, now)) {
                 // Its actor is gone. Dropping it as it is would lock this again.
                 unwanted.places = None;
@@ -293,6 +305,33 @@ mod tests {
     }
 
     #[test]
+    fn a_moving_endpoint_keeps_its_part_behind_many_that_hang() {
+        let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
+        let places = Places::new(1_024, clock.clone());
+        let mut hanging: Vec<_> = (1..=300).flat_map(|number| grab(&places, number, 2)).collect();
+        hanging.extend((1..=300).flat_map(|number| grab(&places, number, 2)));
+        clock.advance(STUCK_AFTER + Duration::from_millis(1));
+        let mut stuck: Vec<_> = (1..=300).map(|number| places.take(endpoint(number)).boxed_local()).collect();
+        stuck.retain_mut(|wait| wait.now_or_never().is_none());
+        let mut waiting: Vec<_> = (0..32).map(|_| places.take(endpoint(500)).boxed_local()).collect();
+        let (mut held, mut done) = (Vec::new(), 0);
+        loop {
+            waiting.retain_mut(|wait| match wait.now_or_never() {
+                Some(place) => {
+                    held.extend(place);
+                    false
+                }
+                None => true,
+            });
+            if held.pop().is_none() {
+                break;
+            }
+            done += 1;
+        }
+        assert!(waiting.is_empty(), "{done} had their turn, and {} wait", waiting.len());
+    }
+
+    #[test]
     fn closing_tells_who_waits() {
         let places = of(1);
         let held = places.try_take(endpoint(1));
@@ -349,7 +388,7 @@ mod tests {
             }
             held.clear();
             let book = places.open().0;
-            prop_assert!(book.claims.is_empty() && book.queue.is_empty());
+            prop_assert!(book.claims.is_empty() && book.queue.is_empty() && book.parked.is_empty());
             prop_assert_eq!(book.first_free + book.fair_free, total);
         }
     }

@@ -31,14 +31,18 @@ impl ReadPool {
         Ok(Self { jobs })
     }
 
-    /// Runs one read and waits for its answer as a task. A caller that goes away
-    /// does not stop it.
+    /// Runs one read and waits for its answer as a task. A read whose caller has
+    /// gone away before its turn is not made.
     pub async fn run<T: Send + 'static>(
         &self,
         read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let job = move || drop(reply.send(read()));
+        let job = move || {
+            if !reply.is_closed() {
+                drop(reply.send(read()));
+            }
+        };
         // The threads outlive the sender, which this holds.
         let _ = self.jobs.send(Box::new(job));
         // A read that panicked has no answer: that must not pass for an empty one.
@@ -61,8 +65,10 @@ fn work(queue: &Mutex<Receiver<Job>>) {
 #[cfg(test)]
 mod tests {
     use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
+    use futures_util::FutureExt as _;
     use futures_util::future::join_all;
 
     use super::*;
@@ -86,6 +92,29 @@ mod tests {
         let answers: Vec<i32> =
             block_on(join_all(reads)).into_iter().map(|answer| answer.expect("it answers")).collect();
         assert_eq!(answers, (0..9).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_not_read() {
+        let pool = ReadPool::start(1).expect("a thread");
+        let (gate, made) = (Arc::new(Barrier::new(2)), Arc::new(AtomicUsize::new(0)));
+        let held = Arc::clone(&gate);
+        let mut first = Box::pin(pool.run(move || {
+            held.wait();
+            Ok(())
+        }));
+        assert!(first.as_mut().now_or_never().is_none());
+        for _ in 0..100 {
+            let made = Arc::clone(&made);
+            let read = pool.run(move || {
+                made.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            });
+            assert!(read.now_or_never().is_none());
+        }
+        gate.wait();
+        block_on(pool.run(|| Ok(()))).expect("the last in the queue");
+        assert_eq!(made.load(Ordering::SeqCst), 0);
     }
 
     #[test]

@@ -20,16 +20,14 @@ use futures_util::stream::FuturesUnordered;
 use crate::domain::{Attempt, EndpointId, EventId, Moment, Monotonic};
 use crate::engine::Engine;
 use crate::engine::arbiters;
-use crate::engine::budget::{BodyBudget, HeldPayload};
+use crate::engine::endpoint::attempt::{make_attempt, places};
 use crate::engine::endpoint::inbox::Inbox;
+use crate::engine::endpoint::pages::{PageRead, Reads};
 use crate::engine::endpoint::request::{AttemptHeaders, Target};
 use crate::engine::endpoint::state::{Effect, Input, Limits, Plan, Sending, State};
 use crate::engine::messages::{End, Ended, Generation, Look, Resting, Staying, Tell, Test, TestOutcome};
-use crate::engine::places::{Place as InFlightPlace, Places};
-use crate::metrics::AttemptLabels;
-use crate::store::{
-    self, Due, EndpointRuntime, JournalError, Lane, Payload, Place, Record, Recorded, Store, StoreError,
-};
+use crate::engine::places::Place;
+use crate::store::{self, EndpointRuntime, JournalError, Payload, Record, Recorded, StoreError};
 
 /// Messages an actor may have waiting: more only remind it of the store.
 const MAILBOX: usize = 64;
@@ -64,7 +62,7 @@ enum Report {
     Runtime(Box<Result<Option<EndpointRuntime>, StoreError>>),
     /// The bytes of an attempt that memory had no room for, and its place
     /// among all that may be in flight.
-    Payload(Box<(Sending, Arc<Payload>, InFlightPlace)>),
+    Payload(Box<(Sending, Arc<Payload>, Place)>),
 }
 
 /// The ways to the supervisor.
@@ -280,7 +278,7 @@ impl EndpointActor {
         });
     }
 
-    fn send(&mut self, sending: Sending, payload: Arc<Payload>, place: InFlightPlace) {
+    fn send(&mut self, sending: Sending, payload: Arc<Payload>, place: Place) {
         let (target, engine) = (self.target(), self.engine.clone());
         self.begin(async move { Some(make_attempt(engine, target, sending, payload, place).await) });
     }
@@ -399,43 +397,6 @@ impl ActorFuture<EndpointActor> for Work {
     }
 }
 
-/// What one step wants from the store.
-#[derive(Default)]
-struct Reads {
-    settings: bool,
-    pages: Vec<PageRead>,
-}
-
-#[derive(Clone, Copy)]
-struct PageRead {
-    lane: Lane,
-    after: Option<Place>,
-    limit: usize,
-}
-
-/// What a page holds, with the bytes that were read along.
-type PageFound = (Vec<Due>, HashMap<EventId, Arc<HeldPayload>>);
-
-impl PageRead {
-    /// Reads the page; with the bytes of what is new, as far as the budget
-    /// goes, since those are sent as soon as there is a place for them.
-    fn read(self, endpoint: EndpointId, store: &dyn Store, bodies: &BodyBudget) -> Result<PageFound, StoreError> {
-        let due = store.due(endpoint, self.lane, self.after, self.limit)?;
-        // From the beginning of a lane, much of what is read is in flight and
-        // has its bytes.
-        if self.lane != Lane::Fresh || self.after.is_none() {
-            return Ok((due, HashMap::new()));
-        }
-        let events: Vec<EventId> = due.iter().map(|due| due.event).collect();
-        let payloads = store.payloads(&events)?;
-        let held = payloads
-            .into_iter()
-            .filter_map(|payload| Some((payload.event, bodies.try_hold(&Arc::new(payload))?)))
-            .collect();
-        Ok((due, held))
-    }
-}
-
 fn prepare(runtime: &EndpointRuntime) -> Result<(Plan, Target), StoreError> {
     let settings = &runtime.settings;
     let plan = Plan {
@@ -444,55 +405,6 @@ fn prepare(runtime: &EndpointRuntime) -> Result<(Plan, Target), StoreError> {
         retry: settings.retry_policy(),
     };
     Ok((plan, Target::new(runtime)?))
-}
-
-/// Up to `most` places among all that may be in flight: one, as soon as there
-/// is one, and as many more as are free then. None when the engine is stopping.
-async fn places(in_flight: &Places, endpoint: EndpointId, most: usize) -> Vec<InFlightPlace> {
-    let mut places: Vec<InFlightPlace> = in_flight.take(endpoint).await.into_iter().collect();
-    if !places.is_empty() {
-        places.extend((1..most).map_while(|_| in_flight.try_take(endpoint)));
-    }
-    places
-}
-
-/// One attempt, from its request to its outcome.
-async fn make_attempt(
-    engine: Engine,
-    target: Arc<Target>,
-    sending: Sending,
-    payload: Arc<Payload>,
-    _place: InFlightPlace,
-) -> Input {
-    let started = engine.clock.now();
-    let headers = AttemptHeaders {
-        event: sending.event,
-        delivery: Some(sending.delivery),
-        number: sending.number,
-        at: started.wall,
-    };
-    let request = target.request(&headers, payload.body.clone());
-    engine.metrics.attempts_in_flight.inc();
-    let in_flight = InFlight(&engine.metrics);
-    let outcome = arbiters::transport().send(request).await;
-    drop(in_flight);
-    let (ended, metrics) = (engine.clock.now(), &engine.metrics);
-    let label = outcome.error.as_ref().map_or("delivered", |error| error.class.as_str());
-    metrics.attempts.get_or_create(&AttemptLabels { outcome: label }).inc();
-    metrics.attempt_seconds.observe(ended.monotonic.since(started.monotonic).as_secs_f64());
-    if outcome.is_delivered() {
-        metrics.delivery_seconds.observe(ended.wall.since(sending.delivery.made_at()).as_secs_f64());
-    }
-    Input::Attempted { delivery: sending.delivery, started, ended, outcome, random: fastrand::f64() }
-}
-
-/// Counts a request out again, also when it is aborted.
-struct InFlight<'a>(&'a crate::metrics::Metrics);
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.attempts_in_flight.dec();
-    }
 }
 
 impl Actor for EndpointActor {

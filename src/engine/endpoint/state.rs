@@ -12,11 +12,14 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{DeliveryId, EventId, Moment, Monotonic, Outcome, RetryPolicy};
+use crate::domain::{DeliveryId, EventId, Moment, Monotonic};
 use crate::engine::budget::HeldPayload;
 use crate::engine::endpoint::reading::{READ_AGAIN_AFTER, Reading};
-use crate::policy::retry::{self, Next};
-use crate::store::{AttemptKind, Due, Lane, Place, Record, Recorded, Verdict};
+use crate::store::{AttemptKind, Due, Lane, Place, Record};
+
+mod outcome;
+mod turn;
+mod window;
 
 pub use super::step::{Effect, Fresh, Input, Limits, Plan, Sending, Snapshot};
 
@@ -121,6 +124,8 @@ pub struct State {
     /// How far the fresh lane has been read. Whatever stands before it was
     /// taken; when that may no longer be so, it is read from its beginning.
     read_up_to: Option<Place>,
+    /// That became so while a page was read, which will say how far it went.
+    read_anew: bool,
     /// Every delivery in `fresh`, `retries` or `flights`, so that none is
     /// taken from the store twice.
     known: HashSet<DeliveryId>,
@@ -151,6 +156,7 @@ impl State {
             lanes: Lanes(LANES.map(|_| Reading { more: true, ..Reading::default() })),
             newest: None,
             read_up_to: None,
+            read_anew: false,
             known: HashSet::new(),
             flights: HashMap::new(),
             sending: 0,
@@ -198,6 +204,7 @@ impl State {
             Input::PageFailed(lane) => {
                 if lane == Lane::Fresh {
                     self.meanwhile.clear();
+                    self.read_anew = false;
                 }
                 self.lane(lane).failed(now.monotonic);
             }
@@ -268,6 +275,7 @@ impl State {
     /// Something that was taken from the fresh lane may stand there again.
     fn read_fresh_anew(&mut self) {
         self.read_up_to = None;
+        self.read_anew = self.lanes.of(Lane::Fresh).under_way;
         self.lane(Lane::Fresh).leave_to_store();
     }
 
@@ -304,258 +312,6 @@ impl State {
         held <= self.limits.window / 2
     }
 
-    fn take_births(&mut self, births: Vec<Fresh>) {
-        for birth in births {
-            let reading = self.lanes.of(Lane::Fresh);
-            if reading.under_way && !reading.missed && self.meanwhile.len() < self.limits.window {
-                self.meanwhile.insert(birth.delivery, birth);
-            } else if reading.more || reading.under_way {
-                // What is older stands in the store and goes first.
-                self.lane(Lane::Fresh).leave_to_store();
-            } else {
-                self.take_birth(birth);
-            }
-        }
-    }
-
-    /// Takes a birth when everything born before it has been taken.
-    fn take_birth(&mut self, birth: Fresh) {
-        let announced_late = self.newest.is_some_and(|newest| birth.delivery <= newest);
-        if self.known.contains(&birth.delivery) {
-            // A page has shown it before the news came.
-        } else if announced_late || self.fresh.len() >= self.limits.window {
-            self.lane(Lane::Fresh).leave_to_store();
-        } else {
-            self.known.insert(birth.delivery);
-            self.newest = Some(birth.delivery);
-            self.read_up_to = self.read_up_to.max(Some((birth.delivery.made_at(), birth.delivery)));
-            self.fresh.push_back(birth.into());
-        }
-    }
-
-    /// Takes what was born while a page was read that reached the lane's end.
-    /// `settled` was finished in the meantime and needs nothing more.
-    fn take_meanwhile(&mut self, settled: &HashSet<DeliveryId>) {
-        for (delivery, birth) in std::mem::take(&mut self.meanwhile) {
-            if self.lane(Lane::Fresh).more {
-                // The window is full, or one was announced late.
-                return;
-            }
-            if !settled.contains(&delivery) {
-                self.take_birth(birth);
-            }
-        }
-    }
-
-    fn take_page(
-        &mut self,
-        lane: Lane,
-        limit: usize,
-        due: Vec<Due>,
-        payloads: &HashMap<EventId, Arc<HeldPayload>>,
-        now: Moment,
-    ) {
-        let mut more = due.len() >= limit;
-        if lane == Lane::Retry {
-            self.far_retry = None;
-        }
-        let settled = std::mem::take(&mut self.lane(lane).settled);
-        for due in due {
-            self.newest = self.newest.max(Some(due.delivery));
-            if settled.contains(&due.delivery) {
-                // An attempt by hand may have been asked for before the one
-                // that was settled, and wait still.
-                more |= lane == Lane::Manual;
-                continue;
-            }
-            match lane {
-                Lane::Fresh if self.fresh.len() >= self.limits.window => more = true,
-                Lane::Fresh => {
-                    self.read_up_to = self.read_up_to.max(Some((due.due_at, due.delivery)));
-                    if self.known.insert(due.delivery) {
-                        let born = || self.meanwhile.get(&due.delivery)?.payload.clone();
-                        let payload = payloads.get(&due.event).cloned().or_else(born);
-                        self.fresh.push_back(Ready { payload, ..due.into() });
-                    }
-                }
-                Lane::Retry => {
-                    let at = now.anchor(due.due_at);
-                    let is_far = at > now.monotonic + self.limits.passivate_after;
-                    if is_far && !self.known.contains(&due.delivery) {
-                        // The rest of the page is later still.
-                        self.far_retry = Some(at);
-                        more = false;
-                        break;
-                    }
-                    if self.known.insert(due.delivery) {
-                        self.retries.insert((at, due.delivery), due.into());
-                    } else if let Some(flight) = self.flights.get_mut(&due.delivery)
-                        && flight.kind == AttemptKind::Manual
-                    {
-                        // Its place in the schedule, which it goes back to.
-                        flight.scheduled.get_or_insert(at);
-                    }
-                }
-                Lane::Manual if self.manual.len() >= self.limits.window => more = true,
-                Lane::Manual => {
-                    let flight =
-                        self.flights.get_mut(&due.delivery).filter(|flight| flight.kind == AttemptKind::Manual);
-                    if let Some(flight) = flight {
-                        flight.asked_again |= matches!(flight.stage, Stage::Recording(_));
-                    } else if !self.manual.iter().any(|ready| ready.delivery == due.delivery) {
-                        self.manual.push_back(due.into());
-                    }
-                }
-            }
-        }
-        more |= lane == Lane::Retry && self.trim_retries();
-        let is_end = !more;
-        if lane == Lane::Fresh && is_end && self.lane(lane).is_continued {
-            // The end of the lane, unless the clock was set back meanwhile and
-            // something stands before the place it was read from: one look at
-            // its beginning tells. What was born meanwhile will be in it.
-            self.read_up_to = None;
-            more = true;
-        }
-        // What was left to the store while the page was read came behind what
-        // was kept in `meanwhile`, which is therefore taken first.
-        let missed = self.lane(lane).finished(more);
-        if lane == Lane::Fresh {
-            if !is_end {
-                self.meanwhile.clear();
-            } else if !more {
-                self.take_meanwhile(&settled);
-            }
-        }
-        if missed {
-            self.lane(lane).leave_to_store();
-        }
-    }
-
-    /// Leaves the latest retries to the store when there are too many.
-    fn trim_retries(&mut self) -> bool {
-        let mut trimmed = false;
-        while self.retries.len() > self.limits.window {
-            if let Some((_, ready)) = self.retries.pop_last() {
-                self.known.remove(&ready.delivery);
-                trimmed = true;
-            }
-        }
-        trimmed
-    }
-
-    /// What an attempt means for its delivery.
-    fn judge(
-        &mut self,
-        delivery: DeliveryId,
-        started: Moment,
-        ended: Moment,
-        outcome: Outcome,
-        random: f64,
-    ) -> Option<Effect> {
-        let flight = self.flights.get_mut(&delivery)?;
-        let Stage::Sending = flight.stage else { return None };
-        self.sending -= 1;
-        let scheduled_attempts = flight.ready.scheduled_attempts + 1;
-        let mut wait = None;
-        let verdict = if outcome.is_delivered() {
-            Verdict::Delivered
-        } else if flight.kind == AttemptKind::Manual {
-            Verdict::Unchanged
-        } else {
-            // An endpoint that is gone has no plan; the store knows that, too,
-            // and discards what would be retried.
-            let next = match &self.plan {
-                Some(plan) => retry::after_failure(&plan.retry, scheduled_attempts, random),
-                None => retry::after_failure(&RetryPolicy::default(), scheduled_attempts, random),
-            };
-            match next {
-                Next::RetryAfter(after) => {
-                    wait = Some(after);
-                    Verdict::RetryAt(ended.wall + whole_millis(after))
-                }
-                Next::Exhausted => Verdict::Exhausted,
-            }
-        };
-        if let Some(wait) = wait {
-            flight.scheduled = Some(ended.monotonic + wait);
-        }
-        let record = Arc::new(Record {
-            delivery,
-            kind: flight.kind,
-            attempts_before: flight.ready.attempt_count,
-            started_at: started.wall,
-            finished_at: ended.wall,
-            duration: ended.monotonic.since(started.monotonic),
-            outcome,
-            verdict,
-        });
-        flight.stage = Stage::Recording(Arc::clone(&record));
-        // The bytes are not needed for a while: the store has them.
-        flight.ready.payload = None;
-        Some(Effect::Record(record))
-    }
-
-    /// What a durable outcome leaves to do.
-    fn settle(&mut self, delivery: DeliveryId, recorded: Recorded) {
-        let Some(flight) = self.flights.remove(&delivery) else { return };
-        self.known.remove(&delivery);
-        for reading in self.lanes.0.iter_mut().filter(|reading| reading.under_way) {
-            reading.settled.insert(delivery);
-        }
-        // An attempt by hand that waits for this one was read before this one
-        // counted.
-        let asked = self.manual.len();
-        self.manual.retain(|ready| ready.delivery != delivery);
-        if self.manual.len() < asked || flight.asked_again {
-            self.lane(Lane::Manual).leave_to_store();
-        }
-        let mut ready = flight.ready;
-        match recorded {
-            Recorded::Superseded => {
-                // Whatever moved it on, the store knows where it stands.
-                self.read_fresh_anew();
-                for reading in self.lanes.0.iter_mut() {
-                    reading.leave_early_to_store();
-                }
-                return;
-            }
-            Recorded::Written(status) if !status.is_unfinished() => return,
-            Recorded::Written(_) => {}
-        }
-        ready.attempt_count += 1;
-        if flight.kind == AttemptKind::Scheduled {
-            ready.scheduled_attempts += 1;
-        }
-        let Some(at) = flight.scheduled else {
-            // An attempt by hand of a delivery whose place in the schedule is
-            // only in the store.
-            self.read_fresh_anew();
-            self.lane(Lane::Retry).leave_early_to_store();
-            return;
-        };
-        let beyond_window =
-            self.lanes.of(Lane::Retry).more && self.retries.last_key_value().is_none_or(|((last, _), _)| at > *last);
-        if beyond_window {
-            self.lane(Lane::Retry).leave_to_store();
-            return;
-        }
-        self.known.insert(delivery);
-        self.retries.insert((at, delivery), ready);
-        if self.trim_retries() {
-            self.lane(Lane::Retry).leave_to_store();
-        }
-    }
-
-    fn forget(&mut self, delivery: DeliveryId) {
-        if let Some(flight) = self.flights.remove(&delivery) {
-            if matches!(flight.stage, Stage::Sending) {
-                self.sending -= 1;
-            }
-            self.known.remove(&delivery);
-        }
-    }
-
     /// Everything that can be done now.
     fn act(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         self.record_again(now, effects);
@@ -582,19 +338,6 @@ impl State {
         self.consider_rest(now, effects);
     }
 
-    fn record_again(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        while let Some(entry) = self.record_again.first_entry() {
-            if *entry.key() > now.monotonic {
-                break;
-            }
-            for delivery in entry.remove() {
-                if let Some(Flight { stage: Stage::Recording(record), .. }) = self.flights.get(&delivery) {
-                    effects.push(Effect::Record(Arc::clone(record)));
-                }
-            }
-        }
-    }
-
     /// A held endpoint keeps nothing in memory: the store has it all, and is
     /// read again when the hold ends.
     fn hold(&mut self) {
@@ -609,89 +352,6 @@ impl State {
         for reading in self.lanes.0.iter_mut() {
             reading.leave_to_store();
         }
-    }
-
-    fn read_ahead(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        if self.far_retry.is_some_and(|due| now.monotonic >= due - FAR_RETRY_LEAD) {
-            self.far_retry = None;
-            self.lane(Lane::Retry).leave_early_to_store();
-        }
-        for lane in [Lane::Manual, Lane::Fresh, Lane::Retry] {
-            let has_room = self.has_room(lane);
-            if !self.lane(lane).begin(has_room, now.monotonic) {
-                continue;
-            }
-            let after = self.read_up_to.filter(|_| lane == Lane::Fresh);
-            self.lane(lane).is_continued = after.is_some();
-            let limit = match after {
-                Some(_) => self.limits.window,
-                // Retries come in smaller pages: most wait for hours. What is
-                // held or in flight is unfinished in the store, too: the page
-                // must reach past it.
-                None if lane == Lane::Retry => {
-                    RETRY_PAGE.min(self.limits.window) + self.retries.len() + self.flights.len()
-                }
-                None => self.limits.window + self.flights.len(),
-            };
-            effects.push(Effect::ReadPage { lane, after, limit });
-        }
-    }
-
-    fn send(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        while self.may_send() {
-            let next = self.next_manual().or_else(|| {
-                // One old failure for each new event, when both wait.
-                self.retries_turn = !self.retries_turn;
-                if self.retries_turn {
-                    self.next_retry(now).or_else(|| self.next_fresh())
-                } else {
-                    self.next_fresh().or_else(|| self.next_retry(now))
-                }
-            });
-            let Some((ready, kind, scheduled)) = next else { break };
-            effects.push(Effect::Send(Sending {
-                delivery: ready.delivery,
-                event: ready.event,
-                payload: ready.payload.clone(),
-                number: ready.attempt_count + 1,
-            }));
-            self.sending += 1;
-            self.known.insert(ready.delivery);
-            let delivery = ready.delivery;
-            let flight = Flight { ready, kind, stage: Stage::Sending, scheduled, asked_again: false };
-            self.flights.insert(delivery, flight);
-        }
-    }
-
-    /// The first attempt asked for by hand whose delivery is not under way.
-    fn next_manual(&mut self) -> Option<(Ready, AttemptKind, Option<Monotonic>)> {
-        let position = self.manual.iter().position(|ready| !self.flights.contains_key(&ready.delivery))?;
-        let mut ready = self.manual.remove(position)?;
-        // A scheduled attempt of the same delivery waits meanwhile, and may
-        // know a later count than the page did.
-        let planned = self.retries.iter().find(|(_, planned)| planned.delivery == ready.delivery).map(|(key, _)| *key);
-        let mut scheduled = None;
-        if let Some(key) = planned
-            && let Some(known) = self.retries.remove(&key)
-        {
-            scheduled = Some(key.0);
-            ready.attempt_count = ready.attempt_count.max(known.attempt_count);
-            ready.scheduled_attempts = known.scheduled_attempts;
-        }
-        self.fresh.retain(|fresh| fresh.delivery != ready.delivery);
-        Some((ready, AttemptKind::Manual, scheduled))
-    }
-
-    fn next_fresh(&mut self) -> Option<(Ready, AttemptKind, Option<Monotonic>)> {
-        self.fresh.pop_front().map(|ready| (ready, AttemptKind::Scheduled, None))
-    }
-
-    fn next_retry(&mut self, now: Moment) -> Option<(Ready, AttemptKind, Option<Monotonic>)> {
-        let entry = self.retries.first_entry()?;
-        if entry.key().0 > now.monotonic {
-            return None;
-        }
-        Some((entry.remove(), AttemptKind::Scheduled, None))
     }
 
     fn consider_rest(&mut self, now: Moment, effects: &mut Vec<Effect>) {
@@ -725,10 +385,4 @@ impl State {
         let next_retry = self.retries.first_key_value().map(|((due, _), _)| *due);
         at_rest.then(|| [next_retry, self.far_retry].into_iter().flatten().min())
     }
-}
-
-/// Rounded up: what is stored is never earlier than what was decided.
-fn whole_millis(duration: Duration) -> Duration {
-    let millis = duration.as_micros().div_ceil(1000);
-    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }

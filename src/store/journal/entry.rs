@@ -35,6 +35,11 @@ impl AcceptEntry {
         let _ = self.reply.send(answer);
     }
 
+    /// Whether nobody waits for the answer any more.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+
     /// About how many deliveries this makes.
     pub(super) fn deliveries(&self) -> usize {
         let subscriptions = &self.accept.subscriptions;

@@ -114,10 +114,14 @@ impl LargeAccepts {
         if !matches!(self.leftover, Leftover::Nothing) && (self.has_callers() || self.undoes_now(&committer.clock)) {
             return self.undo(committer);
         }
-        match self.waiting.pop_front() {
-            Some(entry) => self.begin(committer, entry),
-            None => Ok(()),
+        // Nothing is begun for a caller that has gone away: it has no 202, and
+        // will ask again.
+        while let Some(entry) = self.waiting.pop_front() {
+            if !entry.is_abandoned() {
+                return self.begin(committer, entry);
+            }
         }
+        Ok(())
     }
 
     /// Begins with the first chunk, in one commit.

@@ -271,6 +271,38 @@ fn a_retry_that_is_far_off_takes_no_memory_and_comes_on_time() {
 }
 
 #[test]
+fn a_retry_due_in_a_moment_is_not_read_over_and_over() {
+    let now = begin();
+    let restless = Limits { window: 4, passivate_after: Duration::from_millis(100) };
+    let mut state = settled(restless, &plan(8, RetryPolicy::default()), now);
+    assert!(reads(&state.step(Input::Hint(Lane::Retry), now), Lane::Retry));
+    let soon = due(1, StoredStatus::Retrying, now.after(Duration::from_millis(900)));
+    let page = Input::Page { lane: Lane::Retry, limit: 4, due: vec![soon], payloads: HashMap::new() };
+    assert!(!reads(&state.step(page, now), Lane::Retry));
+}
+
+#[test]
+fn what_is_to_be_read_anew_is_not_forgotten_over_a_page_under_way() {
+    let now = begin();
+    let mut state = settled(LIMITS, &plan(1, RetryPolicy::default()), now);
+    assert!(reads(&state.step(Input::Hint(Lane::Fresh), now), Lane::Fresh));
+    // Something before the page that is under way stands in the store again.
+    state.step(Input::Hint(Lane::Fresh), now);
+    let fresh_page = (20..24).map(|number| Due { attempt_count: 0, ..due(number, StoredStatus::Pending, now) });
+    let page = Input::Page { lane: Lane::Fresh, limit: 4, due: fresh_page.collect(), payloads: HashMap::new() };
+    let mut effects = state.step(page, now);
+    for number in 20..24 {
+        effects.extend(state.step(attempted(number, now, delivered()), now));
+        effects.extend(state.step(written(number, StoredStatus::Delivered), now));
+    }
+    let after = effects.iter().find_map(|effect| match effect {
+        Effect::ReadPage { lane: Lane::Fresh, after, .. } => Some(*after),
+        _ => None,
+    });
+    assert_eq!(after, Some(None), "the next page begins at the beginning");
+}
+
+#[test]
 fn an_attempt_by_hand_does_not_cost_the_scheduled_one_its_place() {
     asked_for_by_hand(true);
     asked_for_by_hand(false);

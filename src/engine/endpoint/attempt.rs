@@ -1,0 +1,61 @@
+//! One attempt, from its place among all that may be in flight to its outcome.
+
+use std::sync::Arc;
+
+use crate::domain::EndpointId;
+use crate::engine::Engine;
+use crate::engine::arbiters;
+use crate::engine::endpoint::request::{AttemptHeaders, Target};
+use crate::engine::endpoint::step::{Input, Sending};
+use crate::engine::places::{Place, Places};
+use crate::metrics::{AttemptLabels, Metrics};
+use crate::store::Payload;
+
+/// Up to `most` places among all that may be in flight: one, as soon as there
+/// is one, and as many more as are free then. None when the engine is stopping.
+pub(super) async fn places(in_flight: &Places, endpoint: EndpointId, most: usize) -> Vec<Place> {
+    let mut places: Vec<Place> = in_flight.take(endpoint).await.into_iter().collect();
+    if !places.is_empty() {
+        places.extend((1..most).map_while(|_| in_flight.try_take(endpoint)));
+    }
+    places
+}
+
+/// One attempt, from its request to its outcome.
+pub(super) async fn make_attempt(
+    engine: Engine,
+    target: Arc<Target>,
+    sending: Sending,
+    payload: Arc<Payload>,
+    _place: Place,
+) -> Input {
+    let started = engine.clock.now();
+    let headers = AttemptHeaders {
+        event: sending.event,
+        delivery: Some(sending.delivery),
+        number: sending.number,
+        at: started.wall,
+    };
+    let request = target.request(&headers, payload.body.clone());
+    engine.metrics.attempts_in_flight.inc();
+    let in_flight = InFlight(&engine.metrics);
+    let outcome = arbiters::transport().send(request).await;
+    drop(in_flight);
+    let (ended, metrics) = (engine.clock.now(), &engine.metrics);
+    let label = outcome.error.as_ref().map_or("delivered", |error| error.class.as_str());
+    metrics.attempts.get_or_create(&AttemptLabels { outcome: label }).inc();
+    metrics.attempt_seconds.observe(ended.monotonic.since(started.monotonic).as_secs_f64());
+    if outcome.is_delivered() {
+        metrics.delivery_seconds.observe(ended.wall.since(sending.delivery.made_at()).as_secs_f64());
+    }
+    Input::Attempted { delivery: sending.delivery, started, ended, outcome, random: fastrand::f64() }
+}
+
+/// Counts a request out again, also when it is aborted.
+struct InFlight<'a>(&'a Metrics);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.attempts_in_flight.dec();
+    }
+}

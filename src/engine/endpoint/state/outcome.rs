@@ -1,0 +1,144 @@
+//! What an attempt's end leads to: the record of it, and what is left to do once
+//! that is durable.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Flight, Stage, State};
+use crate::domain::{DeliveryId, Moment, Outcome, RetryPolicy};
+use crate::engine::endpoint::step::Effect;
+use crate::policy::retry::{self, Next};
+use crate::store::{AttemptKind, Lane, Record, Recorded, Verdict};
+
+impl State {
+    /// What an attempt means for its delivery.
+    pub(super) fn judge(
+        &mut self,
+        delivery: DeliveryId,
+        started: Moment,
+        ended: Moment,
+        outcome: Outcome,
+        random: f64,
+    ) -> Option<Effect> {
+        let flight = self.flights.get_mut(&delivery)?;
+        let Stage::Sending = flight.stage else { return None };
+        self.sending -= 1;
+        let scheduled_attempts = flight.ready.scheduled_attempts + 1;
+        let mut wait = None;
+        let verdict = if outcome.is_delivered() {
+            Verdict::Delivered
+        } else if flight.kind == AttemptKind::Manual {
+            Verdict::Unchanged
+        } else {
+            // An endpoint that is gone has no plan; the store knows that, too,
+            // and discards what would be retried.
+            let next = match &self.plan {
+                Some(plan) => retry::after_failure(&plan.retry, scheduled_attempts, random),
+                None => retry::after_failure(&RetryPolicy::default(), scheduled_attempts, random),
+            };
+            match next {
+                Next::RetryAfter(after) => {
+                    wait = Some(after);
+                    Verdict::RetryAt(ended.wall + whole_millis(after))
+                }
+                Next::Exhausted => Verdict::Exhausted,
+            }
+        };
+        if let Some(wait) = wait {
+            flight.scheduled = Some(ended.monotonic + wait);
+        }
+        let record = Arc::new(Record {
+            delivery,
+            kind: flight.kind,
+            attempts_before: flight.ready.attempt_count,
+            started_at: started.wall,
+            finished_at: ended.wall,
+            duration: ended.monotonic.since(started.monotonic),
+            outcome,
+            verdict,
+        });
+        flight.stage = Stage::Recording(Arc::clone(&record));
+        // The bytes are not needed for a while: the store has them.
+        flight.ready.payload = None;
+        Some(Effect::Record(record))
+    }
+
+    /// What a durable outcome leaves to do.
+    pub(super) fn settle(&mut self, delivery: DeliveryId, recorded: Recorded) {
+        let Some(flight) = self.flights.remove(&delivery) else { return };
+        self.known.remove(&delivery);
+        for reading in self.lanes.0.iter_mut().filter(|reading| reading.under_way) {
+            reading.settled.insert(delivery);
+        }
+        // An attempt by hand that waits for this one was read before this one
+        // counted.
+        let asked = self.manual.len();
+        self.manual.retain(|ready| ready.delivery != delivery);
+        if self.manual.len() < asked || flight.asked_again {
+            self.lane(Lane::Manual).leave_to_store();
+        }
+        let mut ready = flight.ready;
+        match recorded {
+            Recorded::Superseded => {
+                // Whatever moved it on, the store knows where it stands.
+                self.read_fresh_anew();
+                for reading in self.lanes.0.iter_mut() {
+                    reading.leave_early_to_store();
+                }
+                return;
+            }
+            Recorded::Written(status) if !status.is_unfinished() => return,
+            Recorded::Written(_) => {}
+        }
+        ready.attempt_count += 1;
+        if flight.kind == AttemptKind::Scheduled {
+            ready.scheduled_attempts += 1;
+        }
+        let Some(at) = flight.scheduled else {
+            // An attempt by hand of a delivery whose place in the schedule is
+            // only in the store.
+            self.read_fresh_anew();
+            self.lane(Lane::Retry).leave_early_to_store();
+            return;
+        };
+        let beyond_window =
+            self.lanes.of(Lane::Retry).more && self.retries.last_key_value().is_none_or(|((last, _), _)| at > *last);
+        if beyond_window {
+            self.lane(Lane::Retry).leave_to_store();
+            return;
+        }
+        self.known.insert(delivery);
+        self.retries.insert((at, delivery), ready);
+        if self.trim_retries() {
+            self.lane(Lane::Retry).leave_to_store();
+        }
+    }
+
+    pub(super) fn forget(&mut self, delivery: DeliveryId) {
+        if let Some(flight) = self.flights.remove(&delivery) {
+            if matches!(flight.stage, Stage::Sending) {
+                self.sending -= 1;
+            }
+            self.known.remove(&delivery);
+        }
+    }
+
+    pub(super) fn record_again(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        while let Some(entry) = self.record_again.first_entry() {
+            if *entry.key() > now.monotonic {
+                break;
+            }
+            for delivery in entry.remove() {
+                if let Some(Flight { stage: Stage::Recording(record), .. }) = self.flights.get(&delivery) {
+                    effects.push(Effect::Record(Arc::clone(record)));
+                }
+            }
+        }
+    }
+}
+
+/// Rounded up: what is stored is never earlier than what was decided.
+fn whole_millis(duration: Duration) -> Duration {
+    let millis = duration.as_micros().div_ceil(1000);
+    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,66 @@
+//! Whose turn it is: attempts asked for by hand first, then retries and new
+//! deliveries one for one.
+
+use super::{Flight, Ready, Stage, State};
+use crate::domain::{Moment, Monotonic};
+use crate::engine::endpoint::step::{Effect, Sending};
+use crate::store::AttemptKind;
+
+impl State {
+    pub(super) fn send(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        while self.may_send() {
+            let next = self.next_manual().or_else(|| {
+                // One old failure for each new event, when both wait.
+                self.retries_turn = !self.retries_turn;
+                if self.retries_turn {
+                    self.next_retry(now).or_else(|| self.next_fresh())
+                } else {
+                    self.next_fresh().or_else(|| self.next_retry(now))
+                }
+            });
+            let Some((ready, kind, scheduled)) = next else { break };
+            effects.push(Effect::Send(Sending {
+                delivery: ready.delivery,
+                event: ready.event,
+                payload: ready.payload.clone(),
+                number: ready.attempt_count + 1,
+            }));
+            self.sending += 1;
+            self.known.insert(ready.delivery);
+            let delivery = ready.delivery;
+            let flight = Flight { ready, kind, stage: Stage::Sending, scheduled, asked_again: false };
+            self.flights.insert(delivery, flight);
+        }
+    }
+
+    /// The first attempt asked for by hand whose delivery is not under way.
+    fn next_manual(&mut self) -> Option<(Ready, AttemptKind, Option<Monotonic>)> {
+        let position = self.manual.iter().position(|ready| !self.flights.contains_key(&ready.delivery))?;
+        let mut ready = self.manual.remove(position)?;
+        // A scheduled attempt of the same delivery waits meanwhile, and may
+        // know a later count than the page did.
+        let planned = self.retries.iter().find(|(_, planned)| planned.delivery == ready.delivery).map(|(key, _)| *key);
+        let mut scheduled = None;
+        if let Some(key) = planned
+            && let Some(known) = self.retries.remove(&key)
+        {
+            scheduled = Some(key.0);
+            ready.attempt_count = ready.attempt_count.max(known.attempt_count);
+            ready.scheduled_attempts = known.scheduled_attempts;
+        }
+        self.fresh.retain(|fresh| fresh.delivery != ready.delivery);
+        Some((ready, AttemptKind::Manual, scheduled))
+    }
+
+    fn next_fresh(&mut self) -> Option<(Ready, AttemptKind, Option<Monotonic>)> {
+        self.fresh.pop_front().map(|ready| (ready, AttemptKind::Scheduled, None))
+    }
+
+    fn next_retry(&mut self, now: Moment) -> Option<(Ready, AttemptKind, Option<Monotonic>)> {
+        let entry = self.retries.first_entry()?;
+        if entry.key().0 > now.monotonic {
+            return None;
+        }
+        Some((entry.remove(), AttemptKind::Scheduled, None))
+    }
+}

@@ -1,0 +1,186 @@
+//! What is held of the store's queue: births as they are told, pages as they are
+//! read, and when to read the next.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::{FAR_RETRY_LEAD, RETRY_PAGE, Ready, Stage, State};
+use crate::domain::{DeliveryId, EventId, Moment};
+use crate::engine::budget::HeldPayload;
+use crate::engine::endpoint::step::{Effect, Fresh};
+use crate::store::{AttemptKind, Due, Lane};
+
+impl State {
+    pub(super) fn take_births(&mut self, births: Vec<Fresh>) {
+        for birth in births {
+            let reading = self.lanes.of(Lane::Fresh);
+            if reading.under_way && !reading.missed && self.meanwhile.len() < self.limits.window {
+                self.meanwhile.insert(birth.delivery, birth);
+            } else if reading.more || reading.under_way {
+                // What is older stands in the store and goes first.
+                self.lane(Lane::Fresh).leave_to_store();
+            } else {
+                self.take_birth(birth);
+            }
+        }
+    }
+
+    /// Takes a birth when everything born before it has been taken.
+    fn take_birth(&mut self, birth: Fresh) {
+        let announced_late = self.newest.is_some_and(|newest| birth.delivery <= newest);
+        if self.known.contains(&birth.delivery) {
+            // A page has shown it before the news came.
+        } else if announced_late {
+            // It stands before what has been read.
+            self.read_fresh_anew();
+        } else if self.fresh.len() >= self.limits.window {
+            self.lane(Lane::Fresh).leave_to_store();
+        } else {
+            self.known.insert(birth.delivery);
+            self.newest = Some(birth.delivery);
+            self.read_up_to = self.read_up_to.max(Some((birth.delivery.made_at(), birth.delivery)));
+            self.fresh.push_back(birth.into());
+        }
+    }
+
+    /// Takes what was born while a page was read that reached the lane's end.
+    /// `settled` was finished in the meantime and needs nothing more.
+    fn take_meanwhile(&mut self, settled: &HashSet<DeliveryId>) {
+        for (delivery, birth) in std::mem::take(&mut self.meanwhile) {
+            if self.lane(Lane::Fresh).more {
+                // The window is full, or one was announced late.
+                return;
+            }
+            if !settled.contains(&delivery) {
+                self.take_birth(birth);
+            }
+        }
+    }
+
+    pub(super) fn take_page(
+        &mut self,
+        lane: Lane,
+        limit: usize,
+        due: Vec<Due>,
+        payloads: &HashMap<EventId, Arc<HeldPayload>>,
+        now: Moment,
+    ) {
+        let mut more = due.len() >= limit;
+        if lane == Lane::Retry {
+            self.far_retry = None;
+        }
+        let settled = std::mem::take(&mut self.lane(lane).settled);
+        for due in due {
+            self.newest = self.newest.max(Some(due.delivery));
+            if settled.contains(&due.delivery) {
+                // An attempt by hand may have been asked for before the one
+                // that was settled, and wait still.
+                more |= lane == Lane::Manual;
+                continue;
+            }
+            match lane {
+                Lane::Fresh if self.fresh.len() >= self.limits.window => more = true,
+                Lane::Fresh => {
+                    self.read_up_to = self.read_up_to.max(Some((due.due_at, due.delivery)));
+                    if self.known.insert(due.delivery) {
+                        let born = || self.meanwhile.get(&due.delivery)?.payload.clone();
+                        let payload = payloads.get(&due.event).cloned().or_else(born);
+                        self.fresh.push_back(Ready { payload, ..due.into() });
+                    }
+                }
+                Lane::Retry => {
+                    let at = now.anchor(due.due_at);
+                    // Never what would be read again at once.
+                    let is_far = at > now.monotonic + self.limits.passivate_after.max(2 * FAR_RETRY_LEAD);
+                    if is_far && !self.known.contains(&due.delivery) {
+                        // The rest of the page is later still.
+                        self.far_retry = Some(at);
+                        more = false;
+                        break;
+                    }
+                    if self.known.insert(due.delivery) {
+                        self.retries.insert((at, due.delivery), due.into());
+                    } else if let Some(flight) = self.flights.get_mut(&due.delivery)
+                        && flight.kind == AttemptKind::Manual
+                    {
+                        // Its place in the schedule, which it goes back to.
+                        flight.scheduled.get_or_insert(at);
+                    }
+                }
+                Lane::Manual if self.manual.len() >= self.limits.window => more = true,
+                Lane::Manual => {
+                    let flight =
+                        self.flights.get_mut(&due.delivery).filter(|flight| flight.kind == AttemptKind::Manual);
+                    if let Some(flight) = flight {
+                        flight.asked_again |= matches!(flight.stage, Stage::Recording(_));
+                    } else if !self.manual.iter().any(|ready| ready.delivery == due.delivery) {
+                        self.manual.push_back(due.into());
+                    }
+                }
+            }
+        }
+        more |= lane == Lane::Retry && self.trim_retries();
+        let is_end = !more;
+        if lane == Lane::Fresh && is_end && self.lane(lane).is_continued {
+            // The end of the lane, unless the clock was set back meanwhile and
+            // something stands before the place it was read from: one look at
+            // its beginning tells. What was born meanwhile will be in it.
+            self.read_up_to = None;
+            more = true;
+        }
+        // What was left to the store while the page was read came behind what
+        // was kept in `meanwhile`, which is therefore taken first.
+        let missed = self.lane(lane).finished(more);
+        if lane == Lane::Fresh && std::mem::take(&mut self.read_anew) {
+            self.read_up_to = None;
+        }
+        if lane == Lane::Fresh {
+            if !is_end {
+                self.meanwhile.clear();
+            } else if !more {
+                self.take_meanwhile(&settled);
+            }
+        }
+        if missed {
+            self.lane(lane).leave_to_store();
+        }
+    }
+
+    /// Leaves the latest retries to the store when there are too many.
+    pub(super) fn trim_retries(&mut self) -> bool {
+        let mut trimmed = false;
+        while self.retries.len() > self.limits.window {
+            if let Some((_, ready)) = self.retries.pop_last() {
+                self.known.remove(&ready.delivery);
+                trimmed = true;
+            }
+        }
+        trimmed
+    }
+
+    pub(super) fn read_ahead(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        if self.far_retry.is_some_and(|due| now.monotonic >= due - FAR_RETRY_LEAD) {
+            self.far_retry = None;
+            self.lane(Lane::Retry).leave_early_to_store();
+        }
+        for lane in [Lane::Manual, Lane::Fresh, Lane::Retry] {
+            let has_room = self.has_room(lane);
+            if !self.lane(lane).begin(has_room, now.monotonic) {
+                continue;
+            }
+            let after = self.read_up_to.filter(|_| lane == Lane::Fresh);
+            self.lane(lane).is_continued = after.is_some();
+            let limit = match after {
+                Some(_) => self.limits.window,
+                // Retries come in smaller pages: most wait for hours. What is
+                // held or in flight is unfinished in the store, too: the page
+                // must reach past it.
+                None if lane == Lane::Retry => {
+                    RETRY_PAGE.min(self.limits.window) + self.retries.len() + self.flights.len()
+                }
+                None => self.limits.window + self.flights.len(),
+            };
+            effects.push(Effect::ReadPage { lane, after, limit });
+        }
+    }
+}
