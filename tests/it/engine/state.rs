@@ -281,25 +281,35 @@ fn a_retry_due_in_a_moment_is_not_read_over_and_over() {
     assert!(!reads(&state.step(page, now), Lane::Retry));
 }
 
-#[test]
-fn what_is_to_be_read_anew_is_not_forgotten_over_a_page_under_way() {
+/// Something before the page that is under way stands in the store again; the
+/// page brings so many, and one is born before that.
+fn read_anew_over_a_page(of_page: std::ops::Range<u128>) {
     let now = begin();
     let mut state = settled(LIMITS, &plan(1, RetryPolicy::default()), now);
     assert!(reads(&state.step(Input::Hint(Lane::Fresh), now), Lane::Fresh));
-    // Something before the page that is under way stands in the store again.
+    state.step(Input::Born(vec![fresh(30)]), now);
     state.step(Input::Hint(Lane::Fresh), now);
-    let fresh_page = (20..24).map(|number| Due { attempt_count: 0, ..due(number, StoredStatus::Pending, now) });
+    let fresh_page = of_page.map(|number| Due { attempt_count: 0, ..due(number, StoredStatus::Pending, now) });
     let page = Input::Page { lane: Lane::Fresh, limit: 4, due: fresh_page.collect(), payloads: HashMap::new() };
     let mut effects = state.step(page, now);
-    for number in 20..24 {
-        effects.extend(state.step(attempted(number, now, delivered()), now));
-        effects.extend(state.step(written(number, StoredStatus::Delivered), now));
+    for _ in 0..5 {
+        let Some(delivery) = sent(&effects).last().map(|sending| sending.delivery) else { break };
+        let ended = Input::Attempted { delivery, started: now, ended: now, outcome: delivered(), random: 0.5 };
+        effects.extend(state.step(ended, now));
+        let recorded = Recorded::Written(StoredStatus::Delivered);
+        effects.extend(state.step(Input::Recorded { delivery, recorded }, now));
     }
     let after = effects.iter().find_map(|effect| match effect {
         Effect::ReadPage { lane: Lane::Fresh, after, .. } => Some(*after),
         _ => None,
     });
     assert_eq!(after, Some(None), "the next page begins at the beginning");
+}
+
+#[test]
+fn what_is_to_be_read_anew_is_not_forgotten_over_a_page_under_way() {
+    read_anew_over_a_page(20..24);
+    read_anew_over_a_page(20..21);
 }
 
 #[test]

@@ -131,14 +131,15 @@ impl State {
         // What was left to the store while the page was read came behind what
         // was kept in `meanwhile`, which is therefore taken first.
         let missed = self.lane(lane).finished(more);
-        if lane == Lane::Fresh && std::mem::take(&mut self.read_anew) {
-            self.read_up_to = None;
-        }
         if lane == Lane::Fresh {
+            let read_anew = std::mem::take(&mut self.read_anew);
             if !is_end {
                 self.meanwhile.clear();
             } else if !more {
                 self.take_meanwhile(&settled);
+            }
+            if read_anew {
+                self.read_up_to = None;
             }
         }
         if missed {
