@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use diesel::prelude::*;
 
+use crate::domain::EndpointId;
 use crate::store::ids::{RowKey, time_of_key};
 use crate::store::rows::{from_json, parsed, to_json};
 use crate::store::schema::idempotency_keys;
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::statements;
-use crate::store::{Accept, Accepted, AcceptedEvent, Birth, Idempotency, Notice, Payload, ScopeId, StoreError};
+use crate::store::{
+    Accept, Accepted, AcceptedEvent, Birth, Idempotency, NewEvent, Notice, Payload, ScopeId, StoreError,
+};
 
 use super::{IDEMPOTENCY_HOLDS_MS, SqliteTransaction};
 
@@ -26,51 +29,80 @@ pub(super) fn accept(transaction: &mut SqliteTransaction<'_>, accept: &Accept) -
     for event in &accept.events {
         let endpoints = subscriptions.matching(&event.event_type);
         let key = transaction.sequence.take(transaction.now, 1 + endpoints.len());
-        statements::insert_event(
-            transaction.connection,
-            key,
-            scope.0,
-            event.event_type.as_str(),
-            endpoints.len() as i64,
-            subscriptions.version,
-            &event.body,
-        )
-        .map_err(translate)?;
-        let payload = Arc::new(Payload {
-            event: transaction.ids.event(key),
-            event_type: event.event_type.clone(),
-            body: event.body.clone(),
-        });
+        let written = write_event(transaction, scope, key, event, endpoints.len(), subscriptions.version)?;
         for (endpoint, delivery) in endpoints.iter().zip(key + 1..) {
-            let created_at = time_of_key(delivery);
-            // Keys only grow, so that they run ahead of a clock that was
-            // set back; the first attempt does not wait for it.
-            let due_at = created_at.min(transaction.now);
-            statements::insert_delivery(
-                transaction.connection,
-                delivery,
-                key,
-                transaction.endpoint_key(*endpoint)?,
-                due_at.as_millis(),
-            )
-            .map_err(translate)?;
-            transaction.notices.push(Notice::Born(Birth {
-                endpoint: *endpoint,
-                delivery: transaction.ids.delivery(delivery),
-                payload: Arc::clone(&payload),
-                created_at,
-            }));
+            write_delivery(transaction, key, delivery, *endpoint)?;
         }
-        accepted.push(AcceptedEvent {
-            id: payload.event,
-            event_type: event.event_type.clone(),
-            deliveries: endpoints.len() as u32,
-        });
+        announce(transaction, key, &endpoints, &written);
+        accepted.push(answer(&written, endpoints.len()));
     }
     if let Some(idempotency) = &accept.idempotency {
         remember(transaction, scope, idempotency, &accepted)?;
     }
     Ok(Accepted::New(accepted))
+}
+
+/// Writes an event down, and says what its deliveries carry.
+pub(super) fn write_event(
+    transaction: &mut SqliteTransaction<'_>,
+    scope: ScopeId,
+    key: RowKey,
+    event: &NewEvent,
+    deliveries: usize,
+    matched_version: i64,
+) -> Result<Arc<Payload>, StoreError> {
+    statements::insert_event(
+        transaction.connection,
+        key,
+        scope.0,
+        event.event_type.as_str(),
+        deliveries as i64,
+        matched_version,
+        &event.body,
+    )
+    .map_err(translate)?;
+    Ok(Arc::new(Payload {
+        event: transaction.ids.event(key),
+        event_type: event.event_type.clone(),
+        body: event.body.clone(),
+    }))
+}
+
+pub(super) fn write_delivery(
+    transaction: &mut SqliteTransaction<'_>,
+    event: RowKey,
+    delivery: RowKey,
+    endpoint: EndpointId,
+) -> Result<(), StoreError> {
+    // Keys only grow, so that they run ahead of a clock that was set back; the
+    // first attempt does not wait for it.
+    let due_at = time_of_key(delivery).min(transaction.now);
+    let endpoint = transaction.endpoint_key(endpoint)?;
+    statements::insert_delivery(transaction.connection, delivery, event, endpoint, due_at.as_millis())
+        .map_err(translate)?;
+    Ok(())
+}
+
+/// Says what was born with an event, once this transaction is durable.
+pub(super) fn announce(
+    transaction: &mut SqliteTransaction<'_>,
+    event: RowKey,
+    endpoints: &[EndpointId],
+    payload: &Arc<Payload>,
+) {
+    let ids = transaction.ids;
+    transaction.notices.extend(endpoints.iter().zip(event + 1..).map(|(endpoint, delivery)| {
+        Notice::Born(Birth {
+            endpoint: *endpoint,
+            delivery: ids.delivery(delivery),
+            payload: Arc::clone(payload),
+            created_at: time_of_key(delivery),
+        })
+    }));
+}
+
+pub(super) fn answer(event: &Payload, deliveries: usize) -> AcceptedEvent {
+    AcceptedEvent { id: event.event, event_type: event.event_type.clone(), deliveries: deliveries as u32 }
 }
 
 pub(super) fn accepted_earlier(

@@ -2,18 +2,14 @@
 //! its keys stand in `unsealed` and its events are nowhere: whoever reads
 //! deliveries leaves those keys out.
 
-use std::sync::Arc;
-
 use diesel::prelude::*;
 
-use crate::store::ids::time_of_key;
 use crate::store::schema::{deliveries, unsealed};
 use crate::store::sqlite::error::translate;
-use crate::store::sqlite::statements;
-use crate::store::{Accept, Accepted, AcceptedEvent, Begun, Birth, FanOut, Notice, Payload, StoreError};
+use crate::store::{Accept, Accepted, Begun, FanOut, StoreError};
 
 use super::SqliteTransaction;
-use super::accepting::{accepted_earlier, remember};
+use super::accepting::{accepted_earlier, announce, answer, remember, write_delivery, write_event};
 
 pub(super) fn begin(transaction: &mut SqliteTransaction<'_>, accept: &Accept) -> Result<Begun, StoreError> {
     if let Some(earlier) = answered_earlier(transaction, accept)? {
@@ -49,17 +45,7 @@ pub(super) fn write_chunk(
     limit: usize,
 ) -> Result<(), StoreError> {
     for planned in fan_out.chunk(from, limit) {
-        // As for any event: a clock that was set back delays nothing.
-        let due_at = time_of_key(planned.delivery).min(transaction.now);
-        let endpoint = transaction.endpoint_key(planned.endpoint)?;
-        statements::insert_delivery(
-            transaction.connection,
-            planned.delivery,
-            planned.event,
-            endpoint,
-            due_at.as_millis(),
-        )
-        .map_err(translate)?;
+        write_delivery(transaction, planned.event, planned.delivery, planned.endpoint)?;
     }
     Ok(())
 }
@@ -80,34 +66,9 @@ pub(super) fn seal(
     let scope = accept.subscriptions.id;
     let mut accepted = Vec::with_capacity(accept.events.len());
     for (event, (key, endpoints)) in accept.events.iter().zip(fan_out.events()) {
-        statements::insert_event(
-            transaction.connection,
-            key,
-            scope.0,
-            event.event_type.as_str(),
-            endpoints.len() as i64,
-            fan_out.matched_version(),
-            &event.body,
-        )
-        .map_err(translate)?;
-        let payload = Arc::new(Payload {
-            event: transaction.ids.event(key),
-            event_type: event.event_type.clone(),
-            body: event.body.clone(),
-        });
-        transaction.notices.extend(endpoints.iter().zip(key + 1..).map(|(endpoint, delivery)| {
-            Notice::Born(Birth {
-                endpoint: *endpoint,
-                delivery: transaction.ids.delivery(delivery),
-                payload: Arc::clone(&payload),
-                created_at: time_of_key(delivery),
-            })
-        }));
-        accepted.push(AcceptedEvent {
-            id: payload.event,
-            event_type: event.event_type.clone(),
-            deliveries: endpoints.len() as u32,
-        });
+        let written = write_event(transaction, scope, key, event, endpoints.len(), fan_out.matched_version())?;
+        announce(transaction, key, endpoints, &written);
+        accepted.push(answer(&written, endpoints.len()));
     }
     if let Some(idempotency) = &accept.idempotency {
         remember(transaction, scope, idempotency, &accepted)?;
