@@ -11,7 +11,9 @@ pub mod endpoint;
 mod messages;
 mod places;
 mod retention;
+mod sleepers;
 mod supervisor;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +28,8 @@ pub use endpoint::state::Snapshot;
 pub use messages::{Drain, Inspect, SendTest, TestOutcome};
 pub use places::Places;
 pub use retention::{Janitor, Retention};
-pub use supervisor::{NewsWire, Supervisor};
+pub use supervisor::Supervisor;
+pub use wire::NewsWire;
 
 /// How much the engine holds and does at once.
 #[derive(Debug, Clone, Copy)]

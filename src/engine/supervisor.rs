@@ -3,9 +3,8 @@
 //! memory when there is none, and starts them anew from the store when one
 //! panics. What sleeps is an id and a time.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -14,14 +13,14 @@ use tokio::sync::oneshot;
 use crate::domain::{EndpointId, Monotonic};
 use crate::engine::Engine;
 use crate::engine::arbiters::Arbiters;
-use crate::engine::budget::BodyBudget;
 use crate::engine::endpoint::actor::{EndpointActor, Supervised};
 use crate::engine::endpoint::state::{Fresh, Snapshot};
 use crate::engine::messages::{
     Drain, End, Ended, Generation, Inspect, Look, News, Notices, Resting, SendTest, Staying, Tell, Test, TestOutcome,
 };
-use crate::metrics::Metrics;
-use crate::store::{self, Lane, Notice, Store, StoreError, Waiting};
+use crate::engine::sleepers::Sleepers;
+use crate::engine::wire::NewsWire;
+use crate::store::{self, Lane, Store, StoreError, Waiting};
 
 /// Batches of news that may wait for the supervisor.
 const MAILBOX: usize = 1_024;
@@ -44,56 +43,6 @@ const LATE: Duration = Duration::from_secs(5);
 const RESPAWN_AFTER: Duration = Duration::from_secs(1);
 /// The longest such wait.
 const RESPAWN_AT_MOST: Duration = Duration::from_secs(60);
-
-/// Carries the journal's notices to the supervisor. Made before either, since
-/// the journal must have someone to tell and the supervisor a journal.
-#[derive(Clone)]
-pub struct NewsWire(Arc<Wire>);
-
-struct Wire {
-    supervisor: OnceLock<Addr<Supervisor>>,
-    bodies: BodyBudget,
-    metrics: Arc<Metrics>,
-    /// Something could not be told: the store must be looked through.
-    lost: AtomicBool,
-}
-
-impl NewsWire {
-    /// A wire whose other end is not connected yet.
-    pub fn new(bodies: BodyBudget, metrics: Arc<Metrics>) -> Self {
-        Self(Arc::new(Wire { supervisor: OnceLock::new(), bodies, metrics, lost: AtomicBool::new(false) }))
-    }
-
-    /// Tells the supervisor, if it has room. On the journal's thread.
-    pub fn tell(&self, notices: Vec<Notice>) {
-        let wire = &self.0;
-        let mut created = 0;
-        let mut held = None;
-        let mut news = Vec::with_capacity(notices.len());
-        for notice in notices {
-            news.push(match notice {
-                Notice::Born(birth) => {
-                    created += 1;
-                    let event = birth.payload.event;
-                    // One event's deliveries follow each other and share its bytes.
-                    if !matches!(&held, Some((known, _)) if *known == event) {
-                        held = Some((event, wire.bodies.try_hold(&birth.payload)));
-                    }
-                    let payload = held.as_ref().and_then(|(_, payload)| payload.clone());
-                    News::Born(birth.endpoint, Fresh { delivery: birth.delivery, event, payload })
-                }
-                Notice::EndpointChanged(endpoint) => News::Changed(endpoint),
-                Notice::AttemptRequested(endpoint) => News::AttemptRequested(endpoint),
-            });
-        }
-        wire.metrics.deliveries_created.inc_by(created);
-        let told = wire.supervisor.get().is_some_and(|supervisor| supervisor.try_send(Notices(news)).is_ok());
-        if !told {
-            wire.metrics.hints_lost.inc();
-            wire.lost.store(true, Ordering::Release);
-        }
-    }
-}
 
 enum Route {
     Live {
@@ -131,41 +80,6 @@ struct Panics {
     not_before: Monotonic,
 }
 
-/// Endpoints with work, but not yet.
-#[derive(Default)]
-struct Sleepers {
-    by_time: BTreeSet<(Monotonic, EndpointId)>,
-    times: HashMap<EndpointId, Monotonic>,
-}
-
-impl Sleepers {
-    /// Sleeps until then, or until earlier if that was planned before.
-    fn until(&mut self, endpoint: EndpointId, time: Monotonic) {
-        match self.times.get(&endpoint) {
-            Some(known) if *known <= time => return,
-            Some(known) => drop(self.by_time.remove(&(*known, endpoint))),
-            None => {}
-        }
-        self.times.insert(endpoint, time);
-        self.by_time.insert((time, endpoint));
-    }
-
-    fn remove(&mut self, endpoint: EndpointId) {
-        if let Some(time) = self.times.remove(&endpoint) {
-            self.by_time.remove(&(time, endpoint));
-        }
-    }
-
-    fn pop_before(&mut self, time: Monotonic) -> Option<EndpointId> {
-        let (due, endpoint) = *self.by_time.first()?;
-        if due > time {
-            return None;
-        }
-        self.remove(endpoint);
-        Some(endpoint)
-    }
-}
-
 impl Supervisor {
     /// Starts the supervisor on the arbiter that calls, and connects the wire.
     pub fn start(engine: Engine, wire: NewsWire) -> Addr<Self> {
@@ -182,9 +96,7 @@ impl Supervisor {
             draining: None,
             engine,
         });
-        // The one address whose bound holds: a clone for each call would each
-        // have a slot of its own.
-        let _ = wire.0.supervisor.set(address.clone());
+        wire.connect(address.clone());
         address
     }
 
@@ -264,7 +176,7 @@ impl Supervisor {
             // way: it waits for the next one.
             return;
         }
-        let lost = self.wire.0.lost.swap(false, Ordering::AcqRel);
+        let lost = self.wire.lost_any();
         if lost {
             let live: Vec<EndpointId> = self.routes.keys().copied().collect();
             for endpoint in live {
@@ -498,36 +410,5 @@ impl Handler<Drain> for Supervisor {
         Box::pin(async move {
             let _ = drained.await;
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn endpoint(number: u128) -> EndpointId {
-        EndpointId::from_uuid(Uuid::from_u128(number))
-    }
-
-    fn at(seconds: u64) -> Monotonic {
-        Monotonic::from_start(Duration::from_secs(seconds))
-    }
-
-    #[test]
-    fn sleepers_wake_once_in_order_and_at_the_earliest_of_their_times() {
-        let mut sleepers = Sleepers::default();
-        sleepers.until(endpoint(1), at(50));
-        sleepers.until(endpoint(2), at(20));
-        sleepers.until(endpoint(1), at(10));
-        sleepers.until(endpoint(1), at(30));
-        sleepers.until(endpoint(3), at(5));
-        sleepers.remove(endpoint(3));
-        assert_eq!(sleepers.pop_before(at(9)), None);
-        assert_eq!(sleepers.pop_before(at(60)), Some(endpoint(1)));
-        assert_eq!(sleepers.pop_before(at(20)), Some(endpoint(2)));
-        assert_eq!(sleepers.pop_before(at(60)), None);
-        assert!(sleepers.by_time.is_empty() && sleepers.times.is_empty());
     }
 }

@@ -23,6 +23,7 @@ for_every_backend! {
     a_key_used_in_between_is_the_answer
     finishing_finishes_what_is_under_way_and_what_waits
     only_so_many_large_ones_wait
+    a_large_one_that_nobody_waits_for_is_not_begun
 }
 
 pub(super) const MANY: usize = 2_500;
@@ -271,4 +272,22 @@ fn only_so_many_large_ones_wait(world: &mut World) {
         assert!(join_all(let_in).await.iter().all(Result::is_ok));
     });
     assert_eq!(events_in_store(world, &acme).len(), 4);
+}
+
+fn a_large_one_that_nobody_waits_for_is_not_begun(world: &mut World) {
+    let acme = acme_with_an_endpoint(world);
+    run(async {
+        let mut watched = Watched::start(world, OPTIONS);
+        let journal = watched.journal.clone();
+        let first = queued(journal.accept(world.request(&acme, &["campaign.updated"])));
+        watched.arrival().await;
+        let given_up = queued(journal.accept(large(world, &acme, 1_500)));
+        let wanted = queued(journal.accept(large(world, &acme, 1_500)));
+        drop(given_up);
+        watched.open().await;
+        first.await.expect("durable");
+        wanted.await.expect("durable");
+    });
+    assert_eq!(events_in_store(world, &acme).len(), 2);
+    assert_eq!(listed(world.store(), &acme), 1_501);
 }
