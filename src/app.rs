@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use crate::auth::{ApiKey, Authenticator};
 use crate::catalog;
 use crate::clock::Clock;
+use crate::cluster::Ownership;
 use crate::config::Config;
 use crate::domain::Role;
 use crate::engine::{BodyBudget, Drain, Engine, EngineOptions, Janitor, NewsWire, Places, Retention, Supervisor};
@@ -113,6 +114,7 @@ impl App {
             transport: Arc::new(transport(&config, addresses.clone())),
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
+            ownership: Ownership::sole(),
             options: EngineOptions {
                 arbiters: config.engine.arbiters,
                 window: config.engine.window,

@@ -17,6 +17,8 @@ pub mod store;
 pub mod auth;
 pub mod transport;
 
+pub mod cluster;
+
 pub mod engine;
 
 pub mod routes;

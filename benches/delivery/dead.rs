@@ -96,6 +96,7 @@ impl Schedule {
                 duration: ATTEMPT,
                 outcome: Outcome::failed(ErrorClass::Connect, "connection refused"),
                 verdict: Verdict::RetryAt(at),
+                fence: None,
             }
         };
         self.0.iter().enumerate().map(attempt).collect()

@@ -76,5 +76,6 @@ fn delivered(delivery: DeliveryId, at: Timestamp) -> Record {
         duration: ATTEMPT,
         outcome: Outcome::answered(204, Bytes::new()),
         verdict: Verdict::Delivered,
+        fence: None,
     }
 }

@@ -150,6 +150,7 @@ async fn deliver(
         subscriptions: Arc::clone(&desk.subscriptions),
         events: sequences.clone().map(event).collect(),
         idempotency: None,
+        relied_on: None,
     };
     let Accepted::New(accepted) = desk.journal.accept(accept).await? else { return Ok(()) };
     let at = ledger.now();
@@ -178,5 +179,6 @@ fn delivered(desk: &Desk, delivery: DeliveryId) -> Record {
         duration: Duration::from_millis(1),
         outcome: Outcome::answered(204, Bytes::new()),
         verdict: Verdict::Delivered,
+        fence: None,
     }
 }

@@ -167,5 +167,6 @@ fn failed(delivery: DeliveryId, at: Timestamp, due_at: Timestamp) -> Record {
         duration: Duration::from_millis(1),
         outcome: Outcome::failed(ErrorClass::Connect, "connection refused"),
         verdict: Verdict::RetryAt(due_at),
+        fence: None,
     }
 }

@@ -125,6 +125,7 @@ impl Seed {
                 subscriptions: Arc::clone(&subscriptions[sequence % subscriptions.len()]),
                 events: vec![NewEvent { event_type: parsed(EVENT_TYPE), body: self.template.event(sequence) }],
                 idempotency: None,
+                relied_on: None,
             })
             .collect();
         let accepts: Vec<&Accept> = accepts.iter().collect();

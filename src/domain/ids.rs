@@ -93,6 +93,10 @@ typed_id!(
     /// An API key's name (not the key itself): `key_…`.
     KeyId, KeyTag, "key", "a key"
 );
+typed_id!(
+    /// One run of a node, from its start to its end: `node_…`.
+    NodeId, NodeTag, "node", "a node"
+);
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@ mod delivery;
 mod endpoint;
 mod event;
 mod ids;
+mod partition;
 mod partner;
 mod retry_policy;
 mod time;
@@ -19,7 +20,8 @@ pub use endpoint::{
     SettingsProblem,
 };
 pub use event::{Event, EventType, EventTypeError, TypePattern};
-pub use ids::{DeliveryId, EndpointId, EventId, IdError, KeyId};
+pub use ids::{DeliveryId, EndpointId, EventId, IdError, KeyId, NodeId};
+pub use partition::{PARTITIONS, Partition, PartitionSet};
 pub use partner::{Environment, EnvironmentError, Partner, PartnerName, PartnerNameError, Role, RoleError};
 pub use retry_policy::{RetryPolicy, RetryPolicyError};
 pub use time::{Moment, Monotonic, Timestamp, TimestampError};

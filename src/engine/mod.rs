@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::cluster::Ownership;
 use crate::metrics::Metrics;
 use crate::store::{Journal, Store};
 use crate::transport::TransportFactory;
@@ -59,6 +60,8 @@ pub struct Engine {
     pub clock: Clock,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// Which endpoints are this node's.
+    pub ownership: Ownership,
     /// The limits.
     pub options: EngineOptions,
     /// Requests that may still begin, all endpoints together.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use crate::domain::{EndpointId, Monotonic};
+use crate::domain::{EndpointId, Monotonic, PartitionSet};
 use crate::engine::Engine;
 use crate::engine::arbiters::Arbiters;
 use crate::engine::endpoint::actor::{EndpointActor, Supervised};
@@ -206,7 +206,7 @@ impl Supervisor {
             let mut found = Vec::new();
             let mut after = None;
             loop {
-                let (page, next) = store.waiting(after, WAITING_PAGE)?;
+                let (page, next) = store.waiting(&PartitionSet::ALL, after, WAITING_PAGE)?;
                 found.extend(page);
                 match next {
                     Some(next) => after = Some(next),

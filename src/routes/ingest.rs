@@ -33,7 +33,7 @@ async fn accept_one(api: &Api, caller: &Caller, request: &HttpRequest, payload: 
     let subscriptions = api.subscriptions(&scope).await?;
     let event_type = api.catalogs.of(scope.environment).validate(&body)?;
     let idempotency = idempotency::of(request, &body, Bytes::new())?;
-    let accept = Accept { subscriptions, events: vec![NewEvent { event_type, body }], idempotency };
+    let accept = Accept { subscriptions, events: vec![NewEvent { event_type, body }], idempotency, relied_on: None };
     match api.journal.accept(accept).await? {
         Accepted::New(events) => {
             api.metrics.count_events(Admission::Accepted, events.len());
@@ -41,6 +41,7 @@ async fn accept_one(api: &Api, caller: &Caller, request: &HttpRequest, payload: 
         }
         Accepted::Repeated { events, .. } => Ok(accepted_json(events.first().map(event_json).unwrap_or_default())),
         Accepted::KeyReused => Err(key_reused()),
+        Accepted::Outdated => Err(outdated()),
     }
 }
 
@@ -94,13 +95,14 @@ pub async fn batch(api: web::Data<Api>, caller: Caller, request: HttpRequest, mu
     let refused = Bytes::from(serde_json::to_vec(&refused).expect("raw values print as they are"));
     let idempotency = idempotency::of(&request, &body, refused.clone())?;
     let good_lines = events.len();
-    let problem = match api.journal.accept(Accept { subscriptions, events, idempotency }).await {
+    let problem = match api.journal.accept(Accept { subscriptions, events, idempotency, relied_on: None }).await {
         Ok(Accepted::New(events)) => {
             api.metrics.count_events(Admission::Accepted, events.len());
             return Ok(accepted_json(batch_json(&events, &refused)));
         }
         Ok(Accepted::Repeated { events, refused }) => return Ok(accepted_json(batch_json(&events, &refused))),
         Ok(Accepted::KeyReused) => key_reused(),
+        Ok(Accepted::Outdated) => outdated(),
         Err(error) => error.into(),
     };
     api.metrics.count_events(admission(&problem), good_lines);
@@ -112,6 +114,10 @@ fn key_reused() -> Problem {
         Kind::IdempotencyKeyReused,
         "this `Idempotency-Key` came with another body or query in the last 24 h; use a new key for a new request",
     )
+}
+
+fn outdated() -> Problem {
+    Problem::new(Kind::StoreUnavailable, "keys or the catalog are being changed; nothing was kept, send it again")
 }
 
 fn admission(problem: &Problem) -> Admission {

@@ -252,6 +252,11 @@ impl From<JournalError> for Problem {
                 Kind::OutcomeUnknown,
                 "the commit failed in a way that leaves it open; send it again with the same `Idempotency-Key`",
             ),
+            JournalError::Lost => Self::new(
+                Kind::StoreUnavailable,
+                "the database went away before it answered, so this may be kept or not; send it again with the same \
+                 `Idempotency-Key`",
+            ),
             JournalError::Store(error) => error.into(),
         }
     }

@@ -25,6 +25,18 @@ pub struct Accept {
     pub events: Vec<NewEvent>,
     /// The request's `Idempotency-Key`, if it had one.
     pub idempotency: Option<Idempotency>,
+    /// What the request was recognised and checked by, if that may have changed.
+    pub relied_on: Option<ReliedOn>,
+}
+
+/// Versions of what was kept in memory when a request was let in. If they are no
+/// longer current when the transaction looks, it has to be let in anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReliedOn {
+    /// Of the keys.
+    pub keys: i64,
+    /// Of the environment's catalog.
+    pub catalog: i64,
 }
 
 /// What makes a repeated request the same request.
@@ -65,4 +77,6 @@ pub enum Accepted {
     },
     /// The key was used for another request.
     KeyReused,
+    /// Nothing was accepted: what the request relied on has changed.
+    Outdated,
 }

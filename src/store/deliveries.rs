@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::domain::{
     Attempt, Delivery, DeliveryId, EndpointId, EventId, EventType, Outcome, StatusFilter, StoredStatus, Timestamp,
 };
+use crate::store::Fence;
 
 /// An event's part in its deliveries, shared by all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +75,27 @@ pub struct Waiting {
     pub due_at: Timestamp,
 }
 
+/// A delivery that was never tried, as a look over what was lately accepted shows
+/// it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    /// Whose.
+    pub endpoint: EndpointId,
+    /// Which.
+    pub delivery: DeliveryId,
+    /// What it carries.
+    pub event: EventId,
+}
+
+/// Where a look over what was lately accepted begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BornSince {
+    /// With what was accepted then.
+    Time(Timestamp),
+    /// Behind this one.
+    Delivery(DeliveryId),
+}
+
 /// Who asked for an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttemptKind {
@@ -116,6 +138,9 @@ pub struct Record {
     pub outcome: Outcome,
     /// What follows.
     pub verdict: Verdict,
+    /// What proves that its maker still owns the endpoint; `None` where nobody
+    /// else could.
+    pub fence: Option<Fence>,
 }
 
 /// What became of one [`Record`].
@@ -126,6 +151,8 @@ pub enum Recorded {
     /// The delivery has moved on or is gone: whoever wrote this should read
     /// the store again.
     Superseded,
+    /// Refused: another node owns the endpoint now. Nothing was written.
+    Fenced,
 }
 
 /// What one slice of retention did.

@@ -32,6 +32,10 @@ pub enum CommitError {
     /// It was undone whole; the caller may try again.
     #[error("rolled back: {0}")]
     RolledBack(#[from] StoreError),
+    /// The server that holds the store went away before it answered: it may be
+    /// durable or not. The store can be used again, and tells whoever looks.
+    #[error("the answer of a commit was lost: {0}")]
+    Lost(String),
     /// Whether it is durable cannot be known before the store is opened anew.
     /// Nobody may act on either, so the process must end.
     #[error("the outcome of a commit is unknown: {0}")]

@@ -13,33 +13,38 @@ mod fan_out;
 mod ids;
 pub mod journal;
 mod keys;
+mod leases;
 mod page;
 mod reading;
 mod rows;
 mod schema;
 pub mod sqlite;
 mod subscriptions;
+mod versions;
 
-pub use accept::{Accept, Accepted, AcceptedEvent, Idempotency, NewEvent};
+pub use accept::{Accept, Accepted, AcceptedEvent, Idempotency, NewEvent, ReliedOn};
 pub use deliveries::{
-    AttemptKind, Birth, DeliveryFilter, Due, EventOutcome, Lane, Payload, Place, Record, Recorded, Retired, Verdict,
-    Waiting,
+    AttemptKind, Birth, BornSince, DeliveryFilter, Due, EventOutcome, Lane, Payload, Place, Record, Recorded, Retired,
+    Sighting, Verdict, Waiting,
 };
 pub use endpoints::{EndpointChange, EndpointConflict, EndpointRuntime, NewEndpoint, StoredSecret};
 pub use error::{CommitError, StoreError};
 pub use fan_out::{Begun, FanOut};
 pub use journal::{Journal, JournalError, Notice};
 pub use keys::{KeyRecord, NewKey};
+pub use leases::{Fence, Lease, Leases, NodeRecord, NodeReport, Owner, Renewed};
 pub use page::{Page, PageRequest};
 pub use reading::ReadPool;
 pub use subscriptions::{Audience, Scope, ScopeId, SubscriptionCache, Subscriptions};
+pub use versions::{Changes, Versions};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::catalog::TypeDefinition;
 use crate::domain::{
-    Attempt, Delivery, DeliveryId, Endpoint, EndpointId, Environment, Event, EventId, EventType, KeyId, Partner,
-    PartnerName, Timestamp,
+    Attempt, Delivery, DeliveryId, Endpoint, EndpointId, Environment, Event, EventId, EventType, KeyId, PartitionSet,
+    Partner, PartnerName, Timestamp,
 };
 
 /// Reads, and the one writer. Methods block: callers on an actor's or a
@@ -50,6 +55,20 @@ pub trait Store: Send + Sync + 'static {
 
     /// The threads that its reads run on.
     fn reading(&self) -> &ReadPool;
+
+    /// What its nodes agree on by, where there can be several; `None` where the
+    /// process that opened it is the only one.
+    fn leases(&self) -> Option<Arc<dyn Leases>>;
+
+    /// How long a part of history is that goes as a whole: retention keeps what
+    /// is finished up to that much longer. `None` where everything goes singly.
+    fn history_part(&self) -> Option<Duration>;
+
+    /// How often what is seldom changed has changed.
+    fn versions(&self) -> Result<Versions, StoreError>;
+
+    /// The same, and which endpoints changed since an earlier look.
+    fn changes(&self, since: &Versions) -> Result<Changes, StoreError>;
 
     /// Answers when the store can be read.
     fn ping(&self) -> Result<(), StoreError>;
@@ -70,14 +89,21 @@ pub trait Store: Send + Sync + 'static {
     /// The events' types and bytes, in no order; what is gone is left out.
     fn payloads(&self, events: &[EventId]) -> Result<Vec<Payload>, StoreError>;
 
-    /// Endpoints that are enabled and have unfinished deliveries, with the
-    /// earliest time of each, from about `limit` endpoints behind `after`; and
-    /// where to go on, if there are more.
+    /// Endpoints of these partitions that are enabled and have unfinished
+    /// deliveries, with the earliest time of each, from about `limit` endpoints
+    /// behind `after`; and where to go on, if there are more. In an order of the
+    /// store's own.
     fn waiting(
         &self,
+        of: &PartitionSet,
         after: Option<EndpointId>,
         limit: usize,
     ) -> Result<(Vec<Waiting>, Option<EndpointId>), StoreError>;
+
+    /// The first `limit` deliveries of these partitions that were accepted since
+    /// then and never tried, in the order of their ids. What was accepted at the
+    /// same time as another may be seen later than that one.
+    fn born(&self, of: &PartitionSet, since: BornSince, limit: usize) -> Result<Vec<Sighting>, StoreError>;
 
     /// An endpoint of a scope, deleted ones left out.
     fn endpoint(&self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Endpoint>, StoreError>;
@@ -178,6 +204,10 @@ pub trait Transaction {
     /// unsealed is left.
     fn undo_unsealed(&mut self, limit: usize) -> Result<usize, StoreError>;
 
+    /// Undoes up to `limit` deliveries of what was begun by nodes that are gone.
+    /// Answers how many there were.
+    fn undo_abandoned(&mut self, limit: usize) -> Result<usize, StoreError>;
+
     /// Writes down outcomes. Answers one [`Recorded`] for each [`Record`].
     /// Writing the same record twice is the same as once.
     fn record(&mut self, records: &[&Record]) -> Result<Vec<Recorded>, StoreError>;
@@ -215,6 +245,11 @@ pub trait Transaction {
     /// and nothing finished since `horizon`, is removed with its deliveries
     /// and attempts.
     fn retire(&mut self, horizon: Timestamp, after: Option<EventId>, limit: usize) -> Result<Retired, StoreError>;
+
+    /// Drops whole parts of history of which all is as old as [`retire`](Self::retire)
+    /// asks for, and makes the parts that will be needed next. Answers how many
+    /// went. Nothing to do where everything goes singly.
+    fn drop_history(&mut self, horizon: Timestamp) -> Result<usize, StoreError>;
 
     /// Removes up to `limit` idempotency keys that no longer hold. Answers how
     /// many there were.

@@ -24,6 +24,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    versions (subject) {
+        subject -> Text,
+        version -> BigInt,
+    }
+}
+
+diesel::table! {
     interests (id) {
         id -> BigInt,
         patterns -> Text,
@@ -39,6 +46,7 @@ diesel::table! {
         version -> BigInt,
         enabled -> Bool,
         created_version -> BigInt,
+        changed_version -> BigInt,
         updated_at -> BigInt,
         deleted_version -> Nullable<BigInt>,
         deleted_at -> Nullable<BigInt>,
@@ -170,4 +178,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     partners,
     scopes,
     unsealed,
+    versions,
 );

@@ -40,6 +40,13 @@ impl Scope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ScopeId(pub(in crate::store) i64);
 
+impl ScopeId {
+    /// The scope of all partners of the same environment.
+    pub(in crate::store) fn environment(self) -> Self {
+        Self(self.0 % 2)
+    }
+}
+
 /// The endpoints of a scope that want the same. There are few such lists,
 /// however many endpoints share them, so that an endpoint costs no more memory
 /// than its id.

@@ -10,6 +10,7 @@ DROP TABLE endpoint_secrets;
 DROP TABLE endpoint_versions;
 DROP TABLE endpoints;
 DROP TABLE interests;
+DROP TABLE versions;
 DROP TABLE scopes;
 DROP TABLE partners;
 DROP TABLE meta;

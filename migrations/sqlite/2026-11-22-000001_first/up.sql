@@ -21,6 +21,13 @@ CREATE TABLE scopes (
 );
 INSERT INTO scopes (id, version) VALUES (0, 1), (1, 1);
 
+-- How often what is kept in memory has changed: keys, and each environment's catalog.
+CREATE TABLE versions (
+  subject TEXT NOT NULL PRIMARY KEY,
+  version BIGINT NOT NULL
+) WITHOUT ROWID;
+INSERT INTO versions (subject, version) VALUES ('keys', 1), ('catalog sandbox', 1), ('catalog production', 1);
+
 -- Lists of patterns, each once: sorted, with a space between. Most endpoints share one of a few.
 CREATE TABLE interests (
   id INTEGER NOT NULL PRIMARY KEY,
@@ -35,6 +42,8 @@ CREATE TABLE endpoints (
   version BIGINT NOT NULL,
   enabled BOOLEAN NOT NULL,
   created_version BIGINT NOT NULL,
+  -- The environment's clock when the endpoint or its secrets last changed.
+  changed_version BIGINT NOT NULL,
   updated_at BIGINT NOT NULL,
   deleted_version BIGINT,
   deleted_at BIGINT,

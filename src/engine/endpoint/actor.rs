@@ -306,7 +306,7 @@ impl EndpointActor {
                 Some(Input::Recorded { delivery, recorded })
             }
             Err(error) => match *error {
-                JournalError::Full(_) | JournalError::Store(_) => {
+                JournalError::Full(_) | JournalError::Store(_) | JournalError::Lost => {
                     log::warn!("{delivery} to {endpoint}: its outcome is not written yet: {error}");
                     Some(Input::RecordFailed(delivery))
                 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::domain::{DeliveryId, EventId, Moment, Monotonic};
 use crate::engine::budget::HeldPayload;
 use crate::engine::endpoint::reading::{READ_AGAIN_AFTER, Reading};
-use crate::store::{AttemptKind, Due, Lane, Place, Record};
+use crate::store::{AttemptKind, Due, Fence, Lane, Place, Record};
 
 mod outcome;
 mod turn;
@@ -135,6 +135,8 @@ pub struct State {
     idle_since: Option<Monotonic>,
     draining: bool,
     gone: bool,
+    /// What proves to the store that the endpoint is ours.
+    fence: Option<Fence>,
 }
 
 impl State {
@@ -164,7 +166,13 @@ impl State {
             idle_since: None,
             draining: false,
             gone: false,
+            fence: None,
         }
+    }
+
+    /// The same, with what proves to the store that the endpoint is ours.
+    pub fn fenced_by(self, fence: Option<Fence>) -> Self {
+        Self { fence, ..self }
     }
 
     /// Takes what happened and says what to do about it.

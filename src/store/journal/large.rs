@@ -147,7 +147,12 @@ impl LargeAccepts {
                 }
                 Ok(())
             }
-            Err(error) => fail(committer, entry, error),
+            Err(error) => {
+                if matches!(error, CommitError::Lost(_)) {
+                    self.leftover = Leftover::NEW;
+                }
+                fail(committer, entry, error)
+            }
         }
     }
 
@@ -220,6 +225,13 @@ impl LargeAccepts {
                     None => Ok(()),
                 }
             }
+            // Whatever is left is found when it is looked for again.
+            Err(CommitError::Lost(why)) => {
+                log::warn!("what was never accepted is undone later: {why}");
+                let not_before = Some(committer.clock.now().monotonic + UNDO_AGAIN_AFTER);
+                self.leftover = Leftover::Some { undone: before, not_before };
+                Ok(())
+            }
             Err(CommitError::Unknown(why)) => Err(unknown(&why)),
         }
     }
@@ -233,6 +245,12 @@ fn fail(committer: &Committer, entry: AcceptEntry, error: CommitError) -> Result
             committer.metrics.journal_rollbacks.inc();
             log::error!("a large request was not accepted: {error}");
             entry.answer(Err(JournalError::Store(error)));
+            Ok(())
+        }
+        CommitError::Lost(why) => {
+            committer.metrics.journal_rollbacks.inc();
+            log::error!("nobody knows whether a large request was accepted: {why}");
+            entry.answer(Err(JournalError::Lost));
             Ok(())
         }
         CommitError::Unknown(why) => {

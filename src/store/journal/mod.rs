@@ -52,6 +52,9 @@ pub enum JournalError {
     /// Undone: nothing was written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store went away before it answered: it may be written or not.
+    #[error("the store went away before it said whether this was written")]
+    Lost,
     /// It may be written or not; the process is about to end.
     #[error("whether this was written is not known")]
     Unknown,

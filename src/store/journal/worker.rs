@@ -87,6 +87,14 @@ impl Worker {
                 }
                 Ok(())
             }
+            Err((CommitError::Lost(why), entries)) => {
+                self.committer.metrics.journal_rollbacks.inc();
+                log::error!("{} callers are told that nobody knows: {why}", entries.len());
+                for entry in entries {
+                    entry.fail(JournalError::Lost);
+                }
+                Ok(())
+            }
             Err((CommitError::Unknown(why), entries)) => {
                 for entry in entries {
                     entry.fail(JournalError::Unknown);

@@ -2,20 +2,28 @@
 //! a few readers. Every commit is flushed to disk before it returns
 //! (`synchronous=FULL`).
 
+#[path = "../common/administration.rs"]
 mod administration;
 mod error;
+#[path = "../common/interests.rs"]
 mod interests;
+#[path = "../common/reads.rs"]
 mod reads;
 mod statements;
 mod store;
 mod transaction;
+#[path = "../common/versions.rs"]
+mod versions;
+#[path = "../common/views.rs"]
 mod views;
+mod work;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use diesel::Connection as _;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
@@ -31,6 +39,9 @@ use error::translate;
 use transaction::SqliteTransaction;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+
+/// What the files shared with other backends call it.
+type Connection = SqliteConnection;
 
 /// How long a reader waits for the file, and the writer for a reader.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

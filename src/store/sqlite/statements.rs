@@ -187,3 +187,36 @@ query! {
     )
     "SELECT event_type, body FROM events WHERE id = ?"
 }
+
+query! {
+    /// `endpoint`, `id` and `event` of what was never tried, behind a key.
+    fn born(
+        after: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (
+        i64 => BigInt,
+        i64 => BigInt,
+        i64 => BigInt,
+    )
+    "SELECT endpoint, id, event FROM deliveries \
+     WHERE id > ? AND status = 0 AND next_at IS NOT NULL \
+     AND NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key) \
+     ORDER BY id LIMIT ? + 0"
+}
+
+query! {
+    /// An endpoint's unfinished deliveries of a status, newest first, between two
+    /// keys. Their order costs a sort: they may be many, but what was delivered
+    /// beside them is more.
+    fn unfinished(
+        endpoint: i64 => BigInt,
+        status: i64 => BigInt,
+        above: i64 => BigInt,
+        below: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64 => BigInt)
+    "SELECT id FROM deliveries INDEXED BY deliveries_due \
+     WHERE next_at IS NOT NULL AND endpoint = ? AND status = ? AND id > ? AND id < ? \
+     AND NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key) \
+     ORDER BY id DESC LIMIT ? + 0"
+}

@@ -1,19 +1,23 @@
 //! The read side of [`Store`]: each verb takes a reader from the pool and
 //! hands over to the query that answers it.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use diesel::prelude::*;
 use diesel::sql_types::Integer;
 
 use crate::catalog::TypeDefinition;
 use crate::domain::{
-    Attempt, Delivery, DeliveryId, Endpoint, EndpointId, Environment, Event, EventId, KeyId, Partner, PartnerName,
-    Timestamp,
+    Attempt, Delivery, DeliveryId, Endpoint, EndpointId, Environment, Event, EventId, KeyId, PartitionSet, Partner,
+    PartnerName, Timestamp,
 };
 use crate::store::sqlite::error::translate;
-use crate::store::sqlite::{SqliteStore, administration, reads, views};
+use crate::store::sqlite::{SqliteStore, administration, reads, versions, views, work};
 use crate::store::{
-    DeliveryFilter, Due, EndpointRuntime, EventOutcome, KeyRecord, Lane, Page, PageRequest, Payload, Place, ReadPool,
-    Scope, Store, StoreError, StoredSecret, Subscriptions, Waiting, Writer,
+    BornSince, Changes, DeliveryFilter, Due, EndpointRuntime, EventOutcome, KeyRecord, Lane, Leases, Page, PageRequest,
+    Payload, Place, ReadPool, Scope, Sighting, Store, StoreError, StoredSecret, Subscriptions, Versions, Waiting,
+    Writer,
 };
 
 impl Store for SqliteStore {
@@ -26,6 +30,22 @@ impl Store for SqliteStore {
 
     fn reading(&self) -> &ReadPool {
         &self.reading
+    }
+
+    fn leases(&self) -> Option<Arc<dyn Leases>> {
+        None
+    }
+
+    fn history_part(&self) -> Option<Duration> {
+        None
+    }
+
+    fn versions(&self) -> Result<Versions, StoreError> {
+        self.read_at_once(versions::versions)
+    }
+
+    fn changes(&self, since: &Versions) -> Result<Changes, StoreError> {
+        self.read_at_once(|reader| versions::changes(reader, &self.ids, since))
     }
 
     fn ping(&self) -> Result<(), StoreError> {
@@ -53,19 +73,24 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Vec<Due>, StoreError> {
         let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(Vec::new()) };
-        self.read(|reader| reads::due(reader, &self.ids, key, lane, after, limit))
+        self.read(|reader| work::due(reader, &self.ids, key, lane, after, limit))
     }
 
     fn payloads(&self, events: &[EventId]) -> Result<Vec<Payload>, StoreError> {
-        self.read(|reader| reads::payloads(reader, &self.ids, events))
+        self.read(|reader| work::payloads(reader, &self.ids, events))
     }
 
     fn waiting(
         &self,
+        of: &PartitionSet,
         after: Option<EndpointId>,
         limit: usize,
     ) -> Result<(Vec<Waiting>, Option<EndpointId>), StoreError> {
-        self.read_at_once(|reader| reads::waiting(reader, &self.ids, after, limit))
+        self.read_at_once(|reader| work::waiting(reader, &self.ids, of, after, limit))
+    }
+
+    fn born(&self, of: &PartitionSet, since: BornSince, limit: usize) -> Result<Vec<Sighting>, StoreError> {
+        self.read(|reader| work::born(reader, &self.ids, of, since, limit))
     }
 
     fn endpoint(&self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Endpoint>, StoreError> {

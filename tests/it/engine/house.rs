@@ -15,6 +15,7 @@ use actix_rt::System;
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use posthaste::clock::Clock;
+use posthaste::cluster::Ownership;
 use posthaste::domain::{
     Attempt, Delivery, DeliveryId, DeliveryStatus, EndpointId, EndpointSettings, Environment, ErrorClass, EventId,
     Monotonic, Outcome, PartnerName, RetryPolicy, Timestamp, TypePattern,
@@ -253,6 +254,7 @@ impl House {
             in_flight: Places::new(options.max_in_flight, clock.clone()),
             clock,
             metrics,
+            ownership: Ownership::sole(),
             options,
             bodies,
         };
@@ -316,7 +318,12 @@ impl Life {
             event_type: "thing.happened".parse().expect("a plain name"),
             body: Bytes::from(format!("{{\"number\":{number}}}")),
         });
-        let accept = Accept { subscriptions: Arc::new(subscriptions), events: events.collect(), idempotency: None };
+        let accept = Accept {
+            subscriptions: Arc::new(subscriptions),
+            events: events.collect(),
+            idempotency: None,
+            relied_on: None,
+        };
         match self.engine.journal.accept(accept).await.expect("the journal writes") {
             Accepted::New(events) => events.into_iter().map(|event| event.id).collect(),
             other => panic!("{other:?}"),

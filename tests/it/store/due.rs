@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use posthaste::domain::{EndpointId, EventId, StoredStatus, Timestamp};
+use posthaste::domain::{EndpointId, EventId, PartitionSet, StoredStatus, Timestamp};
 use posthaste::store::{Due, Lane, Scope, Verdict};
 
 use super::world::{HOUR, SECOND, START, World};
@@ -134,7 +134,7 @@ fn walk(world: &World, limit: usize) -> Vec<(EndpointId, Timestamp)> {
     let mut walked = Vec::new();
     let mut after = None;
     loop {
-        let (page, next) = world.store().waiting(after, limit).expect("readable");
+        let (page, next) = world.store().waiting(&PartitionSet::ALL, after, limit).expect("readable");
         walked.extend(page.into_iter().map(|waiting| (waiting.endpoint, waiting.due_at)));
         match next {
             Some(next) => assert!(after.replace(next).is_none_or(|last| last < next), "the walk goes on"),

@@ -3,7 +3,7 @@
 //! nothing behind. Here a chunk is two deliveries; how large it is in earnest,
 //! and when it is written, is the journal's affair.
 
-use posthaste::domain::{DeliveryStatus, DiscardReason, Endpoint, Environment, EventId, StatusFilter};
+use posthaste::domain::{DeliveryStatus, DiscardReason, Endpoint, Environment, EventId, PartitionSet, StatusFilter};
 use posthaste::store::{
     Accept, Accepted, Begun, CommitError, DeliveryFilter, EventOutcome, FanOut, Lane, PageRequest, Scope, StoreError,
 };
@@ -73,7 +73,7 @@ fn seen(world: &World, scope: &Scope, endpoint: &Endpoint) -> usize {
     }
     counts.push(world.due(endpoint.id, Lane::Fresh).len());
     let (backlog, earliest) = world.store().backlog(endpoint.id, 100).expect("readable");
-    let (waiting, _) = world.store().waiting(None, 100).expect("readable");
+    let (waiting, _) = world.store().waiting(&PartitionSet::ALL, None, 100).expect("readable");
     let waits = waiting.iter().any(|waiting| waiting.endpoint == endpoint.id);
     assert_eq!((waits, earliest.is_some()), (backlog > 0, backlog > 0));
     counts.push(backlog);
@@ -269,6 +269,7 @@ fn keyed_like(request: &Accept) -> Accept {
         subscriptions: request.subscriptions.clone(),
         events: request.events.clone(),
         idempotency: request.idempotency.clone(),
+        relied_on: None,
     }
 }
 

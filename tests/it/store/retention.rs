@@ -1,6 +1,6 @@
 //! What goes with time, and what never does: nothing that is unfinished.
 
-use posthaste::domain::{DeliveryStatus, DiscardReason, EventId, Timestamp};
+use posthaste::domain::{DeliveryStatus, DiscardReason, EventId, PartitionSet, Timestamp};
 use posthaste::store::{DeliveryFilter, Lane, PageRequest, Retired, Scope, Verdict};
 
 use super::world::{DAY, HOUR, SECOND, START, World, idempotency};
@@ -75,7 +75,7 @@ fn what_finished_lately_stays(world: &mut World) {
     {
         retire(world, horizon);
         assert_eq!(is_there(world, &acme, event.id), stays, "{horizon}");
-        let (waiting, _) = world.store().waiting(None, 10).expect("readable");
+        let (waiting, _) = world.store().waiting(&PartitionSet::ALL, None, 10).expect("readable");
         assert_eq!(waiting.len(), usize::from(stays), "nobody waits for an attempt of what is gone");
     }
 }

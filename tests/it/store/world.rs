@@ -196,6 +196,7 @@ impl World {
             subscriptions: self.subscriptions(scope),
             events: types.iter().map(|name| event(name)).collect(),
             idempotency: None,
+            relied_on: None,
         }
     }
 
@@ -278,6 +279,7 @@ impl World {
             duration: SECOND,
             outcome,
             verdict,
+            fence: None,
         }
     }
 

@@ -56,6 +56,7 @@ impl State {
             duration: ended.monotonic.since(started.monotonic),
             outcome,
             verdict,
+            fence: self.fence,
         });
         flight.stage = Stage::Recording(Arc::clone(&record));
         // The bytes are not needed for a while: the store has them.
@@ -79,6 +80,11 @@ impl State {
         }
         let mut ready = flight.ready;
         match recorded {
+            // Whoever carries this out ends with it; the new owner knows the rest.
+            Recorded::Fenced => {
+                self.draining = true;
+                return;
+            }
             Recorded::Superseded => {
                 // Whatever moved it on, the store knows where it stands.
                 self.read_fresh_anew();

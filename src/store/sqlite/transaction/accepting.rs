@@ -3,24 +3,22 @@
 
 use std::sync::Arc;
 
-use diesel::prelude::*;
-
 use crate::domain::EndpointId;
 use crate::store::ids::{RowKey, time_of_key};
-use crate::store::rows::{from_json, parsed, to_json};
-use crate::store::schema::idempotency_keys;
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::statements;
-use crate::store::{
-    Accept, Accepted, AcceptedEvent, Birth, Idempotency, NewEvent, Notice, Payload, ScopeId, StoreError,
-};
+use crate::store::{Accept, Accepted, AcceptedEvent, Birth, NewEvent, Notice, Payload, ScopeId, StoreError};
 
-use super::{IDEMPOTENCY_HOLDS_MS, SqliteTransaction};
+use super::SqliteTransaction;
+use super::idempotency::{claim, remember};
 
 pub(super) fn accept(transaction: &mut SqliteTransaction<'_>, accept: &Accept) -> Result<Accepted, StoreError> {
     let scope = accept.subscriptions.id;
+    if !transaction.still_holds(scope, accept.relied_on)? {
+        return Ok(Accepted::Outdated);
+    }
     if let Some(idempotency) = &accept.idempotency
-        && let Some(earlier) = accepted_earlier(transaction, scope, idempotency)?
+        && let Some(earlier) = claim(transaction, scope, idempotency)?
     {
         return Ok(earlier);
     }
@@ -28,7 +26,7 @@ pub(super) fn accept(transaction: &mut SqliteTransaction<'_>, accept: &Accept) -
     let mut accepted = Vec::with_capacity(accept.events.len());
     for event in &accept.events {
         let endpoints = subscriptions.matching(&event.event_type);
-        let key = transaction.sequence.take(transaction.now, 1 + endpoints.len());
+        let key = transaction.take_keys(1 + endpoints.len())?;
         let written = write_event(transaction, scope, key, event, endpoints.len(), subscriptions.version)?;
         for (endpoint, delivery) in endpoints.iter().zip(key + 1..) {
             write_delivery(transaction, key, delivery, *endpoint)?;
@@ -103,54 +101,4 @@ pub(super) fn announce(
 
 pub(super) fn answer(event: &Payload, deliveries: usize) -> AcceptedEvent {
     AcceptedEvent { id: event.event, event_type: event.event_type.clone(), deliveries: deliveries as u32 }
-}
-
-pub(super) fn accepted_earlier(
-    transaction: &mut SqliteTransaction<'_>,
-    scope: ScopeId,
-    idempotency: &Idempotency,
-) -> Result<Option<Accepted>, StoreError> {
-    let earlier: Option<(Vec<u8>, String, Vec<u8>)> = idempotency_keys::table
-        .find((scope.0, &idempotency.key))
-        .filter(idempotency_keys::created_at.gt(transaction.now.as_millis() - IDEMPOTENCY_HOLDS_MS))
-        .select((idempotency_keys::request, idempotency_keys::events, idempotency_keys::refused))
-        .first(transaction.connection)
-        .optional()
-        .map_err(translate)?;
-    let Some((request, events, refused)) = earlier else { return Ok(None) };
-    if request != idempotency.request {
-        return Ok(Some(Accepted::KeyReused));
-    }
-    let rows: Vec<(RowKey, String, u32)> = from_json(&events)?;
-    let events = rows
-        .into_iter()
-        .map(|(key, name, deliveries)| {
-            Ok(AcceptedEvent { id: transaction.ids.event(key), event_type: parsed(&name)?, deliveries })
-        })
-        .collect::<Result<_, StoreError>>()?;
-    Ok(Some(Accepted::Repeated { events, refused: refused.into() }))
-}
-
-pub(super) fn remember(
-    transaction: &mut SqliteTransaction<'_>,
-    scope: ScopeId,
-    idempotency: &Idempotency,
-    accepted: &[AcceptedEvent],
-) -> Result<(), StoreError> {
-    let rows = accepted
-        .iter()
-        .map(|event| Ok((transaction.event_key(event.id)?, event.event_type.as_str(), event.deliveries)))
-        .collect::<Result<Vec<_>, StoreError>>()?;
-    diesel::replace_into(idempotency_keys::table)
-        .values((
-            idempotency_keys::scope.eq(scope.0),
-            idempotency_keys::key.eq(&idempotency.key),
-            idempotency_keys::request.eq(idempotency.request.as_slice()),
-            idempotency_keys::events.eq(to_json(&rows)),
-            idempotency_keys::refused.eq(idempotency.refused.as_ref()),
-            idempotency_keys::created_at.eq(transaction.now.as_millis()),
-        ))
-        .execute(transaction.connection)
-        .map_err(translate)?;
-    Ok(())
 }

@@ -9,15 +9,21 @@ use crate::store::sqlite::error::translate;
 use crate::store::{Accept, Accepted, Begun, FanOut, StoreError};
 
 use super::SqliteTransaction;
-use super::accepting::{accepted_earlier, announce, answer, remember, write_delivery, write_event};
+use super::accepting::{announce, answer, write_delivery, write_event};
+use super::idempotency::{answered_earlier, claim, remember};
 
 pub(super) fn begin(transaction: &mut SqliteTransaction<'_>, accept: &Accept) -> Result<Begun, StoreError> {
-    if let Some(earlier) = answered_earlier(transaction, accept)? {
+    if !transaction.still_holds(accept.subscriptions.id, accept.relied_on)? {
+        return Ok(Begun::Answered(Accepted::Outdated));
+    }
+    if let Some(idempotency) = &accept.idempotency
+        && let Some(earlier) = answered_earlier(transaction, accept.subscriptions.id, idempotency)?
+    {
         return Ok(Begun::Answered(earlier));
     }
     let subscriptions = transaction.current(&accept.subscriptions)?;
     let matches: Vec<_> = accept.events.iter().map(|event| subscriptions.matching(&event.event_type)).collect();
-    let first = transaction.sequence.take(transaction.now, FanOut::keys(&matches));
+    let first = transaction.take_keys(FanOut::keys(&matches))?;
     let fan_out = FanOut::new(first, subscriptions.version, matches);
     let (first_key, last_key) = fan_out.range();
     diesel::insert_into(unsealed::table)
@@ -29,13 +35,6 @@ pub(super) fn begin(transaction: &mut SqliteTransaction<'_>, accept: &Accept) ->
         .execute(transaction.connection)
         .map_err(translate)?;
     Ok(Begun::FanOut(fan_out))
-}
-
-fn answered_earlier(transaction: &mut SqliteTransaction<'_>, accept: &Accept) -> Result<Option<Accepted>, StoreError> {
-    match &accept.idempotency {
-        Some(idempotency) => accepted_earlier(transaction, accept.subscriptions.id, idempotency),
-        None => Ok(None),
-    }
 }
 
 pub(super) fn write_chunk(
@@ -55,7 +54,10 @@ pub(super) fn seal(
     accept: &Accept,
     fan_out: &FanOut,
 ) -> Result<Accepted, StoreError> {
-    if let Some(earlier) = answered_earlier(transaction, accept)? {
+    let scope = accept.subscriptions.id;
+    if let Some(idempotency) = &accept.idempotency
+        && let Some(earlier) = claim(transaction, scope, idempotency)?
+    {
         return Ok(earlier);
     }
     let (first_key, _) = fan_out.range();
@@ -63,7 +65,6 @@ pub(super) fn seal(
     if sealed != 1 {
         return Err(StoreError::Constraint("what is sealed was begun and not undone".into()));
     }
-    let scope = accept.subscriptions.id;
     let mut accepted = Vec::with_capacity(accept.events.len());
     for (event, (key, endpoints)) in accept.events.iter().zip(fan_out.events()) {
         let written = write_event(transaction, scope, key, event, endpoints.len(), fan_out.matched_version())?;

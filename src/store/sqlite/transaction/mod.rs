@@ -2,8 +2,12 @@
 //! (accept, record) run prepared statements, the rare ones are plain diesel.
 
 mod accepting;
+#[path = "../../common/writing/administration.rs"]
 mod administration;
+#[path = "../../common/writing/endpoints.rs"]
 mod endpoints;
+#[path = "../../common/writing/idempotency.rs"]
+mod idempotency;
 mod large;
 mod recording;
 mod upkeep;
@@ -20,14 +24,17 @@ use crate::domain::{
 use crate::store::ids::{IdCodec, KeySequence, RowKey};
 use crate::store::schema::scopes;
 use crate::store::sqlite::error::translate;
-use crate::store::sqlite::reads;
+use crate::store::sqlite::{reads, versions};
 use crate::store::{
     Accept, Accepted, Begun, EndpointChange, EndpointConflict, FanOut, KeyRecord, NewEndpoint, NewKey, Notice, Record,
-    Recorded, Retired, Scope, ScopeId, StoreError, Subscriptions, Transaction,
+    Recorded, ReliedOn, Retired, Scope, ScopeId, StoreError, Subscriptions, Transaction, Versions,
 };
 
 /// How long an idempotency key holds (`product.md`: 24 h).
 const IDEMPOTENCY_HOLDS_MS: i64 = 24 * 3600 * 1000;
+
+/// What the files shared with other backends call it.
+type Tx<'a> = SqliteTransaction<'a>;
 
 /// One open transaction.
 pub(super) struct SqliteTransaction<'a> {
@@ -38,6 +45,8 @@ pub(super) struct SqliteTransaction<'a> {
     notices: Vec<Notice>,
     /// Versions of the scopes this transaction has looked at.
     versions: HashMap<ScopeId, i64>,
+    /// What is kept in memory elsewhere, as it stands in this transaction.
+    kept: Option<Versions>,
     /// What was loaded anew because a request's snapshot was outdated.
     reloaded: HashMap<ScopeId, Arc<Subscriptions>>,
 }
@@ -49,7 +58,16 @@ impl<'a> SqliteTransaction<'a> {
         sequence: &'a mut KeySequence,
         now: Timestamp,
     ) -> Self {
-        Self { connection, ids, sequence, now, notices: Vec::new(), versions: HashMap::new(), reloaded: HashMap::new() }
+        Self {
+            connection,
+            ids,
+            sequence,
+            now,
+            notices: Vec::new(),
+            versions: HashMap::new(),
+            kept: None,
+            reloaded: HashMap::new(),
+        }
     }
 
     pub(super) fn into_notices(self) -> Vec<Notice> {
@@ -65,6 +83,35 @@ impl<'a> SqliteTransaction<'a> {
             scopes::table.find(scope.0).select(scopes::version).get_result(self.connection).map_err(translate)?;
         self.versions.insert(scope, version);
         Ok(version)
+    }
+
+    /// What changed here holds for the rest of the transaction.
+    fn learn_version(&mut self, scope: ScopeId, version: i64) {
+        self.versions.insert(scope, version);
+        self.reloaded.remove(&scope);
+    }
+
+    /// Whether what a request relied on still holds.
+    fn still_holds(&mut self, scope: ScopeId, relied_on: Option<ReliedOn>) -> Result<bool, StoreError> {
+        let Some(relied_on) = relied_on else { return Ok(true) };
+        let versions = match self.kept {
+            Some(versions) => versions,
+            None => *self.kept.insert(versions::versions(self.connection)?),
+        };
+        Ok(versions.keys == relied_on.keys && versions.catalogs[scope.environment().0 as usize] == relied_on.catalog)
+    }
+
+    fn forget_versions(&mut self) {
+        self.kept = None;
+    }
+
+    /// Nobody else writes while a transaction is open.
+    fn lock_endpoints(&mut self, _: ScopeId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn take_keys(&mut self, count: usize) -> Result<RowKey, StoreError> {
+        Ok(self.sequence.take(self.now, count))
     }
 
     /// The subscriptions that hold now: the caller's, unless they changed
@@ -119,6 +166,10 @@ impl Transaction for SqliteTransaction<'_> {
         large::undo(self, limit)
     }
 
+    fn undo_abandoned(&mut self, _: usize) -> Result<usize, StoreError> {
+        Ok(0)
+    }
+
     fn record(&mut self, records: &[&Record]) -> Result<Vec<Recorded>, StoreError> {
         records.iter().map(|record| recording::record(self, record)).collect()
     }
@@ -155,6 +206,10 @@ impl Transaction for SqliteTransaction<'_> {
 
     fn retire(&mut self, horizon: Timestamp, after: Option<EventId>, limit: usize) -> Result<Retired, StoreError> {
         upkeep::retire(self, horizon, after, limit)
+    }
+
+    fn drop_history(&mut self, _: Timestamp) -> Result<usize, StoreError> {
+        Ok(0)
     }
 
     fn forget_idempotency_keys(&mut self, limit: usize) -> Result<usize, StoreError> {

@@ -141,12 +141,13 @@ pub(super) fn request_attempt(transaction: &mut SqliteTransaction<'_>, delivery:
         .optional()
         .map_err(translate)?;
     let Some(endpoint) = endpoint else { return Ok(()) };
-    diesel::insert_or_ignore_into(manual_attempts::table)
+    diesel::insert_into(manual_attempts::table)
         .values((
             manual_attempts::delivery.eq(key),
             manual_attempts::endpoint.eq(endpoint),
             manual_attempts::requested_at.eq(transaction.now.as_millis()),
         ))
+        .on_conflict_do_nothing()
         .execute(transaction.connection)
         .map_err(translate)?;
     transaction.notices.push(Notice::AttemptRequested(transaction.ids.endpoint(endpoint)));

@@ -5,7 +5,7 @@
 
 use diesel::prelude::*;
 use diesel::sql_types::{Integer, Text};
-use posthaste::domain::{Environment, StatusFilter};
+use posthaste::domain::{Environment, PartitionSet, StatusFilter};
 use posthaste::store::{Begun, DeliveryFilter, Lane, PageRequest, Scope, Verdict};
 
 use super::{SqlitePlace, listening};
@@ -104,7 +104,7 @@ fn what_the_engine_reads_goes_by_index() {
         assert!(plans.contains("endpoints USING COVERING INDEX endpoints_by_interest (scope=?"), "{plans}");
     }
     // The groups of a page are few; what matters is that it jumps.
-    let plans = planner.look("waiting", || store.waiting(None, 10));
+    let plans = planner.look("waiting", || store.waiting(&PartitionSet::ALL, None, 10));
     assert!(!plans.contains("SCAN deliveries"), "{plans}");
     assert!(plans.contains("deliveries USING COVERING INDEX deliveries_due (endpoint>?"), "{plans}");
 }

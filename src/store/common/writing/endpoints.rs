@@ -1,25 +1,28 @@
 //! Endpoints: their settings as append-only versions, their secrets, and the
 //! clock of subscription changes that events are matched against.
+//!
+//! Compiled once for each backend, against its own `Tx`.
 
 use diesel::prelude::*;
 
+use super::super::translate;
+use super::super::{interests, reads};
 use crate::domain::{Endpoint, EndpointId, EndpointSettings, Timestamp};
 use crate::store::ids::{RowKey, time_of_key};
 use crate::store::rows::{SettingsRow, to_json};
 use crate::store::schema::{endpoint_secrets, endpoint_versions, endpoints, scopes};
-use crate::store::sqlite::error::translate;
-use crate::store::sqlite::{interests, reads};
 use crate::store::{EndpointChange, EndpointConflict, NewEndpoint, Notice, Scope, ScopeId, StoreError};
 
-use super::SqliteTransaction;
+use super::Tx;
 
 pub(super) fn create(
-    transaction: &mut SqliteTransaction<'_>,
+    transaction: &mut Tx<'_>,
     new: &NewEndpoint,
 ) -> Result<Result<Endpoint, EndpointConflict>, StoreError> {
     let Some(scope) = reads::scope_id(transaction.connection, &new.scope)? else {
         return Ok(Err(EndpointConflict::NotFound));
     };
+    transaction.lock_endpoints(scope)?;
     if let Some(first) = same_url(transaction, scope, &new.settings.url, None)? {
         return Ok(Err(EndpointConflict::SameUrl(first)));
     }
@@ -32,7 +35,7 @@ pub(super) fn create(
     if count >= new.most_endpoints as i64 {
         return Ok(Err(EndpointConflict::TooMany { most: new.most_endpoints }));
     }
-    let key = transaction.sequence.take(transaction.now, 1);
+    let key = transaction.take_keys(1)?;
     let since = bump(transaction, scope)?;
     let interest = interests::number_of(transaction.connection, &new.settings.events)?;
     diesel::insert_into(endpoints::table)
@@ -44,6 +47,7 @@ pub(super) fn create(
             endpoints::version.eq(1),
             endpoints::enabled.eq(new.settings.enabled),
             endpoints::created_version.eq(since),
+            endpoints::changed_version.eq(since),
             endpoints::updated_at.eq(time_of_key(key).as_millis()),
         ))
         .execute(transaction.connection)
@@ -62,7 +66,7 @@ pub(super) fn create(
 }
 
 pub(super) fn change(
-    transaction: &mut SqliteTransaction<'_>,
+    transaction: &mut Tx<'_>,
     change: &EndpointChange,
 ) -> Result<Result<Endpoint, EndpointConflict>, StoreError> {
     let Some((scope, key)) = live_endpoint(transaction, &change.scope, change.endpoint)? else {
@@ -84,6 +88,7 @@ pub(super) fn change(
             endpoints::interest.eq(interest),
             endpoints::version.eq(version + 1),
             endpoints::enabled.eq(change.settings.enabled),
+            endpoints::changed_version.eq(since),
             endpoints::updated_at.eq(transaction.now.as_millis()),
         ))
         .execute(transaction.connection)
@@ -93,15 +98,15 @@ pub(super) fn change(
     read_endpoint(transaction, &change.scope, key).map(Ok)
 }
 
-pub(super) fn delete(
-    transaction: &mut SqliteTransaction<'_>,
-    scope: &Scope,
-    endpoint: EndpointId,
-) -> Result<bool, StoreError> {
+pub(super) fn delete(transaction: &mut Tx<'_>, scope: &Scope, endpoint: EndpointId) -> Result<bool, StoreError> {
     let Some((scope, key)) = live_endpoint(transaction, scope, endpoint)? else { return Ok(false) };
     let version = bump(transaction, scope)?;
     diesel::update(endpoints::table.find(key))
-        .set((endpoints::deleted_version.eq(version), endpoints::deleted_at.eq(transaction.now.as_millis())))
+        .set((
+            endpoints::deleted_version.eq(version),
+            endpoints::changed_version.eq(version),
+            endpoints::deleted_at.eq(transaction.now.as_millis()),
+        ))
         .execute(transaction.connection)
         .map_err(translate)?;
     diesel::delete(endpoint_secrets::table.filter(endpoint_secrets::endpoint.eq(key)))
@@ -112,13 +117,18 @@ pub(super) fn delete(
 }
 
 pub(super) fn rotate_secret(
-    transaction: &mut SqliteTransaction<'_>,
+    transaction: &mut Tx<'_>,
     scope: &Scope,
     endpoint: EndpointId,
     secret: &str,
     overlap_until: Timestamp,
 ) -> Result<bool, StoreError> {
-    let Some((_, key)) = live_endpoint(transaction, scope, endpoint)? else { return Ok(false) };
+    let Some((scope, key)) = live_endpoint(transaction, scope, endpoint)? else { return Ok(false) };
+    let changed = tick(transaction, scope)?;
+    diesel::update(endpoints::table.find(key))
+        .set(endpoints::changed_version.eq(changed))
+        .execute(transaction.connection)
+        .map_err(translate)?;
     diesel::update(endpoint_secrets::table.filter(endpoint_secrets::endpoint.eq(key)))
         .filter(endpoint_secrets::expires_at.is_null().or(endpoint_secrets::expires_at.gt(overlap_until.as_millis())))
         .set(endpoint_secrets::expires_at.eq(overlap_until.as_millis()))
@@ -146,24 +156,33 @@ pub(super) fn rotate_secret(
     Ok(true)
 }
 
-/// Moves an environment's clock on and stamps the scope with it.
-pub(super) fn bump(transaction: &mut SqliteTransaction<'_>, scope: ScopeId) -> Result<i64, StoreError> {
-    let all = ScopeId(scope.0 % 2);
-    let version = transaction.scope_version(all)? + 1;
-    diesel::update(scopes::table.filter(scopes::id.eq_any([all.0, scope.0])))
+/// Moves an environment's clock on and stamps the scope with it: its events are
+/// matched against something else from now on.
+pub(super) fn bump(transaction: &mut Tx<'_>, scope: ScopeId) -> Result<i64, StoreError> {
+    let version = tick(transaction, scope)?;
+    diesel::update(scopes::table.find(scope.0))
         .set(scopes::version.eq(version))
         .execute(transaction.connection)
         .map_err(translate)?;
-    for changed in [all, scope] {
-        transaction.versions.insert(changed, version);
-        transaction.reloaded.remove(&changed);
-    }
+    transaction.learn_version(scope, version);
+    Ok(version)
+}
+
+/// Moves an environment's clock on: something of an endpoint changed.
+fn tick(transaction: &mut Tx<'_>, scope: ScopeId) -> Result<i64, StoreError> {
+    let all = scope.environment();
+    let version = transaction.scope_version(all)? + 1;
+    diesel::update(scopes::table.find(all.0))
+        .set(scopes::version.eq(version))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    transaction.learn_version(all, version);
     Ok(version)
 }
 
 /// Another endpoint of the scope with this URL.
 pub(super) fn same_url(
-    transaction: &mut SqliteTransaction<'_>,
+    transaction: &mut Tx<'_>,
     scope: ScopeId,
     url: &str,
     besides: Option<RowKey>,
@@ -181,7 +200,7 @@ pub(super) fn same_url(
 }
 
 pub(super) fn write_settings(
-    transaction: &mut SqliteTransaction<'_>,
+    transaction: &mut Tx<'_>,
     endpoint: RowKey,
     version: i64,
     since_version: i64,
@@ -199,14 +218,16 @@ pub(super) fn write_settings(
     Ok(())
 }
 
-/// The row of a live endpoint of this scope.
+/// The row of a live endpoint of this scope, which nobody else changes before this
+/// transaction ends.
 pub(super) fn live_endpoint(
-    transaction: &mut SqliteTransaction<'_>,
+    transaction: &mut Tx<'_>,
     scope: &Scope,
     endpoint: EndpointId,
 ) -> Result<Option<(ScopeId, RowKey)>, StoreError> {
     let Some(scope) = reads::scope_id(transaction.connection, scope)? else { return Ok(None) };
     let Some(key) = transaction.ids.endpoint_key(endpoint) else { return Ok(None) };
+    transaction.lock_endpoints(scope)?;
     let found: Option<i64> = endpoints::table
         .find(key)
         .filter(endpoints::scope.eq(scope.0))
@@ -218,11 +239,7 @@ pub(super) fn live_endpoint(
     Ok(found.map(|key| (scope, key)))
 }
 
-pub(super) fn read_endpoint(
-    transaction: &mut SqliteTransaction<'_>,
-    scope: &Scope,
-    key: RowKey,
-) -> Result<Endpoint, StoreError> {
+pub(super) fn read_endpoint(transaction: &mut Tx<'_>, scope: &Scope, key: RowKey) -> Result<Endpoint, StoreError> {
     reads::endpoint(transaction.connection, transaction.ids, scope, key)?
         .ok_or_else(|| StoreError::Corrupt("an endpoint just written is not there".into()))
 }

@@ -1,18 +1,20 @@
 //! What operators administer: catalogs, partners, keys.
+//!
+//! Compiled once for each backend, against its own `Connection`.
 
 use diesel::prelude::*;
 
+use super::reads::{partner_number, scope_of};
+use super::{Connection, translate};
 use crate::catalog::TypeDefinition;
 use crate::domain::{Environment, KeyId, Partner, PartnerName, Role, Timestamp};
 use crate::store::ids::{IdCodec, RowKey, time_of_key};
 use crate::store::rows::{environment_number, environment_of, from_json, parsed};
 use crate::store::schema::{api_keys, event_types, partners};
-use crate::store::sqlite::error::translate;
-use crate::store::sqlite::reads::{partner_number, scope_of};
 use crate::store::{KeyRecord, Page, PageRequest, ScopeId, StoreError};
 
 pub(super) fn event_types_of(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment: Environment,
 ) -> Result<Vec<TypeDefinition>, StoreError> {
     let rows: Vec<(String, String, String, String)> = event_types::table
@@ -33,7 +35,7 @@ pub(super) fn event_types_of(
         .collect()
 }
 
-pub(super) fn partner(connection: &mut SqliteConnection, name: &PartnerName) -> Result<Option<Partner>, StoreError> {
+pub(super) fn partner(connection: &mut Connection, name: &PartnerName) -> Result<Option<Partner>, StoreError> {
     let created_at: Option<i64> = partners::table
         .filter(partners::name.eq(name.as_str()))
         .select(partners::created_at)
@@ -45,7 +47,7 @@ pub(super) fn partner(connection: &mut SqliteConnection, name: &PartnerName) -> 
 }
 
 pub(super) fn partners(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     page: &PageRequest<PartnerName>,
 ) -> Result<Page<Partner>, StoreError> {
     let before = match &page.after {
@@ -86,7 +88,7 @@ const KEY_COLUMNS: (
     api_keys::revoked_at,
 );
 
-fn key_of(connection: &mut SqliteConnection, ids: &IdCodec, row: KeyRow) -> Result<KeyRecord, StoreError> {
+fn key_of(connection: &mut Connection, ids: &IdCodec, row: KeyRow) -> Result<KeyRecord, StoreError> {
     let (key, prefix, role, environment, partner, description, expires_at, revoked_at) = row;
     let partner = match partner {
         Some(number) => scope_of(connection, ScopeId(number * 2))?.partner,
@@ -106,7 +108,7 @@ fn key_of(connection: &mut SqliteConnection, ids: &IdCodec, row: KeyRow) -> Resu
 }
 
 pub(super) fn key_by_hash(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     ids: &IdCodec,
     hash: &[u8; 32],
 ) -> Result<Option<KeyRecord>, StoreError> {
@@ -120,7 +122,7 @@ pub(super) fn key_by_hash(
 }
 
 pub(super) fn keys(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     ids: &IdCodec,
     page: &PageRequest<KeyId>,
 ) -> Result<Page<KeyRecord>, StoreError> {
@@ -135,11 +137,7 @@ pub(super) fn keys(
     Page::from_overread(rows, page.limit).try_map(|row| key_of(connection, ids, row))
 }
 
-pub(super) fn key(
-    connection: &mut SqliteConnection,
-    ids: &IdCodec,
-    key: RowKey,
-) -> Result<Option<KeyRecord>, StoreError> {
+pub(super) fn key(connection: &mut Connection, ids: &IdCodec, key: RowKey) -> Result<Option<KeyRecord>, StoreError> {
     let row: Option<KeyRow> =
         api_keys::table.find(key).select(KEY_COLUMNS).first(connection).optional().map_err(translate)?;
     row.map(|row| key_of(connection, ids, row)).transpose()

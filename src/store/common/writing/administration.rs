@@ -1,26 +1,26 @@
 //! What operators administer: the first start, catalogs, partners, keys.
+//!
+//! Compiled once for each backend, against its own `Tx`.
 
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 
+use super::super::translate;
+use super::super::{reads, versions as versions_read};
 use crate::catalog::TypeDefinition;
 use crate::domain::{Environment, EventType, KeyId, Partner, PartnerName, Timestamp};
 use crate::store::ids::time_of_key;
 use crate::store::rows::{environment_number, to_json};
-use crate::store::schema::{api_keys, event_types, meta, partners, scopes};
-use crate::store::sqlite::error::translate;
-use crate::store::sqlite::reads;
+use crate::store::schema::{api_keys, event_types, meta, partners, scopes, versions};
 use crate::store::{KeyRecord, NewKey, Scope, ScopeId, StoreError};
 
-use super::SqliteTransaction;
+use super::Tx;
 
-pub(super) fn first_start(
-    transaction: &mut SqliteTransaction<'_>,
-    types: &[TypeDefinition],
-) -> Result<bool, StoreError> {
+pub(super) fn first_start(transaction: &mut Tx<'_>, types: &[TypeDefinition]) -> Result<bool, StoreError> {
     const NAME: &str = "first_start";
-    let done = diesel::insert_or_ignore_into(meta::table)
+    let done = diesel::insert_into(meta::table)
         .values((meta::name.eq(NAME), meta::value.eq(transaction.now.to_string().into_bytes())))
+        .on_conflict_do_nothing()
         .execute(transaction.connection)
         .map_err(translate)?;
     if done == 0 {
@@ -34,7 +34,7 @@ pub(super) fn first_start(
 }
 
 pub(super) fn put_event_types(
-    transaction: &mut SqliteTransaction<'_>,
+    transaction: &mut Tx<'_>,
     environment: Environment,
     types: &[TypeDefinition],
 ) -> Result<(), StoreError> {
@@ -57,26 +57,35 @@ pub(super) fn put_event_types(
             .execute(transaction.connection)
             .map_err(translate)?;
     }
+    count_change(transaction, versions_read::catalog(environment))
+}
+
+/// Says that something has changed to whoever keeps it in memory.
+fn count_change(transaction: &mut Tx<'_>, subject: &str) -> Result<(), StoreError> {
+    diesel::update(versions::table.find(subject))
+        .set(versions::version.eq(versions::version + 1))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    transaction.forget_versions();
     Ok(())
 }
 
 pub(super) fn delete_event_type(
-    transaction: &mut SqliteTransaction<'_>,
+    transaction: &mut Tx<'_>,
     environment: Environment,
     name: &EventType,
 ) -> Result<bool, StoreError> {
     let gone = diesel::delete(event_types::table.find((environment_number(environment), name.as_str())))
         .execute(transaction.connection)
         .map_err(translate)?;
+    count_change(transaction, versions_read::catalog(environment))?;
     Ok(gone > 0)
 }
 
-pub(super) fn create_partner(
-    transaction: &mut SqliteTransaction<'_>,
-    name: &PartnerName,
-) -> Result<Option<Partner>, StoreError> {
-    let made = diesel::insert_or_ignore_into(partners::table)
+pub(super) fn create_partner(transaction: &mut Tx<'_>, name: &PartnerName) -> Result<Option<Partner>, StoreError> {
+    let made = diesel::insert_into(partners::table)
         .values((partners::name.eq(name.as_str()), partners::created_at.eq(transaction.now.as_millis())))
+        .on_conflict_do_nothing()
         .execute(transaction.connection)
         .map_err(translate)?;
     if made == 0 {
@@ -95,8 +104,8 @@ pub(super) fn create_partner(
     Ok(Some(Partner { name: name.clone(), created_at: transaction.now }))
 }
 
-pub(super) fn create_key(transaction: &mut SqliteTransaction<'_>, new: &NewKey) -> Result<KeyRecord, StoreError> {
-    let key = transaction.sequence.take(transaction.now, 1);
+pub(super) fn create_key(transaction: &mut Tx<'_>, new: &NewKey) -> Result<KeyRecord, StoreError> {
+    let key = transaction.take_keys(1)?;
     let partner = match &new.partner {
         Some(name) => Some(
             reads::partner_number(transaction.connection, name)?
@@ -130,12 +139,13 @@ pub(super) fn create_key(transaction: &mut SqliteTransaction<'_>, new: &NewKey) 
     })
 }
 
-pub(super) fn revoke_key(transaction: &mut SqliteTransaction<'_>, key: KeyId) -> Result<bool, StoreError> {
+pub(super) fn revoke_key(transaction: &mut Tx<'_>, key: KeyId) -> Result<bool, StoreError> {
     let Some(key) = transaction.ids.api_key_key(key) else { return Ok(false) };
     let revoked = diesel::update(api_keys::table.find(key))
         .filter(api_keys::revoked_at.is_null())
         .set(api_keys::revoked_at.eq(transaction.now.as_millis()))
         .execute(transaction.connection)
         .map_err(translate)?;
+    count_change(transaction, versions_read::KEYS)?;
     Ok(revoked > 0)
 }

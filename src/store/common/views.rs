@@ -1,19 +1,22 @@
 //! The lists that people look at: events, what became of them, deliveries.
+//!
+//! Compiled once for each backend, against its own `Connection`.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 
+use super::reads::{IS_SEALED, scope_id, scope_of};
+use super::statements;
+use super::{Connection, translate};
 use crate::domain::{Attempt, Delivery, DeliveryId, DeliveryStatus, Event, EventId, Outcome, StatusFilter, Timestamp};
 use crate::store::ids::{IdCodec, RowKey, first_key_at, time_of_key};
 use crate::store::rows::{attempt_error, count_of, environment_number, parsed, status_of};
 use crate::store::schema::{attempts, deliveries, endpoints, events};
-use crate::store::sqlite::error::translate;
-use crate::store::sqlite::reads::{IS_SEALED, scope_id, scope_of};
 use crate::store::{DeliveryFilter, EventOutcome, Page, PageRequest, Scope, ScopeId, StoreError};
 
 type EventRow = (i64, i64, String, i64, Vec<u8>);
 
-fn event_of(connection: &mut SqliteConnection, ids: &IdCodec, row: EventRow) -> Result<Event, StoreError> {
+fn event_of(connection: &mut Connection, ids: &IdCodec, row: EventRow) -> Result<Event, StoreError> {
     let (key, scope, event_type, matched_version, body) = row;
     let scope = scope_of(connection, ScopeId(scope))?;
     Ok(Event {
@@ -36,7 +39,7 @@ fn visible_scopes(id: ScopeId) -> [i64; 2] {
 }
 
 pub(super) fn event(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     ids: &IdCodec,
     scope: &Scope,
     event: EventId,
@@ -53,7 +56,7 @@ pub(super) fn event(
 }
 
 pub(super) fn events_of(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     ids: &IdCodec,
     scope: &Scope,
     page: &PageRequest<EventId>,
@@ -86,7 +89,7 @@ pub(super) fn events_of(
 }
 
 pub(super) fn event_outcomes(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     ids: &IdCodec,
     scope: &Scope,
     event: &Event,
@@ -196,7 +199,7 @@ fn key_range(ids: &IdCodec, filter: &DeliveryFilter, page: &PageRequest<Delivery
 }
 
 pub(super) fn deliveries_of(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     ids: &IdCodec,
     scope: &Scope,
     filter: &DeliveryFilter,
@@ -251,7 +254,7 @@ pub(super) fn deliveries_of(
 /// has the index that holds few others, so that three failures are not looked
 /// for among millions of successes.
 fn keys_of_endpoint(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     endpoint: RowKey,
     filter: &DeliveryFilter,
     states: &[i64],
@@ -280,14 +283,8 @@ fn keys_of_endpoint(
         let found = match state {
             // What is unfinished is sorted here: it may be many, but what was
             // delivered before it is more.
-            0 | 1 => diesel::sql_query(UNFINISHED)
-                .bind::<BigInt, _>(endpoint)
-                .bind::<BigInt, _>(*state)
-                .bind::<BigInt, _>(above)
-                .bind::<BigInt, _>(below)
-                .bind::<BigInt, _>(limit as i64)
-                .load::<KeyRow>(connection)
-                .map(|rows| rows.into_iter().map(|row| row.id).collect()),
+            0 | 1 => statements::unfinished(connection, endpoint, *state, above, below, limit as i64)
+                .map(|rows| rows.into_iter().map(|(key,)| key).collect()),
             2 => newest().filter(deliveries::status.eq(2)).load(connection),
             // The very words of the index over what was given up.
             _ => newest()
@@ -300,21 +297,9 @@ fn keys_of_endpoint(
     Ok(keys)
 }
 
-#[derive(QueryableByName)]
-struct KeyRow {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-}
-
-const UNFINISHED: &str = "
-    SELECT id FROM deliveries INDEXED BY deliveries_due
-    WHERE next_at IS NOT NULL AND endpoint = ? AND status = ? AND id > ? AND id < ?
-      AND NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key)
-    ORDER BY id DESC LIMIT ?";
-
 /// Newest first through everything: for operators who look over all partners.
 fn keys_of_environment(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     scope: &Scope,
     filter: &DeliveryFilter,
     (above, below): (RowKey, RowKey),
@@ -353,7 +338,7 @@ fn keys_of_environment(
 }
 
 pub(super) fn delivery(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     ids: &IdCodec,
     scope: &Scope,
     delivery: DeliveryId,
@@ -407,7 +392,7 @@ fn attempt_of(row: AttemptRow) -> Result<Attempt, StoreError> {
     })
 }
 
-pub(super) fn attempts_of(connection: &mut SqliteConnection, delivery: RowKey) -> Result<Vec<Attempt>, StoreError> {
+pub(super) fn attempts_of(connection: &mut Connection, delivery: RowKey) -> Result<Vec<Attempt>, StoreError> {
     let rows: Vec<AttemptRow> = attempts::table
         .filter(attempts::delivery.eq(delivery))
         .order(attempts::number)

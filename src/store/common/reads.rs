@@ -1,23 +1,21 @@
-//! What the engine and the administrative routes read. The lists that people
-//! look at are in `views`.
+//! What is known of partners and endpoints. The lists that people look at are in
+//! `views`, an endpoint's work in `work`.
+//!
+//! Compiled once for each backend, against its own `Connection`.
 
 use std::collections::BTreeMap;
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Nullable};
+use diesel::sql_types::{BigInt, Bool};
 
-use crate::domain::{Endpoint, EndpointId, EventId, PartnerName, StoredStatus, Timestamp};
+use super::{Connection, interests, translate};
+use crate::domain::{Endpoint, EndpointId, PartnerName, Timestamp};
 use crate::store::ids::{IdCodec, RowKey, time_of_key};
-use crate::store::rows::{
-    SettingsRow, count_of, environment_number, environment_of, from_json, parsed, status_number, status_of,
-};
+use crate::store::rows::{SettingsRow, count_of, environment_number, environment_of, from_json, parsed};
 use crate::store::schema::{deliveries, endpoint_secrets, endpoint_versions, endpoints, partners, scopes};
-use crate::store::sqlite::error::translate;
-use crate::store::sqlite::{interests, statements};
 use crate::store::{
-    Audience, Due, EndpointRuntime, Lane, Page, PageRequest, Payload, Place, Scope, ScopeId, StoreError, StoredSecret,
-    Subscriptions, Waiting,
+    Audience, EndpointRuntime, Page, PageRequest, Scope, ScopeId, StoreError, StoredSecret, Subscriptions,
 };
 
 /// Whether a delivery is there for anybody yet: not before the whole of what
@@ -25,7 +23,7 @@ use crate::store::{
 pub(super) const IS_SEALED: &str =
     "NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key)";
 
-pub(super) fn partner_number(connection: &mut SqliteConnection, name: &PartnerName) -> Result<Option<i64>, StoreError> {
+pub(super) fn partner_number(connection: &mut Connection, name: &PartnerName) -> Result<Option<i64>, StoreError> {
     partners::table
         .filter(partners::name.eq(name.as_str()))
         .select(partners::id)
@@ -35,7 +33,7 @@ pub(super) fn partner_number(connection: &mut SqliteConnection, name: &PartnerNa
 }
 
 /// The number of a scope; `None` when there is no such partner.
-pub(super) fn scope_id(connection: &mut SqliteConnection, scope: &Scope) -> Result<Option<ScopeId>, StoreError> {
+pub(super) fn scope_id(connection: &mut Connection, scope: &Scope) -> Result<Option<ScopeId>, StoreError> {
     let environment = environment_number(scope.environment);
     match &scope.partner {
         None => Ok(Some(ScopeId(environment))),
@@ -44,7 +42,7 @@ pub(super) fn scope_id(connection: &mut SqliteConnection, scope: &Scope) -> Resu
 }
 
 /// The partner a scope is of, with its environment.
-pub(super) fn scope_of(connection: &mut SqliteConnection, id: ScopeId) -> Result<Scope, StoreError> {
+pub(super) fn scope_of(connection: &mut Connection, id: ScopeId) -> Result<Scope, StoreError> {
     let environment = environment_of(id.0 % 2)?;
     let partner = match id.0 / 2 {
         0 => None,
@@ -60,7 +58,7 @@ pub(super) fn scope_of(connection: &mut SqliteConnection, id: ScopeId) -> Result
 /// To be read at once: a version is only worth something with the endpoints
 /// that belong to it.
 pub(super) fn subscriptions(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     ids: &IdCodec,
     scope: &Scope,
 ) -> Result<Option<Subscriptions>, StoreError> {
@@ -72,7 +70,7 @@ pub(super) fn subscriptions(
 /// The endpoints of a scope as this connection sees them. One index has all
 /// of it but the few lists of patterns, in the order of those.
 pub(super) fn subscriptions_of(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     ids: &IdCodec,
     scope: ScopeId,
     version: i64,
@@ -103,7 +101,7 @@ pub(super) fn subscriptions_of(
 /// To be read at once: a deleted endpoint has no secrets, and nothing may be
 /// sent unsigned.
 pub(super) fn endpoint_runtime(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     key: RowKey,
     now: Timestamp,
 ) -> Result<Option<EndpointRuntime>, StoreError> {
@@ -124,7 +122,7 @@ pub(super) fn endpoint_runtime(
 }
 
 pub(super) fn secrets(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     endpoint: RowKey,
     now: Timestamp,
 ) -> Result<Vec<StoredSecret>, StoreError> {
@@ -140,127 +138,6 @@ pub(super) fn secrets(
         expires_at: expires_at.map(Timestamp::from_millis),
     };
     Ok(rows.into_iter().map(secret).collect())
-}
-
-pub(super) fn due(
-    connection: &mut SqliteConnection,
-    ids: &IdCodec,
-    endpoint: RowKey,
-    lane: Lane,
-    after: Option<Place>,
-    limit: usize,
-) -> Result<Vec<Due>, StoreError> {
-    let (time, key) = match after {
-        Some((time, delivery)) => (time.as_millis(), ids.delivery_key(delivery).unwrap_or(0)),
-        None => (i64::MIN, 0),
-    };
-    let limit = limit as i64;
-    let rows: Vec<statements::DueRow> = match lane {
-        Lane::Fresh => statements::due(connection, endpoint, status_number(StoredStatus::Pending), time, key, limit),
-        Lane::Retry => statements::due(connection, endpoint, status_number(StoredStatus::Retrying), time, key, limit),
-        Lane::Manual => statements::asked_for(connection, endpoint, time, key, limit),
-    }
-    .map_err(translate)?;
-    rows.into_iter()
-        .map(|(id, event, status, attempt_count, scheduled_attempts, due_at)| {
-            Ok(Due {
-                delivery: ids.delivery(id),
-                event: ids.event(event),
-                status: status_of(status)?,
-                attempt_count: count_of(attempt_count)?,
-                scheduled_attempts: count_of(scheduled_attempts)?,
-                due_at: Timestamp::from_millis(due_at),
-            })
-        })
-        .collect()
-}
-
-pub(super) fn payloads(
-    connection: &mut SqliteConnection,
-    ids: &IdCodec,
-    wanted: &[EventId],
-) -> Result<Vec<Payload>, StoreError> {
-    let mut found = Vec::with_capacity(wanted.len());
-    for event in wanted {
-        let Some(key) = ids.event_key(*event) else { continue };
-        for (event_type, body) in statements::payload(connection, key).map_err(translate)? {
-            found.push(Payload { event: *event, event_type: parsed(&event_type)?, body: body.into() });
-        }
-    }
-    Ok(found)
-}
-
-#[derive(QueryableByName)]
-struct WaitingRow {
-    #[diesel(sql_type = BigInt)]
-    endpoint: i64,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    due_at: Option<i64>,
-}
-
-/// Jumps from endpoint to endpoint in the index of what is due, instead of
-/// reading every delivery that waits. Only what was never tried can be
-/// unsealed; an endpoint that has nothing else has no time.
-const WAITING: &str = "
-    WITH RECURSIVE
-      due (endpoint) AS (
-        SELECT * FROM (
-          SELECT endpoint FROM deliveries INDEXED BY deliveries_due
-          WHERE next_at IS NOT NULL AND endpoint > ? ORDER BY endpoint LIMIT 1)
-        UNION ALL
-        SELECT (
-          SELECT endpoint FROM deliveries INDEXED BY deliveries_due
-          WHERE next_at IS NOT NULL AND endpoint > due.endpoint ORDER BY endpoint LIMIT 1)
-        FROM due WHERE due.endpoint IS NOT NULL LIMIT ?),
-      asked (endpoint, due_at) AS (
-        SELECT endpoint, MIN(requested_at) FROM manual_attempts WHERE endpoint > ? GROUP BY endpoint ORDER BY endpoint
-        LIMIT ?),
-      found (endpoint, due_at) AS (
-        SELECT endpoint, (
-          SELECT MIN(first) FROM (
-            SELECT (SELECT next_at FROM deliveries INDEXED BY deliveries_due
-                    WHERE next_at IS NOT NULL AND endpoint = due.endpoint AND status = 0
-                      AND NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key)
-                    ORDER BY next_at LIMIT 1) AS first
-            UNION ALL
-            SELECT (SELECT MIN(next_at) FROM deliveries INDEXED BY deliveries_due
-                    WHERE next_at IS NOT NULL AND endpoint = due.endpoint AND status = 1)))
-        FROM due WHERE endpoint IS NOT NULL
-        UNION ALL
-        SELECT endpoint, due_at FROM asked)
-    SELECT endpoint, MIN(due_at) AS due_at FROM found GROUP BY endpoint ORDER BY endpoint LIMIT ?";
-
-pub(super) fn waiting(
-    connection: &mut SqliteConnection,
-    ids: &IdCodec,
-    after: Option<EndpointId>,
-    limit: usize,
-) -> Result<(Vec<Waiting>, Option<EndpointId>), StoreError> {
-    let begin = after.and_then(|endpoint| ids.endpoint_key(endpoint)).unwrap_or(0);
-    let rows: Vec<WaitingRow> = diesel::sql_query(WAITING)
-        .bind::<BigInt, _>(begin)
-        .bind::<BigInt, _>(limit as i64)
-        .bind::<BigInt, _>(begin)
-        .bind::<BigInt, _>(limit as i64)
-        .bind::<BigInt, _>(limit as i64)
-        .load(connection)
-        .map_err(translate)?;
-    let next = if rows.len() < limit { None } else { rows.last().map(|row| ids.endpoint(row.endpoint)) };
-    let mut found = Vec::with_capacity(rows.len());
-    for row in rows {
-        let live: Option<i64> = endpoints::table
-            .find(row.endpoint)
-            .filter(endpoints::enabled.eq(true))
-            .filter(endpoints::deleted_at.is_null())
-            .select(endpoints::id)
-            .first(connection)
-            .optional()
-            .map_err(translate)?;
-        if let (Some(_), Some(due_at)) = (live, row.due_at) {
-            found.push(Waiting { endpoint: ids.endpoint(row.endpoint), due_at: Timestamp::from_millis(due_at) });
-        }
-    }
-    Ok((found, next))
 }
 
 type EndpointRow = (i64, i64, i64, Option<i64>, String);
@@ -283,7 +160,7 @@ fn endpoint_of(ids: &IdCodec, scope: Scope, row: EndpointRow) -> Result<Endpoint
 
 /// A live endpoint of a scope.
 pub(super) fn endpoint(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     ids: &IdCodec,
     scope: &Scope,
     key: RowKey,
@@ -294,7 +171,7 @@ pub(super) fn endpoint(
 
 /// A scope's live endpoints, newest first, up to one more than the page.
 pub(super) fn endpoints_of(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     ids: &IdCodec,
     scope: &Scope,
     page: &PageRequest<EndpointId>,
@@ -304,7 +181,7 @@ pub(super) fn endpoints_of(
 }
 
 fn endpoints_where(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     ids: &IdCodec,
     scope: &Scope,
     only: Option<RowKey>,
@@ -351,7 +228,7 @@ fn endpoints_where(
 }
 
 pub(super) fn backlog(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     endpoint: RowKey,
     limit: usize,
 ) -> Result<(usize, Option<Timestamp>), StoreError> {

@@ -1,0 +1,158 @@
+//! What the engine reads of endpoints' work: the hot statements, and the walk
+//! over all that waits.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable};
+
+use crate::domain::{EndpointId, EventId, Partition, PartitionSet, StoredStatus, Timestamp};
+use crate::store::ids::{IdCodec, RowKey, first_key_at};
+use crate::store::rows::{count_of, parsed, status_number, status_of};
+use crate::store::schema::endpoints;
+use crate::store::sqlite::error::translate;
+use crate::store::sqlite::statements;
+use crate::store::{BornSince, Due, Lane, Payload, Place, Sighting, StoreError, Waiting};
+
+pub(super) fn due(
+    connection: &mut SqliteConnection,
+    ids: &IdCodec,
+    endpoint: RowKey,
+    lane: Lane,
+    after: Option<Place>,
+    limit: usize,
+) -> Result<Vec<Due>, StoreError> {
+    let (time, key) = match after {
+        Some((time, delivery)) => (time.as_millis(), ids.delivery_key(delivery).unwrap_or(0)),
+        None => (i64::MIN, 0),
+    };
+    let limit = limit as i64;
+    let rows: Vec<statements::DueRow> = match lane {
+        Lane::Fresh => statements::due(connection, endpoint, status_number(StoredStatus::Pending), time, key, limit),
+        Lane::Retry => statements::due(connection, endpoint, status_number(StoredStatus::Retrying), time, key, limit),
+        Lane::Manual => statements::asked_for(connection, endpoint, time, key, limit),
+    }
+    .map_err(translate)?;
+    rows.into_iter()
+        .map(|(id, event, status, attempt_count, scheduled_attempts, due_at)| {
+            Ok(Due {
+                delivery: ids.delivery(id),
+                event: ids.event(event),
+                status: status_of(status)?,
+                attempt_count: count_of(attempt_count)?,
+                scheduled_attempts: count_of(scheduled_attempts)?,
+                due_at: Timestamp::from_millis(due_at),
+            })
+        })
+        .collect()
+}
+
+pub(super) fn payloads(
+    connection: &mut SqliteConnection,
+    ids: &IdCodec,
+    wanted: &[EventId],
+) -> Result<Vec<Payload>, StoreError> {
+    let mut found = Vec::with_capacity(wanted.len());
+    for event in wanted {
+        let Some(key) = ids.event_key(*event) else { continue };
+        for (event_type, body) in statements::payload(connection, key).map_err(translate)? {
+            found.push(Payload { event: *event, event_type: parsed(&event_type)?, body: body.into() });
+        }
+    }
+    Ok(found)
+}
+
+#[derive(QueryableByName)]
+struct WaitingRow {
+    #[diesel(sql_type = BigInt)]
+    endpoint: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    due_at: Option<i64>,
+}
+
+/// Jumps from endpoint to endpoint in the index of what is due, instead of
+/// reading every delivery that waits. Only what was never tried can be
+/// unsealed; an endpoint that has nothing else has no time.
+const WAITING: &str = "
+    WITH RECURSIVE
+      due (endpoint) AS (
+        SELECT * FROM (
+          SELECT endpoint FROM deliveries INDEXED BY deliveries_due
+          WHERE next_at IS NOT NULL AND endpoint > ? ORDER BY endpoint LIMIT 1)
+        UNION ALL
+        SELECT (
+          SELECT endpoint FROM deliveries INDEXED BY deliveries_due
+          WHERE next_at IS NOT NULL AND endpoint > due.endpoint ORDER BY endpoint LIMIT 1)
+        FROM due WHERE due.endpoint IS NOT NULL LIMIT ?),
+      asked (endpoint, due_at) AS (
+        SELECT endpoint, MIN(requested_at) FROM manual_attempts WHERE endpoint > ? GROUP BY endpoint ORDER BY endpoint
+        LIMIT ?),
+      found (endpoint, due_at) AS (
+        SELECT endpoint, (
+          SELECT MIN(first) FROM (
+            SELECT (SELECT next_at FROM deliveries INDEXED BY deliveries_due
+                    WHERE next_at IS NOT NULL AND endpoint = due.endpoint AND status = 0
+                      AND NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key)
+                    ORDER BY next_at LIMIT 1) AS first
+            UNION ALL
+            SELECT (SELECT MIN(next_at) FROM deliveries INDEXED BY deliveries_due
+                    WHERE next_at IS NOT NULL AND endpoint = due.endpoint AND status = 1)))
+        FROM due WHERE endpoint IS NOT NULL
+        UNION ALL
+        SELECT endpoint, due_at FROM asked)
+    SELECT endpoint, MIN(due_at) AS due_at FROM found GROUP BY endpoint ORDER BY endpoint LIMIT ?";
+
+pub(super) fn waiting(
+    connection: &mut SqliteConnection,
+    ids: &IdCodec,
+    of: &PartitionSet,
+    after: Option<EndpointId>,
+    limit: usize,
+) -> Result<(Vec<Waiting>, Option<EndpointId>), StoreError> {
+    let begin = after.and_then(|endpoint| ids.endpoint_key(endpoint)).unwrap_or(0);
+    let rows: Vec<WaitingRow> = diesel::sql_query(WAITING)
+        .bind::<BigInt, _>(begin)
+        .bind::<BigInt, _>(limit as i64)
+        .bind::<BigInt, _>(begin)
+        .bind::<BigInt, _>(limit as i64)
+        .bind::<BigInt, _>(limit as i64)
+        .load(connection)
+        .map_err(translate)?;
+    let next = if rows.len() < limit { None } else { rows.last().map(|row| ids.endpoint(row.endpoint)) };
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        if !of.contains(Partition::of(ids.endpoint(row.endpoint))) {
+            continue;
+        }
+        let live: Option<i64> = endpoints::table
+            .find(row.endpoint)
+            .filter(endpoints::enabled.eq(true))
+            .filter(endpoints::deleted_at.is_null())
+            .select(endpoints::id)
+            .first(connection)
+            .optional()
+            .map_err(translate)?;
+        if let (Some(_), Some(due_at)) = (live, row.due_at) {
+            found.push(Waiting { endpoint: ids.endpoint(row.endpoint), due_at: Timestamp::from_millis(due_at) });
+        }
+    }
+    Ok((found, next))
+}
+
+pub(super) fn born(
+    connection: &mut SqliteConnection,
+    ids: &IdCodec,
+    of: &PartitionSet,
+    since: BornSince,
+    limit: usize,
+) -> Result<Vec<Sighting>, StoreError> {
+    let after = match since {
+        BornSince::Time(time) => first_key_at(time) - 1,
+        BornSince::Delivery(delivery) => ids.delivery_key(delivery).unwrap_or(0),
+    };
+    let rows = statements::born(connection, after, limit as i64).map_err(translate)?;
+    let sightings = rows.into_iter().map(|(endpoint, delivery, event)| Sighting {
+        endpoint: ids.endpoint(endpoint),
+        delivery: ids.delivery(delivery),
+        event: ids.event(event),
+    });
+    Ok(sightings.filter(|seen| of.contains(Partition::of(seen.endpoint))).collect())
+}
