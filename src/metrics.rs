@@ -68,6 +68,8 @@ pub struct Metrics {
     pub journal_batch_entries: Histogram,
     /// Batches that were undone.
     pub journal_rollbacks: Counter,
+    /// Connections to the database made in place of lost ones.
+    pub database_reconnects: Counter,
     /// Rows that retention removed or changed.
     pub rows_retired: Counter<u64, AtomicU64>,
 }
@@ -91,6 +93,7 @@ impl Default for Metrics {
             journal_commit_seconds: seconds(),
             journal_batch_entries: Histogram::new(exponential_buckets(1.0, 2.0, 12)),
             journal_rollbacks: Counter::default(),
+            database_reconnects: Counter::default(),
             rows_retired: Counter::default(),
         };
         metrics.register();
@@ -142,6 +145,11 @@ impl Metrics {
         );
         registry.register("journal_batch_entries", "Callers served by one commit", self.journal_batch_entries.clone());
         registry.register("journal_rollbacks", "Batches that were undone", self.journal_rollbacks.clone());
+        registry.register(
+            "database_reconnects",
+            "Connections to the database made in place of lost ones",
+            self.database_reconnects.clone(),
+        );
         registry.register("rows_retired", "Rows that retention removed or changed", self.rows_retired.clone());
     }
 

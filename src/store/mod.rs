@@ -5,7 +5,11 @@
 //! What this room leaves to others: when to try again (`policy`), who may ask
 //! (`auth`), what to say (`routes`). It knows no actix and no HTTP.
 
+#[macro_use]
+mod prepared;
+
 mod accept;
+mod births;
 mod deliveries;
 mod endpoints;
 mod error;
@@ -15,6 +19,7 @@ pub mod journal;
 mod keys;
 mod leases;
 mod page;
+pub mod postgres;
 mod reading;
 mod rows;
 mod schema;

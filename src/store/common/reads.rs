@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use diesel::connection::DefaultLoadingMode;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
@@ -84,12 +85,12 @@ pub(super) fn subscriptions_of(
     };
     if scope.0 > 1 {
         let of_partner = live.filter(endpoints::scope.eq(scope.0)).order((endpoints::interest, endpoints::id));
-        of_partner.load_iter(connection).map_err(translate)?.try_for_each(&mut take)?;
+        of_partner.load_iter::<_, DefaultLoadingMode>(connection).map_err(translate)?.try_for_each(&mut take)?;
     } else {
         let scopes_of_environment =
             scopes::table.filter(sql::<Bool>("scopes.id & 1 = ").bind::<BigInt, _>(scope.0)).select(scopes::id);
         let of_all = live.filter(endpoints::scope.eq_any(scopes_of_environment));
-        of_all.load_iter(connection).map_err(translate)?.try_for_each(&mut take)?;
+        of_all.load_iter::<_, DefaultLoadingMode>(connection).map_err(translate)?.try_for_each(&mut take)?;
     }
     let mut audiences = Vec::with_capacity(interested.len());
     for (interest, endpoints) in interested {

@@ -1,76 +1,10 @@
-//! The statements of the hot path, each prepared once and kept. diesel caches no
-//! UPDATE and no raw SQL, and building a query anew for each row costs more than
-//! running it; a [`statement!`] or a [`query!`] is a text with a type for every
-//! `?`.
+//! The statements of the hot path. A `LIMIT ?` would be planned anew for each
+//! value it is given; `LIMIT ? + 0` is not.
 
-use std::marker::PhantomData;
-
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
-use diesel::sqlite::Sqlite;
-use diesel::{QueryResult, RunQueryDsl, SqliteConnection};
+use diesel::sqlite::Sqlite as Backend;
 
-/// A text whose `?` are the fields, in order.
-macro_rules! prepared {
-    ($($field:ident: $rust:ty => $sql:ty),* ; $text:literal) => {
-        struct Prepared<'a> {
-            $($field: $rust,)*
-            lifetime: PhantomData<&'a ()>,
-        }
-
-        impl QueryId for Prepared<'_> {
-            type QueryId = Prepared<'static>;
-            const HAS_STATIC_QUERY_ID: bool = true;
-        }
-
-        impl<'a> QueryFragment<Sqlite> for Prepared<'a> {
-            fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-                let mut pieces = $text.split('?');
-                out.push_sql(pieces.next().unwrap_or_default());
-                $(
-                    out.push_bind_param::<$sql, _>(&self.$field)?;
-                    out.push_sql(pieces.next().unwrap_or_default());
-                )*
-                Ok(())
-            }
-        }
-
-        impl RunQueryDsl<SqliteConnection> for Prepared<'_> {}
-    };
-}
-
-/// Something that writes; answers how many rows it touched.
-macro_rules! statement {
-    ($(#[$doc:meta])* fn $name:ident($($field:ident: $rust:ty => $sql:ty),* $(,)?) $text:literal) => {
-        $(#[$doc])*
-        #[allow(clippy::too_many_arguments, clippy::extra_unused_lifetimes, reason = "one argument a column, and not all borrow")]
-        pub(super) fn $name<'a>(connection: &mut SqliteConnection, $($field: $rust),*) -> QueryResult<usize> {
-            prepared!($($field: $rust => $sql),* ; $text);
-            Prepared::<'a> { $($field,)* lifetime: PhantomData }.execute(connection)
-        }
-    };
-}
-
-/// Something that reads rows of these columns. A `LIMIT ?` would be planned
-/// anew for each value it is given; `LIMIT ? + 0` is not.
-macro_rules! query {
-    (
-        $(#[$doc:meta])*
-        fn $name:ident($($field:ident: $rust:ty => $sql:ty),* $(,)?) -> ($($column:ty => $column_sql:ty),* $(,)?)
-        $text:literal
-    ) => {
-        $(#[$doc])*
-        pub(super) fn $name(connection: &mut SqliteConnection, $($field: $rust),*) -> QueryResult<Vec<($($column,)*)>> {
-            prepared!($($field: $rust => $sql),* ; $text);
-
-            impl Query for Prepared<'_> {
-                type SqlType = ($($column_sql,)*);
-            }
-
-            Prepared { $($field,)* lifetime: PhantomData }.load(connection)
-        }
-    };
-}
+use super::Connection;
 
 statement! {
     /// Writes an event down.
@@ -140,14 +74,7 @@ query! {
         after_time: i64 => BigInt,
         after_id: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> (
-        i64 => BigInt,
-        i64 => BigInt,
-        i64 => BigInt,
-        i64 => BigInt,
-        i64 => BigInt,
-        i64 => BigInt,
-    )
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt)
     "SELECT id, event, status, attempt_count, scheduled_attempts, next_at \
      FROM deliveries INDEXED BY deliveries_due \
      WHERE next_at IS NOT NULL AND endpoint = ? AND status = ? AND (next_at, id) > (?, ?) \
@@ -163,14 +90,7 @@ query! {
         after_time: i64 => BigInt,
         after_id: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> (
-        i64 => BigInt,
-        i64 => BigInt,
-        i64 => BigInt,
-        i64 => BigInt,
-        i64 => BigInt,
-        i64 => BigInt,
-    )
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt)
     "SELECT deliveries.id, event, status, attempt_count, scheduled_attempts, requested_at \
      FROM manual_attempts JOIN deliveries ON deliveries.id = manual_attempts.delivery \
      WHERE manual_attempts.endpoint = ? AND (requested_at, manual_attempts.delivery) > (?, ?) \
@@ -181,10 +101,7 @@ query! {
     /// An event's type and bytes.
     fn payload(
         event: i64 => BigInt,
-    ) -> (
-        String => Text,
-        Vec<u8> => Binary,
-    )
+    ) -> (String, Vec<u8>) => (Text, Binary)
     "SELECT event_type, body FROM events WHERE id = ?"
 }
 
@@ -193,11 +110,7 @@ query! {
     fn born(
         after: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> (
-        i64 => BigInt,
-        i64 => BigInt,
-        i64 => BigInt,
-    )
+    ) -> (i64, i64, i64) => (BigInt, BigInt, BigInt)
     "SELECT endpoint, id, event FROM deliveries \
      WHERE id > ? AND status = 0 AND next_at IS NOT NULL \
      AND NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key) \
@@ -214,7 +127,7 @@ query! {
         above: i64 => BigInt,
         below: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> (i64 => BigInt)
+    ) -> (i64,) => (BigInt)
     "SELECT id FROM deliveries INDEXED BY deliveries_due \
      WHERE next_at IS NOT NULL AND endpoint = ? AND status = ? AND id > ? AND id < ? \
      AND NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key) \

@@ -1,7 +1,7 @@
 //! What an endpoint's actor and the sweep read: what is due, in which lane,
 //! and which endpoints wait at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use posthaste::domain::{EndpointId, EventId, PartitionSet, StoredStatus, Timestamp};
 use posthaste::store::{Due, Lane, Scope, Verdict};
@@ -133,12 +133,20 @@ fn payloads_leave_out_what_is_gone(world: &mut World) {
 fn walk(world: &World, limit: usize) -> Vec<(EndpointId, Timestamp)> {
     let mut walked = Vec::new();
     let mut after = None;
+    let mut stops = HashSet::new();
     loop {
         let (page, next) = world.store().waiting(&PartitionSet::ALL, after, limit).expect("readable");
         walked.extend(page.into_iter().map(|waiting| (waiting.endpoint, waiting.due_at)));
         match next {
-            Some(next) => assert!(after.replace(next).is_none_or(|last| last < next), "the walk goes on"),
-            None => return walked,
+            Some(next) => {
+                assert!(stops.insert(next), "the walk goes on");
+                after = Some(next);
+            }
+            None => {
+                // In which order, is the store's own affair.
+                walked.sort();
+                return walked;
+            }
         }
     }
 }

@@ -238,9 +238,8 @@ fn an_endpoint_deleted_between_chunks_discards_its_delivery(world: &mut World) {
     let statuses: Vec<_> = world.deliveries_of(&acme, accepted.id).iter().map(|delivery| delivery.status).collect();
     let discarded = DeliveryStatus::Discarded(DiscardReason::EndpointDeleted);
     assert_eq!(statuses, [discarded, DeliveryStatus::Pending, DeliveryStatus::Pending, discarded]);
-    assert_eq!(world.commit(|transaction| transaction.discard_deleted(10)), 1);
-    assert_eq!(world.commit(|transaction| transaction.discard_deleted(10)), 1);
-    assert_eq!(world.commit(|transaction| transaction.discard_deleted(10)), 0);
+    let slices = [(); 3].map(|()| world.commit(|transaction| transaction.discard_deleted(10)));
+    assert_eq!((slices.iter().sum::<usize>(), slices[2]), (2, 0), "one endpoint a slice, or both in the first");
     assert_eq!(world.due(endpoints[3].id, Lane::Fresh), []);
 }
 

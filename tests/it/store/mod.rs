@@ -15,6 +15,15 @@ macro_rules! for_every_backend {
                 }
             )*
         }
+
+        mod postgres {
+            $(
+                #[test]
+                fn $case() {
+                    super::$case(&mut $crate::store::world::World::new($crate::store::postgres::place()));
+                }
+            )*
+        }
     };
 }
 
@@ -27,6 +36,7 @@ mod journal;
 mod large;
 mod listing;
 mod model;
+mod postgres;
 mod recording;
 mod retention;
 mod sqlite;

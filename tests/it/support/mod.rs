@@ -1,6 +1,10 @@
 //! What tests of several areas need.
 
+pub mod fault_proxy;
 pub mod folder;
 pub mod http;
 pub mod node;
+pub mod pgbouncer;
+pub mod postgres;
 pub mod receiver;
+mod trials;

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use crate::domain::EndpointId;
+use crate::store::births::{answer, births, payload};
 use crate::store::ids::{RowKey, time_of_key};
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::statements;
-use crate::store::{Accept, Accepted, AcceptedEvent, Birth, NewEvent, Notice, Payload, ScopeId, StoreError};
+use crate::store::{Accept, Accepted, NewEvent, Payload, ScopeId, StoreError};
 
 use super::SqliteTransaction;
 use super::idempotency::{claim, remember};
@@ -31,7 +32,7 @@ pub(super) fn accept(transaction: &mut SqliteTransaction<'_>, accept: &Accept) -
         for (endpoint, delivery) in endpoints.iter().zip(key + 1..) {
             write_delivery(transaction, key, delivery, *endpoint)?;
         }
-        announce(transaction, key, &endpoints, &written);
+        transaction.notices.extend(births(transaction.ids, key, &endpoints, &written));
         accepted.push(answer(&written, endpoints.len()));
     }
     if let Some(idempotency) = &accept.idempotency {
@@ -59,11 +60,7 @@ pub(super) fn write_event(
         &event.body,
     )
     .map_err(translate)?;
-    Ok(Arc::new(Payload {
-        event: transaction.ids.event(key),
-        event_type: event.event_type.clone(),
-        body: event.body.clone(),
-    }))
+    Ok(payload(transaction.ids, key, event))
 }
 
 pub(super) fn write_delivery(
@@ -79,26 +76,4 @@ pub(super) fn write_delivery(
     statements::insert_delivery(transaction.connection, delivery, event, endpoint, due_at.as_millis())
         .map_err(translate)?;
     Ok(())
-}
-
-/// Says what was born with an event, once this transaction is durable.
-pub(super) fn announce(
-    transaction: &mut SqliteTransaction<'_>,
-    event: RowKey,
-    endpoints: &[EndpointId],
-    payload: &Arc<Payload>,
-) {
-    let ids = transaction.ids;
-    transaction.notices.extend(endpoints.iter().zip(event + 1..).map(|(endpoint, delivery)| {
-        Notice::Born(Birth {
-            endpoint: *endpoint,
-            delivery: ids.delivery(delivery),
-            payload: Arc::clone(payload),
-            created_at: time_of_key(delivery),
-        })
-    }));
-}
-
-pub(super) fn answer(event: &Payload, deliveries: usize) -> AcceptedEvent {
-    AcceptedEvent { id: event.event, event_type: event.event_type.clone(), deliveries: deliveries as u32 }
 }

@@ -4,12 +4,13 @@
 
 use diesel::prelude::*;
 
+use crate::store::births::{answer, births};
 use crate::store::schema::{deliveries, unsealed};
 use crate::store::sqlite::error::translate;
 use crate::store::{Accept, Accepted, Begun, FanOut, StoreError};
 
 use super::SqliteTransaction;
-use super::accepting::{announce, answer, write_delivery, write_event};
+use super::accepting::{write_delivery, write_event};
 use super::idempotency::{answered_earlier, claim, remember};
 
 pub(super) fn begin(transaction: &mut SqliteTransaction<'_>, accept: &Accept) -> Result<Begun, StoreError> {
@@ -68,7 +69,7 @@ pub(super) fn seal(
     let mut accepted = Vec::with_capacity(accept.events.len());
     for (event, (key, endpoints)) in accept.events.iter().zip(fan_out.events()) {
         let written = write_event(transaction, scope, key, event, endpoints.len(), fan_out.matched_version())?;
-        announce(transaction, key, endpoints, &written);
+        transaction.notices.extend(births(transaction.ids, key, endpoints, &written));
         accepted.push(answer(&written, endpoints.len()));
     }
     if let Some(idempotency) = &accept.idempotency {

@@ -1,0 +1,164 @@
+//! The store that several nodes share: one PostgreSQL database, reached by every
+//! node with one connection that writes, one that takes row keys, and a few that
+//! read. Nothing is held between two transactions, so that a pooler may stand in
+//! between and the server may go away at any time.
+
+#[path = "../common/administration.rs"]
+mod administration;
+mod connection;
+mod days;
+mod error;
+#[path = "../common/interests.rs"]
+mod interests;
+mod leases;
+#[path = "../common/reads.rs"]
+mod reads;
+mod statements;
+mod store;
+mod transaction;
+#[path = "../common/versions.rs"]
+mod versions;
+#[path = "../common/views.rs"]
+mod views;
+mod work;
+mod writer;
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use diesel::Connection as _;
+use diesel::connection::SimpleConnection as _;
+use diesel::prelude::*;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
+
+use crate::domain::Partition;
+use crate::store::ids::IdCodec;
+use crate::store::schema::meta;
+use crate::store::{ReadPool, StoreError};
+
+pub use connection::PostgresOptions;
+pub use leases::PostgresLeases;
+
+use connection::{Readers, readers, refused};
+use error::translate;
+use writer::PostgresWriter;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+
+/// How long a read waits for a connection.
+const READ_WITHIN: Duration = Duration::from_secs(3);
+
+/// What the files shared with other backends call it.
+type Connection = PgConnection;
+
+/// A PostgreSQL store as one node has it open.
+pub struct PostgresStore {
+    ids: IdCodec,
+    readers: Readers,
+    reading: ReadPool,
+    leases: Arc<PostgresLeases>,
+    writer: Mutex<Option<PostgresWriter>>,
+}
+
+impl PostgresStore {
+    /// Connects, and brings the tables up to date. Nodes that start at the same
+    /// time wait for each other.
+    pub fn open(options: &PostgresOptions) -> Result<Self, StoreError> {
+        let mut connection = options.connect().map_err(|error| refused(&error))?;
+        migrate(&mut connection)?;
+        let ids = IdCodec::new(&id_secret(&mut connection)?);
+        drop(connection);
+        let reading = ReadPool::start(options.readers.max(1) as usize)
+            .map_err(|error| StoreError::Unavailable(format!("no thread to read on: {error}")))?;
+        Ok(Self {
+            readers: readers(options)?,
+            reading,
+            leases: Arc::new(PostgresLeases::new(options)),
+            writer: Mutex::new(Some(PostgresWriter::new(options, ids.clone()))),
+            ids,
+        })
+    }
+
+    /// Runs a query on a reader of the pool. One whose connection turns out to be
+    /// gone is given another: it has changed nothing.
+    fn read<T>(&self, query: impl Fn(&mut PgConnection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        loop {
+            let mut reader = self
+                .readers
+                .get()
+                .map_err(|error| StoreError::Unavailable(format!("no connection to read on: {error}")))?;
+            let was_used = std::mem::replace(&mut reader.was_used, true);
+            match query(&mut reader.connection) {
+                Err(StoreError::Unavailable(why)) => {
+                    reader.is_broken = true;
+                    if !was_used {
+                        return Err(StoreError::Unavailable(why));
+                    }
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Runs queries that belong together on one snapshot: what is committed between
+    /// them is seen by all of them or by none.
+    fn read_at_once<T>(&self, queries: impl Fn(&mut PgConnection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.read(|reader| {
+            reader
+                .build_transaction()
+                .repeatable_read()
+                .read_only()
+                .run(|reader| queries(reader).map_err(ReadError))
+                .map_err(|ReadError(error)| error)
+        })
+    }
+
+    fn idle_writer(&self) -> MutexGuard<'_, Option<PostgresWriter>> {
+        self.writer.lock().expect("no holder of this lock can panic")
+    }
+}
+
+/// Lets diesel end a read transaction with an error of ours.
+struct ReadError(StoreError);
+
+impl From<diesel::result::Error> for ReadError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self(translate(error))
+    }
+}
+
+/// The number of a partition, in the type that the server has for it.
+fn number_of(partition: Partition) -> i16 {
+    i16::from(partition.number())
+}
+
+/// All of it is one transaction, and one node's at a time.
+fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let failed = |error: String| StoreError::Configuration(format!("cannot bring the database up to date: {error}"));
+    connection
+        .transaction(|connection| {
+            connection.batch_execute(
+                "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
+                 SELECT pg_advisory_xact_lock(731003312, 0)",
+            )?;
+            match connection.run_pending_migrations(MIGRATIONS) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(diesel::result::Error::QueryBuilderError(error)),
+            }
+        })
+        .map_err(|error| failed(error.to_string()))
+}
+
+/// The secret that this store's ids are made with, drawn once for all nodes.
+fn id_secret(connection: &mut PgConnection) -> Result<[u8; 16], StoreError> {
+    const NAME: &str = "id_secret";
+    let mut secret = [0; 16];
+    getrandom::fill(&mut secret).map_err(|error| StoreError::Unavailable(format!("no randomness: {error}")))?;
+    diesel::insert_into(meta::table)
+        .values((meta::name.eq(NAME), meta::value.eq(secret.to_vec())))
+        .on_conflict_do_nothing()
+        .execute(connection)
+        .map_err(translate)?;
+    let stored: Vec<u8> = meta::table.find(NAME).select(meta::value).first(connection).map_err(translate)?;
+    stored.try_into().map_err(|_| StoreError::Corrupt("the secret of ids has another length".into()))
+}

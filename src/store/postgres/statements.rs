@@ -1,0 +1,202 @@
+//! The statements of the hot path: each takes as many rows as there are, in
+//! arrays, and is one round trip.
+
+use diesel::pg::Pg as Backend;
+use diesel::sql_types::{Array, BigInt, Binary, Integer, Nullable, SmallInt, Text};
+
+use super::Connection;
+
+query! {
+    /// The first of so many row keys, behind all that were taken before. Not worth
+    /// a flush: the commit that uses them makes them durable with it.
+    fn take_row_keys(
+        count: i64 => BigInt,
+        least: i64 => BigInt,
+    ) -> (String, i64) => (Text, BigInt)
+    "SELECT set_config('synchronous_commit', 'off', true), take_row_keys(?, ?)"
+}
+
+query! {
+    /// Versions: of these scopes by their ids, and of what is kept in memory by
+    /// -1 (keys), -2 and -3 (catalogs).
+    fn versions(
+        scopes: &'a [i64] => Array<BigInt>,
+    ) -> (i64, i64) => (BigInt, BigInt)
+    "SELECT id, version FROM scopes WHERE id = ANY(?) \
+     UNION ALL \
+     SELECT CASE subject WHEN 'keys' THEN -1 WHEN 'catalog sandbox' THEN -2 ELSE -3 END::bigint, version FROM versions"
+}
+
+query! {
+    /// Moves an environment's clock on in this transaction's turn.
+    fn lock_clock(
+        scope: i64 => BigInt,
+    ) -> (i64,) => (BigInt)
+    "SELECT version FROM scopes WHERE id = ? FOR UPDATE"
+}
+
+statement! {
+    /// Writes events down.
+    fn insert_events(
+        ids: &'a [i64] => Array<BigInt>,
+        scopes: &'a [i64] => Array<BigInt>,
+        event_types: &'a [&'a str] => Array<Text>,
+        deliveries: &'a [i64] => Array<BigInt>,
+        matched_versions: &'a [i64] => Array<BigInt>,
+        bodies: &'a [&'a [u8]] => Array<Binary>,
+    )
+    "INSERT INTO events (id, scope, event_type, deliveries, matched_version, body) \
+     SELECT * FROM unnest(?, ?, ?, ?, ?, ?)"
+}
+
+statement! {
+    /// Makes deliveries that were never tried and are due.
+    fn insert_pending(
+        ids: &'a [i64] => Array<BigInt>,
+        events: &'a [i64] => Array<BigInt>,
+        endpoints: &'a [i64] => Array<BigInt>,
+        next_at: &'a [i64] => Array<BigInt>,
+        partitions: &'a [i16] => Array<SmallInt>,
+    )
+    "INSERT INTO pending (id, event, endpoint, next_at, partition, status, attempt_count, scheduled_attempts) \
+     SELECT *, 0, 0, 0 FROM unnest(?, ?, ?, ?, ?)"
+}
+
+query! {
+    /// Of these fences, those that still stand. Whoever wants to draw a new one in
+    /// their place waits until this transaction has ended.
+    fn lock_leases(
+        tokens: &'a [i64] => Array<BigInt>,
+    ) -> (i64,) => (BigInt)
+    "SELECT token FROM leases WHERE token = ANY(?) ORDER BY partition FOR KEY SHARE"
+}
+
+query! {
+    /// Moves unfinished deliveries on that stand where the attempt found them, and
+    /// writes the attempts down. Answers which those were. Of one delivery there
+    /// is one outcome. What would be retried stays as it is where its endpoint is
+    /// gone.
+    fn advance(
+        ids: &'a [i64] => Array<BigInt>,
+        attempts_before: &'a [i32] => Array<Integer>,
+        statuses: &'a [i16] => Array<SmallInt>,
+        next_at: &'a [Option<i64>] => Array<Nullable<BigInt>>,
+        finished_at: &'a [Option<i64>] => Array<Nullable<BigInt>>,
+        started_at: &'a [i64] => Array<BigInt>,
+        durations_ms: &'a [i64] => Array<BigInt>,
+        status_codes: &'a [Option<i64>] => Array<Nullable<BigInt>>,
+        error_classes: &'a [Option<&'a str>] => Array<Nullable<Text>>,
+        error_messages: &'a [Option<&'a str>] => Array<Nullable<Text>>,
+        response_bodies: &'a [Option<&'a [u8]>] => Array<Nullable<Binary>>,
+    ) -> (i64,) => (BigInt)
+    "WITH outcome AS ( \
+       SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS o \
+         (id, attempts_before, status, next_at, finished_at, started_at, duration_ms, status_code, error_class, \
+          error_message, response_body)), \
+     ended AS ( \
+       DELETE FROM pending USING outcome \
+       WHERE pending.id = outcome.id AND pending.attempt_count = outcome.attempts_before AND outcome.status >= 2 \
+       RETURNING pending.id, event, endpoint, finished_at, outcome.status, attempt_count, scheduled_attempts), \
+     kept AS ( \
+       UPDATE pending SET status = 1, attempt_count = attempt_count + 1, \
+         scheduled_attempts = scheduled_attempts + 1, next_at = outcome.next_at \
+       FROM outcome \
+       WHERE pending.id = outcome.id AND pending.attempt_count = outcome.attempts_before AND outcome.status = 1 \
+         AND NOT EXISTS (SELECT 1 FROM endpoints WHERE endpoints.id = pending.endpoint AND deleted_at IS NOT NULL) \
+       RETURNING pending.id), \
+     history AS ( \
+       INSERT INTO finished (id, event, endpoint, finished_at, status, attempt_count, scheduled_attempts) \
+       SELECT id, event, endpoint, finished_at, status, attempt_count + 1, scheduled_attempts + 1 FROM ended), \
+     moved AS (SELECT id FROM ended UNION ALL SELECT id FROM kept), \
+     tried AS ( \
+       INSERT INTO attempts (delivery, number, started_at, duration_ms, status_code, error_class, error_message, \
+         response_body) \
+       SELECT outcome.id, attempts_before + 1, started_at, duration_ms, status_code, error_class, error_message, \
+         response_body \
+       FROM outcome JOIN moved ON moved.id = outcome.id) \
+     SELECT id FROM moved"
+}
+
+/// `id`, `event`, `status`, `attempt_count`, `scheduled_attempts` and when it is due.
+pub(super) type DueRow = (i64, i64, i64, i64, i64, i64);
+
+query! {
+    /// An endpoint's deliveries that were never tried, behind one of them. Keys grow
+    /// as deliveries are accepted, and so do the times they are due at.
+    fn fresh(
+        partition: i16 => SmallInt,
+        endpoint: i64 => BigInt,
+        after: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt)
+    "SELECT id, event, 0::bigint, attempt_count::bigint, scheduled_attempts::bigint, next_at FROM pending \
+     WHERE status = 0 AND partition = ? AND endpoint = ? AND id > ? \
+     AND NOT EXISTS (SELECT 1 FROM unsealed WHERE pending.id BETWEEN first_key AND last_key) \
+     ORDER BY id LIMIT ?"
+}
+
+query! {
+    /// An endpoint's retries, behind a place, earliest first.
+    fn retries(
+        partition: i16 => SmallInt,
+        endpoint: i64 => BigInt,
+        after_time: i64 => BigInt,
+        after_id: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt)
+    "SELECT id, event, 1::bigint, attempt_count::bigint, scheduled_attempts::bigint, next_at FROM pending \
+     WHERE status = 1 AND partition = ? AND endpoint = ? AND (next_at, id) > (?, ?) \
+     ORDER BY next_at, id LIMIT ?"
+}
+
+query! {
+    /// An endpoint's deliveries of which someone asked for an attempt, behind a
+    /// place, in the order they were asked for.
+    fn asked_for(
+        endpoint: i64 => BigInt,
+        after_time: i64 => BigInt,
+        after_id: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt)
+    "SELECT deliveries.id, event, status, attempt_count, scheduled_attempts, requested_at \
+     FROM manual_attempts JOIN deliveries ON deliveries.id = manual_attempts.delivery \
+     WHERE manual_attempts.endpoint = ? AND (requested_at, manual_attempts.delivery) > (?, ?) \
+     ORDER BY requested_at, manual_attempts.delivery LIMIT ?"
+}
+
+query! {
+    /// Events' types and bytes.
+    fn payloads(
+        events: &'a [i64] => Array<BigInt>,
+    ) -> (i64, String, Vec<u8>) => (BigInt, Text, Binary)
+    "SELECT id, event_type, body FROM events WHERE id = ANY(?)"
+}
+
+query! {
+    /// `endpoint`, `id` and `event` of what was never tried, behind a key.
+    fn born(
+        after: i64 => BigInt,
+        partitions: &'a [i16] => Array<SmallInt>,
+        limit: i64 => BigInt,
+    ) -> (i64, i64, i64) => (BigInt, BigInt, BigInt)
+    "SELECT endpoint, id, event FROM pending \
+     WHERE id > ? AND status = 0 AND partition = ANY(?) \
+     AND NOT EXISTS (SELECT 1 FROM unsealed WHERE pending.id BETWEEN first_key AND last_key) \
+     ORDER BY id LIMIT ?"
+}
+
+query! {
+    /// An endpoint's unfinished deliveries of a status, newest first, between two
+    /// keys.
+    fn unfinished(
+        endpoint: i64 => BigInt,
+        status: i64 => BigInt,
+        above: i64 => BigInt,
+        below: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64,) => (BigInt)
+    "SELECT id FROM deliveries \
+     WHERE endpoint = ? AND status = ? AND id > ? AND id < ? AND next_at IS NOT NULL \
+     AND NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key) \
+     ORDER BY id DESC LIMIT ?"
+}

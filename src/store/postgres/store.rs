@@ -1,0 +1,172 @@
+//! The read side of [`Store`]: each verb takes a reader from the pool and
+//! hands over to the query that answers it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel::sql_types::Integer;
+
+use crate::catalog::TypeDefinition;
+use crate::domain::{
+    Attempt, Delivery, DeliveryId, Endpoint, EndpointId, Environment, Event, EventId, KeyId, PartitionSet, Partner,
+    PartnerName, Timestamp,
+};
+use crate::store::postgres::error::translate;
+use crate::store::postgres::{PostgresStore, administration, reads, versions, views, work};
+use crate::store::{
+    BornSince, Changes, DeliveryFilter, Due, EndpointRuntime, EventOutcome, KeyRecord, Lane, Leases, Page, PageRequest,
+    Payload, Place, ReadPool, Scope, Sighting, Store, StoreError, StoredSecret, Subscriptions, Versions, Waiting,
+    Writer,
+};
+
+/// What history is made of (`days`).
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+impl Store for PostgresStore {
+    fn writer(&self) -> Result<Box<dyn Writer>, StoreError> {
+        match self.idle_writer().take() {
+            Some(writer) => Ok(Box::new(writer)),
+            None => Err(StoreError::Configuration("the store has one writer, and it is taken".into())),
+        }
+    }
+
+    fn reading(&self) -> &ReadPool {
+        &self.reading
+    }
+
+    fn leases(&self) -> Option<Arc<dyn Leases>> {
+        Some(Arc::clone(&self.leases) as Arc<dyn Leases>)
+    }
+
+    fn history_part(&self) -> Option<Duration> {
+        Some(DAY)
+    }
+
+    fn versions(&self) -> Result<Versions, StoreError> {
+        self.read_at_once(versions::versions)
+    }
+
+    fn changes(&self, since: &Versions) -> Result<Changes, StoreError> {
+        self.read_at_once(|reader| versions::changes(reader, &self.ids, since))
+    }
+
+    fn ping(&self) -> Result<(), StoreError> {
+        self.read(|reader| {
+            let one: i32 = diesel::select(1.into_sql::<Integer>()).get_result(reader).map_err(translate)?;
+            debug_assert_eq!(one, 1);
+            Ok(())
+        })
+    }
+
+    fn subscriptions(&self, scope: &Scope) -> Result<Option<Subscriptions>, StoreError> {
+        self.read_at_once(|reader| reads::subscriptions(reader, &self.ids, scope))
+    }
+
+    fn endpoint_runtime(&self, endpoint: EndpointId, now: Timestamp) -> Result<Option<EndpointRuntime>, StoreError> {
+        let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(None) };
+        self.read_at_once(|reader| reads::endpoint_runtime(reader, key, now))
+    }
+
+    fn due(
+        &self,
+        endpoint: EndpointId,
+        lane: Lane,
+        after: Option<Place>,
+        limit: usize,
+    ) -> Result<Vec<Due>, StoreError> {
+        let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(Vec::new()) };
+        self.read(|reader| work::due(reader, &self.ids, (endpoint, key), lane, after, limit))
+    }
+
+    fn payloads(&self, events: &[EventId]) -> Result<Vec<Payload>, StoreError> {
+        self.read(|reader| work::payloads(reader, &self.ids, events))
+    }
+
+    fn waiting(
+        &self,
+        of: &PartitionSet,
+        after: Option<EndpointId>,
+        limit: usize,
+    ) -> Result<(Vec<Waiting>, Option<EndpointId>), StoreError> {
+        self.read_at_once(|reader| work::waiting(reader, &self.ids, of, after, limit))
+    }
+
+    fn born(&self, of: &PartitionSet, since: BornSince, limit: usize) -> Result<Vec<Sighting>, StoreError> {
+        self.read(|reader| work::born(reader, &self.ids, of, since, limit))
+    }
+
+    fn endpoint(&self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+        let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(None) };
+        self.read(|reader| reads::endpoint(reader, &self.ids, scope, key))
+    }
+
+    fn endpoints(&self, scope: &Scope, page: &PageRequest<EndpointId>) -> Result<Page<Endpoint>, StoreError> {
+        self.read_at_once(|reader| reads::endpoints_of(reader, &self.ids, scope, page))
+    }
+
+    fn endpoint_secrets(&self, endpoint: EndpointId, now: Timestamp) -> Result<Vec<StoredSecret>, StoreError> {
+        let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(Vec::new()) };
+        self.read(|reader| reads::secrets(reader, key, now))
+    }
+
+    fn backlog(&self, endpoint: EndpointId, limit: usize) -> Result<(usize, Option<Timestamp>), StoreError> {
+        let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok((0, None)) };
+        self.read_at_once(|reader| reads::backlog(reader, key, limit))
+    }
+
+    fn event(&self, scope: &Scope, event: EventId) -> Result<Option<Event>, StoreError> {
+        self.read(|reader| views::event(reader, &self.ids, scope, event))
+    }
+
+    fn events(&self, scope: &Scope, page: &PageRequest<EventId>) -> Result<Page<Event>, StoreError> {
+        self.read_at_once(|reader| views::events_of(reader, &self.ids, scope, page))
+    }
+
+    fn event_outcomes(&self, scope: &Scope, event: &Event) -> Result<Vec<EventOutcome>, StoreError> {
+        self.read_at_once(|reader| views::event_outcomes(reader, &self.ids, scope, event))
+    }
+
+    fn deliveries(
+        &self,
+        scope: &Scope,
+        filter: &DeliveryFilter,
+        page: &PageRequest<DeliveryId>,
+    ) -> Result<Page<Delivery>, StoreError> {
+        self.read_at_once(|reader| views::deliveries_of(reader, &self.ids, scope, filter, page))
+    }
+
+    fn delivery(&self, scope: &Scope, delivery: DeliveryId) -> Result<Option<Delivery>, StoreError> {
+        self.read(|reader| views::delivery(reader, &self.ids, scope, delivery))
+    }
+
+    fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
+        let Some(key) = self.ids.delivery_key(delivery) else { return Ok(Vec::new()) };
+        self.read(|reader| views::attempts_of(reader, key))
+    }
+
+    fn event_types(&self, environment: Environment) -> Result<Vec<TypeDefinition>, StoreError> {
+        self.read(|reader| administration::event_types_of(reader, environment))
+    }
+
+    fn partner(&self, name: &PartnerName) -> Result<Option<Partner>, StoreError> {
+        self.read(|reader| administration::partner(reader, name))
+    }
+
+    fn partners(&self, page: &PageRequest<PartnerName>) -> Result<Page<Partner>, StoreError> {
+        self.read(|reader| administration::partners(reader, page))
+    }
+
+    fn key_by_hash(&self, hash: &[u8; 32]) -> Result<Option<KeyRecord>, StoreError> {
+        self.read(|reader| administration::key_by_hash(reader, &self.ids, hash))
+    }
+
+    fn key(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
+        let Some(key) = self.ids.api_key_key(id) else { return Ok(None) };
+        self.read(|reader| administration::key(reader, &self.ids, key))
+    }
+
+    fn keys(&self, page: &PageRequest<KeyId>) -> Result<Page<KeyRecord>, StoreError> {
+        self.read(|reader| administration::keys(reader, &self.ids, page))
+    }
+}

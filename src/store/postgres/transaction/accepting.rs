@@ -1,0 +1,201 @@
+//! Accepting events: each with all its deliveries, against the subscriptions that
+//! hold now, once for each idempotency key. All of a batch is written by two
+//! statements.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::domain::{EndpointId, Partition};
+use crate::store::births::{answer, births, payload};
+use crate::store::ids::{RowKey, time_of_key};
+use crate::store::postgres::{number_of, statements, translate};
+use crate::store::{Accept, Accepted, NewEvent, ScopeId, StoreError};
+
+use super::PostgresTransaction;
+use super::idempotency::{answered_earlier, claim, remember};
+
+pub(super) fn accept(
+    transaction: &mut PostgresTransaction<'_>,
+    accepts: &[&Accept],
+) -> Result<Vec<Accepted>, StoreError> {
+    if accepts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let scopes: HashSet<i64> = accepts.iter().map(|accept| accept.subscriptions.id.0).collect();
+    transaction.see_versions(&scopes.into_iter().collect::<Vec<_>>())?;
+    let mut answers: Vec<Option<Accepted>> = Vec::with_capacity(accepts.len());
+    for accept in accepts {
+        let holds = transaction.still_holds(accept.subscriptions.id, accept.relied_on)?;
+        answers.push((!holds).then_some(Accepted::Outdated));
+    }
+    let repeated = claim_keys(transaction, accepts, &mut answers)?;
+    write(transaction, accepts, &mut answers, &repeated)?;
+    for index in repeated {
+        let accept = accepts[index];
+        if let Some(idempotency) = &accept.idempotency {
+            answers[index] = answered_earlier(transaction, accept.subscriptions.id, idempotency)?;
+        }
+    }
+    let missing = || StoreError::Corrupt("a request was neither accepted nor answered".into());
+    answers.into_iter().map(|answer| answer.ok_or_else(missing)).collect()
+}
+
+/// Claims the requests' idempotency keys, always in the same order, so that two
+/// nodes never wait for each other. Answers which requests repeat another one of
+/// this batch: those are answered once that one is.
+fn claim_keys(
+    transaction: &mut PostgresTransaction<'_>,
+    accepts: &[&Accept],
+    answers: &mut [Option<Accepted>],
+) -> Result<HashSet<usize>, StoreError> {
+    let mut keyed: Vec<(ScopeId, &str, usize)> = Vec::new();
+    for (index, accept) in accepts.iter().enumerate() {
+        if let (Some(idempotency), None) = (&accept.idempotency, &answers[index]) {
+            keyed.push((accept.subscriptions.id, &idempotency.key, index));
+        }
+    }
+    keyed.sort_by_key(|(scope, key, index)| (scope.0, *key, *index));
+    let (mut repeated, mut claimed) = (HashSet::new(), None);
+    for (scope, key, index) in keyed {
+        if claimed == Some((scope, key)) {
+            repeated.insert(index);
+            continue;
+        }
+        let Some(idempotency) = &accepts[index].idempotency else { continue };
+        answers[index] = claim(transaction, scope, idempotency)?;
+        if answers[index].is_none() {
+            claimed = Some((scope, key));
+        }
+    }
+    Ok(repeated)
+}
+
+/// Writes what has no answer yet, and answers it.
+fn write(
+    transaction: &mut PostgresTransaction<'_>,
+    accepts: &[&Accept],
+    answers: &mut [Option<Accepted>],
+    repeated: &HashSet<usize>,
+) -> Result<(), StoreError> {
+    let mut matched = Vec::new();
+    let mut keys = 0;
+    for (index, accept) in accepts.iter().enumerate() {
+        if answers[index].is_some() || repeated.contains(&index) {
+            continue;
+        }
+        let subscriptions = transaction.current(&accept.subscriptions)?;
+        let endpoints: Vec<Arc<[EndpointId]>> =
+            accept.events.iter().map(|event| subscriptions.matching(&event.event_type)).collect();
+        keys += endpoints.iter().map(|endpoints| 1 + endpoints.len()).sum::<usize>();
+        matched.push((index, subscriptions.version, endpoints));
+    }
+    if keys == 0 {
+        for (index, ..) in matched {
+            answers[index] = Some(Accepted::New(Vec::new()));
+        }
+        return Ok(());
+    }
+    let mut key = transaction.take_keys(keys)?;
+    let (mut events, mut deliveries) = (EventRows::default(), DeliveryRows::default());
+    for (index, version, endpoints) in matched {
+        let accept = accepts[index];
+        let mut accepted = Vec::with_capacity(accept.events.len());
+        for (event, endpoints) in accept.events.iter().zip(endpoints) {
+            events.push(key, accept.subscriptions.id, event, endpoints.len(), version);
+            for (endpoint, delivery) in endpoints.iter().zip(key + 1..) {
+                deliveries.push(transaction, key, delivery, *endpoint)?;
+            }
+            let payload = payload(transaction.ids, key, event);
+            transaction.notices.extend(births(transaction.ids, key, &endpoints, &payload));
+            accepted.push(answer(&payload, endpoints.len()));
+            key += 1 + endpoints.len() as RowKey;
+        }
+        if let Some(idempotency) = &accept.idempotency {
+            remember(transaction, accept.subscriptions.id, idempotency, &accepted)?;
+        }
+        answers[index] = Some(Accepted::New(accepted));
+    }
+    events.insert(transaction)?;
+    deliveries.insert(transaction)
+}
+
+/// Events to be written together.
+#[derive(Default)]
+pub(super) struct EventRows<'a> {
+    ids: Vec<i64>,
+    scopes: Vec<i64>,
+    event_types: Vec<&'a str>,
+    deliveries: Vec<i64>,
+    matched_versions: Vec<i64>,
+    bodies: Vec<&'a [u8]>,
+}
+
+impl<'a> EventRows<'a> {
+    pub(super) fn push(&mut self, key: RowKey, scope: ScopeId, event: &'a NewEvent, deliveries: usize, version: i64) {
+        self.ids.push(key);
+        self.scopes.push(scope.0);
+        self.event_types.push(event.event_type.as_str());
+        self.deliveries.push(deliveries as i64);
+        self.matched_versions.push(version);
+        self.bodies.push(&event.body);
+    }
+
+    pub(super) fn insert(&self, transaction: &mut PostgresTransaction<'_>) -> Result<(), StoreError> {
+        statements::insert_events(
+            transaction.connection,
+            &self.ids,
+            &self.scopes,
+            &self.event_types,
+            &self.deliveries,
+            &self.matched_versions,
+            &self.bodies,
+        )
+        .map_err(translate)?;
+        Ok(())
+    }
+}
+
+/// Deliveries to be made together.
+#[derive(Default)]
+pub(super) struct DeliveryRows {
+    ids: Vec<i64>,
+    events: Vec<i64>,
+    endpoints: Vec<i64>,
+    next_at: Vec<i64>,
+    partitions: Vec<i16>,
+}
+
+impl DeliveryRows {
+    pub(super) fn push(
+        &mut self,
+        transaction: &PostgresTransaction<'_>,
+        event: RowKey,
+        delivery: RowKey,
+        endpoint: EndpointId,
+    ) -> Result<(), StoreError> {
+        self.ids.push(delivery);
+        self.events.push(event);
+        self.endpoints.push(transaction.endpoint_key(endpoint)?);
+        // Keys only grow, so that they run ahead of a clock that was set back; the
+        // first attempt does not wait for it.
+        self.next_at.push(time_of_key(delivery).min(transaction.now).as_millis());
+        self.partitions.push(number_of(Partition::of(endpoint)));
+        Ok(())
+    }
+
+    pub(super) fn insert(&self, transaction: &mut PostgresTransaction<'_>) -> Result<(), StoreError> {
+        if self.ids.is_empty() {
+            return Ok(());
+        }
+        statements::insert_pending(
+            transaction.connection,
+            &self.ids,
+            &self.events,
+            &self.endpoints,
+            &self.next_at,
+            &self.partitions,
+        )
+        .map_err(translate)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,152 @@
+//! Accepting what has too many deliveries for one commit. Until the sealing its
+//! keys stand in `unsealed` and its events are nowhere: whoever reads deliveries
+//! leaves those keys out. Each node undoes what it began itself; what a node left
+//! that is gone, anyone undoes.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Uuid};
+
+use crate::store::births::{answer, births, payload};
+use crate::store::postgres::translate;
+use crate::store::{Accept, Accepted, Begun, FanOut, StoreError};
+
+use super::PostgresTransaction;
+use super::accepting::{DeliveryRows, EventRows};
+use super::idempotency::{answered_earlier, claim, remember};
+
+pub(super) fn begin(transaction: &mut PostgresTransaction<'_>, accept: &Accept) -> Result<Begun, StoreError> {
+    if !transaction.still_holds(accept.subscriptions.id, accept.relied_on)? {
+        return Ok(Begun::Answered(Accepted::Outdated));
+    }
+    if let Some(idempotency) = &accept.idempotency
+        && let Some(earlier) = answered_earlier(transaction, accept.subscriptions.id, idempotency)?
+    {
+        return Ok(Begun::Answered(earlier));
+    }
+    let subscriptions = transaction.current(&accept.subscriptions)?;
+    let matches: Vec<_> = accept.events.iter().map(|event| subscriptions.matching(&event.event_type)).collect();
+    let first = transaction.take_keys(FanOut::keys(&matches))?;
+    let fan_out = FanOut::new(first, subscriptions.version, matches);
+    let (first_key, last_key) = fan_out.range();
+    diesel::sql_query("INSERT INTO unsealed (first_key, last_key, matched_version, node) VALUES ($1, $2, $3, $4)")
+        .bind::<BigInt, _>(first_key)
+        .bind::<BigInt, _>(last_key)
+        .bind::<BigInt, _>(fan_out.matched_version())
+        .bind::<Uuid, _>(transaction.node.uuid())
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    Ok(Begun::FanOut(fan_out))
+}
+
+pub(super) fn write_chunk(
+    transaction: &mut PostgresTransaction<'_>,
+    fan_out: &FanOut,
+    from: usize,
+    limit: usize,
+) -> Result<(), StoreError> {
+    let mut deliveries = DeliveryRows::default();
+    for planned in fan_out.chunk(from, limit) {
+        deliveries.push(transaction, planned.event, planned.delivery, planned.endpoint)?;
+    }
+    deliveries.insert(transaction)
+}
+
+pub(super) fn seal(
+    transaction: &mut PostgresTransaction<'_>,
+    accept: &Accept,
+    fan_out: &FanOut,
+) -> Result<Accepted, StoreError> {
+    let scope = accept.subscriptions.id;
+    if let Some(idempotency) = &accept.idempotency
+        && let Some(earlier) = claim(transaction, scope, idempotency)?
+    {
+        return Ok(earlier);
+    }
+    let (first_key, _) = fan_out.range();
+    let sealed = diesel::sql_query("DELETE FROM unsealed WHERE first_key = $1")
+        .bind::<BigInt, _>(first_key)
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    if sealed != 1 {
+        return Err(StoreError::Constraint("what is sealed was begun and not undone".into()));
+    }
+    let mut events = EventRows::default();
+    let mut accepted = Vec::with_capacity(accept.events.len());
+    for (event, (key, endpoints)) in accept.events.iter().zip(fan_out.events()) {
+        events.push(key, scope, event, endpoints.len(), fan_out.matched_version());
+        let payload = payload(transaction.ids, key, event);
+        transaction.notices.extend(births(transaction.ids, key, endpoints, &payload));
+        accepted.push(answer(&payload, endpoints.len()));
+    }
+    events.insert(transaction)?;
+    if let Some(idempotency) = &accept.idempotency {
+        remember(transaction, scope, idempotency, &accepted)?;
+    }
+    Ok(Accepted::New(accepted))
+}
+
+/// Whose leftovers are undone.
+#[derive(Clone, Copy)]
+enum Leftovers {
+    /// This node's own.
+    Own,
+    /// Those of nodes that are gone.
+    Abandoned,
+}
+
+#[derive(QueryableByName)]
+struct Range {
+    #[diesel(sql_type = BigInt)]
+    first_key: i64,
+    #[diesel(sql_type = BigInt)]
+    last_key: i64,
+}
+
+impl Leftovers {
+    fn ranges(self, transaction: &mut PostgresTransaction<'_>) -> Result<Vec<Range>, StoreError> {
+        let which = match self {
+            Self::Own => "node = $1",
+            Self::Abandoned => "node <> $1 AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.id = unsealed.node)",
+        };
+        diesel::sql_query(format!("SELECT first_key, last_key FROM unsealed WHERE {which} ORDER BY first_key"))
+            .bind::<Uuid, _>(transaction.node.uuid())
+            .load(transaction.connection)
+            .map_err(translate)
+    }
+
+    fn undo(self, transaction: &mut PostgresTransaction<'_>, limit: usize) -> Result<usize, StoreError> {
+        let mut undone = 0;
+        for Range { first_key, last_key } in self.ranges(transaction)? {
+            let room = limit - undone;
+            let slice = diesel::sql_query(
+                "DELETE FROM pending WHERE id IN (SELECT id FROM pending WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT $3)",
+            )
+            .bind::<BigInt, _>(first_key)
+            .bind::<BigInt, _>(last_key)
+            .bind::<BigInt, _>(room as i64)
+            .execute(transaction.connection)
+            .map_err(translate)?;
+            undone += slice;
+            if slice == room {
+                break;
+            }
+            diesel::sql_query("DELETE FROM unsealed WHERE first_key = $1")
+                .bind::<BigInt, _>(first_key)
+                .execute(transaction.connection)
+                .map_err(translate)?;
+        }
+        Ok(undone)
+    }
+}
+
+pub(super) fn has_unsealed(transaction: &mut PostgresTransaction<'_>) -> Result<bool, StoreError> {
+    Leftovers::Own.ranges(transaction).map(|ranges| !ranges.is_empty())
+}
+
+pub(super) fn undo(transaction: &mut PostgresTransaction<'_>, limit: usize) -> Result<usize, StoreError> {
+    Leftovers::Own.undo(transaction, limit)
+}
+
+pub(super) fn undo_abandoned(transaction: &mut PostgresTransaction<'_>, limit: usize) -> Result<usize, StoreError> {
+    Leftovers::Abandoned.undo(transaction, limit)
+}

@@ -1,0 +1,260 @@
+//! What one transaction writes. Each verb is in the file of its noun; hot ones
+//! (accept, record) write whole batches with one statement each, the rare ones
+//! are plain diesel.
+
+mod accepting;
+#[path = "../../common/writing/administration.rs"]
+mod administration;
+#[path = "../../common/writing/endpoints.rs"]
+mod endpoints;
+#[path = "../../common/writing/idempotency.rs"]
+mod idempotency;
+mod large;
+mod recording;
+mod upkeep;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use diesel::prelude::*;
+
+use crate::catalog::TypeDefinition;
+use crate::domain::{
+    DeliveryId, Endpoint, EndpointId, Environment, EventId, EventType, KeyId, NodeId, Partner, PartnerName, Timestamp,
+};
+use crate::store::ids::{IdCodec, RowKey};
+use crate::store::postgres::writer::Beside;
+use crate::store::postgres::{reads, statements, translate};
+use crate::store::{
+    Accept, Accepted, Begun, EndpointChange, EndpointConflict, FanOut, KeyRecord, NewEndpoint, NewKey, Notice, Record,
+    Recorded, ReliedOn, Retired, Scope, ScopeId, StoreError, Subscriptions, Transaction,
+};
+
+/// How long an idempotency key holds (`product.md`: 24 h).
+const IDEMPOTENCY_HOLDS_MS: i64 = 24 * 3600 * 1000;
+
+/// What the files shared with other backends call it.
+type Tx<'a> = PostgresTransaction<'a>;
+
+/// One open transaction.
+pub(super) struct PostgresTransaction<'a> {
+    connection: &'a mut PgConnection,
+    ids: &'a IdCodec,
+    beside: &'a mut Beside,
+    node: NodeId,
+    now: Timestamp,
+    notices: Vec<Notice>,
+    /// Versions of scopes and of what is kept in memory, as this transaction has
+    /// seen them; the latter by the numbers of `statements::versions`.
+    versions: HashMap<i64, i64>,
+    /// What was loaded anew because a request's snapshot was outdated.
+    reloaded: HashMap<ScopeId, Arc<Subscriptions>>,
+}
+
+impl<'a> PostgresTransaction<'a> {
+    pub(super) fn new(
+        connection: &'a mut PgConnection,
+        ids: &'a IdCodec,
+        beside: &'a mut Beside,
+        node: NodeId,
+        now: Timestamp,
+    ) -> Self {
+        let (notices, versions, reloaded) = (Vec::new(), HashMap::new(), HashMap::new());
+        Self { connection, ids, beside, node, now, notices, versions, reloaded }
+    }
+
+    pub(super) fn into_notices(self) -> Vec<Notice> {
+        self.notices
+    }
+
+    /// Reads the versions of these scopes, and of all that is kept in memory, in
+    /// one go.
+    fn see_versions(&mut self, scopes: &[i64]) -> Result<(), StoreError> {
+        let unseen: Vec<i64> = scopes.iter().copied().filter(|scope| !self.versions.contains_key(scope)).collect();
+        if !unseen.is_empty() || !self.versions.contains_key(&-1) {
+            let rows = statements::versions(self.connection, &unseen).map_err(translate)?;
+            self.versions.extend(rows);
+        }
+        Ok(())
+    }
+
+    fn seen_version(&self, of: i64) -> Result<i64, StoreError> {
+        let missing = || StoreError::Corrupt(format!("no version of {of}"));
+        self.versions.get(&of).copied().ok_or_else(missing)
+    }
+
+    fn scope_version(&mut self, scope: ScopeId) -> Result<i64, StoreError> {
+        self.see_versions(&[scope.0])?;
+        self.seen_version(scope.0)
+    }
+
+    /// What changed here holds for the rest of the transaction.
+    fn learn_version(&mut self, scope: ScopeId, version: i64) {
+        self.versions.insert(scope.0, version);
+        self.reloaded.remove(&scope);
+    }
+
+    /// Whether what a request relied on still holds.
+    fn still_holds(&mut self, scope: ScopeId, relied_on: Option<ReliedOn>) -> Result<bool, StoreError> {
+        let Some(relied_on) = relied_on else { return Ok(true) };
+        self.see_versions(&[])?;
+        let catalog = self.seen_version(-2 - scope.environment().0)?;
+        Ok(self.seen_version(-1)? == relied_on.keys && catalog == relied_on.catalog)
+    }
+
+    fn forget_versions(&mut self) {
+        self.versions.retain(|of, _| *of >= 0);
+    }
+
+    /// Waits for whoever else changes endpoints of the environment: from here on
+    /// nobody does before this transaction ends.
+    fn lock_endpoints(&mut self, scope: ScopeId) -> Result<(), StoreError> {
+        let clock = scope.environment();
+        for (version,) in statements::lock_clock(self.connection, clock.0).map_err(translate)? {
+            if self.versions.insert(clock.0, version).is_some_and(|seen| seen != version) {
+                // Whatever was seen before it was waited for may be outdated.
+                self.versions.retain(|of, _| *of == clock.0 || *of < 0);
+                self.reloaded.clear();
+            }
+        }
+        Ok(())
+    }
+
+    fn take_keys(&mut self, count: usize) -> Result<RowKey, StoreError> {
+        self.beside.take_keys(self.now, count)
+    }
+
+    /// The subscriptions that hold now: the caller's, unless they changed since it
+    /// looked.
+    fn current(&mut self, seen: &Arc<Subscriptions>) -> Result<Arc<Subscriptions>, StoreError> {
+        if self.scope_version(seen.id)? == seen.version {
+            return Ok(Arc::clone(seen));
+        }
+        seen.mark_outdated();
+        if let Some(reloaded) = self.reloaded.get(&seen.id) {
+            return Ok(Arc::clone(reloaded));
+        }
+        // Each statement sees what is committed when it begins: what was read is of
+        // one version if that stands before and behind it.
+        loop {
+            let version = self.scope_version(seen.id)?;
+            let loaded = reads::subscriptions_of(self.connection, self.ids, seen.id, version)?;
+            self.versions.remove(&seen.id.0);
+            if self.scope_version(seen.id)? == version {
+                let loaded = Arc::new(loaded);
+                self.reloaded.insert(seen.id, Arc::clone(&loaded));
+                return Ok(loaded);
+            }
+        }
+    }
+
+    fn endpoint_key(&self, endpoint: EndpointId) -> Result<RowKey, StoreError> {
+        self.ids
+            .endpoint_key(endpoint)
+            .ok_or_else(|| StoreError::Constraint(format!("{endpoint} is not of this store")))
+    }
+
+    fn event_key(&self, event: EventId) -> Result<RowKey, StoreError> {
+        self.ids.event_key(event).ok_or_else(|| StoreError::Constraint(format!("{event} is not of this store")))
+    }
+}
+
+impl Transaction for PostgresTransaction<'_> {
+    fn accept(&mut self, accepts: &[&Accept]) -> Result<Vec<Accepted>, StoreError> {
+        accepting::accept(self, accepts)
+    }
+
+    fn begin_large(&mut self, accept: &Accept) -> Result<Begun, StoreError> {
+        large::begin(self, accept)
+    }
+
+    fn accept_chunk(&mut self, fan_out: &FanOut, from: usize, limit: usize) -> Result<(), StoreError> {
+        large::write_chunk(self, fan_out, from, limit)
+    }
+
+    fn seal(&mut self, accept: &Accept, fan_out: &FanOut) -> Result<Accepted, StoreError> {
+        large::seal(self, accept, fan_out)
+    }
+
+    fn has_unsealed(&mut self) -> Result<bool, StoreError> {
+        large::has_unsealed(self)
+    }
+
+    fn undo_unsealed(&mut self, limit: usize) -> Result<usize, StoreError> {
+        large::undo(self, limit)
+    }
+
+    fn undo_abandoned(&mut self, limit: usize) -> Result<usize, StoreError> {
+        large::undo_abandoned(self, limit)
+    }
+
+    fn record(&mut self, records: &[&Record]) -> Result<Vec<Recorded>, StoreError> {
+        recording::record(self, records)
+    }
+
+    fn create_endpoint(&mut self, new: &NewEndpoint) -> Result<Result<Endpoint, EndpointConflict>, StoreError> {
+        endpoints::create(self, new)
+    }
+
+    fn change_endpoint(&mut self, change: &EndpointChange) -> Result<Result<Endpoint, EndpointConflict>, StoreError> {
+        endpoints::change(self, change)
+    }
+
+    fn delete_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<bool, StoreError> {
+        endpoints::delete(self, scope, endpoint)
+    }
+
+    fn rotate_secret(
+        &mut self,
+        scope: &Scope,
+        endpoint: EndpointId,
+        secret: &str,
+        overlap_until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        endpoints::rotate_secret(self, scope, endpoint, secret, overlap_until)
+    }
+
+    fn request_attempt(&mut self, delivery: DeliveryId) -> Result<(), StoreError> {
+        recording::request_attempt(self, delivery)
+    }
+
+    fn discard_deleted(&mut self, limit: usize) -> Result<usize, StoreError> {
+        upkeep::discard_deleted(self, limit)
+    }
+
+    fn retire(&mut self, horizon: Timestamp, after: Option<EventId>, limit: usize) -> Result<Retired, StoreError> {
+        upkeep::retire(self, horizon, after, limit)
+    }
+
+    fn drop_history(&mut self, horizon: Timestamp) -> Result<usize, StoreError> {
+        upkeep::drop_history(self, horizon)
+    }
+
+    fn forget_idempotency_keys(&mut self, limit: usize) -> Result<usize, StoreError> {
+        upkeep::forget_idempotency_keys(self, limit)
+    }
+
+    fn first_start(&mut self, types: &[TypeDefinition]) -> Result<bool, StoreError> {
+        administration::first_start(self, types)
+    }
+
+    fn put_event_types(&mut self, environment: Environment, types: &[TypeDefinition]) -> Result<(), StoreError> {
+        administration::put_event_types(self, environment, types)
+    }
+
+    fn delete_event_type(&mut self, environment: Environment, name: &EventType) -> Result<bool, StoreError> {
+        administration::delete_event_type(self, environment, name)
+    }
+
+    fn create_partner(&mut self, name: &PartnerName) -> Result<Option<Partner>, StoreError> {
+        administration::create_partner(self, name)
+    }
+
+    fn create_key(&mut self, new: &NewKey) -> Result<KeyRecord, StoreError> {
+        administration::create_key(self, new)
+    }
+
+    fn revoke_key(&mut self, key: KeyId) -> Result<bool, StoreError> {
+        administration::revoke_key(self, key)
+    }
+}

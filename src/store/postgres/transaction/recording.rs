@@ -1,0 +1,322 @@
+//! Writing down what attempts came to, and asking for one by hand. A batch of
+//! outcomes is one statement; what that one does not find where it should be is
+//! looked at one by one.
+
+use std::collections::{HashMap, HashSet};
+
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
+use crate::domain::{DeliveryId, DiscardReason, StoredStatus};
+use crate::store::ids::RowKey;
+use crate::store::postgres::{statements, translate};
+use crate::store::rows::{status_number, status_of};
+use crate::store::schema::{attempts, deliveries, endpoints, events, manual_attempts};
+use crate::store::{AttemptKind, Notice, Record, Recorded, StoreError, Verdict};
+
+use super::PostgresTransaction;
+
+pub(super) fn record(
+    transaction: &mut PostgresTransaction<'_>,
+    records: &[&Record],
+) -> Result<Vec<Recorded>, StoreError> {
+    let standing = standing_fences(transaction, records)?;
+    let mut answers: Vec<Option<Recorded>> = records
+        .iter()
+        .map(|record| record.fence.is_some_and(|fence| !standing.contains(&fence.0)).then_some(Recorded::Fenced))
+        .collect();
+    let keys: Vec<Option<RowKey>> =
+        records.iter().map(|record| transaction.ids.delivery_key(record.delivery)).collect();
+    // Of one delivery the first goes with the others; a second is looked at when
+    // the first is written.
+    let mut rows = OutcomeRows::default();
+    let mut taken: HashMap<RowKey, (usize, StoredStatus)> = HashMap::new();
+    for (index, record) in records.iter().enumerate() {
+        if let (Some(key), None, AttemptKind::Scheduled) = (keys[index], answers[index], record.kind)
+            && !taken.contains_key(&key)
+        {
+            let status = planned_status(record)?;
+            rows.push(key, record, status);
+            taken.insert(key, (index, status));
+        }
+    }
+    for (key,) in rows.advance(transaction)? {
+        if let Some((index, status)) = taken.get(&key) {
+            answers[*index] = Some(Recorded::Written(*status));
+        }
+    }
+    let mut written = Vec::with_capacity(records.len());
+    for (index, record) in records.iter().enumerate() {
+        written.push(match (answers[index], keys[index]) {
+            (Some(answer), _) => answer,
+            (None, None) => Recorded::Superseded,
+            (None, Some(key)) => record_singly(transaction, key, record)?,
+        });
+    }
+    Ok(written)
+}
+
+/// Of the fences that these records name, those that still stand, locked until
+/// the transaction ends.
+fn standing_fences(transaction: &mut PostgresTransaction<'_>, records: &[&Record]) -> Result<HashSet<i64>, StoreError> {
+    let named: HashSet<i64> = records.iter().filter_map(|record| record.fence.map(|fence| fence.0)).collect();
+    if named.is_empty() {
+        return Ok(named);
+    }
+    let tokens: Vec<i64> = named.into_iter().collect();
+    let standing = statements::lock_leases(transaction.connection, &tokens).map_err(translate)?;
+    Ok(standing.into_iter().map(|(token,)| token).collect())
+}
+
+/// Where a scheduled attempt leaves its delivery.
+fn planned_status(record: &Record) -> Result<StoredStatus, StoreError> {
+    match record.verdict {
+        Verdict::Delivered => Ok(StoredStatus::Delivered),
+        Verdict::RetryAt(_) => Ok(StoredStatus::Retrying),
+        Verdict::Exhausted => Ok(StoredStatus::RetriesExhausted),
+        Verdict::Unchanged => Err(StoreError::Constraint("a scheduled attempt always changes its delivery".into())),
+    }
+}
+
+/// Outcomes to be written together.
+#[derive(Default)]
+struct OutcomeRows<'a> {
+    ids: Vec<i64>,
+    attempts_before: Vec<i32>,
+    statuses: Vec<i16>,
+    next_at: Vec<Option<i64>>,
+    finished_at: Vec<Option<i64>>,
+    started_at: Vec<i64>,
+    durations_ms: Vec<i64>,
+    status_codes: Vec<Option<i64>>,
+    error_classes: Vec<Option<&'a str>>,
+    error_messages: Vec<Option<String>>,
+    response_bodies: Vec<Option<&'a [u8]>>,
+}
+
+impl<'a> OutcomeRows<'a> {
+    fn push(&mut self, key: RowKey, record: &'a Record, status: StoredStatus) {
+        let next_at = match (status, record.verdict) {
+            (StoredStatus::Retrying, Verdict::RetryAt(at)) => Some(at.as_millis()),
+            _ => None,
+        };
+        self.ids.push(key);
+        self.attempts_before.push(i32::try_from(record.attempts_before).unwrap_or(i32::MAX));
+        self.statuses.push(status_number(status) as i16);
+        self.next_at.push(next_at);
+        self.finished_at.push(next_at.is_none().then_some(record.finished_at.as_millis()));
+        let attempt = AttemptRow::of(record);
+        self.started_at.push(attempt.started_at);
+        self.durations_ms.push(attempt.duration_ms);
+        self.status_codes.push(attempt.status_code);
+        self.error_classes.push(attempt.error_class);
+        self.error_messages.push(attempt.error_message);
+        self.response_bodies.push(attempt.response_body);
+    }
+
+    /// Answers which of them were written.
+    fn advance(&self, transaction: &mut PostgresTransaction<'_>) -> Result<Vec<(RowKey,)>, StoreError> {
+        if self.ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let error_messages: Vec<Option<&str>> = self.error_messages.iter().map(Option::as_deref).collect();
+        statements::advance(
+            transaction.connection,
+            &self.ids,
+            &self.attempts_before,
+            &self.statuses,
+            &self.next_at,
+            &self.finished_at,
+            &self.started_at,
+            &self.durations_ms,
+            &self.status_codes,
+            &self.error_classes,
+            &error_messages,
+            &self.response_bodies,
+        )
+        .map_err(translate)
+    }
+}
+
+/// An attempt's columns beside its delivery and number.
+struct AttemptRow<'a> {
+    started_at: i64,
+    duration_ms: i64,
+    status_code: Option<i64>,
+    error_class: Option<&'a str>,
+    error_message: Option<String>,
+    response_body: Option<&'a [u8]>,
+}
+
+impl<'a> AttemptRow<'a> {
+    fn of(record: &'a Record) -> Self {
+        let error = record.outcome.error.as_ref();
+        let body = &record.outcome.response_body;
+        Self {
+            started_at: record.started_at.as_millis(),
+            duration_ms: i64::from(u32::try_from(record.duration.as_millis()).unwrap_or(u32::MAX)),
+            status_code: record.outcome.status_code.map(i64::from),
+            error_class: error.map(|error| error.class.as_str()),
+            // The server's text has no room for a NUL, wherever that came from.
+            error_message: error.map(|error| error.message.replace('\0', "\u{fffd}")),
+            response_body: (!body.is_empty()).then_some(body.as_ref()),
+        }
+    }
+}
+
+/// Where a delivery stands, and in which of the two tables.
+struct Standing {
+    status: StoredStatus,
+    attempt_count: i64,
+    is_pending: bool,
+    endpoint_is_deleted: bool,
+}
+
+fn standing(transaction: &mut PostgresTransaction<'_>, key: RowKey) -> Result<Option<Standing>, StoreError> {
+    let found: Option<(i64, i64, Option<i64>, Option<i64>)> = deliveries::table
+        .inner_join(endpoints::table)
+        .filter(deliveries::id.eq(key))
+        .select((deliveries::status, deliveries::attempt_count, deliveries::next_at, endpoints::deleted_at))
+        .first(transaction.connection)
+        .optional()
+        .map_err(translate)?;
+    let Some((status, attempt_count, next_at, deleted_at)) = found else { return Ok(None) };
+    Ok(Some(Standing {
+        status: status_of(status)?,
+        attempt_count,
+        is_pending: next_at.is_some(),
+        endpoint_is_deleted: deleted_at.is_some(),
+    }))
+}
+
+/// What the one statement left: an attempt that someone asked for, one whose
+/// delivery was finished while it was under way or whose endpoint is gone, and one
+/// that is written for the second time.
+fn record_singly(
+    transaction: &mut PostgresTransaction<'_>,
+    key: RowKey,
+    record: &Record,
+) -> Result<Recorded, StoreError> {
+    let Some(standing) = standing(transaction, key)? else { return Ok(Recorded::Superseded) };
+    if standing.attempt_count != i64::from(record.attempts_before) {
+        let same: Option<i64> = attempts::table
+            .find((key, i64::from(record.attempts_before) + 1))
+            .filter(attempts::started_at.eq(record.started_at.as_millis()))
+            .select(attempts::number)
+            .first(transaction.connection)
+            .optional()
+            .map_err(translate)?;
+        let is_same = same.is_some();
+        return Ok(if is_same { Recorded::Written(standing.status) } else { Recorded::Superseded });
+    }
+    let is_scheduled = record.kind == AttemptKind::Scheduled;
+    if is_scheduled && standing.is_pending {
+        if let Verdict::RetryAt(at) = record.verdict
+            && standing.endpoint_is_deleted
+        {
+            log::debug!("delivery {} will not be tried at {at}: its endpoint is gone", record.delivery);
+        }
+        let status = match planned_status(record)? {
+            StoredStatus::Retrying if standing.endpoint_is_deleted => {
+                StoredStatus::Discarded(DiscardReason::EndpointDeleted)
+            }
+            status => status,
+        };
+        let mut rows = OutcomeRows::default();
+        rows.push(key, record, status);
+        let is_written = !rows.advance(transaction)?.is_empty();
+        return Ok(if is_written { Recorded::Written(status) } else { Recorded::Superseded });
+    }
+    insert_attempt(transaction, key, record)?;
+    let status = count_beside_schedule(transaction, key, record, &standing)?;
+    if record.kind == AttemptKind::Manual {
+        diesel::delete(manual_attempts::table.find(key)).execute(transaction.connection).map_err(translate)?;
+    }
+    Ok(Recorded::Written(status))
+}
+
+/// An attempt beside the schedule counts, and only success changes the state.
+fn count_beside_schedule(
+    transaction: &mut PostgresTransaction<'_>,
+    key: RowKey,
+    record: &Record,
+    standing: &Standing,
+) -> Result<StoredStatus, StoreError> {
+    let succeeded = record.verdict == Verdict::Delivered && standing.status != StoredStatus::Delivered;
+    let (statement, status) = match (succeeded, standing.is_pending) {
+        (true, true) => (
+            "WITH ended AS (DELETE FROM pending WHERE id = $1 RETURNING *)
+             INSERT INTO finished (id, event, endpoint, finished_at, status, attempt_count, scheduled_attempts)
+             SELECT id, event, endpoint, $2, 2, attempt_count + 1, scheduled_attempts FROM ended",
+            StoredStatus::Delivered,
+        ),
+        (true, false) => (
+            "UPDATE finished SET status = 2, finished_at = $2, attempt_count = attempt_count + 1 WHERE id = $1",
+            StoredStatus::Delivered,
+        ),
+        (false, true) => {
+            ("UPDATE pending SET attempt_count = attempt_count + 1 WHERE id = $1 AND $2 > 0", standing.status)
+        }
+        (false, false) => {
+            ("UPDATE finished SET attempt_count = attempt_count + 1 WHERE id = $1 AND $2 > 0", standing.status)
+        }
+    };
+    diesel::sql_query(statement)
+        .bind::<BigInt, _>(key)
+        .bind::<BigInt, _>(record.finished_at.as_millis())
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    Ok(status)
+}
+
+fn insert_attempt(
+    transaction: &mut PostgresTransaction<'_>,
+    delivery: RowKey,
+    record: &Record,
+) -> Result<(), StoreError> {
+    let attempt = AttemptRow::of(record);
+    diesel::insert_into(attempts::table)
+        .values((
+            attempts::delivery.eq(delivery),
+            attempts::number.eq(i64::from(record.attempts_before) + 1),
+            attempts::started_at.eq(attempt.started_at),
+            attempts::duration_ms.eq(attempt.duration_ms),
+            attempts::status_code.eq(attempt.status_code),
+            attempts::error_class.eq(attempt.error_class),
+            attempts::error_message.eq(attempt.error_message),
+            attempts::response_body.eq(attempt.response_body),
+        ))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    Ok(())
+}
+
+pub(super) fn request_attempt(
+    transaction: &mut PostgresTransaction<'_>,
+    delivery: DeliveryId,
+) -> Result<(), StoreError> {
+    let Some(key) = transaction.ids.delivery_key(delivery) else { return Ok(()) };
+    // An endpoint that was deleted meanwhile gets nothing any more. What has no
+    // event is not sealed yet.
+    let endpoint: Option<i64> = deliveries::table
+        .inner_join(endpoints::table)
+        .inner_join(events::table)
+        .filter(deliveries::id.eq(key))
+        .filter(endpoints::deleted_at.is_null())
+        .select(deliveries::endpoint)
+        .first(transaction.connection)
+        .optional()
+        .map_err(translate)?;
+    let Some(endpoint) = endpoint else { return Ok(()) };
+    diesel::insert_into(manual_attempts::table)
+        .values((
+            manual_attempts::delivery.eq(key),
+            manual_attempts::endpoint.eq(endpoint),
+            manual_attempts::requested_at.eq(transaction.now.as_millis()),
+        ))
+        .on_conflict_do_nothing()
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    transaction.notices.push(Notice::AttemptRequested(transaction.ids.endpoint(endpoint)));
+    Ok(())
+}

@@ -1,0 +1,252 @@
+//! Keeping the store tidy: whole days that nobody needs any more are dropped, and
+//! what is left over goes in bounded slices.
+
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Bool, SmallInt};
+
+use crate::domain::{DiscardReason, EventId, Partition, StoredStatus, Timestamp};
+use crate::store::ids::{RowKey, first_key_at};
+use crate::store::postgres::days::{self, Day};
+use crate::store::postgres::{number_of, translate};
+use crate::store::rows::status_number;
+use crate::store::schema::{endpoints, manual_attempts};
+use crate::store::{Retired, StoreError};
+
+use super::{IDEMPOTENCY_HOLDS_MS, PostgresTransaction};
+
+/// A deleted endpoint counts as drained so long after it was deleted: an accept that
+/// was under way on another node has ended by then.
+const DRAINED_AFTER_MS: i64 = 60_000;
+/// Deleted endpoints looked at in one slice.
+const DELETED_AT_ONCE: i64 = 100;
+
+#[derive(QueryableByName)]
+struct Key {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+/// Ends deliveries without an attempt.
+fn discard(
+    transaction: &mut PostgresTransaction<'_>,
+    keys: &[RowKey],
+    reason: DiscardReason,
+    finished_at: i64,
+) -> Result<usize, StoreError> {
+    diesel::sql_query(
+        "WITH ended AS (DELETE FROM pending WHERE id = ANY($1) RETURNING *)
+         INSERT INTO finished (id, event, endpoint, finished_at, status, attempt_count, scheduled_attempts)
+         SELECT id, event, endpoint, $2, $3, attempt_count, scheduled_attempts FROM ended",
+    )
+    .bind::<Array<BigInt>, _>(keys)
+    .bind::<BigInt, _>(finished_at)
+    .bind::<SmallInt, _>(status_number(StoredStatus::Discarded(reason)) as i16)
+    .execute(transaction.connection)
+    .map_err(translate)
+}
+
+pub(super) fn discard_deleted(transaction: &mut PostgresTransaction<'_>, limit: usize) -> Result<usize, StoreError> {
+    let deleted: Vec<(i64, Option<i64>)> = endpoints::table
+        .filter(endpoints::deleted_at.is_not_null())
+        .filter(diesel::dsl::not(endpoints::drained))
+        // One that was deleted while something large is being accepted may have
+        // more deliveries to come: it is not empty before that is sealed.
+        .filter(diesel::dsl::sql::<Bool>(
+            "NOT EXISTS (SELECT 1 FROM unsealed WHERE matched_version < endpoints.deleted_version)",
+        ))
+        .order(endpoints::deleted_at)
+        .select((endpoints::id, endpoints::deleted_at))
+        .limit(DELETED_AT_ONCE)
+        .load(transaction.connection)
+        .map_err(translate)?;
+    let mut discarded = 0;
+    for (endpoint, deleted_at) in deleted {
+        let room = limit - discarded;
+        if room == 0 {
+            break;
+        }
+        let deleted_at = deleted_at.unwrap_or_default();
+        let unfinished: Vec<Key> = diesel::sql_query(
+            "(SELECT id FROM pending WHERE status = 0 AND partition = $1 AND endpoint = $2 LIMIT $3)
+             UNION ALL
+             (SELECT id FROM pending WHERE status = 1 AND partition = $1 AND endpoint = $2 LIMIT $3) LIMIT $3",
+        )
+        .bind::<SmallInt, _>(number_of(Partition::of(transaction.ids.endpoint(endpoint))))
+        .bind::<BigInt, _>(endpoint)
+        .bind::<BigInt, _>(room as i64)
+        .load(transaction.connection)
+        .map_err(translate)?;
+        let keys: Vec<RowKey> = unfinished.iter().map(|row| row.id).collect();
+        if !keys.is_empty() {
+            // They ended with their endpoint, and have read so ever since.
+            discarded += discard(transaction, &keys, DiscardReason::EndpointDeleted, deleted_at)?;
+        }
+        if keys.len() == room {
+            break;
+        }
+        diesel::delete(manual_attempts::table.filter(manual_attempts::endpoint.eq(endpoint)))
+            .execute(transaction.connection)
+            .map_err(translate)?;
+        if deleted_at < transaction.now.as_millis() - DRAINED_AFTER_MS {
+            diesel::update(endpoints::table.find(endpoint))
+                .set(endpoints::drained.eq(true))
+                .execute(transaction.connection)
+                .map_err(translate)?;
+        }
+    }
+    Ok(discarded)
+}
+
+/// What stands against an event's going, and how much would go with it.
+#[derive(QueryableByName)]
+struct Old {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = BigInt)]
+    deliveries: i64,
+    /// Unfinished ones that a disabled endpoint holds.
+    #[diesel(sql_type = Array<BigInt>)]
+    held: Vec<i64>,
+    #[diesel(sql_type = Bool)]
+    is_needed: bool,
+    /// Rows of finished deliveries and of attempts.
+    #[diesel(sql_type = BigInt)]
+    rows: i64,
+}
+
+/// From an event's few deliveries to their endpoints, and never the other way
+/// round. What a deleted endpoint left behind is not held.
+const OLD: &str = "
+    SELECT e.id, e.deliveries, held.ids AS held,
+      EXISTS (SELECT 1 FROM pending p WHERE p.id > e.id AND p.id <= e.id + e.deliveries AND p.id <> ALL(held.ids))
+      OR EXISTS (SELECT 1 FROM finished f WHERE f.id > e.id AND f.id <= e.id + e.deliveries AND f.finished_at >= $3)
+        AS is_needed,
+      (SELECT count(*) FROM finished f WHERE f.id > e.id AND f.id <= e.id + e.deliveries)
+      + (SELECT count(*) FROM attempts a WHERE a.delivery > e.id AND a.delivery <= e.id + e.deliveries) AS rows
+    FROM (SELECT id, deliveries FROM events WHERE id > $1 AND id < $2 ORDER BY id LIMIT $4) e,
+    LATERAL (
+      SELECT ARRAY(
+        SELECT p.id FROM pending p JOIN endpoints x ON x.id = p.endpoint AND NOT x.enabled AND x.deleted_at IS NULL
+        WHERE p.id > e.id AND p.id <= e.id + e.deliveries) AS ids) held
+    ORDER BY e.id";
+
+pub(super) fn retire(
+    transaction: &mut PostgresTransaction<'_>,
+    horizon: Timestamp,
+    after: Option<EventId>,
+    limit: usize,
+) -> Result<Retired, StoreError> {
+    let begin = after.and_then(|event| transaction.ids.event_key(event)).unwrap_or(0);
+    let old: Vec<Old> = diesel::sql_query(OLD)
+        .bind::<BigInt, _>(begin)
+        .bind::<BigInt, _>(first_key_at(horizon))
+        .bind::<BigInt, _>(horizon.as_millis())
+        .bind::<BigInt, _>(limit as i64)
+        .load(transaction.connection)
+        .map_err(translate)?;
+    let (mut rows, mut last) = (0, None);
+    let (mut held, mut gone, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    for event in &old {
+        // Some events have many deliveries: others wait for this commit.
+        if rows >= limit {
+            break;
+        }
+        last = Some(event.id);
+        rows += event.held.len();
+        held.extend_from_slice(&event.held);
+        if event.held.is_empty() && !event.is_needed {
+            gone.push(event.id);
+            ends.push(event.id + event.deliveries);
+            rows += event.rows as usize + 1;
+        }
+    }
+    if !held.is_empty() {
+        let now = transaction.now.as_millis();
+        discard(transaction, &held, DiscardReason::Retention, now)?;
+    }
+    if !gone.is_empty() {
+        forget(transaction, &gone, &ends)?;
+    }
+    let looked_at_all = last == old.last().map(|event| event.id);
+    let next = if looked_at_all && old.len() < limit { None } else { last.map(|event| transaction.ids.event(event)) };
+    Ok(Retired { rows, next })
+}
+
+/// Removes events with all that belongs to them: each is followed by its
+/// deliveries, up to its end.
+fn forget(transaction: &mut PostgresTransaction<'_>, events: &[RowKey], ends: &[RowKey]) -> Result<(), StoreError> {
+    for (table, column) in [("attempts", "delivery"), ("manual_attempts", "delivery"), ("finished", "id")] {
+        diesel::sql_query(format!(
+            "DELETE FROM {table} USING unnest($1, $2) AS gone (first, last)
+             WHERE {table}.{column} > gone.first AND {table}.{column} <= gone.last"
+        ))
+        .bind::<Array<BigInt>, _>(events)
+        .bind::<Array<BigInt>, _>(ends)
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    }
+    diesel::sql_query("DELETE FROM events WHERE id = ANY($1)")
+        .bind::<Array<BigInt>, _>(events)
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    Ok(())
+}
+
+#[derive(QueryableByName)]
+struct Answer {
+    #[diesel(sql_type = Bool)]
+    answer: bool,
+}
+
+/// Makes today's and tomorrow's parts, and drops the oldest day if all of it is old
+/// enough.
+pub(super) fn drop_history(transaction: &mut PostgresTransaction<'_>, horizon: Timestamp) -> Result<usize, StoreError> {
+    let today = Day::at(transaction.now);
+    let (first, _) = today.keys();
+    let (_, end) = today.next().keys();
+    transaction.beside.make_days(first, end - 1)?;
+    for day in days::older_than(transaction.connection, horizon).map_err(translate)? {
+        if !transaction.beside.may_look_at(day, transaction.now) {
+            continue;
+        }
+        let (first, end) = day.keys();
+        let found: Answer = diesel::sql_query(format!(
+            "SELECT EXISTS (SELECT 1 FROM pending WHERE id >= $1 AND id < $2)
+                 OR EXISTS (SELECT 1 FROM unsealed WHERE last_key >= $1 AND first_key < $2)
+                 OR EXISTS (SELECT 1 FROM {} WHERE finished_at >= $3) AS answer",
+            day.part_of("finished")
+        ))
+        .bind::<BigInt, _>(first)
+        .bind::<BigInt, _>(end)
+        .bind::<BigInt, _>(horizon.as_millis())
+        .get_result(transaction.connection)
+        .map_err(translate)?;
+        if found.answer {
+            transaction.beside.day_is_needed(day, transaction.now);
+            continue;
+        }
+        diesel::delete(manual_attempts::table)
+            .filter(manual_attempts::delivery.ge(first).and(manual_attempts::delivery.lt(end)))
+            .execute(transaction.connection)
+            .map_err(translate)?;
+        days::drop_whole(transaction.connection, day).map_err(translate)?;
+        transaction.beside.day_is_gone(day);
+        log::info!("the day of {} is no longer kept", day.begins_at());
+        return Ok(1);
+    }
+    Ok(0)
+}
+
+pub(super) fn forget_idempotency_keys(
+    transaction: &mut PostgresTransaction<'_>,
+    limit: usize,
+) -> Result<usize, StoreError> {
+    diesel::sql_query(
+        "DELETE FROM idempotency_keys WHERE (scope, key) IN (
+           SELECT scope, key FROM idempotency_keys WHERE created_at <= $1 LIMIT $2)",
+    )
+    .bind::<BigInt, _>(transaction.now.as_millis() - IDEMPOTENCY_HOLDS_MS)
+    .bind::<BigInt, _>(limit as i64)
+    .execute(transaction.connection)
+    .map_err(translate)
+}

@@ -1,0 +1,176 @@
+//! What the engine reads of endpoints' work: the hot statements, and the walk
+//! over all that waits.
+
+use std::collections::BTreeMap;
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, SmallInt};
+
+use crate::domain::{EndpointId, EventId, Partition, PartitionSet, Timestamp};
+use crate::store::ids::{IdCodec, RowKey, first_key_at};
+use crate::store::postgres::{number_of, statements, translate};
+use crate::store::rows::{count_of, parsed, status_of};
+use crate::store::{BornSince, Due, Lane, Payload, Place, Sighting, StoreError, Waiting};
+
+pub(super) fn due(
+    connection: &mut PgConnection,
+    ids: &IdCodec,
+    endpoint: (EndpointId, RowKey),
+    lane: Lane,
+    after: Option<Place>,
+    limit: usize,
+) -> Result<Vec<Due>, StoreError> {
+    let (time, key) = match after {
+        Some((time, delivery)) => (time.as_millis(), ids.delivery_key(delivery).unwrap_or(0)),
+        None => (i64::MIN, 0),
+    };
+    let (partition, endpoint) = (number_of(Partition::of(endpoint.0)), endpoint.1);
+    let limit = limit as i64;
+    let rows: Vec<statements::DueRow> = match lane {
+        Lane::Fresh => statements::fresh(connection, partition, endpoint, key, limit),
+        Lane::Retry => statements::retries(connection, partition, endpoint, time, key, limit),
+        Lane::Manual => statements::asked_for(connection, endpoint, time, key, limit),
+    }
+    .map_err(translate)?;
+    rows.into_iter()
+        .map(|(id, event, status, attempt_count, scheduled_attempts, due_at)| {
+            Ok(Due {
+                delivery: ids.delivery(id),
+                event: ids.event(event),
+                status: status_of(status)?,
+                attempt_count: count_of(attempt_count)?,
+                scheduled_attempts: count_of(scheduled_attempts)?,
+                due_at: Timestamp::from_millis(due_at),
+            })
+        })
+        .collect()
+}
+
+pub(super) fn payloads(
+    connection: &mut PgConnection,
+    ids: &IdCodec,
+    wanted: &[EventId],
+) -> Result<Vec<Payload>, StoreError> {
+    let keys: Vec<RowKey> = wanted.iter().filter_map(|event| ids.event_key(*event)).collect();
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = statements::payloads(connection, &keys).map_err(translate)?;
+    rows.into_iter()
+        .map(|(key, event_type, body)| {
+            Ok(Payload { event: ids.event(key), event_type: parsed(&event_type)?, body: body.into() })
+        })
+        .collect()
+}
+
+#[derive(QueryableByName)]
+struct WaitingRow {
+    #[diesel(sql_type = BigInt)]
+    endpoint: i64,
+    /// Not there when all it has is unsealed, or when it holds.
+    #[diesel(sql_type = Nullable<BigInt>)]
+    due_at: Option<i64>,
+}
+
+/// Jumps from endpoint to endpoint in the indexes of one partition's work, instead
+/// of reading every delivery that waits. Only what was never tried can be
+/// unsealed.
+const WAITING: &str = "
+    WITH RECURSIVE due (endpoint) AS (
+      SELECT LEAST(
+        (SELECT endpoint FROM pending WHERE status = 0 AND partition = $1 AND endpoint > $2 ORDER BY endpoint LIMIT 1),
+        (SELECT endpoint FROM pending WHERE status = 1 AND partition = $1 AND endpoint > $2 ORDER BY endpoint LIMIT 1))
+      UNION ALL
+      SELECT LEAST(
+        (SELECT endpoint FROM pending
+         WHERE status = 0 AND partition = $1 AND endpoint > due.endpoint ORDER BY endpoint LIMIT 1),
+        (SELECT endpoint FROM pending
+         WHERE status = 1 AND partition = $1 AND endpoint > due.endpoint ORDER BY endpoint LIMIT 1))
+      FROM due WHERE due.endpoint IS NOT NULL)
+    SELECT endpoint, CASE WHEN EXISTS (
+        SELECT 1 FROM endpoints WHERE endpoints.id = listed.endpoint AND enabled AND deleted_at IS NULL)
+      THEN LEAST(
+        (SELECT next_at FROM pending
+         WHERE status = 0 AND partition = $1 AND pending.endpoint = listed.endpoint
+           AND NOT EXISTS (SELECT 1 FROM unsealed WHERE pending.id BETWEEN first_key AND last_key)
+         ORDER BY id LIMIT 1),
+        (SELECT next_at FROM pending
+         WHERE status = 1 AND partition = $1 AND pending.endpoint = listed.endpoint ORDER BY next_at, id LIMIT 1))
+      END AS due_at
+    FROM (SELECT endpoint FROM due WHERE endpoint IS NOT NULL LIMIT $3) listed";
+
+/// Endpoints of which somebody asked for an attempt: few, and read whole.
+const ASKED: &str = "
+    SELECT endpoint, MIN(requested_at) AS due_at FROM manual_attempts
+    JOIN endpoints ON endpoints.id = endpoint AND enabled AND deleted_at IS NULL
+    GROUP BY endpoint";
+
+/// Partition by partition, and in each by key: `after` is where the last look
+/// ended.
+pub(super) fn waiting(
+    connection: &mut PgConnection,
+    ids: &IdCodec,
+    of: &PartitionSet,
+    after: Option<EndpointId>,
+    limit: usize,
+) -> Result<(Vec<Waiting>, Option<EndpointId>), StoreError> {
+    let mut found: BTreeMap<EndpointId, Timestamp> = BTreeMap::new();
+    let mut take = |row: &WaitingRow| {
+        let endpoint = ids.endpoint(row.endpoint);
+        if let Some(due_at) = row.due_at.map(Timestamp::from_millis)
+            && of.contains(Partition::of(endpoint))
+        {
+            let first = found.entry(endpoint).or_insert(due_at);
+            *first = due_at.min(*first);
+        }
+    };
+    if after.is_none() {
+        let asked: Vec<WaitingRow> = diesel::sql_query(ASKED).load(connection).map_err(translate)?;
+        asked.iter().for_each(&mut take);
+    }
+    let begin = after.map(|endpoint| (Partition::of(endpoint), ids.endpoint_key(endpoint).unwrap_or(0)));
+    let mut walked = 0;
+    let mut next = None;
+    for partition in of.iter() {
+        let after_key = match begin {
+            Some((first, _)) if partition < first => continue,
+            Some((first, key)) if partition == first => key,
+            Some(_) | None => 0,
+        };
+        let rows: Vec<WaitingRow> = diesel::sql_query(WAITING)
+            .bind::<SmallInt, _>(number_of(partition))
+            .bind::<BigInt, _>(after_key)
+            .bind::<BigInt, _>((limit - walked) as i64)
+            .load(connection)
+            .map_err(translate)?;
+        rows.iter().for_each(&mut take);
+        walked += rows.len();
+        if walked >= limit {
+            next = rows.last().map(|row| ids.endpoint(row.endpoint));
+            break;
+        }
+    }
+    let found = found.into_iter().map(|(endpoint, due_at)| Waiting { endpoint, due_at });
+    Ok((found.collect(), next))
+}
+
+pub(super) fn born(
+    connection: &mut PgConnection,
+    ids: &IdCodec,
+    of: &PartitionSet,
+    since: BornSince,
+    limit: usize,
+) -> Result<Vec<Sighting>, StoreError> {
+    let after = match since {
+        BornSince::Time(time) => first_key_at(time) - 1,
+        BornSince::Delivery(delivery) => ids.delivery_key(delivery).unwrap_or(0),
+    };
+    let partitions: Vec<i16> = of.iter().map(number_of).collect();
+    let rows = statements::born(connection, after, &partitions, limit as i64).map_err(translate)?;
+    let sighting = |(endpoint, delivery, event)| Sighting {
+        endpoint: ids.endpoint(endpoint),
+        delivery: ids.delivery(delivery),
+        event: ids.event(event),
+    };
+    Ok(rows.into_iter().map(sighting).collect())
+}

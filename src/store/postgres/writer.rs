@@ -1,0 +1,127 @@
+//! The connection that writes, and what becomes of a commit when the server goes
+//! away. A transaction that did not get to its `COMMIT` is undone by the server;
+//! of one whose `COMMIT` was not answered nobody knows, and its callers are told
+//! so.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection as _;
+
+use crate::domain::{NodeId, Timestamp};
+use crate::store::ids::{IdCodec, RowKey, first_key_at};
+use crate::store::postgres::connection::{Link, PostgresOptions};
+use crate::store::postgres::days::{self, Day, KnownDays};
+use crate::store::postgres::transaction::PostgresTransaction;
+use crate::store::postgres::{statements, translate};
+use crate::store::{CommitError, Notice, StoreError, Transaction, Writer};
+
+/// The server ends a transaction whose node has been stopped or cut off in the
+/// middle, so that nobody waits for its locks for long.
+const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '4s'; SET LOCAL statement_timeout = '10s'";
+
+/// Writes for one node.
+pub(in crate::store) struct PostgresWriter {
+    link: Link,
+    ids: IdCodec,
+    node: NodeId,
+    beside: Beside,
+}
+
+/// What is done in transactions of its own while another one is open.
+pub(super) struct Beside {
+    link: Link,
+    known_days: KnownDays,
+    /// Old days of which something was needed, and until when that is not looked
+    /// at again: it means reading the whole day.
+    needed_days: BTreeMap<Day, Timestamp>,
+}
+
+/// How long an old day of which something is needed is left alone.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(3600);
+
+impl PostgresWriter {
+    pub(super) fn new(options: &PostgresOptions, ids: IdCodec) -> Self {
+        let beside =
+            Beside { link: Link::new(options), known_days: KnownDays::default(), needed_days: BTreeMap::new() };
+        Self { link: Link::new(options), ids, node: options.node, beside }
+    }
+
+    /// Opens a transaction. A connection that was lost since the last one is found
+    /// out here, where nothing is lost with it.
+    fn begin(&mut self) -> Result<(), StoreError> {
+        self.link.run(|connection| connection.batch_execute(BEGIN))
+    }
+
+    fn roll_back(&mut self) {
+        let undone = self.link.get().is_ok_and(|connection| connection.batch_execute("ROLLBACK").is_ok());
+        if !undone {
+            self.link.give_up();
+        }
+    }
+}
+
+impl Writer for PostgresWriter {
+    fn commit(
+        &mut self,
+        now: Timestamp,
+        verbs: &mut dyn FnMut(&mut dyn Transaction) -> Result<(), StoreError>,
+    ) -> Result<Vec<Notice>, CommitError> {
+        self.begin()?;
+        let connection = self.link.get()?;
+        let mut transaction = PostgresTransaction::new(connection, &self.ids, &mut self.beside, self.node, now);
+        let done = verbs(&mut transaction);
+        let notices = transaction.into_notices();
+        if let Err(error) = done {
+            self.roll_back();
+            return Err(CommitError::RolledBack(error));
+        }
+        match self.link.get()?.batch_execute("COMMIT").map_err(translate) {
+            Ok(()) => Ok(notices),
+            Err(error @ (StoreError::Busy(_) | StoreError::Constraint(_))) => {
+                self.roll_back();
+                Err(CommitError::RolledBack(error))
+            }
+            Err(error) => {
+                self.link.give_up();
+                Err(CommitError::Lost(error.to_string()))
+            }
+        }
+    }
+}
+
+impl Beside {
+    /// So many row keys in a row, larger than any taken before, with the days that
+    /// they lie in made.
+    pub(super) fn take_keys(&mut self, now: Timestamp, count: usize) -> Result<RowKey, StoreError> {
+        let (count, least) = (count as i64, first_key_at(now));
+        let rows = self.link.run(|connection| statements::take_row_keys(connection, count, least))?;
+        let first = rows.first().map(|(_, first)| *first);
+        let first = first.ok_or_else(|| StoreError::Corrupt("no row keys were given".into()))?;
+        self.make_days(first, first + count - 1)?;
+        Ok(first)
+    }
+
+    /// Makes the days of these keys, where they are not there yet.
+    pub(super) fn make_days(&mut self, first: RowKey, last: RowKey) -> Result<(), StoreError> {
+        let missing = self.known_days.missing(first, last);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.link.run(|connection| days::make(connection, &missing))?;
+        self.known_days.are_there(&missing);
+        Ok(())
+    }
+
+    pub(super) fn day_is_gone(&mut self, day: Day) {
+        self.known_days.is_gone(day);
+    }
+
+    pub(super) fn may_look_at(&self, day: Day, now: Timestamp) -> bool {
+        self.needed_days.get(&day).is_none_or(|until| now >= *until)
+    }
+
+    pub(super) fn day_is_needed(&mut self, day: Day, now: Timestamp) {
+        self.needed_days.insert(day, now + LOOK_AGAIN_AFTER);
+    }
+}
