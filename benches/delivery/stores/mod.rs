@@ -2,6 +2,7 @@
 //! how it is opened without a server, and how a little that the library wrote
 //! into it is made a lot, faster than the library would write it.
 
+mod postgres;
 mod sqlite;
 
 use std::path::Path;
@@ -54,12 +55,14 @@ pub enum BulkError {
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub enum BackendName {
     Sqlite,
+    Postgres,
 }
 
 impl BackendName {
     pub fn backend(self) -> &'static dyn Backend {
         match self {
             Self::Sqlite => &sqlite::Sqlite,
+            Self::Postgres => &postgres::Postgres,
         }
     }
 }
