@@ -21,7 +21,7 @@ use crate::domain::Role;
 use crate::engine::{BodyBudget, Drain, Engine, EngineOptions, Janitor, NewsWire, Places, Retention, Supervisor};
 use crate::metrics::Metrics;
 use crate::policy::address::AddressPolicy;
-use crate::routes::{self, Api, Catalogs, Limits};
+use crate::routes::{self, Api, Catalogs, Coherence, Limits};
 use crate::store::journal::{JournalOptions, JournalThread};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Journal, JournalError, NewKey, PageRequest, Store, StoreError, SubscriptionCache};
@@ -134,7 +134,8 @@ impl App {
                 clock.clone(),
                 config.server.operator_key.as_ref().map(|key| key.expose()),
             ),
-            catalogs: Catalogs::load(store.as_ref())?,
+            catalogs: Arc::new(Catalogs::load(store.as_ref())?),
+            coherence: Coherence::of(store.as_ref()),
             subscriptions: SubscriptionCache::default(),
             supervisor: supervisor.clone(),
             limits: limits(&config),

@@ -5,8 +5,7 @@ mod key;
 mod permission;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::clock::Clock;
 use crate::domain::{Environment, PartnerName, Role};
@@ -26,6 +25,15 @@ pub struct Principal {
     pub partner: Option<PartnerName>,
 }
 
+/// Someone whose key opens something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recognised {
+    /// Who it is.
+    pub principal: Arc<Principal>,
+    /// A version of the keys at which, or after which, this was true.
+    pub keys_version: i64,
+}
+
 /// Keys that a cache keeps; beyond it, it starts over.
 const CACHED_KEYS: usize = 100_000;
 
@@ -35,9 +43,19 @@ pub struct Authenticator {
     clock: Clock,
     /// The operator key of the configuration, which no store knows.
     configured: Option<[u8; 32]>,
-    known: RwLock<HashMap<[u8; 32], Arc<Known>>>,
-    /// Counts changes of keys, so that nothing read before one is kept after it.
-    changes: AtomicU64,
+    kept: RwLock<Kept>,
+}
+
+/// What is kept in memory of keys: only those that open something, so that one
+/// that was made a moment ago is never taken for unknown.
+#[derive(Default)]
+struct Kept {
+    known: HashMap<[u8; 32], Arc<Known>>,
+    /// The version of the keys that all of it was read at or after. At first
+    /// there is nothing, to which the least of all versions is true.
+    version: i64,
+    /// How often it was emptied, so that nothing read before is put in after.
+    emptied: u64,
 }
 
 struct Known {
@@ -45,54 +63,83 @@ struct Known {
     principal: Arc<Principal>,
 }
 
+impl Kept {
+    fn empty(&mut self) {
+        self.known.clear();
+        self.emptied += 1;
+    }
+}
+
 impl Authenticator {
     /// An authenticator over the store's keys and, if there is one, the
     /// configuration's.
     pub fn new(store: Arc<dyn Store>, clock: Clock, configured: Option<&str>) -> Self {
-        Self {
-            store,
-            clock,
-            configured: configured.map(hash_key),
-            known: RwLock::default(),
-            changes: AtomicU64::new(0),
-        }
+        Self { store, clock, configured: configured.map(hash_key), kept: RwLock::default() }
     }
 
     /// Whose key this is; `None` when it opens nothing.
-    pub async fn authenticate(&self, key: &str) -> Result<Option<Arc<Principal>>, StoreError> {
+    pub async fn authenticate(&self, key: &str) -> Result<Option<Recognised>, StoreError> {
         let hash = hash_key(key);
+        let (kept, keys_version, emptied) = {
+            let kept = self.kept();
+            (kept.known.get(&hash).cloned(), kept.version, kept.emptied)
+        };
+        let recognised = |principal: &Arc<Principal>| Recognised { principal: Arc::clone(principal), keys_version };
         if self.configured == Some(hash) {
-            return Ok(Some(Arc::new(Principal { role: Role::Operator, environment: None, partner: None })));
+            let principal = Principal { role: Role::Operator, environment: None, partner: None };
+            return Ok(Some(recognised(&Arc::new(principal))));
         }
         let now = self.clock.wall();
-        let kept = self.known.read().expect("no holder of this lock can panic").get(&hash).cloned();
         if let Some(known) = kept {
-            return Ok(known.record.is_live(now).then(|| Arc::clone(&known.principal)));
+            return Ok(known.record.is_live(now).then(|| recognised(&known.principal)));
         }
-        let changes = self.changes.load(Ordering::Acquire);
-        let Some(record) = store::blocking(&self.store, move |store| store.key_by_hash(&hash)).await? else {
-            return Ok(None);
-        };
-        let live = record.is_live(now);
+        let found = store::blocking(&self.store, move |store| store.key_by_hash(&hash)).await?;
+        let Some(record) = found.filter(|record| record.is_live(now)) else { return Ok(None) };
         let principal =
             Arc::new(Principal { role: record.role, environment: record.environment, partner: record.partner.clone() });
-        if live {
-            let mut known = self.known.write().expect("no holder of this lock can panic");
-            if known.len() >= CACHED_KEYS {
-                known.clear();
-            }
-            if self.changes.load(Ordering::Acquire) == changes {
-                known.insert(hash, Arc::new(Known { record, principal: Arc::clone(&principal) }));
-            }
+        let mut kept = self.kept_to_change();
+        if kept.known.len() >= CACHED_KEYS {
+            kept.known.clear();
         }
-        Ok(live.then_some(principal))
+        if kept.emptied == emptied {
+            kept.known.insert(hash, Arc::new(Known { record, principal: Arc::clone(&principal) }));
+        }
+        Ok(Some(recognised(&principal)))
     }
 
-    /// Forgets what was read of keys: to be called when one was revoked,
-    /// before anyone is told so.
-    pub fn keys_changed(&self) {
-        let mut known = self.known.write().expect("no holder of this lock can panic");
-        self.changes.fetch_add(1, Ordering::AcqRel);
-        known.clear();
+    /// The version of the keys that whoever is recognised now relies on.
+    pub fn keys_version(&self) -> i64 {
+        self.kept().version
+    }
+
+    /// To be called when keys were changed through this node, before anyone is
+    /// told so: forgets what was read of them, and then reads which version it
+    /// goes on with.
+    pub async fn keys_changed(&self) {
+        // First of all, and whether the store can be read or not.
+        self.kept_to_change().empty();
+        match store::blocking(&self.store, |store| store.versions()).await {
+            Ok(versions) => self.keys_seen(versions.keys),
+            Err(error) => log::warn!("the version of the keys is to be read again, by whoever relies on it: {error}"),
+        }
+    }
+
+    /// Forgets what was read of keys unless it is of this version, which the
+    /// caller has read just now. What is read from here on is at least as late.
+    pub fn keys_seen(&self, version: i64) {
+        if self.keys_version() == version {
+            return;
+        }
+        let mut kept = self.kept_to_change();
+        kept.empty();
+        kept.version = version;
+    }
+
+    fn kept(&self) -> RwLockReadGuard<'_, Kept> {
+        self.kept.read().expect("no holder of this lock can panic")
+    }
+
+    fn kept_to_change(&self) -> RwLockWriteGuard<'_, Kept> {
+        self.kept.write().expect("no holder of this lock can panic")
     }
 }

@@ -13,7 +13,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 
-use crate::auth::{Permission, Principal};
+use crate::auth::{Permission, Principal, Recognised};
 use crate::domain::{Environment, PartnerName, Role};
 use crate::routes::Api;
 use crate::routes::problem::{Kind, Problem};
@@ -22,10 +22,18 @@ use crate::store::Scope;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Whoever sent the request, with a key that opens something.
+/// Whoever sent the request, with a key that opens something now, whichever
+/// node it was made or revoked through.
 pub struct Caller {
     principal: Arc<Principal>,
     query: Query,
+}
+
+/// Whoever posts events, with a key that opens something as far as this node
+/// knows: what is told is for the accepting transaction to judge.
+pub struct Producer {
+    caller: Caller,
+    keys_version: i64,
 }
 
 impl FromRequest for Caller {
@@ -35,20 +43,64 @@ impl FromRequest for Caller {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let api: &web::Data<Api> = request.app_data().expect("the server is built with its state");
-            let header = request
-                .headers()
-                .get(AUTHORIZATION)
-                .ok_or_else(|| Problem::new(Kind::Unauthorized, "send your key as `Authorization: Bearer KEY`"))?;
-            let key = header.to_str().ok().and_then(bearer).ok_or_else(|| {
-                Problem::new(Kind::Unauthorized, "the `Authorization` header is not of the form `Bearer KEY`")
-            })?;
-            let principal = api.auth.authenticate(key).await?.ok_or_else(|| {
-                Problem::new(Kind::Unauthorized, "the key is unknown, revoked or expired; ask your operator for one")
-            })?;
-            Ok(Self { principal, query: Query::parse(&request)? })
+            let (api, key) = (api_of(&request), key_of(&request)?);
+            api.catch_up().await?;
+            Ok(recognise(api, key, &request).await?.caller)
         })
     }
+}
+
+impl FromRequest for Producer {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move { recognise(api_of(&request), key_of(&request)?, &request).await })
+    }
+}
+
+impl Producer {
+    /// What the request says of itself.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The version of the keys that they were recognised by.
+    pub fn keys_version(&self) -> i64 {
+        self.keys_version
+    }
+
+    /// The same request's sender, recognised once more, after this node has
+    /// caught up.
+    pub async fn anew(request: &HttpRequest) -> Result<Self, Problem> {
+        let (api, key) = (api_of(request), key_of(request)?);
+        api.catch_up().await?;
+        recognise(api, key, request).await
+    }
+}
+
+fn api_of(request: &HttpRequest) -> &Api {
+    request.app_data::<web::Data<Api>>().expect("the server is built with its state")
+}
+
+fn key_of(request: &HttpRequest) -> Result<&str, Problem> {
+    let header = request
+        .headers()
+        .get(AUTHORIZATION)
+        .ok_or_else(|| Problem::new(Kind::Unauthorized, "send your key as `Authorization: Bearer KEY`"))?;
+    header
+        .to_str()
+        .ok()
+        .and_then(bearer)
+        .ok_or_else(|| Problem::new(Kind::Unauthorized, "the `Authorization` header is not of the form `Bearer KEY`"))
+}
+
+async fn recognise(api: &Api, key: &str, request: &HttpRequest) -> Result<Producer, Problem> {
+    let Recognised { principal, keys_version } = api.auth.authenticate(key).await?.ok_or_else(|| {
+        Problem::new(Kind::Unauthorized, "the key is unknown, revoked or expired; ask your operator for one")
+    })?;
+    Ok(Producer { caller: Caller { principal, query: Query::parse(request)? }, keys_version })
 }
 
 fn bearer(header: &str) -> Option<&str> {

@@ -1,6 +1,7 @@
 //! `POST /events` and `POST /events/batch`: the way in. The bytes that were
 //! posted are read once, checked, and kept as they are: they are what is
-//! signed and sent.
+//! signed and sent. Keys and the catalog are looked at in memory; where that was
+//! outdated, nothing is kept, and the request is let in anew.
 
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -8,105 +9,170 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::auth::Permission;
+use crate::catalog::Catalog;
 use crate::metrics::Admission;
-use crate::routes::extract::{self, Caller};
+use crate::routes::extract::{self, Producer};
 use crate::routes::problem::{Answer, Kind, Problem};
-use crate::routes::{Api, idempotency};
-use crate::store::{Accept, Accepted, AcceptedEvent, NewEvent};
+use crate::routes::{Api, Dated, idempotency};
+use crate::store::{Accept, Accepted, AcceptedEvent, NewEvent, ReliedOn, Scope};
 
 const NDJSON: [&str; 4] = ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/json"];
 
+/// How often a request is let in anew because keys or the catalog were changed
+/// through another node between the look at them and the commit.
+const MOST_TRIES: usize = 3;
+
 /// Accepts one event.
-pub async fn one(api: web::Data<Api>, caller: Caller, request: HttpRequest, mut payload: web::Payload) -> Answer {
-    let answer = accept_one(&api, &caller, &request, &mut payload).await;
+pub async fn one(api: web::Data<Api>, producer: Producer, request: HttpRequest, mut payload: web::Payload) -> Answer {
+    let answer = accept_one(&api, producer, &request, &mut payload).await;
     if let Err(problem) = &answer {
         api.metrics.count_events(admission(problem), 1);
     }
     answer
 }
 
-async fn accept_one(api: &Api, caller: &Caller, request: &HttpRequest, payload: &mut web::Payload) -> Answer {
-    caller.may(Permission::PostEvents)?;
-    caller.query().only(&[])?;
-    let scope = caller.scope()?;
+async fn accept_one(api: &Api, mut producer: Producer, request: &HttpRequest, payload: &mut web::Payload) -> Answer {
+    let mut scope = posted_to(&producer)?;
     let body = extract::body(request, payload, &["application/json"], "event_bytes", api.limits.event_bytes).await?;
-    let subscriptions = api.subscriptions(&scope).await?;
-    let event_type = api.catalogs.of(scope.environment).validate(&body)?;
-    let idempotency = idempotency::of(request, &body, Bytes::new())?;
-    let accept = Accept { subscriptions, events: vec![NewEvent { event_type, body }], idempotency, relied_on: None };
-    match api.journal.accept(accept).await? {
-        Accepted::New(events) => {
-            api.metrics.count_events(Admission::Accepted, events.len());
-            Ok(accepted_json(events.first().map(event_json).unwrap_or_default()))
+    for _ in 0..MOST_TRIES {
+        let subscriptions = api.subscriptions(&scope).await?;
+        let Dated { catalog, version } = api.catalogs.dated(scope.environment);
+        let relied_on = ReliedOn { keys: producer.keys_version(), catalog: version };
+        match catalog.validate(&body) {
+            Ok(event_type) => {
+                let events = vec![NewEvent { event_type, body: body.clone() }];
+                let idempotency = idempotency::of(request, &body, Bytes::new())?;
+                let relied_on = api.to_be_compared(relied_on);
+                match api.journal.accept(Accept { subscriptions, events, idempotency, relied_on }).await? {
+                    Accepted::New(events) => {
+                        api.metrics.count_events(Admission::Accepted, events.len());
+                        return Ok(accepted_json(events.first().map(event_json).unwrap_or_default()));
+                    }
+                    Accepted::Repeated { events, .. } => {
+                        return Ok(accepted_json(events.first().map(event_json).unwrap_or_default()));
+                    }
+                    Accepted::KeyReused => return Err(key_reused()),
+                    Accepted::Outdated => {}
+                }
+            }
+            // No transaction will say whether a refusal still holds.
+            Err(refusal) if api.still_holds(scope.environment, relied_on).await? => return Err(refusal.into()),
+            Err(_) => {}
         }
-        Accepted::Repeated { events, .. } => Ok(accepted_json(events.first().map(event_json).unwrap_or_default())),
-        Accepted::KeyReused => Err(key_reused()),
-        Accepted::Outdated => Err(outdated()),
+        producer = Producer::anew(request).await?;
+        scope = posted_to(&producer)?;
     }
+    Err(outdated())
 }
 
 /// Accepts many events in one commit, one a line; a bad line costs only itself.
-pub async fn batch(api: web::Data<Api>, caller: Caller, request: HttpRequest, mut payload: web::Payload) -> Answer {
+pub async fn batch(
+    api: web::Data<Api>,
+    mut producer: Producer,
+    request: HttpRequest,
+    mut payload: web::Payload,
+) -> Answer {
+    let mut scope = posted_to(&producer)?;
+    let body = extract::body(&request, &mut payload, &NDJSON, "batch_bytes", api.limits.batch_bytes).await?;
+    let lines = lines(&body, api.limits.batch_events)?;
+    for _ in 0..MOST_TRIES {
+        let subscriptions = api.subscriptions(&scope).await?;
+        let Dated { catalog, version } = api.catalogs.dated(scope.environment);
+        let relied_on = ReliedOn { keys: producer.keys_version(), catalog: version };
+        let Checked { events, refused, admissions } = check(&lines, &catalog, api.limits.event_bytes);
+        let good_lines = events.len();
+        let idempotency = idempotency::of(&request, &body, refused.clone())?;
+        // Also where every line is refused: the transaction judges that too.
+        let relied_on = api.to_be_compared(relied_on);
+        let answer = match api.journal.accept(Accept { subscriptions, events, idempotency, relied_on }).await {
+            Ok(Accepted::Outdated) => {
+                producer = Producer::anew(&request).await?;
+                scope = posted_to(&producer)?;
+                continue;
+            }
+            Ok(Accepted::New(events)) => {
+                api.metrics.count_events(Admission::Accepted, events.len());
+                Ok(accepted_json(batch_json(&events, &refused)))
+            }
+            Ok(Accepted::Repeated { events, refused }) => Ok(accepted_json(batch_json(&events, &refused))),
+            Ok(Accepted::KeyReused) => Err(key_reused()),
+            Err(error) => Err(Problem::from(error)),
+        };
+        for admission in admissions {
+            api.metrics.count_events(admission, 1);
+        }
+        if let Err(problem) = &answer {
+            api.metrics.count_events(admission(problem), good_lines);
+        }
+        return answer;
+    }
+    let problem = outdated();
+    api.metrics.count_events(admission(&problem), lines.len());
+    Err(problem)
+}
+
+/// The scope that a request's events go to, if its sender may post there.
+fn posted_to(producer: &Producer) -> Result<Scope, Problem> {
+    let caller = producer.caller();
     caller.may(Permission::PostEvents)?;
     caller.query().only(&[])?;
-    let scope = caller.scope()?;
-    let body = extract::body(&request, &mut payload, &NDJSON, "batch_bytes", api.limits.batch_bytes).await?;
+    caller.scope()
+}
+
+/// The lines of a batch that are not empty, at least one and at most so many.
+fn lines(body: &Bytes, most: usize) -> Result<Vec<Bytes>, Problem> {
     let lines: Vec<Bytes> = body
         .split(|byte| *byte == b'\n')
         .map(<[u8]>::trim_ascii)
         .filter(|line| !line.is_empty())
         .map(|line| body.slice_ref(line))
         .collect();
-    if lines.len() > api.limits.batch_events {
+    if lines.len() > most {
         return Err(Problem::new(
             Kind::TooLarge,
-            format!(
-                "the limit `batch_events` is {}; this has {} lines, and nothing was kept",
-                api.limits.batch_events,
-                lines.len()
-            ),
+            format!("the limit `batch_events` is {most}; this has {} lines, and nothing was kept", lines.len()),
         ));
     }
     if lines.is_empty() {
         return Err(Problem::new(Kind::InvalidJson, "the body is empty: send one event as JSON on each line"));
     }
-    let subscriptions = api.subscriptions(&scope).await?;
-    let catalog = api.catalogs.of(scope.environment);
+    Ok(lines)
+}
+
+/// What a catalog makes of a batch.
+struct Checked {
+    /// Those that may be kept.
+    events: Vec<NewEvent>,
+    /// For each line nothing, or the problem with it, as JSON.
+    refused: Bytes,
+    /// How each problem counts.
+    admissions: Vec<Admission>,
+}
+
+fn check(lines: &[Bytes], catalog: &Catalog, most_bytes: usize) -> Checked {
     let mut events = Vec::with_capacity(lines.len());
+    let mut admissions = Vec::new();
     let mut refused: Vec<Option<Box<RawValue>>> = Vec::with_capacity(lines.len());
     for line in lines {
-        let checked = if line.len() > api.limits.event_bytes {
-            Err(Problem::too_large("event_bytes", api.limits.event_bytes))
+        let checked = if line.len() > most_bytes {
+            Err(Problem::too_large("event_bytes", most_bytes))
         } else {
-            catalog.validate(&line).map_err(Problem::from)
+            catalog.validate(line).map_err(Problem::from)
         };
         match checked {
             Ok(event_type) => {
-                events.push(NewEvent { event_type, body: line });
+                events.push(NewEvent { event_type, body: line.clone() });
                 refused.push(None);
             }
             Err(problem) => {
-                api.metrics.count_events(admission(&problem), 1);
+                admissions.push(admission(&problem));
                 let text = problem.to_json().to_string();
                 refused.push(Some(RawValue::from_string(text).expect("a JSON value prints as JSON")));
             }
         }
     }
     let refused = Bytes::from(serde_json::to_vec(&refused).expect("raw values print as they are"));
-    let idempotency = idempotency::of(&request, &body, refused.clone())?;
-    let good_lines = events.len();
-    let problem = match api.journal.accept(Accept { subscriptions, events, idempotency, relied_on: None }).await {
-        Ok(Accepted::New(events)) => {
-            api.metrics.count_events(Admission::Accepted, events.len());
-            return Ok(accepted_json(batch_json(&events, &refused)));
-        }
-        Ok(Accepted::Repeated { events, refused }) => return Ok(accepted_json(batch_json(&events, &refused))),
-        Ok(Accepted::KeyReused) => key_reused(),
-        Ok(Accepted::Outdated) => outdated(),
-        Err(error) => error.into(),
-    };
-    api.metrics.count_events(admission(&problem), good_lines);
-    Err(problem)
+    Checked { events, refused, admissions }
 }
 
 fn key_reused() -> Problem {

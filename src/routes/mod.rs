@@ -3,6 +3,7 @@
 //! of the store, and of the engine only by message.
 
 mod catalogs;
+mod coherence;
 mod deliveries;
 mod event_types;
 mod events;
@@ -14,6 +15,7 @@ mod operator;
 mod page;
 pub mod problem;
 mod settings;
+mod shared_read;
 mod show;
 mod webhook;
 
@@ -35,7 +37,8 @@ use crate::metrics::Metrics;
 use crate::policy::address::AddressPolicy;
 use crate::store::{self, Journal, Scope, Store, SubscriptionCache, Subscriptions};
 
-pub use catalogs::Catalogs;
+pub use catalogs::{Catalogs, Dated};
+pub use coherence::Coherence;
 use problem::{Kind, PROBLEM_JSON, Problem};
 
 /// What a request may ask for (`product.md`, the table of limits).
@@ -68,7 +71,9 @@ pub struct Api {
     /// Whose key is it?
     pub auth: Authenticator,
     /// What events may look like.
-    pub catalogs: Catalogs,
+    pub catalogs: Arc<Catalogs>,
+    /// Whether other nodes change either of them.
+    pub coherence: Coherence,
     /// What events are matched against.
     pub subscriptions: SubscriptionCache,
     /// Which URLs may be registered.

@@ -188,7 +188,7 @@ pub async fn revoke_key(api: web::Data<Api>, caller: Caller, id: web::Path<Strin
     let id: KeyId = id.parse().map_err(|_| Problem::not_found("key"))?;
     let revoked = to_the_end(async move {
         let revoked = api.journal.change(move |transaction| transaction.revoke_key(id)).await;
-        api.auth.keys_changed();
+        api.auth.keys_changed().await;
         Ok(revoked?)
     })
     .await?;

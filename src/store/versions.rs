@@ -7,7 +7,7 @@ use crate::domain::EndpointId;
 /// outdated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Versions {
-    /// Keys: one was made or revoked.
+    /// Keys: one was revoked.
     pub keys: i64,
     /// The environments' catalogs, by [`Environment::ALL`](crate::domain::Environment::ALL)'s order.
     pub catalogs: [i64; 2],

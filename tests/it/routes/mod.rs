@@ -5,6 +5,7 @@
 
 mod batch;
 mod campaigns;
+mod coherence;
 mod endpoints;
 mod event_types;
 mod health;

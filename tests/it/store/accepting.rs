@@ -3,9 +3,12 @@
 
 use bytes::Bytes;
 use posthaste::domain::{DeliveryStatus, EndpointId, Environment, Timestamp};
-use posthaste::store::{CommitError, DeliveryFilter, Lane, PageRequest, Scope, StoreError};
+use posthaste::store::{
+    Accept, Accepted, Begun, CommitError, DeliveryFilter, Lane, PageRequest, ReliedOn, Scope, StoreError,
+};
 
-use super::world::{DAY, HOUR, START, World, event, events_of, in_sandbox, new_endpoint, settings};
+use super::versions::{api_key, event_type};
+use super::world::{DAY, HOUR, START, World, event, events_of, idempotency, in_sandbox, new_endpoint, settings};
 
 for_every_backend! {
     an_event_goes_to_exactly_the_endpoints_that_want_it
@@ -19,6 +22,11 @@ for_every_backend! {
     an_event_over_all_partners_is_matched_anew_too
     what_was_undone_leaves_nothing
     an_accepted_event_survives_the_end_of_the_process
+    what_was_let_in_by_outdated_keys_is_not_kept
+    what_was_let_in_by_an_outdated_catalog_is_not_kept
+    each_request_of_a_commit_is_judged_by_what_it_relied_on
+    what_changes_in_the_same_commit_is_no_longer_relied_on
+    a_large_request_is_judged_before_it_begins
 }
 
 fn reached(world: &World) -> Vec<EndpointId> {
@@ -250,4 +258,120 @@ fn an_accepted_event_survives_the_end_of_the_process(world: &mut World) {
         let round = due.iter().position(|event| *event == payload.event).expect("one that was asked for");
         assert_eq!(payload.body, vec![round as u8; 20_000]);
     }
+}
+
+/// A request that says what it was let in by: what holds now, in production.
+fn careful(world: &World, scope: &Scope, types: &[&str]) -> Accept {
+    assert_eq!((scope.environment, Environment::ALL[1]), (Environment::Production, Environment::Production));
+    let versions = world.store().versions().expect("readable");
+    let relied_on = Some(ReliedOn { keys: versions.keys, catalog: versions.catalogs[1] });
+    Accept { relied_on, ..world.request(scope, types) }
+}
+
+#[track_caller]
+fn accept_one(world: &mut World, request: &Accept) -> Accepted {
+    world.accept_all(&[request]).remove(0)
+}
+
+fn events_kept(world: &World, scope: &Scope) -> usize {
+    world.store().events(scope, &PageRequest { after: None, limit: 100 }).expect("readable").items.len()
+}
+
+fn what_was_let_in_by_outdated_keys_is_not_kept(world: &mut World) {
+    let acme = world.partner("acme");
+    let endpoint = world.endpoint(&acme, "all", &["*"]);
+    let gone = world.commit(|transaction| transaction.create_key(&api_key(&acme, 1)));
+    let mut request = careful(world, &acme, &["campaign.updated", "order.paid"]);
+    request.idempotency = idempotency("once", 1);
+    // Also what asks for nothing is let in by somebody.
+    let empty = careful(world, &acme, &[]);
+    assert_eq!(accept_one(world, &empty), Accepted::New(Vec::new()));
+
+    assert!(world.commit(|transaction| transaction.revoke_key(gone.id)));
+    assert_eq!(accept_one(world, &request), Accepted::Outdated);
+    assert_eq!(accept_one(world, &empty), Accepted::Outdated);
+    assert_eq!((world.births().len(), world.due(endpoint.id, Lane::Fresh).len()), (0, 0));
+    assert_eq!((events_kept(world, &acme), world.deliveries(&acme, &DeliveryFilter::default()).len()), (0, 0));
+
+    // Let in anew it is the same request, and its key was not used up.
+    request.relied_on = careful(world, &acme, &[]).relied_on;
+    assert_eq!(events_of(accept_one(world, &request)).len(), 2);
+    assert!(matches!(accept_one(world, &request), Accepted::Repeated { .. }));
+    assert_eq!(events_kept(world, &acme), 2);
+}
+
+fn what_was_let_in_by_an_outdated_catalog_is_not_kept(world: &mut World) {
+    let acme = world.partner("acme");
+    world.endpoint(&acme, "all", &["*"]);
+    let paid = event_type("order.paid");
+    let outdated = careful(world, &acme, &["order.paid"]);
+    // Another environment's catalog is another catalog.
+    world.commit(|transaction| transaction.put_event_types(Environment::Sandbox, std::slice::from_ref(&paid)));
+    world.commit(|transaction| transaction.delete_event_type(Environment::Sandbox, &paid.name));
+    assert_eq!(events_of(accept_one(world, &outdated)).len(), 1);
+
+    world.commit(|transaction| transaction.put_event_types(Environment::Production, std::slice::from_ref(&paid)));
+    assert_eq!(accept_one(world, &outdated), Accepted::Outdated);
+    let outdated = careful(world, &acme, &["order.paid"]);
+    assert_eq!(events_of(accept_one(world, &outdated)).len(), 1);
+    assert!(world.commit(|transaction| transaction.delete_event_type(Environment::Production, &paid.name)));
+    assert_eq!(accept_one(world, &outdated), Accepted::Outdated);
+    assert_eq!((world.births().len(), events_kept(world, &acme)), (0, 2));
+
+    // What relies on nothing is always let in.
+    let request = world.request(&acme, &["order.paid"]);
+    assert_eq!(events_of(accept_one(world, &request)).len(), 1);
+}
+
+fn each_request_of_a_commit_is_judged_by_what_it_relied_on(world: &mut World) {
+    let acme = world.partner("acme");
+    let endpoint = world.endpoint(&acme, "all", &["*"]);
+    let outdated = careful(world, &acme, &["b.outdated"]);
+    let gone = world.commit(|transaction| transaction.create_key(&api_key(&acme, 1)));
+    assert!(world.commit(|transaction| transaction.revoke_key(gone.id)));
+    let (first, last) = (careful(world, &acme, &["a.first"]), careful(world, &acme, &["c.last"]));
+    let answers = world.accept_all(&[&first, &outdated, &last]);
+    assert!(matches!(answers.as_slice(), [Accepted::New(_), Accepted::Outdated, Accepted::New(_)]), "{answers:?}");
+    assert_eq!((reached(world), events_kept(world, &acme)), (vec![endpoint.id; 2], 2));
+}
+
+fn what_changes_in_the_same_commit_is_no_longer_relied_on(world: &mut World) {
+    let acme = world.partner("acme");
+    world.endpoint(&acme, "all", &["*"]);
+    let paid = event_type("order.paid");
+    let gone = world.commit(|transaction| transaction.create_key(&api_key(&acme, 1)));
+    let request = careful(world, &acme, &["order.paid"]);
+    let answers = world.commit(|transaction| {
+        let mut answers = transaction.accept(&[&request])?;
+        assert!(transaction.revoke_key(gone.id)?);
+        answers.extend(transaction.accept(&[&request])?);
+        Ok(answers)
+    });
+    assert!(matches!(answers.as_slice(), [Accepted::New(_), Accepted::Outdated]), "{answers:?}");
+    assert_eq!(world.births().len(), 1);
+
+    let request = careful(world, &acme, &["order.paid"]);
+    let undone = world.try_commit(|transaction| -> Result<(), StoreError> {
+        transaction.put_event_types(Environment::Production, std::slice::from_ref(&paid))?;
+        let answers = transaction.accept(&[&request])?;
+        assert_eq!(answers, [Accepted::Outdated]);
+        Err(StoreError::Busy("as if".into()))
+    });
+    assert!(matches!(undone, Err(CommitError::RolledBack(StoreError::Busy(_)))), "{undone:?}");
+    // What was undone was never there to be relied on.
+    assert_eq!(events_of(accept_one(world, &request)).len(), 1);
+}
+
+fn a_large_request_is_judged_before_it_begins(world: &mut World) {
+    let acme = world.partner("acme");
+    world.endpoint(&acme, "all", &["*"]);
+    let gone = world.commit(|transaction| transaction.create_key(&api_key(&acme, 1)));
+    let outdated = careful(world, &acme, &["order.paid"]);
+    assert!(world.commit(|transaction| transaction.revoke_key(gone.id)));
+    let begun = world.commit(|transaction| transaction.begin_large(&outdated));
+    assert!(matches!(begun, Begun::Answered(Accepted::Outdated)));
+    assert!(!world.commit(|transaction| transaction.has_unsealed()), "nothing was begun");
+    let current = careful(world, &acme, &["order.paid"]);
+    let begun = world.commit(|transaction| transaction.begin_large(&current));
+    assert!(matches!(begun, Begun::FanOut(_)));
 }

@@ -40,5 +40,6 @@ mod postgres;
 mod recording;
 mod retention;
 mod sqlite;
+mod versions;
 mod views;
 mod world;
