@@ -16,7 +16,7 @@ use posthaste::store::{
 };
 
 /// Where a store lives: a folder, a schema. Gone when this is dropped.
-pub trait Place {
+pub trait Place: Send {
     /// Opens the store that is there, or makes it.
     fn open(&self) -> Arc<dyn Store>;
 
@@ -29,7 +29,7 @@ pub trait Place {
 }
 
 /// A place that the case looks into as well.
-impl<P: Place> Place for Arc<P> {
+impl<P: Place + Sync> Place for Arc<P> {
     fn open(&self) -> Arc<dyn Store> {
         (**self).open()
     }

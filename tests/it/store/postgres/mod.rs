@@ -1,5 +1,10 @@
 //! PostgreSQL as a backend of the suite, and what only it can be asked.
 
+mod days;
+mod nodes;
+mod pooler;
+mod trouble;
+
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -11,33 +16,56 @@ use uuid::Uuid;
 use crate::store::world::Place;
 use crate::support::postgres::{Database, Postgres};
 
-/// A database of a case's own on the server of all tests.
+/// A database of a case's own on the server of all tests, as one node opens it.
+#[derive(Clone)]
 pub struct PostgresPlace {
     database: Arc<Database>,
+    options: PostgresOptions,
     /// What this one was copied from: somebody may still write to it.
     _original: Option<Arc<Database>>,
 }
 
 pub fn place() -> Box<dyn Place> {
-    Box::new(PostgresPlace { database: Arc::new(Postgres::database()), _original: None })
+    Box::new(PostgresPlace::new())
 }
 
-/// How a case's node opens a database.
+/// How the first node opens a database. A node that is started again is another
+/// run, and undoes what the last one left only once that is known to be gone: here
+/// it is the same, so that it finds it at once.
 pub fn options(url: &str) -> PostgresOptions {
-    PostgresOptions {
-        url: url.to_owned(),
-        readers: 2,
-        statement_cache: true,
-        // A node that is started again is another run, and one that is killed has
-        // left something behind: here it is the same, so that it finds it at once.
-        node: NodeId::from_uuid(Uuid::from_u128(1)),
-        metrics: Arc::default(),
+    PostgresOptions { url: url.to_owned(), readers: 2, statement_cache: true, node: node(1), metrics: Arc::default() }
+}
+
+pub fn node(number: u128) -> NodeId {
+    NodeId::from_uuid(Uuid::from_u128(number))
+}
+
+impl PostgresPlace {
+    pub fn new() -> Self {
+        let database = Arc::new(Postgres::database());
+        Self { options: options(&database.url()), database, _original: None }
+    }
+
+    /// The same database, opened otherwise.
+    pub fn opened(&self, change: impl FnOnce(&mut PostgresOptions)) -> Self {
+        let mut place = self.clone();
+        change(&mut place.options);
+        place
+    }
+
+    /// The same database, as another node opens it.
+    pub fn as_node(&self, number: u128) -> Self {
+        self.opened(|options| options.node = node(number))
+    }
+
+    pub fn database(&self) -> &Database {
+        &self.database
     }
 }
 
 impl Place for PostgresPlace {
     fn open(&self) -> Arc<dyn Store> {
-        Arc::new(PostgresStore::open(&options(&self.database.url())).expect("the database is ours"))
+        Arc::new(PostgresStore::open(&self.options).expect("the database is ours"))
     }
 
     fn another(&self) -> Box<dyn Place> {
@@ -46,7 +74,7 @@ impl Place for PostgresPlace {
 
     fn as_if_killed(&self) -> Box<dyn Place> {
         // What is committed now, and nothing of what is under way.
-        let copy = Self { database: Arc::new(Postgres::database()), _original: Some(Arc::clone(&self.database)) };
+        let copy = Self { _original: Some(Arc::clone(&self.database)), ..Self::new() };
         let mut dump = Command::new("pg_dump")
             .args(["--no-owner", "--dbname", &self.database.url()])
             .stdout(Stdio::piped())
