@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use crate::auth::{ApiKey, Authenticator};
 use crate::catalog;
 use crate::clock::Clock;
-use crate::cluster::Ownership;
+use crate::cluster::{NoForward, Ownership};
 use crate::config::Config;
 use crate::domain::Role;
 use crate::engine::{BodyBudget, Drain, Engine, EngineOptions, Janitor, NewsWire, Places, Retention, Supervisor};
@@ -89,7 +89,8 @@ impl App {
         let readers = u32::try_from(config.store.readers).unwrap_or(u32::MAX);
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store.path, readers)?);
         let bodies = BodyBudget::new(config.engine.body_budget_bytes, Arc::clone(&metrics));
-        let wire = NewsWire::new(bodies.clone(), Arc::clone(&metrics));
+        let ownership = Ownership::sole();
+        let wire = NewsWire::new(bodies.clone(), Arc::clone(&metrics), ownership.clone(), Arc::new(NoForward));
         let (failed, journal_failed) = oneshot::channel();
         let told = wire.clone();
         let (journal, journal_thread) = Journal::start(
@@ -114,7 +115,8 @@ impl App {
             transport: Arc::new(transport(&config, addresses.clone())),
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
-            ownership: Ownership::sole(),
+            ownership,
+            handed_over: Arc::new(|_| {}),
             options: EngineOptions {
                 arbiters: config.engine.arbiters,
                 window: config.engine.window,

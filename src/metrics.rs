@@ -60,6 +60,8 @@ pub struct Metrics {
     pub endpoint_actor_panics: Counter,
     /// Hints to actors that found no room; a sweep of the store makes up for them.
     pub hints_lost: Counter,
+    /// Outcomes that the store refused because another node owns the endpoint.
+    pub fenced_writes: Counter,
     /// Bytes of event bodies held in memory for deliveries.
     pub body_bytes_held: Gauge<i64>,
     /// Seconds a commit took, flush included.
@@ -89,6 +91,7 @@ impl Default for Metrics {
             endpoint_actors: Gauge::default(),
             endpoint_actor_panics: Counter::default(),
             hints_lost: Counter::default(),
+            fenced_writes: Counter::default(),
             body_bytes_held: Gauge::default(),
             journal_commit_seconds: seconds(),
             journal_batch_entries: Histogram::new(exponential_buckets(1.0, 2.0, 12)),
@@ -130,6 +133,11 @@ impl Metrics {
             "hints_lost",
             "Hints to actors that found no room; a sweep of the store makes up for them",
             self.hints_lost.clone(),
+        );
+        registry.register(
+            "fenced_writes",
+            "Outcomes that the store refused because another node owns the endpoint",
+            self.fenced_writes.clone(),
         );
         registry.register_with_unit(
             "body_held",

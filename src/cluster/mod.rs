@@ -5,6 +5,10 @@
 //! On SQLite one process owns everything, and nothing here costs anything.
 //! What is done with a partition that is gained or lost is the engine's affair.
 
+mod hints;
+mod moves;
 mod ownership;
 
+pub use hints::{Forward, Hint, NoForward};
+pub use moves::Move;
 pub use ownership::Ownership;

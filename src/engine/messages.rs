@@ -3,7 +3,8 @@
 use actix::prelude::*;
 use bytes::Bytes;
 
-use crate::domain::{Attempt, EndpointId, EventId, EventType, Monotonic};
+use crate::cluster::{Hint, Move};
+use crate::domain::{Attempt, DeliveryId, EndpointId, EventId, EventType, Monotonic};
 use crate::engine::endpoint::state::{Fresh, Snapshot};
 use crate::store::Lane;
 
@@ -22,6 +23,16 @@ pub(in crate::engine) enum News {
     AttemptRequested(EndpointId),
 }
 
+/// To the supervisor: partitions come or go. It is never lost, unlike news.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Moved(pub Move);
+
+/// To the supervisor: what other nodes say of endpoints that may be ours.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Hinted(pub Vec<Hint>);
+
 /// To the supervisor: stop sending, let what is in flight end, answer when all
 /// actors are done.
 #[derive(Message)]
@@ -34,7 +45,7 @@ pub struct Drain;
 pub struct Inspect(pub EndpointId);
 
 /// To the supervisor: send this body now, past everything that waits, and say
-/// what came of it. Nothing of it is stored.
+/// what came of it. Nothing of it is stored, and so any node may do it.
 #[derive(Message)]
 #[rtype(result = "TestOutcome")]
 pub struct SendTest {
@@ -55,7 +66,7 @@ pub enum TestOutcome {
     Attempted(Attempt),
     /// There is no such endpoint any more.
     Gone,
-    /// The engine is stopping, or the endpoint's actor just failed.
+    /// The engine is stopping, or the store cannot be read.
     Unavailable,
 }
 
@@ -70,19 +81,18 @@ pub(in crate::engine) enum Tell {
     Born(Vec<Fresh>),
     /// The store has work.
     Hint(Lane),
+    /// The store shows that these were born.
+    Sighted(Vec<DeliveryId>),
     /// The settings or secrets may have changed.
     Changed,
     /// End when what is in flight has ended.
     Drain,
+    /// End now, whatever is under way: the endpoint is another node's.
+    Abort,
     /// End now, if there still is nothing to do: the supervisor routes nothing
     /// here until it hears [`Ended`] or [`Staying`].
     Rest,
 }
-
-/// To an endpoint's actor: see [`SendTest`], which carries the same.
-#[derive(Message)]
-#[rtype(result = "TestOutcome")]
-pub(in crate::engine) struct Test(pub SendTest);
 
 /// To an endpoint's actor: see [`Inspect`].
 #[derive(Message)]
@@ -121,6 +131,10 @@ pub(in crate::engine) enum End {
     Rested(Option<Monotonic>),
     /// All in flight has ended, as the supervisor asked.
     Drained,
+    /// With whatever it had under way, as the supervisor asked.
+    Aborted,
+    /// The same, because the store said that another node owns the endpoint.
+    Fenced,
     /// Its endpoint is gone.
     Gone,
     /// Without a word: it panicked.

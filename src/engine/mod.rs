@@ -21,12 +21,12 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::cluster::Ownership;
 use crate::metrics::Metrics;
-use crate::store::{Journal, Store};
+use crate::store::{Journal, Lease, Store};
 use crate::transport::TransportFactory;
 
 pub use budget::BodyBudget;
 pub use endpoint::state::Snapshot;
-pub use messages::{Drain, Inspect, SendTest, TestOutcome};
+pub use messages::{Drain, Hinted, Inspect, Moved, SendTest, TestOutcome};
 pub use places::Places;
 pub use retention::{Janitor, Retention};
 pub use supervisor::Supervisor;
@@ -47,6 +47,10 @@ pub struct EngineOptions {
     pub body_budget_bytes: usize,
 }
 
+/// Told of leases that were to be handed over, once nothing is done by them any
+/// more. On the supervisor's thread: it waits for nothing.
+pub type HandedOver = Arc<dyn Fn(Vec<Lease>) + Send + Sync>;
+
 /// What every actor of the engine works with.
 #[derive(Clone)]
 pub struct Engine {
@@ -62,6 +66,8 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     /// Which endpoints are this node's.
     pub ownership: Ownership,
+    /// Who is told that a partition is free to go.
+    pub handed_over: HandedOver,
     /// The limits.
     pub options: EngineOptions,
     /// Requests that may still begin, all endpoints together.

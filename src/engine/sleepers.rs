@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::domain::{EndpointId, Monotonic};
+use crate::domain::{EndpointId, Monotonic, Partition, PartitionSet};
 
 /// Endpoints with work, but not yet.
 #[derive(Default)]
@@ -28,6 +28,13 @@ impl Sleepers {
         if let Some(time) = self.times.remove(&endpoint) {
             self.by_time.remove(&(time, endpoint));
         }
+    }
+
+    /// Forgets all of these partitions.
+    pub(in crate::engine) fn forget(&mut self, partitions: &PartitionSet) {
+        let stays = |endpoint: &EndpointId| !partitions.contains(Partition::of(*endpoint));
+        self.times.retain(|endpoint, _| stays(endpoint));
+        self.by_time.retain(|(_, endpoint)| stays(endpoint));
     }
 
     pub(in crate::engine) fn pop_before(&mut self, time: Monotonic) -> Option<EndpointId> {
@@ -70,5 +77,18 @@ mod tests {
         assert_eq!(sleepers.pop_before(at(20)), Some(endpoint(2)));
         assert_eq!(sleepers.pop_before(at(60)), None);
         assert!(sleepers.by_time.is_empty() && sleepers.times.is_empty());
+    }
+
+    #[test]
+    fn those_of_a_partition_are_forgotten_and_no_others() {
+        let mut sleepers = Sleepers::default();
+        // The last byte of an id is its partition.
+        for number in [1, 2, 0x101, 0x102] {
+            sleepers.until(endpoint(number), at(10));
+        }
+        sleepers.forget(&[Partition::of(endpoint(1))].into_iter().collect());
+        let left: Vec<_> = std::iter::from_fn(|| sleepers.pop_before(at(10))).collect();
+        assert_eq!(left, [endpoint(2), endpoint(0x102)]);
+        assert!(sleepers.times.is_empty());
     }
 }

@@ -2,25 +2,34 @@
 //! actors: it routes to them, starts them when there is work, lets them leave
 //! memory when there is none, and starts them anew from the store when one
 //! panics. What sleeps is an id and a time.
+//!
+//! Whose endpoints it works for is `partitions`, what it finds in the store by
+//! itself `sweeping` and `polling`, what it answers `asked`.
+
+mod asked;
+mod partitions;
+mod polling;
+mod sweeping;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use crate::domain::{EndpointId, Monotonic, PartitionSet};
+use crate::cluster::Hint;
+use crate::domain::{EndpointId, Monotonic};
 use crate::engine::Engine;
 use crate::engine::arbiters::Arbiters;
 use crate::engine::endpoint::actor::{EndpointActor, Supervised};
-use crate::engine::endpoint::state::{Fresh, Snapshot};
-use crate::engine::messages::{
-    Drain, End, Ended, Generation, Inspect, Look, News, Notices, Resting, SendTest, Staying, Tell, Test, TestOutcome,
-};
+use crate::engine::endpoint::state::Fresh;
+use crate::engine::messages::{End, Ended, Generation, Hinted, Moved, News, Notices, Resting, Staying, Tell};
 use crate::engine::sleepers::Sleepers;
 use crate::engine::wire::NewsWire;
-use crate::store::{self, Lane, Store, StoreError, Waiting};
+use crate::store::Lane;
+use partitions::Territory;
+use polling::Polling;
+use sweeping::Sweeping;
 
 /// Batches of news that may wait for the supervisor.
 const MAILBOX: usize = 1_024;
@@ -32,13 +41,6 @@ const LEAD: Duration = Duration::from_millis(250);
 /// Most sleepers woken in a tick: after a long stop, the first attempts are
 /// spread instead of coming all at once.
 const WAKES_PER_TICK: usize = 256;
-/// Endpoints read from the store at once.
-const WAITING_PAGE: usize = 1_000;
-/// Between two looks through the store for work that no actor holds, when no
-/// hint is known to be lost.
-const SWEEP_EVERY: Duration = Duration::from_secs(30);
-/// A live actor's delivery that is this late was perhaps never told of.
-const LATE: Duration = Duration::from_secs(5);
 /// The wait before a panicked actor starts anew; doubled each time.
 const RESPAWN_AFTER: Duration = Duration::from_secs(1);
 /// The longest such wait.
@@ -55,6 +57,34 @@ enum Route {
         generation: Generation,
         wake: bool,
     },
+    /// Told to drain or to end at once, because its partition goes to another
+    /// node; started anew afterwards if that has come back.
+    Leaving {
+        address: Addr<EndpointActor>,
+        generation: Generation,
+        wake: bool,
+    },
+}
+
+impl Route {
+    fn generation(&self) -> Generation {
+        match self {
+            Self::Live { generation, .. } | Self::Ending { generation, .. } | Self::Leaving { generation, .. } => {
+                *generation
+            }
+        }
+    }
+
+    fn address(&self) -> &Addr<EndpointActor> {
+        match self {
+            Self::Live { address, .. } | Self::Ending { address, .. } | Self::Leaving { address, .. } => address,
+        }
+    }
+
+    /// Whether something came for an actor that is about to end.
+    fn is_awaited(&self) -> bool {
+        matches!(self, Self::Ending { wake: true, .. } | Self::Leaving { wake: true, .. })
+    }
 }
 
 /// See the module.
@@ -68,8 +98,9 @@ pub struct Supervisor {
     nudges: HashSet<EndpointId>,
     panics: HashMap<EndpointId, Panics>,
     last_generation: Generation,
-    sweeping: bool,
-    next_sweep: Monotonic,
+    territory: Territory,
+    sweeping: Sweeping,
+    polling: Polling,
     draining: Option<Vec<oneshot::Sender<()>>>,
 }
 
@@ -85,14 +116,15 @@ impl Supervisor {
     pub fn start(engine: Engine, wire: NewsWire) -> Addr<Self> {
         let address = Self::create(|_| Self {
             arbiters: Arbiters::start(engine.options.arbiters, &engine.transport),
-            next_sweep: engine.clock.now().monotonic,
+            territory: Territory::new(engine.ownership.clone()),
+            sweeping: Sweeping::begin(engine.clock.now().monotonic),
+            polling: Polling::begin(engine.clock.now().monotonic),
             wire: wire.clone(),
             routes: HashMap::new(),
             sleeping: Sleepers::default(),
             nudges: HashSet::new(),
             panics: HashMap::new(),
             last_generation: 0,
-            sweeping: false,
             draining: None,
             engine,
         });
@@ -105,15 +137,17 @@ impl Supervisor {
     }
 
     /// The endpoint's actor, started if it was not live; `None` while the last
-    /// one is still ending, or has panicked a moment ago.
+    /// one is still ending, or has panicked a moment ago, and for an endpoint
+    /// that is another node's.
     fn wake(&mut self, endpoint: EndpointId, context: &Context<Self>) -> Option<&Addr<EndpointActor>> {
         if self.draining.is_some() {
             return None;
         }
-        if let Some(Route::Ending { wake, .. }) = self.routes.get_mut(&endpoint) {
+        if let Some(Route::Ending { wake, .. } | Route::Leaving { wake, .. }) = self.routes.get_mut(&endpoint) {
             *wake = true;
             return None;
         }
+        let lease = self.territory.lease_of(endpoint)?;
         if let Some(Panics { not_before, .. }) = self.panics.get(&endpoint)
             && *not_before > self.now() + LEAD
         {
@@ -129,15 +163,16 @@ impl Supervisor {
                 resting: context.address().recipient(),
                 staying: context.address().recipient(),
                 ended: context.address().recipient(),
+                overlooked: self.polling.overlooked(),
             };
             let address = EndpointActor::start_in_arbiter(&self.arbiters.of(endpoint), move |_| {
-                EndpointActor::new(endpoint, generation, engine, supervisor)
+                EndpointActor::new(endpoint, generation, lease, engine, supervisor)
             });
             Route::Live { address, generation }
         });
         match route {
             Route::Live { address, .. } => Some(address),
-            Route::Ending { .. } => None,
+            Route::Ending { .. } | Route::Leaving { .. } => None,
         }
     }
 
@@ -160,6 +195,7 @@ impl Supervisor {
     }
 
     fn tick(&mut self, context: &mut Context<Self>) {
+        self.watch_leases(context);
         if self.draining.is_some() {
             return;
         }
@@ -171,20 +207,23 @@ impl Supervisor {
         for endpoint in std::mem::take(&mut self.nudges) {
             self.remind(endpoint, context);
         }
-        if self.sweeping {
-            // What is lost now may have come behind the reading that is under
-            // way: it waits for the next one.
-            return;
-        }
-        let lost = self.wire.lost_any();
-        if lost {
-            let live: Vec<EndpointId> = self.routes.keys().copied().collect();
-            for endpoint in live {
-                self.remind(endpoint, context);
+        self.look_for_lost(context);
+        self.poll(context);
+    }
+
+    /// Tells the actors what happened to their endpoints.
+    fn hear(&mut self, news: impl IntoIterator<Item = News>, context: &Context<Self>) {
+        let mut births: HashMap<EndpointId, Vec<Fresh>> = HashMap::new();
+        for item in news {
+            match item {
+                News::Born(endpoint, fresh) => births.entry(endpoint).or_default().push(fresh),
+                // One without an actor may have been enabled again.
+                News::Changed(endpoint) => self.tell(endpoint, Tell::Changed, context),
+                News::AttemptRequested(endpoint) => self.tell(endpoint, Tell::Hint(Lane::Manual), context),
             }
         }
-        if lost || now >= self.next_sweep {
-            self.sweep(context);
+        for (endpoint, fresh) in births {
+            self.tell(endpoint, Tell::Born(fresh), context);
         }
     }
 
@@ -195,62 +234,6 @@ impl Supervisor {
             self.tell(endpoint, tell, context);
         }
     }
-
-    /// Looks through the store for work that no actor holds: all of it at the
-    /// start, whatever a lost hint left behind later.
-    fn sweep(&mut self, context: &mut Context<Self>) {
-        self.sweeping = true;
-        self.next_sweep = self.now() + SWEEP_EVERY;
-        let store = Arc::clone(&self.engine.store);
-        let look = |store: &dyn Store| {
-            let mut found = Vec::new();
-            let mut after = None;
-            loop {
-                let (page, next) = store.waiting(&PartitionSet::ALL, after, WAITING_PAGE)?;
-                found.extend(page);
-                match next {
-                    Some(next) => after = Some(next),
-                    None => return Ok(found),
-                }
-            }
-        };
-        let read = async move { store::blocking(&store, look).await };
-        context.spawn(read.into_actor(self).map(|found, supervisor, context| supervisor.swept(found, context)));
-    }
-
-    fn swept(&mut self, found: Result<Vec<Waiting>, StoreError>, context: &Context<Self>) {
-        self.sweeping = false;
-        let now = self.engine.clock.now();
-        let found = match found {
-            Ok(found) => found,
-            Err(error) => {
-                log::error!("cannot look through the store for waiting deliveries: {error}");
-                self.next_sweep = now.monotonic + Duration::from_secs(1);
-                return;
-            }
-        };
-        for Waiting { endpoint, due_at } in found {
-            match self.routes.get(&endpoint) {
-                None => self.sleeping.until(endpoint, now.anchor(due_at)),
-                Some(Route::Live { .. }) if now.wall.since(due_at) > LATE => {
-                    self.remind(endpoint, context);
-                    self.tell(endpoint, Tell::Hint(Lane::Retry), context);
-                }
-                Some(Route::Live { .. } | Route::Ending { .. }) => {}
-            }
-        }
-    }
-
-    fn answer_drained(&mut self) {
-        if self.routes.is_empty()
-            && let Some(waiting) = &mut self.draining
-        {
-            for answer in waiting.drain(..) {
-                // Whoever asked may have lost patience.
-                let _ = answer.send(());
-            }
-        }
-    }
 }
 
 impl Actor for Supervisor {
@@ -259,7 +242,7 @@ impl Actor for Supervisor {
     fn started(&mut self, context: &mut Context<Self>) {
         context.set_mailbox_capacity(MAILBOX);
         context.run_interval(TICK, Self::tick);
-        self.sweep(context);
+        self.sweep(&self.territory.held(), context);
     }
 }
 
@@ -267,21 +250,29 @@ impl Handler<Notices> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, Notices(news): Notices, context: &mut Context<Self>) {
-        let mut births: HashMap<EndpointId, Vec<Fresh>> = HashMap::new();
-        for item in news {
-            match item {
-                News::Born(endpoint, fresh) => births.entry(endpoint).or_default().push(fresh),
-                News::Changed(endpoint) => match self.routes.get(&endpoint) {
-                    Some(_) => self.tell(endpoint, Tell::Changed, context),
-                    // Enabled again, it may have been holding.
-                    None => drop(self.wake(endpoint, context)),
-                },
-                News::AttemptRequested(endpoint) => self.tell(endpoint, Tell::Hint(Lane::Manual), context),
-            }
-        }
-        for (endpoint, fresh) in births {
-            self.tell(endpoint, Tell::Born(fresh), context);
-        }
+        self.hear(news, context);
+    }
+}
+
+impl Handler<Hinted> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Hinted(hints): Hinted, context: &mut Context<Self>) {
+        let news = hints.into_iter().map(|hint| match hint {
+            // Its actor reads the bytes when it sends them.
+            Hint::Born { endpoint, delivery, event } => News::Born(endpoint, Fresh { delivery, event, payload: None }),
+            Hint::Changed(endpoint) => News::Changed(endpoint),
+            Hint::AttemptRequested(endpoint) => News::AttemptRequested(endpoint),
+        });
+        self.hear(news, context);
+    }
+}
+
+impl Handler<Moved> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Moved(moved): Moved, context: &mut Context<Self>) {
+        self.take_move(moved, context);
     }
 }
 
@@ -323,11 +314,11 @@ impl Handler<Ended> for Supervisor {
 
     fn handle(&mut self, Ended { endpoint, generation, how }: Ended, context: &mut Context<Self>) {
         let wake = match self.routes.get(&endpoint) {
-            Some(Route::Live { generation: live, .. }) if *live == generation => false,
-            Some(Route::Ending { generation: ending, wake, .. }) if *ending == generation => *wake,
+            Some(route) if route.generation() == generation => route.is_awaited(),
             _ => return,
         };
         self.routes.remove(&endpoint);
+        self.has_left(endpoint);
         if self.draining.is_some() {
             self.answer_drained();
             return;
@@ -351,64 +342,15 @@ impl Handler<Ended> for Supervisor {
                     self.sleeping.until(endpoint, until);
                 }
             }
-            End::Gone | End::Drained => drop(self.panics.remove(&endpoint)),
-        }
-    }
-}
-
-impl Handler<Inspect> for Supervisor {
-    type Result = ResponseFuture<Option<Snapshot>>;
-
-    fn handle(&mut self, Inspect(endpoint): Inspect, _: &mut Context<Self>) -> Self::Result {
-        let look = match self.routes.get(&endpoint) {
-            Some(Route::Live { address, .. }) => Some(address.send(Look)),
-            _ => None,
-        };
-        Box::pin(async move {
-            match look {
-                Some(look) => look.await.ok(),
-                None => None,
-            }
-        })
-    }
-}
-
-impl Handler<SendTest> for Supervisor {
-    type Result = ResponseFuture<TestOutcome>;
-
-    fn handle(&mut self, test: SendTest, context: &mut Context<Self>) -> Self::Result {
-        let sent = self.wake(test.endpoint, context).map(|address| address.send(Test(test)));
-        Box::pin(async move {
-            match sent {
-                Some(sent) => sent.await.unwrap_or(TestOutcome::Unavailable),
-                None => TestOutcome::Unavailable,
-            }
-        })
-    }
-}
-
-impl Handler<Drain> for Supervisor {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, _: Drain, _: &mut Context<Self>) -> Self::Result {
-        let (answer, drained) = oneshot::channel();
-        if self.draining.is_none() {
-            self.draining = Some(Vec::new());
-            // Attempts that wait for their turn do not begin any more.
-            self.engine.in_flight.close();
-            for route in self.routes.values() {
-                if let Route::Live { address, .. } = route {
-                    // It must hear this, however full its mailbox is.
-                    address.do_send(Tell::Drain);
+            // Something was meant for the next actor: the endpoint may be ours
+            // again by now.
+            End::Drained | End::Aborted | End::Fenced => {
+                self.panics.remove(&endpoint);
+                if wake {
+                    self.wake(endpoint, context);
                 }
             }
+            End::Gone => drop(self.panics.remove(&endpoint)),
         }
-        if let Some(waiting) = &mut self.draining {
-            waiting.push(answer);
-        }
-        self.answer_drained();
-        Box::pin(async move {
-            let _ = drained.await;
-        })
     }
 }

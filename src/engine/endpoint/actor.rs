@@ -6,9 +6,12 @@
 //! at each wake, `FuturesUnordered` only those that can go on. What comes of
 //! them is handed to the state together, as many as there are.
 
-use std::collections::HashMap;
+mod recording;
+mod sending;
+
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{self, Poll, Waker};
 
 use actix::fut::ActorFuture;
@@ -17,17 +20,16 @@ use futures_util::StreamExt as _;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 
-use crate::domain::{Attempt, EndpointId, EventId, Moment, Monotonic};
+use crate::domain::{EndpointId, Moment, Monotonic};
 use crate::engine::Engine;
-use crate::engine::arbiters;
-use crate::engine::endpoint::attempt::{make_attempt, places};
 use crate::engine::endpoint::inbox::Inbox;
 use crate::engine::endpoint::pages::{PageRead, Reads};
-use crate::engine::endpoint::request::{AttemptHeaders, Target};
+use crate::engine::endpoint::request::Target;
+use crate::engine::endpoint::right::Right;
 use crate::engine::endpoint::state::{Effect, Input, Limits, Plan, Sending, State};
-use crate::engine::messages::{End, Ended, Generation, Look, Resting, Staying, Tell, Test, TestOutcome};
+use crate::engine::messages::{End, Ended, Generation, Look, Resting, Staying, Tell};
 use crate::engine::places::Place;
-use crate::store::{self, EndpointRuntime, JournalError, Payload, Record, Recorded, StoreError};
+use crate::store::{self, EndpointRuntime, JournalError, Lease, Payload, Record, Recorded, StoreError};
 
 /// Messages an actor may have waiting: more only remind it of the store.
 const MAILBOX: usize = 64;
@@ -40,6 +42,7 @@ const STEPS_AT_ONCE: usize = 16;
 pub(in crate::engine) struct EndpointActor {
     endpoint: EndpointId,
     engine: Engine,
+    right: Right,
     state: State,
     target: Option<Arc<Target>>,
     inbox: Inbox<Report>,
@@ -70,6 +73,8 @@ pub(in crate::engine) struct Supervised {
     pub resting: Recipient<Resting>,
     pub staying: Recipient<Staying>,
     pub ended: Recipient<Ended>,
+    /// Set when the store shows something that the actor had not heard of.
+    pub overlooked: Arc<AtomicBool>,
 }
 
 /// Tells the supervisor how the actor ended, also when it did not get to say
@@ -92,13 +97,15 @@ impl EndpointActor {
     pub(in crate::engine) fn new(
         endpoint: EndpointId,
         generation: Generation,
+        lease: Lease,
         engine: Engine,
         supervisor: Supervised,
     ) -> Self {
         let limits = Limits { window: engine.options.window, passivate_after: engine.options.passivate_after };
         Self {
             endpoint,
-            state: State::new(limits),
+            right: Right::new(engine.ownership.clone(), lease),
+            state: State::new(limits).fenced_by(lease.fence),
             target: None,
             inbox: Inbox::new(),
             under_way: FuturesUnordered::new(),
@@ -129,6 +136,7 @@ impl EndpointActor {
                 Effect::Rest => self.ask_to_rest(),
                 Effect::Gone => self.end(End::Gone, context),
                 Effect::Drained => self.end(End::Drained, context),
+                Effect::Fenced => self.end_fenced(context),
             }
         }
         self.read(reads);
@@ -139,6 +147,15 @@ impl EndpointActor {
     fn end(&mut self, how: End, context: &mut Context<Self>) {
         self.farewell.how = how;
         context.stop();
+    }
+
+    /// Another node owns the endpoint: the outcome was refused, and so would
+    /// all others be that are on their way.
+    fn end_fenced(&mut self, context: &mut Context<Self>) {
+        let Lease { partition, epoch, .. } = self.right.lease;
+        log::warn!("{}: partition {partition} was lost after epoch {epoch}: an outcome was refused", self.endpoint);
+        self.right.withdraw();
+        self.end(End::Fenced, context);
     }
 
     fn ask_to_rest(&self) {
@@ -219,101 +236,6 @@ impl EndpointActor {
             }
             None
         });
-    }
-
-    /// Fetches the bytes of attempts that memory had no room for. Each has its
-    /// place in the node's limit before its bytes are read: those that wait
-    /// hold none.
-    fn read_and_send(&mut self, mut unread: Vec<Sending>) {
-        if unread.is_empty() {
-            return;
-        }
-        let (engine, reports, endpoint) = (self.engine.clone(), self.inbox.outbox(), self.endpoint);
-        self.begin(async move {
-            let input = |input| reports.send(Report::Input(Box::new(input)));
-            let unsent = |sending: Sending| input(Input::Unsent(sending.delivery));
-            while !unread.is_empty() {
-                let places = places(&engine.in_flight, endpoint, unread.len()).await;
-                if places.is_empty() {
-                    unread.drain(..).for_each(unsent);
-                    return None;
-                }
-                let next: Vec<Sending> = unread.drain(..places.len()).collect();
-                let events: Vec<_> = next.iter().map(|sending| sending.event).collect();
-                let read = store::blocking(&engine.store, move |store| store.payloads(&events)).await;
-                let payloads: HashMap<EventId, Arc<Payload>> = match read {
-                    Ok(payloads) => payloads.into_iter().map(|payload| (payload.event, Arc::new(payload))).collect(),
-                    Err(error) => {
-                        log::warn!("{endpoint}: cannot read what is to be sent: {error}");
-                        next.into_iter().for_each(unsent);
-                        continue;
-                    }
-                };
-                for (sending, place) in next.into_iter().zip(places) {
-                    if let Some(payload) = payloads.get(&sending.event) {
-                        reports.send(Report::Payload(Box::new((sending, Arc::clone(payload), place))));
-                    } else {
-                        log::error!("{endpoint}: the event of {} is not in the store", sending.delivery);
-                        input(Input::PayloadGone(sending.delivery));
-                    }
-                }
-            }
-            None
-        });
-    }
-
-    fn target(&self) -> Arc<Target> {
-        Arc::clone(self.target.as_ref().expect("the state sends only by a plan, and a plan comes with its target"))
-    }
-
-    /// Makes an attempt as soon as the node's limit has a place for it.
-    fn send_in_turn(&mut self, sending: Sending, payload: Arc<Payload>) {
-        let (target, engine, endpoint) = (self.target(), self.engine.clone(), self.endpoint);
-        self.begin(async move {
-            Some(match engine.in_flight.take(endpoint).await {
-                Some(place) => make_attempt(engine, target, sending, payload, place).await,
-                // The engine is stopping.
-                None => Input::Unsent(sending.delivery),
-            })
-        });
-    }
-
-    fn send(&mut self, sending: Sending, payload: Arc<Payload>, place: Place) {
-        let (target, engine) = (self.target(), self.engine.clone());
-        self.begin(async move { Some(make_attempt(engine, target, sending, payload, place).await) });
-    }
-
-    fn record(&mut self, record: Arc<Record>) {
-        let (reports, recorded) = (self.inbox.outbox(), Arc::clone(&record));
-        let heard =
-            Box::new(move |outcome: Result<_, _>| reports.send(Report::Recorded(recorded, outcome.map_err(Box::new))));
-        if let Some(wait_for_room) = self.engine.journal.record_then(record, heard) {
-            self.begin(async move {
-                wait_for_room.await;
-                None
-            });
-        }
-    }
-
-    fn recorded(&self, record: &Record, outcome: Result<Recorded, Box<JournalError>>) -> Option<Input> {
-        let (delivery, endpoint) = (record.delivery, self.endpoint);
-        match outcome {
-            Ok(recorded) => {
-                if let store::Verdict::Exhausted = record.verdict {
-                    self.engine.metrics.deliveries_exhausted.inc();
-                    log::warn!("{delivery} to {endpoint}: retries exhausted after {}", record.attempts_before + 1);
-                }
-                Some(Input::Recorded { delivery, recorded })
-            }
-            Err(error) => match *error {
-                JournalError::Full(_) | JournalError::Store(_) | JournalError::Lost => {
-                    log::warn!("{delivery} to {endpoint}: its outcome is not written yet: {error}");
-                    Some(Input::RecordFailed(delivery))
-                }
-                // The process is ending; the next one repeats the attempt.
-                JournalError::Unknown | JournalError::Closed => None,
-            },
-        }
     }
 
     /// What there is to tell the state now; and whether there was anything at all.
@@ -431,9 +353,21 @@ impl Handler<Tell> for EndpointActor {
         let input = match tell {
             Tell::Born(births) => Input::Born(births),
             Tell::Hint(lane) => Input::Hint(lane),
+            Tell::Sighted(deliveries) => {
+                if !self.state.overlooks(&deliveries) {
+                    return;
+                }
+                self.farewell.supervisor.overlooked.store(true, Ordering::Release);
+                Input::Sighted(deliveries)
+            }
             Tell::Changed => Input::Changed,
-            Tell::Drain => Input::Drain,
+            Tell::Drain => {
+                // Nor may what waits for its place begin.
+                self.right.give_up();
+                Input::Drain
+            }
             Tell::Rest => return self.rest(context),
+            Tell::Abort => return self.end(End::Aborted, context),
         };
         self.step([input], context);
     }
@@ -444,38 +378,5 @@ impl Handler<Look> for EndpointActor {
 
     fn handle(&mut self, _: Look, _: &mut Context<Self>) -> Self::Result {
         MessageResult(self.state.snapshot())
-    }
-}
-
-impl Handler<Test> for EndpointActor {
-    type Result = ResponseFuture<TestOutcome>;
-
-    fn handle(&mut self, Test(test): Test, _: &mut Context<Self>) -> Self::Result {
-        let engine = self.engine.clone();
-        Box::pin(async move {
-            // A test shows what is stored now, also to an actor that has not
-            // caught up with a change yet, or holds.
-            let (endpoint, now) = (test.endpoint, engine.clock.wall());
-            let read = store::blocking(&engine.store, move |store| store.endpoint_runtime(endpoint, now)).await;
-            let target = match read.and_then(|found| found.map(|runtime| Target::new(&runtime)).transpose()) {
-                Ok(Some(target)) => target,
-                Ok(None) => return TestOutcome::Gone,
-                Err(error) => {
-                    log::error!("{endpoint}: cannot read its settings for a test: {error}");
-                    return TestOutcome::Unavailable;
-                }
-            };
-            let started = engine.clock.now();
-            let headers = AttemptHeaders { event: test.event, delivery: None, number: 1, at: started.wall };
-            log::debug!("{endpoint}: sending a test {}", test.event_type);
-            let outcome = arbiters::transport().send(target.request(&headers, test.body)).await;
-            let duration = engine.clock.now().monotonic.since(started.monotonic);
-            TestOutcome::Attempted(Attempt {
-                number: 1,
-                started_at: started.wall,
-                duration_ms: u32::try_from(duration.as_millis()).unwrap_or(u32::MAX),
-                outcome,
-            })
-        })
     }
 }

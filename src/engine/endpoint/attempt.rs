@@ -6,6 +6,7 @@ use crate::domain::EndpointId;
 use crate::engine::Engine;
 use crate::engine::arbiters;
 use crate::engine::endpoint::request::{AttemptHeaders, Target};
+use crate::engine::endpoint::right::Right;
 use crate::engine::endpoint::step::{Input, Sending};
 use crate::engine::places::{Place, Places};
 use crate::metrics::{AttemptLabels, Metrics};
@@ -21,9 +22,11 @@ pub(super) async fn places(in_flight: &Places, endpoint: EndpointId, most: usize
     places
 }
 
-/// One attempt, from its request to its outcome.
+/// One attempt, from its request to its outcome; none, if the endpoint is not
+/// this node's any more.
 pub(super) async fn make_attempt(
     engine: Engine,
+    right: Right,
     target: Arc<Target>,
     sending: Sending,
     payload: Arc<Payload>,
@@ -37,6 +40,10 @@ pub(super) async fn make_attempt(
         at: started.wall,
     };
     let request = target.request(&headers, payload.body.clone());
+    // The last moment: it may have waited long for its place.
+    if !right.may_send() {
+        return Input::Unsent(sending.delivery);
+    }
     engine.metrics.attempts_in_flight.inc();
     let in_flight = InFlight(&engine.metrics);
     let outcome = arbiters::transport().send(request).await;

@@ -18,6 +18,7 @@ use crate::engine::endpoint::reading::{READ_AGAIN_AFTER, Reading};
 use crate::store::{AttemptKind, Due, Fence, Lane, Place, Record};
 
 mod outcome;
+mod rest;
 mod turn;
 mod window;
 
@@ -135,6 +136,11 @@ pub struct State {
     idle_since: Option<Monotonic>,
     draining: bool,
     gone: bool,
+    /// The store said that another node owns the endpoint.
+    fenced: bool,
+    /// Deliveries that were settled last. A look over what was lately born may
+    /// still show them as new; kept only where there are such looks.
+    settled_last: VecDeque<DeliveryId>,
     /// What proves to the store that the endpoint is ours.
     fence: Option<Fence>,
 }
@@ -166,6 +172,8 @@ impl State {
             idle_since: None,
             draining: false,
             gone: false,
+            fenced: false,
+            settled_last: VecDeque::new(),
             fence: None,
         }
     }
@@ -208,6 +216,7 @@ impl State {
             Input::Hint(Lane::Retry) => self.lane(Lane::Retry).leave_early_to_store(),
             Input::Hint(Lane::Fresh) => self.read_fresh_anew(),
             Input::Hint(Lane::Manual) => self.lane(Lane::Manual).leave_to_store(),
+            Input::Sighted(deliveries) => self.take_sightings(&deliveries),
             Input::Page { lane, limit, due, payloads } => self.take_page(lane, limit, due, &payloads, now),
             Input::PageFailed(lane) => {
                 if lane == Lane::Fresh {
@@ -245,6 +254,9 @@ impl State {
     /// time at which there is nothing to do: a timer that rings for nothing is
     /// set again at once, and never stops.
     pub fn wake_at(&self) -> Option<Monotonic> {
+        if self.fenced {
+            return None;
+        }
         let record = self.record_again.first_key_value().map(|(time, _)| *time);
         if self.is_ending() {
             return record;
@@ -288,7 +300,7 @@ impl State {
     }
 
     fn is_ending(&self) -> bool {
-        self.gone || self.draining
+        self.gone || self.draining || self.fenced
     }
 
     fn is_holding(&self) -> bool {
@@ -322,6 +334,10 @@ impl State {
 
     /// Everything that can be done now.
     fn act(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        if self.fenced {
+            *effects = vec![Effect::Fenced];
+            return;
+        }
         self.record_again(now, effects);
         if self.is_ending() {
             if self.flights.is_empty() {
@@ -360,37 +376,5 @@ impl State {
         for reading in self.lanes.0.iter_mut() {
             reading.leave_to_store();
         }
-    }
-
-    fn consider_rest(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        let next = self.rest_until();
-        let soon = |due: Monotonic| due <= now.monotonic + self.limits.passivate_after;
-        if next.is_none_or(|next| next.is_some_and(soon)) {
-            self.idle_since = None;
-            return;
-        }
-        let since = *self.idle_since.get_or_insert(now.monotonic);
-        if now.monotonic >= since + self.limits.passivate_after {
-            // Asked again after as long, in case nobody hears.
-            self.idle_since = Some(now.monotonic);
-            effects.push(Effect::Rest);
-        }
-    }
-
-    /// When there is something to do again; `Some(None)` is never, `None` is
-    /// now.
-    pub fn rest_until(&self) -> Option<Option<Monotonic>> {
-        let read = |lane: Lane| {
-            let reading = self.lanes.of(lane);
-            !reading.under_way && !reading.is_wanted(self.has_room(lane))
-        };
-        let at_rest = self.flights.is_empty()
-            && self.fresh.is_empty()
-            && self.manual.is_empty()
-            && (self.is_holding() || LANES.into_iter().all(read))
-            && !self.reading_settings
-            && !self.settings_changed;
-        let next_retry = self.retries.first_key_value().map(|((due, _), _)| *due);
-        at_rest.then(|| [next_retry, self.far_retry].into_iter().flatten().min())
     }
 }

@@ -44,6 +44,8 @@ pub enum Input {
     Born(Vec<Fresh>),
     /// The store has work that no message told of.
     Hint(Lane),
+    /// The store showed these as new a moment ago, whoever accepted them.
+    Sighted(Vec<DeliveryId>),
     /// A read of the store came back: up to `limit` of a lane's earliest.
     Page {
         /// Which lane.
@@ -114,6 +116,8 @@ pub enum Effect {
     Gone,
     /// Every attempt is over and written down, as [`Input::Drain`] asked.
     Drained,
+    /// The endpoint is another node's: end, and drop what is under way.
+    Fenced,
 }
 
 /// One attempt to be made.

@@ -4,181 +4,38 @@
 //! A house can be lived in several times: what one [`Life`] leaves in the
 //! store, the next one finds.
 
-use std::collections::HashMap;
 use std::future::Future;
-use std::rc::Rc;
-use std::sync::{Arc, Mutex, mpsc as blocking};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc as blocking};
 use std::time::Duration;
 
 use actix::Addr;
 use actix_rt::System;
 use bytes::Bytes;
-use futures_util::future::LocalBoxFuture;
 use posthaste::clock::Clock;
-use posthaste::cluster::Ownership;
+use posthaste::cluster::{Forward, Hint, Ownership};
 use posthaste::domain::{
-    Attempt, Delivery, DeliveryId, DeliveryStatus, EndpointId, EndpointSettings, Environment, ErrorClass, EventId,
-    Monotonic, Outcome, PartnerName, RetryPolicy, Timestamp, TypePattern,
+    Attempt, Delivery, DeliveryId, DeliveryStatus, EndpointId, EndpointSettings, Environment, EventId, Partition,
+    PartnerName, RetryPolicy, TypePattern,
 };
 use posthaste::engine::{BodyBudget, Drain, Engine, EngineOptions, Inspect, NewsWire, Places, Snapshot, Supervisor};
 use posthaste::metrics::Metrics;
 use posthaste::store::journal::JournalOptions;
 use posthaste::store::sqlite::SqliteStore;
 use posthaste::store::{
-    Accept, Accepted, CommitError, DeliveryFilter, EndpointChange, Journal, NewEndpoint, NewEvent, Notice, PageRequest,
-    Scope, Store, StoreError, Transaction, Writer,
+    Accept, Accepted, DeliveryFilter, EndpointChange, Journal, Lease, NewEndpoint, NewEvent, PageRequest, Scope, Store,
 };
-use posthaste::transport::{Request, Transport, TransportFactory};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
+pub use super::script::{Answer, Call};
+use super::script::{Crowds, Script, ScriptedFactory};
+use super::writer::TellingWriter;
 use crate::support::folder::Folder;
 
 /// Waits for something that must happen, so that a test fails and never hangs.
 pub async fn within<F: Future>(happening: F) -> F::Output {
     actix_rt::time::timeout(Duration::from_secs(10), happening).await.expect("it happens within 10 s")
-}
-
-/// What becomes of a request.
-pub enum Answer {
-    /// It is answered at once.
-    Status(u16),
-    /// The test answers it, through [`Call::answer`].
-    Later,
-    /// The transport panics.
-    Panic,
-    /// The whole thread stands still until the sender of this is gone.
-    StandStill(blocking::Receiver<()>),
-}
-
-/// For each URL, how many requests are in flight, and how many there were at most.
-type Crowds = Arc<Mutex<HashMap<Arc<str>, (usize, usize)>>>;
-
-/// A request that the transport was given.
-#[derive(Debug)]
-pub struct Call {
-    pub url: Arc<str>,
-    pub event: EventId,
-    /// `None` is a test.
-    pub delivery: Option<DeliveryId>,
-    pub number: u32,
-    pub body: Bytes,
-    pub at: Monotonic,
-    pub wall: Timestamp,
-    answer: Option<oneshot::Sender<u16>>,
-}
-
-impl Call {
-    pub fn answer(self, status: u16) {
-        let answer = self.answer.expect("a call that is answered later");
-        answer.send(status).expect("whoever sent it waits for the answer");
-    }
-}
-
-struct Script {
-    answer: Box<dyn Fn(&Call) -> Answer + Send + Sync>,
-    calls: mpsc::UnboundedSender<Call>,
-    clock: Clock,
-    /// In flight to each URL: now, and at most.
-    in_flight: Crowds,
-    /// Gone when every thread that had a transport is.
-    _alive: blocking::Sender<()>,
-}
-
-struct ScriptedFactory(Arc<Script>);
-
-impl TransportFactory for ScriptedFactory {
-    fn open(&self) -> Rc<dyn Transport> {
-        Rc::new(Scripted(Arc::clone(&self.0)))
-    }
-}
-
-struct Scripted(Arc<Script>);
-
-struct InFlight(Arc<Script>, Arc<str>);
-
-impl InFlight {
-    fn begin(script: &Arc<Script>, url: &Arc<str>) -> Self {
-        let mut in_flight = script.in_flight.lock().expect("no holder of this lock can panic");
-        let (now, most) = in_flight.entry(Arc::clone(url)).or_default();
-        *now += 1;
-        *most = (*most).max(*now);
-        Self(Arc::clone(script), Arc::clone(url))
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        let mut in_flight = self.0.in_flight.lock().expect("no holder of this lock can panic");
-        in_flight.get_mut(&self.1).expect("it was counted when it began").0 -= 1;
-    }
-}
-
-impl Transport for Scripted {
-    fn send(&self, request: Request) -> LocalBoxFuture<'static, Outcome> {
-        let script = Arc::clone(&self.0);
-        Box::pin(async move {
-            let _in_flight = InFlight::begin(&script, &request.url);
-            let header = |name: &str| {
-                let found = request.headers.iter().find(|(known, _)| known == name);
-                found.map(|(_, value)| value.as_str())
-            };
-            let now = script.clock.now();
-            let mut call = Call {
-                url: Arc::clone(&request.url),
-                event: header("webhook-id").expect("every request has one").parse().expect("an event's id"),
-                delivery: header("posthaste-delivery").map(|text| text.parse().expect("a delivery's id")),
-                number: header("posthaste-attempt").expect("every request has one").parse().expect("a number"),
-                body: request.body.clone(),
-                at: now.monotonic,
-                wall: now.wall,
-                answer: None,
-            };
-            // The test may be over.
-            let report = |call| drop(script.calls.send(call));
-            match (script.answer)(&call) {
-                Answer::Status(status) => {
-                    report(call);
-                    Outcome::answered(status, Bytes::new())
-                }
-                Answer::Later => {
-                    let (answer, answered) = oneshot::channel();
-                    call.answer = Some(answer);
-                    report(call);
-                    match answered.await {
-                        Ok(status) => Outcome::answered(status, Bytes::new()),
-                        Err(_) => Outcome::failed(ErrorClass::Connect, "the test let go of it"),
-                    }
-                }
-                Answer::Panic => {
-                    report(call);
-                    // Without the hook's noise.
-                    std::panic::resume_unwind(Box::new("a transport that panics"));
-                }
-                Answer::StandStill(gate) => {
-                    report(call);
-                    let _ = gate.recv();
-                    Outcome::answered(200, Bytes::new())
-                }
-            }
-        })
-    }
-}
-
-/// Tells the test of each commit.
-struct TellingWriter(Box<dyn Writer>, mpsc::UnboundedSender<()>);
-
-impl Writer for TellingWriter {
-    fn commit(
-        &mut self,
-        now: Timestamp,
-        verbs: &mut dyn FnMut(&mut dyn Transaction) -> Result<(), StoreError>,
-    ) -> Result<Vec<Notice>, CommitError> {
-        let done = self.0.commit(now, verbs);
-        // The test may be over.
-        let _ = self.1.send(());
-        done
-    }
 }
 
 pub fn options() -> EngineOptions {
@@ -199,6 +56,14 @@ pub struct Life {
     pub supervisor: Addr<Supervisor>,
     pub wire: NewsWire,
     pub calls: mpsc::UnboundedReceiver<Call>,
+    /// What other nodes were to be told.
+    pub forwarded: mpsc::UnboundedReceiver<Hint>,
+    /// Leases that were said to be free to go.
+    pub handed_over: mpsc::UnboundedReceiver<Vec<Lease>>,
+    /// The store refuses outcomes.
+    pub is_fenced: Arc<AtomicBool>,
+    /// Nobody is told of what is committed, as if another node had done it.
+    pub is_elsewhere: Arc<AtomicBool>,
     commits: mpsc::UnboundedReceiver<()>,
     in_flight: Crowds,
     scope: Scope,
@@ -217,22 +82,55 @@ impl House {
         answer: impl Fn(&Call) -> Answer + Send + Sync + 'static,
         story: impl AsyncFnOnce(&mut Life) -> T,
     ) -> T {
+        self.live_owning(|_| Ownership::sole(), options, answer, story)
+    }
+
+    /// The same as one node of several, which is granted nothing yet.
+    pub fn share<T>(
+        &self,
+        options: EngineOptions,
+        answer: impl Fn(&Call) -> Answer + Send + Sync + 'static,
+        story: impl AsyncFnOnce(&mut Life) -> T,
+    ) -> T {
+        self.live_owning(|clock| Ownership::shared(clock.clone()), options, answer, story)
+    }
+
+    fn live_owning<T>(
+        &self,
+        ownership: impl FnOnce(&Clock) -> Ownership,
+        options: EngineOptions,
+        answer: impl Fn(&Call) -> Answer + Send + Sync + 'static,
+        story: impl AsyncFnOnce(&mut Life) -> T,
+    ) -> T {
         let clock = Clock::system();
+        let ownership = ownership(&clock);
         let metrics = Arc::new(Metrics::default());
         let store: Arc<dyn Store> =
             Arc::new(SqliteStore::open(&self.0.file("posthaste.db"), 4).expect("a folder of our own"));
         let bodies = BodyBudget::new(options.body_budget_bytes, Arc::clone(&metrics));
-        let wire = NewsWire::new(bodies.clone(), Arc::clone(&metrics));
+        let (forward, forwarded) = mpsc::unbounded_channel();
+        let wire =
+            NewsWire::new(bodies.clone(), Arc::clone(&metrics), ownership.clone(), Arc::new(Forwarding(forward)));
         let (told, commits) = mpsc::unbounded_channel();
-        let writer = TellingWriter(store.writer().expect("nobody else took it"), told);
+        let is_fenced = Arc::new(AtomicBool::new(false));
+        let is_elsewhere = Arc::new(AtomicBool::new(false));
+        let writer = TellingWriter {
+            writer: store.writer().expect("nobody else took it"),
+            commits: told,
+            is_fenced: Arc::clone(&is_fenced),
+        };
         let (journal, journal_thread) = Journal::start(
             Box::new(writer),
             JournalOptions { queue: 10_000, queue_bytes: 1 << 24, batch: 512 },
             clock.clone(),
             Arc::clone(&metrics),
             {
-                let wire = wire.clone();
-                Box::new(move |notices| wire.tell(notices))
+                let (wire, is_elsewhere) = (wire.clone(), Arc::clone(&is_elsewhere));
+                Box::new(move |notices| {
+                    if !is_elsewhere.load(Ordering::Acquire) {
+                        wire.tell(notices);
+                    }
+                })
             },
             oneshot::channel().0,
         )
@@ -247,6 +145,7 @@ impl House {
             in_flight: Arc::clone(&in_flight),
             _alive: alive,
         };
+        let (free, handed_over) = mpsc::unbounded_channel();
         let engine = Engine {
             store,
             journal,
@@ -254,7 +153,9 @@ impl House {
             in_flight: Places::new(options.max_in_flight, clock.clone()),
             clock,
             metrics,
-            ownership: Ownership::sole(),
+            ownership,
+            // The test may be over.
+            handed_over: Arc::new(move |leases| drop(free.send(leases))),
             options,
             bodies,
         };
@@ -263,7 +164,19 @@ impl House {
             let scope = Scope::of(Environment::Production, PartnerName::default_partner());
             engine.journal.change(|transaction| transaction.first_start(&[])).await.expect("the store opens");
             let supervisor = Supervisor::start(engine.clone(), wire.clone());
-            let mut life = Life { engine, supervisor, wire, calls, commits, in_flight, scope };
+            let mut life = Life {
+                engine,
+                supervisor,
+                wire,
+                calls,
+                forwarded,
+                handed_over,
+                is_fenced,
+                is_elsewhere,
+                commits,
+                in_flight,
+                scope,
+            };
             story(&mut life).await
         });
         drop(system);
@@ -400,6 +313,16 @@ impl Life {
     pub fn most_in_flight(&self, path: &str) -> usize {
         let in_flight = self.in_flight.lock().expect("no holder of this lock can panic");
         in_flight.get(format!("https://example.com/{path}").as_str()).map_or(0, |(_, most)| *most)
+    }
+}
+
+/// Hands the test what other nodes were to be told.
+struct Forwarding(mpsc::UnboundedSender<Hint>);
+
+impl Forward for Forwarding {
+    fn forward(&self, _: Partition, hint: Hint) {
+        // The test may be over.
+        let _ = self.0.send(hint);
     }
 }
 

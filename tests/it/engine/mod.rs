@@ -4,6 +4,10 @@
 mod actors;
 mod house;
 mod model;
+mod owning;
+mod script;
 mod shelf;
+mod sightings;
 mod state;
 mod stops;
+mod writer;

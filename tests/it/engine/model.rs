@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use posthaste::domain::{DeliveryId, ErrorClass, Moment, Monotonic, Outcome, RetryPolicy, Timestamp};
+use posthaste::domain::{DeliveryId, ErrorClass, Moment, Monotonic, Outcome, RetryPolicy, StoredStatus, Timestamp};
 use posthaste::engine::endpoint::state::{Effect, Fresh, Input, Limits, Plan, Sending, State};
-use posthaste::store::{Due, Lane, Place, Record, Recorded};
+use posthaste::store::{Due, Fence, Lane, Place, Record, Recorded};
 
 use super::shelf::{Row, Shelf, delivery, event};
 
@@ -44,6 +44,11 @@ pub fn fresh(number: u128) -> Fresh {
     Fresh { delivery: delivery(number), event: event(number), payload: None }
 }
 
+/// As one of several nodes has it: what it does alone is less.
+fn new_state() -> State {
+    State::new(LIMITS).fenced_by(Some(Fence(1)))
+}
+
 struct Read {
     lane: Lane,
     after: Option<Place>,
@@ -75,6 +80,10 @@ pub struct World {
     told: Vec<u128>,
     /// Something was never told: only a sweep finds it.
     lost: bool,
+    /// Births were never told of: a look over what was lately born shows them.
+    lost_births: bool,
+    /// What such a look has shown, and nobody was told yet.
+    seen: Option<Vec<DeliveryId>>,
     /// What an earlier life left in the journal's queue.
     left_behind: Vec<Arc<Record>>,
     /// Deliveries such a record has moved on, which this life may have read
@@ -91,7 +100,7 @@ impl World {
             now: begin(),
             plan: Plan { enabled: true, max_concurrency, retry: policy() },
             shelf: Shelf::default(),
-            state: State::new(LIMITS),
+            state: new_state(),
             heard: None,
             settings_read: None,
             reads: Vec::new(),
@@ -100,6 +109,8 @@ impl World {
             untold: Vec::new(),
             told: Vec::new(),
             lost: false,
+            lost_births: false,
+            seen: None,
             left_behind: Vec::new(),
             outdated: BTreeSet::new(),
             draining: false,
@@ -141,8 +152,29 @@ impl World {
     }
 
     pub fn lose_births(&mut self) {
-        self.lost |= !self.untold.is_empty();
+        self.lost_births |= !self.untold.is_empty();
         self.untold.clear();
+    }
+
+    /// Looks over what is new, and tells of it later.
+    pub fn look_for_new(&mut self) {
+        let is_new = |row: &&Row| row.status == StoredStatus::Pending && row.next_at.is_some();
+        self.seen = Some(self.shelf.rows.values().filter(is_new).map(|row| delivery(row.number)).collect());
+    }
+
+    /// Tells of what the last look has shown, or of a new one.
+    pub fn tell_what_is_new(&mut self) {
+        if self.seen.is_none() {
+            self.look_for_new();
+            self.lost_births = false;
+        }
+        let seen = self.seen.take().unwrap_or_default();
+        if !self.drained && self.state.overlooks(&seen) {
+            self.step(Input::Sighted(seen.clone()));
+            // A read that was begun because of it is not known to show it.
+            self.step(Input::Sighted(seen.clone()));
+            assert!(!self.state.overlooks(&seen), "what was told of is taken care of");
+        }
     }
 
     fn born(&mut self, numbers: &[u128]) {
@@ -203,7 +235,11 @@ impl World {
         }
         let Some(until) = self.state.rest_until() else { return };
         assert!(self.sending.is_empty() && self.writing.is_empty(), "work under way is not left alone");
-        if self.plan.enabled && self.heard.as_ref() == Some(&self.plan) && !self.lost && self.outdated.is_empty() {
+        if self.plan.enabled
+            && self.heard.as_ref() == Some(&self.plan)
+            && !self.is_anything_lost()
+            && self.outdated.is_empty()
+        {
             let told = |row: &&Row| !self.untold.contains(&row.number);
             let first = self.shelf.rows.values().filter(told).filter_map(|row| row.next_at).min();
             if let Some(first) = first {
@@ -214,8 +250,12 @@ impl World {
         self.live_again();
     }
 
+    fn is_anything_lost(&self) -> bool {
+        self.lost || self.lost_births
+    }
+
     fn live_again(&mut self) {
-        self.state = State::new(LIMITS);
+        self.state = new_state();
         (self.heard, self.settings_read) = (None, None);
         self.outdated.clear();
         self.reads.clear();
@@ -335,6 +375,7 @@ impl World {
                 Effect::Record(record) => self.writing.push(Writing { record, recorded: None }),
                 Effect::Rest => assert!(self.state.rest_until().is_some(), "it rests with work to do"),
                 Effect::Gone => panic!("nobody deleted it"),
+                Effect::Fenced => panic!("nobody else owns it"),
                 Effect::Drained => {
                     assert!(self.draining && self.sending.is_empty() && self.writing.is_empty());
                     self.drained = true;
@@ -387,6 +428,9 @@ impl World {
                 self.attempt_ends(0, outcome.clone());
             } else if !self.writing.is_empty() {
                 self.acknowledge(0);
+            } else if self.lost_births {
+                self.seen = None;
+                self.tell_what_is_new();
             } else if self.lost {
                 self.lost = false;
                 self.sweep();

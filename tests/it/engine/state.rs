@@ -392,7 +392,7 @@ proptest! {
     fn whatever_happens_nothing_is_forgotten_or_done_twice(
         concurrency in 1..6_usize,
         lossy: bool,
-        happenings in prop::collection::vec((0..32_u8, any::<u16>()), 1..200),
+        happenings in prop::collection::vec((0..34_u8, any::<u16>()), 1..200),
     ) {
         let mut world = World::new(concurrency);
         for (what, choice) in happenings {
@@ -438,6 +438,8 @@ fn happen(world: &mut World, what: u8, choice: usize, lossy: bool) {
         28 => world.writing_fails(choice),
         29 => world.rest(),
         30 => world.write_what_was_left_behind(choice),
+        31 => world.look_for_new(),
+        32 => world.tell_what_is_new(),
         _ if choice.is_multiple_of(16) => world.drain(),
         _ => world.advance(Duration::from_millis(1)),
     }

@@ -296,9 +296,11 @@ impl Passage<'_> {
         }
     }
 
-    /// Whether these bytes complete or contain a text.
+    /// Whether these bytes complete or contain a text. One that was said before they
+    /// came is not said again with them.
     fn hears(&self, text: &[u8], bytes: &[u8]) -> bool {
-        let heard = [&self.said, bytes].concat();
+        let begun = &self.said[self.said.len().saturating_sub(text.len() - 1)..];
+        let heard = [begun, bytes].concat();
         heard.windows(text.len()).any(|window| window == text)
     }
 

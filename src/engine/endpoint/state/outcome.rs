@@ -79,10 +79,11 @@ impl State {
             self.lane(Lane::Manual).leave_to_store();
         }
         let mut ready = flight.ready;
+        self.remember_settled(delivery, recorded);
         match recorded {
-            // Whoever carries this out ends with it; the new owner knows the rest.
+            // The new owner finds all else in the store.
             Recorded::Fenced => {
-                self.draining = true;
+                self.fenced = true;
                 return;
             }
             Recorded::Superseded => {

@@ -5,12 +5,65 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{FAR_RETRY_LEAD, RETRY_PAGE, Ready, Stage, State};
-use crate::domain::{DeliveryId, EventId, Moment};
+use crate::domain::{DeliveryId, EventId, Moment, StoredStatus};
 use crate::engine::budget::HeldPayload;
 use crate::engine::endpoint::step::{Effect, Fresh};
-use crate::store::{AttemptKind, Due, Lane};
+use crate::store::{AttemptKind, Due, Lane, Recorded};
+
+/// Deliveries remembered as settled: about as many as can be between a look over
+/// what was lately born and the news of it.
+const SETTLED_LAST: usize = 256;
 
 impl State {
+    /// Whether any of these, which the store showed as new, is neither held nor
+    /// settled, and would not be read either as things stand.
+    pub fn overlooks(&self, deliveries: &[DeliveryId]) -> bool {
+        !self.is_ending() && !self.is_holding() && deliveries.iter().any(|delivery| self.is_overlooked(*delivery))
+    }
+
+    fn is_overlooked(&self, delivery: DeliveryId) -> bool {
+        if self.known.contains(&delivery)
+            || self.meanwhile.contains_key(&delivery)
+            || self.settled_last.contains(&delivery)
+        {
+            return false;
+        }
+        let reading = self.lanes.of(Lane::Fresh);
+        let is_ahead = !self.is_behind(delivery);
+        // What is under way may have been read before this was there.
+        let will_be_read = if reading.under_way { reading.missed } else { reading.more };
+        !(is_ahead && will_be_read)
+    }
+
+    /// Whether reading on would pass this one by.
+    fn is_behind(&self, delivery: DeliveryId) -> bool {
+        !self.read_anew && self.read_up_to.is_some_and(|up_to| (delivery.made_at(), delivery) <= up_to)
+    }
+
+    pub(super) fn take_sightings(&mut self, deliveries: &[DeliveryId]) {
+        if self.is_ending() || self.is_holding() {
+            return;
+        }
+        let overlooked: Vec<DeliveryId> =
+            deliveries.iter().copied().filter(|delivery| self.is_overlooked(*delivery)).collect();
+        if overlooked.iter().any(|delivery| self.is_behind(*delivery)) {
+            self.read_fresh_anew();
+        } else if !overlooked.is_empty() {
+            self.lane(Lane::Fresh).leave_to_store();
+        }
+    }
+
+    pub(super) fn remember_settled(&mut self, delivery: DeliveryId, recorded: Recorded) {
+        // An attempt by hand may leave a delivery as new as it was.
+        if self.fence.is_none() || recorded == Recorded::Written(StoredStatus::Pending) {
+            return;
+        }
+        if self.settled_last.len() >= SETTLED_LAST {
+            self.settled_last.pop_front();
+        }
+        self.settled_last.push_back(delivery);
+    }
+
     pub(super) fn take_births(&mut self, births: Vec<Fresh>) {
         for birth in births {
             let reading = self.lanes.of(Lane::Fresh);

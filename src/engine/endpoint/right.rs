@@ -1,0 +1,38 @@
+//! By what right an actor sends: the lease it was born with, for as long as it
+//! is trusted and the actor has not been told to begin nothing more.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use crate::cluster::Ownership;
+use crate::store::Lease;
+
+/// Shared by everything that an actor has under way.
+#[derive(Clone)]
+pub(super) struct Right {
+    ownership: Ownership,
+    pub(super) lease: Lease,
+    is_given_up: Rc<Cell<bool>>,
+}
+
+impl Right {
+    pub(super) fn new(ownership: Ownership, lease: Lease) -> Self {
+        Self { ownership, lease, is_given_up: Rc::default() }
+    }
+
+    /// Whether a request may go out at this moment.
+    pub(super) fn may_send(&self) -> bool {
+        !self.is_given_up.get() && self.ownership.may_send(&self.lease)
+    }
+
+    /// Nothing more is to begin.
+    pub(super) fn give_up(&self) {
+        self.is_given_up.set(true);
+    }
+
+    /// Nobody on this node is to work by this lease any more.
+    pub(super) fn withdraw(&self) {
+        self.give_up();
+        self.ownership.withdraw(&self.lease);
+    }
+}

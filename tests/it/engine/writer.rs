@@ -1,0 +1,140 @@
+//! A writer that tells the test of each commit, and refuses outcomes when the
+//! test says so: as a store does whose partition another node owns.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use posthaste::catalog::TypeDefinition;
+use posthaste::domain::{
+    DeliveryId, Endpoint, EndpointId, Environment, EventId, EventType, KeyId, Partner, PartnerName, Timestamp,
+};
+use posthaste::store::{
+    Accept, Accepted, Begun, CommitError, EndpointChange, EndpointConflict, FanOut, KeyRecord, NewEndpoint, NewKey,
+    Notice, Record, Recorded, Retired, Scope, StoreError, Transaction, Writer,
+};
+use tokio::sync::mpsc;
+
+pub struct TellingWriter {
+    pub writer: Box<dyn Writer>,
+    pub commits: mpsc::UnboundedSender<()>,
+    pub is_fenced: Arc<AtomicBool>,
+}
+
+impl Writer for TellingWriter {
+    fn commit(
+        &mut self,
+        now: Timestamp,
+        verbs: &mut dyn FnMut(&mut dyn Transaction) -> Result<(), StoreError>,
+    ) -> Result<Vec<Notice>, CommitError> {
+        let is_fenced = self.is_fenced.load(Ordering::Acquire);
+        let done = self.writer.commit(now, &mut |transaction| {
+            if is_fenced { verbs(&mut Fencing(transaction)) } else { verbs(transaction) }
+        });
+        // The test may be over.
+        let _ = self.commits.send(());
+        done
+    }
+}
+
+/// Writes everything but outcomes.
+struct Fencing<'a>(&'a mut dyn Transaction);
+
+impl Transaction for Fencing<'_> {
+    fn accept(&mut self, accepts: &[&Accept]) -> Result<Vec<Accepted>, StoreError> {
+        self.0.accept(accepts)
+    }
+
+    fn begin_large(&mut self, accept: &Accept) -> Result<Begun, StoreError> {
+        self.0.begin_large(accept)
+    }
+
+    fn accept_chunk(&mut self, fan_out: &FanOut, from: usize, limit: usize) -> Result<(), StoreError> {
+        self.0.accept_chunk(fan_out, from, limit)
+    }
+
+    fn seal(&mut self, accept: &Accept, fan_out: &FanOut) -> Result<Accepted, StoreError> {
+        self.0.seal(accept, fan_out)
+    }
+
+    fn has_unsealed(&mut self) -> Result<bool, StoreError> {
+        self.0.has_unsealed()
+    }
+
+    fn undo_unsealed(&mut self, limit: usize) -> Result<usize, StoreError> {
+        self.0.undo_unsealed(limit)
+    }
+
+    fn undo_abandoned(&mut self, limit: usize) -> Result<usize, StoreError> {
+        self.0.undo_abandoned(limit)
+    }
+
+    fn record(&mut self, records: &[&Record]) -> Result<Vec<Recorded>, StoreError> {
+        Ok(records.iter().map(|_| Recorded::Fenced).collect())
+    }
+
+    fn create_endpoint(&mut self, new: &NewEndpoint) -> Result<Result<Endpoint, EndpointConflict>, StoreError> {
+        self.0.create_endpoint(new)
+    }
+
+    fn change_endpoint(&mut self, change: &EndpointChange) -> Result<Result<Endpoint, EndpointConflict>, StoreError> {
+        self.0.change_endpoint(change)
+    }
+
+    fn delete_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<bool, StoreError> {
+        self.0.delete_endpoint(scope, endpoint)
+    }
+
+    fn rotate_secret(
+        &mut self,
+        scope: &Scope,
+        endpoint: EndpointId,
+        secret: &str,
+        overlap_until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.0.rotate_secret(scope, endpoint, secret, overlap_until)
+    }
+
+    fn request_attempt(&mut self, delivery: DeliveryId) -> Result<(), StoreError> {
+        self.0.request_attempt(delivery)
+    }
+
+    fn discard_deleted(&mut self, limit: usize) -> Result<usize, StoreError> {
+        self.0.discard_deleted(limit)
+    }
+
+    fn retire(&mut self, horizon: Timestamp, after: Option<EventId>, limit: usize) -> Result<Retired, StoreError> {
+        self.0.retire(horizon, after, limit)
+    }
+
+    fn drop_history(&mut self, horizon: Timestamp) -> Result<usize, StoreError> {
+        self.0.drop_history(horizon)
+    }
+
+    fn forget_idempotency_keys(&mut self, limit: usize) -> Result<usize, StoreError> {
+        self.0.forget_idempotency_keys(limit)
+    }
+
+    fn first_start(&mut self, types: &[TypeDefinition]) -> Result<bool, StoreError> {
+        self.0.first_start(types)
+    }
+
+    fn put_event_types(&mut self, environment: Environment, types: &[TypeDefinition]) -> Result<(), StoreError> {
+        self.0.put_event_types(environment, types)
+    }
+
+    fn delete_event_type(&mut self, environment: Environment, name: &EventType) -> Result<bool, StoreError> {
+        self.0.delete_event_type(environment, name)
+    }
+
+    fn create_partner(&mut self, name: &PartnerName) -> Result<Option<Partner>, StoreError> {
+        self.0.create_partner(name)
+    }
+
+    fn create_key(&mut self, new: &NewKey) -> Result<KeyRecord, StoreError> {
+        self.0.create_key(new)
+    }
+
+    fn revoke_key(&mut self, key: KeyId) -> Result<bool, StoreError> {
+        self.0.revoke_key(key)
+    }
+}
