@@ -1,6 +1,8 @@
 //! The composition root: what starts, in which order, and what drains, in
 //! which order. The only place that knows every room.
 
+mod membership;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -15,17 +17,20 @@ use tokio::sync::oneshot;
 use crate::auth::{ApiKey, Authenticator};
 use crate::catalog;
 use crate::clock::Clock;
-use crate::cluster::{NoForward, Ownership};
-use crate::config::Config;
-use crate::domain::Role;
+use crate::cluster::{self, NoForward, Owners, Ownership, new_node_id};
+use crate::config::{Config, StoreLocation};
+use crate::domain::{PARTITIONS, Role};
 use crate::engine::{BodyBudget, Drain, Engine, EngineOptions, Janitor, NewsWire, Places, Retention, Supervisor};
 use crate::metrics::Metrics;
 use crate::policy::address::AddressPolicy;
-use crate::routes::{self, Api, Catalogs, Coherence, Limits};
+use crate::routes::{self, Api, Catalogs, Coherence, Limits, ThisNode};
 use crate::store::journal::{JournalOptions, JournalThread};
+use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Journal, JournalError, NewKey, PageRequest, Store, StoreError, SubscriptionCache};
 use crate::transport::{AddressGuard, HttpTransportFactory, Resolve, SystemResolver, TlsClient, TransportOptions};
+
+use membership::{Joining, Membership};
 
 /// How long open requests get when the server stops.
 const SERVER_SHUTDOWN: Duration = Duration::from_secs(5);
@@ -66,6 +71,8 @@ pub struct App {
     first_key: Option<ApiKey>,
     server: ServerHandle,
     supervisor: Addr<Supervisor>,
+    /// Where there can be other nodes.
+    membership: Option<Membership>,
     journal: JournalThread,
     journal_failed: oneshot::Receiver<String>,
     drain_timeout: Duration,
@@ -86,10 +93,42 @@ impl App {
         }
 
         let metrics = Arc::new(Metrics::default());
+        let node = ThisNode {
+            id: new_node_id(clock.wall()).map_err(AppError::Randomness)?,
+            address: config.cluster.advertised(address),
+        };
         let readers = u32::try_from(config.store.readers).unwrap_or(u32::MAX);
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store.path, readers)?);
+        let store: Arc<dyn Store> = match &config.store.location {
+            StoreLocation::Sqlite(path) => {
+                metrics.partitions_owned.set(PARTITIONS as i64);
+                Arc::new(SqliteStore::open(path, readers)?)
+            }
+            StoreLocation::Postgres(url) => Arc::new(PostgresStore::open(&PostgresOptions {
+                url: url.expose().to_owned(),
+                readers,
+                statement_cache: config.store.statement_cache,
+                node: node.id,
+                metrics: Arc::clone(&metrics),
+            })?),
+        };
         let bodies = BodyBudget::new(config.engine.body_budget_bytes, Arc::clone(&metrics));
-        let ownership = Ownership::sole();
+        let joining = match store.leases() {
+            Some(leases) => {
+                let (handle, orders) = cluster::orders();
+                Some(Joining {
+                    leases,
+                    ownership: Ownership::shared(clock.clone()),
+                    owners: Owners::default(),
+                    handle,
+                    orders,
+                    since: store.versions()?,
+                    term: config.cluster.lease_term,
+                })
+            }
+            None => None,
+        };
+        let ownership = joining.as_ref().map_or_else(Ownership::sole, |joining| joining.ownership.clone());
+        let handed_over = joining.as_ref().map(|joining| joining.handle.clone());
         let wire = NewsWire::new(bodies.clone(), Arc::clone(&metrics), ownership.clone(), Arc::new(NoForward));
         let (failed, journal_failed) = oneshot::channel();
         let told = wire.clone();
@@ -116,7 +155,11 @@ impl App {
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
             ownership,
-            handed_over: Arc::new(|_| {}),
+            handed_over: Arc::new(move |leases| {
+                if let Some(keeper) = &handed_over {
+                    keeper.handed_over(leases);
+                }
+            }),
             options: EngineOptions {
                 arbiters: config.engine.arbiters,
                 window: config.engine.window,
@@ -127,7 +170,7 @@ impl App {
             in_flight: Places::new(config.engine.max_in_flight, clock.clone()),
             bodies,
         };
-        let supervisor = Supervisor::start(engine.clone(), wire);
+        let supervisor = Supervisor::start(engine.clone(), wire.clone());
         Janitor::start(engine, Retention { keep: config.store.retention });
 
         let api = web::Data::new(Api {
@@ -143,10 +186,15 @@ impl App {
             limits: limits(&config),
             addresses,
             journal,
-            clock,
-            metrics,
-            store,
+            clock: clock.clone(),
+            metrics: Arc::clone(&metrics),
+            store: Arc::clone(&store),
+            node: node.clone(),
         });
+        let membership = match joining {
+            Some(joining) => Some(Membership::start(joining, &node, store, clock, metrics, &wire, api.clone())?),
+            None => None,
+        };
         let server = HttpServer::new(move || {
             WebApp::new().app_data(api.clone()).wrap(routes::all_errors_are_problems()).configure(routes::configure)
         })
@@ -163,6 +211,7 @@ impl App {
             first_key,
             server: handle,
             supervisor,
+            membership,
             journal: journal_thread,
             journal_failed,
             drain_timeout: config.engine.drain_timeout,
@@ -193,6 +242,9 @@ impl App {
             actix_rt::time::sleep(LAST_ANSWERS).await;
             return Err(AppError::JournalEnded(why));
         }
+        if let Some(membership) = &self.membership {
+            membership.leaving();
+        }
         log::info!("stopping: no new requests, {:?} for what is in flight", self.drain_timeout);
         self.server.stop(true).await;
         match actix_rt::time::timeout(self.drain_timeout, self.supervisor.send(Drain)).await {
@@ -203,6 +255,10 @@ impl App {
         let finished = actix_rt::task::spawn_blocking(move || journal.finish()).await;
         if finished.is_err() {
             return Err(AppError::JournalEnded("the journal could not be finished".to_owned()));
+        }
+        // Its outcomes are written: whoever takes over finds them.
+        if let Some(membership) = self.membership {
+            membership.leave().await;
         }
         log::info!("stopped");
         Ok(())

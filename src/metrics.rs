@@ -60,8 +60,6 @@ pub struct Metrics {
     pub endpoint_actor_panics: Counter,
     /// Hints to actors that found no room; a sweep of the store makes up for them.
     pub hints_lost: Counter,
-    /// Outcomes that the store refused because another node owns the endpoint.
-    pub fenced_writes: Counter,
     /// Bytes of event bodies held in memory for deliveries.
     pub body_bytes_held: Gauge<i64>,
     /// Seconds a commit took, flush included.
@@ -70,10 +68,22 @@ pub struct Metrics {
     pub journal_batch_entries: Histogram,
     /// Batches that were undone.
     pub journal_rollbacks: Counter,
-    /// Connections to the database made in place of lost ones.
-    pub database_reconnects: Counter,
     /// Rows that retention removed or changed.
     pub rows_retired: Counter<u64, AtomicU64>,
+    /// Partitions that this node works for.
+    pub partitions_owned: Gauge,
+    /// Partitions taken because nobody owned them, or nobody any more.
+    pub lease_takeovers: Counter,
+    /// Partitions lost: refused, or not renewed in time.
+    pub leases_lost: Counter,
+    /// Outcomes that the store refused because their partition had another owner.
+    pub fenced_writes: Counter,
+    /// Connections to the database that had to be made anew.
+    pub database_reconnects: Counter,
+    /// Hints sent to the nodes that own what was accepted here.
+    pub node_hints_sent: Counter,
+    /// Hints taken from other nodes.
+    pub node_hints_received: Counter,
 }
 
 impl Default for Metrics {
@@ -91,13 +101,18 @@ impl Default for Metrics {
             endpoint_actors: Gauge::default(),
             endpoint_actor_panics: Counter::default(),
             hints_lost: Counter::default(),
-            fenced_writes: Counter::default(),
             body_bytes_held: Gauge::default(),
             journal_commit_seconds: seconds(),
             journal_batch_entries: Histogram::new(exponential_buckets(1.0, 2.0, 12)),
             journal_rollbacks: Counter::default(),
-            database_reconnects: Counter::default(),
             rows_retired: Counter::default(),
+            partitions_owned: Gauge::default(),
+            lease_takeovers: Counter::default(),
+            leases_lost: Counter::default(),
+            fenced_writes: Counter::default(),
+            database_reconnects: Counter::default(),
+            node_hints_sent: Counter::default(),
+            node_hints_received: Counter::default(),
         };
         metrics.register();
         metrics
@@ -134,11 +149,6 @@ impl Metrics {
             "Hints to actors that found no room; a sweep of the store makes up for them",
             self.hints_lost.clone(),
         );
-        registry.register(
-            "fenced_writes",
-            "Outcomes that the store refused because another node owns the endpoint",
-            self.fenced_writes.clone(),
-        );
         registry.register_with_unit(
             "body_held",
             "Event bodies held in memory for deliveries",
@@ -153,12 +163,37 @@ impl Metrics {
         );
         registry.register("journal_batch_entries", "Callers served by one commit", self.journal_batch_entries.clone());
         registry.register("journal_rollbacks", "Batches that were undone", self.journal_rollbacks.clone());
+        registry.register("rows_retired", "Rows that retention removed or changed", self.rows_retired.clone());
+        drop(registry);
+        self.register_nodes();
+    }
+
+    /// What several nodes on one database are watched by.
+    fn register_nodes(&self) {
+        let mut registry = self.registry.lock().expect("no holder of this lock can panic");
+        registry.register("partitions_owned", "Partitions that this node works for", self.partitions_owned.clone());
+        registry.register(
+            "lease_takeovers",
+            "Partitions taken because nobody owned them, or nobody any more",
+            self.lease_takeovers.clone(),
+        );
+        registry.register("leases_lost", "Partitions lost: refused, or not renewed in time", self.leases_lost.clone());
+        registry.register(
+            "fenced_writes",
+            "Outcomes that the store refused because their partition had another owner",
+            self.fenced_writes.clone(),
+        );
         registry.register(
             "database_reconnects",
-            "Connections to the database made in place of lost ones",
+            "Connections to the database that had to be made anew",
             self.database_reconnects.clone(),
         );
-        registry.register("rows_retired", "Rows that retention removed or changed", self.rows_retired.clone());
+        registry.register(
+            "node_hints_sent",
+            "Hints sent to the nodes that own what was accepted here",
+            self.node_hints_sent.clone(),
+        );
+        registry.register("node_hints_received", "Hints taken from other nodes", self.node_hints_received.clone());
     }
 
     /// Counts an event that was posted.

@@ -17,7 +17,7 @@ pub enum Permission {
     ReadEventTypes,
     /// Change the catalog.
     WriteEventTypes,
-    /// Partners and keys.
+    /// Partners, keys and nodes.
     Operate,
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::auth::ApiKey;
 use crate::catalog;
 use crate::clock::Clock;
-use crate::config::{Config, OptionArgs};
+use crate::config::{Config, OptionArgs, StoreLocation};
 use crate::domain::{Environment, KeyId, PartnerName, Role, Timestamp};
 use crate::metrics::Metrics;
 use crate::store::journal::JournalOptions;
@@ -65,7 +65,10 @@ pub enum KeysCommand {
 pub fn run(arguments: KeysArgs) -> Result<(), Box<dyn Error>> {
     let config = Config::load(arguments.options)?;
     let clock = Clock::system();
-    let store = SqliteStore::open(&config.store.path, 1).map_err(|error| {
+    let StoreLocation::Sqlite(path) = &config.store.location else {
+        return Err("nodes on PostgreSQL make keys by their API: `POST /keys`, `GET /keys`, `DELETE /keys/{id}`".into());
+    };
+    let store = SqliteStore::open(path, 1).map_err(|error| {
         format!("{error}\nbeside a running node use its API: `POST /keys`, `GET /keys`, `DELETE /keys/{{id}}`")
     })?;
     let (failed, _) = oneshot::channel();

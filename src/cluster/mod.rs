@@ -1,14 +1,27 @@
 //! Who owns what. An endpoint is in a partition for ever; a partition belongs to
 //! one node at a time, by a lease that the store keeps (`store::Leases`). Here
-//! is what a node makes of that: which leases it trusts right now.
+//! is what a node makes of that: which leases it trusts right now, how it gets
+//! and gives up its share, and how it hears of what other nodes changed.
 //!
 //! On SQLite one process owns everything, and nothing here costs anything.
 //! What is done with a partition that is gained or lost is the engine's affair.
 
 mod hints;
+mod keeper;
 mod moves;
+mod node;
+mod owners;
 mod ownership;
+mod plan;
+mod pulse;
+mod shares;
+#[cfg(test)]
+mod simulation;
 
 pub use hints::{Forward, Hint, NoForward};
+pub use keeper::{Keeper, KeeperHandle, KeeperOptions, Orders, orders};
 pub use moves::Move;
-pub use ownership::Ownership;
+pub use node::new_node_id;
+pub use owners::Owners;
+pub use ownership::{Ownership, SETTINGS_HOLD};
+pub use pulse::{Observers, Pulse};

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::options::{OperatorKey, Settled};
+use super::options::{Secret, Settled};
+use super::postgres_url::PostgresUrl;
 use super::{ConfigError, Origins};
 
-const MIN_OPERATOR_KEY_CHARS: usize = 8;
-const MAX_OPERATOR_KEY_CHARS: usize = 256;
+const MIN_SECRET_CHARS: usize = 8;
+const MAX_SECRET_CHARS: usize = 256;
 const MAX_BODY_BYTES: usize = 1 << 30;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -25,18 +26,49 @@ pub struct ServerConfig {
     /// Threads that serve HTTP.
     pub workers: usize,
     /// The first operator key; `None`: one is made.
-    pub operator_key: Option<OperatorKey>,
+    pub operator_key: Option<Secret>,
 }
 
 /// Where things are kept, and for how long.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
-    /// The SQLite file.
-    pub path: PathBuf,
+    /// Where that is.
+    pub location: StoreLocation,
     /// Connections that read.
     pub readers: usize,
+    /// Whether PostgreSQL connections keep statements prepared.
+    pub statement_cache: bool,
     /// How long finished things are kept.
     pub retention: Duration,
+}
+
+/// Which store, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreLocation {
+    /// A file of this process alone.
+    Sqlite(PathBuf),
+    /// A database that nodes share.
+    Postgres(PostgresUrl),
+}
+
+/// How nodes that share a database work together.
+#[derive(Debug, Clone)]
+pub struct ClusterConfig {
+    /// Where others reach this node, if it was said.
+    pub advertise: Option<String>,
+    /// What nodes know each other by; `None`: no hints between them.
+    pub token: Option<Secret>,
+    /// How long a lease holds without being renewed.
+    pub lease_term: Duration,
+}
+
+impl ClusterConfig {
+    /// Where others reach this node, which listens there; `None` when that is
+    /// every address of the machine, and so none in particular.
+    pub fn advertised(&self, listens_on: SocketAddr) -> Option<String> {
+        let derived = || (!listens_on.ip().is_unspecified()).then(|| format!("http://{listens_on}"));
+        self.advertise.clone().or_else(derived)
+    }
 }
 
 /// What may be dialled beyond what policy allows.
@@ -125,16 +157,25 @@ impl Check<'_> {
         Ok(ServerConfig {
             listen: values.listen,
             workers: self.threads("workers", values.workers, half_the_cores)?,
-            operator_key: self.operator_key(&values.operator_key)?,
+            operator_key: self.secret("operator_key", &values.operator_key)?,
         })
     }
 
     pub fn store(&self, values: &Settled) -> Result<StoreConfig, ConfigError> {
         let days = self.within("retention_days", values.retention_days, 1..=36_500)?;
         Ok(StoreConfig {
-            path: self.store_path(&values.store)?,
+            location: self.store_location(&values.store)?,
             readers: self.within("readers", values.readers, 1..=256)?,
+            statement_cache: values.statement_cache,
             retention: DAY * u32::try_from(days).expect("the bounds above fit"),
+        })
+    }
+
+    pub fn cluster(&self, values: &Settled) -> Result<ClusterConfig, ConfigError> {
+        Ok(ClusterConfig {
+            advertise: self.advertise(&values.advertise)?,
+            token: self.secret("cluster_token", &values.cluster_token)?,
+            lease_term: self.millis("lease_term_ms", values.lease_term_ms, 2_000..=60_000)?,
         })
     }
 
@@ -185,29 +226,52 @@ impl Check<'_> {
         })
     }
 
-    fn operator_key(&self, key: &OperatorKey) -> Result<Option<OperatorKey>, ConfigError> {
-        let text = key.expose();
+    fn secret(&self, name: &'static str, secret: &Secret) -> Result<Option<Secret>, ConfigError> {
+        let text = secret.expose();
         if text.is_empty() {
             return Ok(None);
         }
         let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
-        if visible && (MIN_OPERATOR_KEY_CHARS..=MAX_OPERATOR_KEY_CHARS).contains(&text.len()) {
-            return Ok(Some(key.clone()));
+        if visible && (MIN_SECRET_CHARS..=MAX_SECRET_CHARS).contains(&text.len()) {
+            return Ok(Some(secret.clone()));
         }
-        let reason = format!(
-            "must have {MIN_OPERATOR_KEY_CHARS} to {MAX_OPERATOR_KEY_CHARS} visible ASCII characters without spaces"
-        );
-        Err(self.refuse("operator_key", reason))
+        let reason =
+            format!("must have {MIN_SECRET_CHARS} to {MAX_SECRET_CHARS} visible ASCII characters without spaces");
+        Err(self.refuse(name, reason))
     }
 
     /// The value is not repeated in the error: a URL may carry a password.
-    fn store_path(&self, store: &str) -> Result<PathBuf, ConfigError> {
+    fn store_location(&self, store: &str) -> Result<StoreLocation, ConfigError> {
+        if let Some(parsed) = PostgresUrl::parse(store) {
+            let url = parsed.map_err(|problem| self.refuse("store", problem.to_string()))?;
+            return Ok(StoreLocation::Postgres(url));
+        }
         match store.strip_prefix("sqlite://") {
             Some("" | ":memory:") => {
                 Err(self.refuse("store", "must name a file after `sqlite://`, such as sqlite://posthaste.db"))
             }
-            Some(path) => Ok(PathBuf::from(path)),
-            None => Err(self.refuse("store", "must begin with `sqlite://`, such as sqlite://posthaste.db")),
+            Some(path) => Ok(StoreLocation::Sqlite(PathBuf::from(path))),
+            None => Err(self
+                .refuse("store", "must begin with `sqlite://`, such as sqlite://posthaste.db, or with `postgres://`")),
+        }
+    }
+
+    /// An origin: nodes know the paths of each other themselves.
+    fn advertise(&self, text: &str) -> Result<Option<String>, ConfigError> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let origin = url::Url::parse(text).ok().filter(|url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.username().is_empty()
+                && url.password().is_none()
+                && url.path() == "/"
+                && url.query().is_none()
+                && url.fragment().is_none()
+        });
+        match origin {
+            Some(url) => Ok(Some(url.origin().ascii_serialization())),
+            None => Err(self.refuse("advertise", "must be `http://`, a host and a port, such as http://10.1.2.3:8080")),
         }
     }
 

@@ -8,14 +8,19 @@
 mod areas;
 mod file;
 mod options;
+mod postgres_url;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use areas::{AddressConfig, EngineConfig, JournalConfig, LimitConfig, ServerConfig, StoreConfig, TransportConfig};
-pub use options::{AddressList, AddressListError, DEFAULTS, OperatorKey, OptionArgs, Options};
+pub use areas::{
+    AddressConfig, ClusterConfig, EngineConfig, JournalConfig, LimitConfig, ServerConfig, StoreConfig, StoreLocation,
+    TransportConfig,
+};
+pub use options::{AddressList, AddressListError, DEFAULTS, OptionArgs, Options, Secret};
+pub use postgres_url::{PostgresUrl, PostgresUrlProblem};
 
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "posthaste.toml";
@@ -27,6 +32,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// The store.
     pub store: StoreConfig,
+    /// How nodes work together.
+    pub cluster: ClusterConfig,
     /// What may be dialled.
     pub addresses: AddressConfig,
     /// Limits of requests.
@@ -169,6 +176,7 @@ impl Config {
         Ok(Self {
             server: check.server(&values)?,
             store: check.store(&values)?,
+            cluster: check.cluster(&values)?,
             addresses: check.addresses(&values),
             limits: check.limits(&values)?,
             transport: check.transport(&values)?,

@@ -70,12 +70,20 @@ options! {
     "Server" {
         listen: SocketAddr = "POSTHASTE_LISTEN";
         workers: usize = "POSTHASTE_WORKERS";
-        operator_key: OperatorKey = "POSTHASTE_OPERATOR_KEY", hide_env_values = true;
+        operator_key: Secret = "POSTHASTE_OPERATOR_KEY", hide_env_values = true;
     }
     "Store" {
         store: String = "POSTHASTE_STORE", hide_env_values = true;
         readers: usize = "POSTHASTE_READERS";
+        statement_cache: bool = "POSTHASTE_STATEMENT_CACHE", num_args = 0..=1, require_equals = true,
+            default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new();
         retention_days: u64 = "POSTHASTE_RETENTION_DAYS";
+    }
+
+    "Several nodes" {
+        advertise: String = "POSTHASTE_ADVERTISE";
+        cluster_token: Secret = "POSTHASTE_CLUSTER_TOKEN", hide_env_values = true;
+        lease_term_ms: u64 = "POSTHASTE_LEASE_TERM_MS";
     }
     "Addresses that may be dialled" {
         allow_addresses: AddressList = "POSTHASTE_ALLOW_ADDRESSES";
@@ -112,29 +120,29 @@ options! {
     }
 }
 
-/// The first operator key. It stays out of logs: only [`OperatorKey::expose`]
-/// shows it.
+/// A word that opens something: the first operator key, or what nodes know each
+/// other by. It stays out of logs: only [`Secret::expose`] shows it.
 #[derive(Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(transparent)]
-pub struct OperatorKey(String);
+pub struct Secret(String);
 
-impl OperatorKey {
-    /// The key itself.
+impl Secret {
+    /// The word itself.
     pub fn expose(&self) -> &str {
         &self.0
     }
 }
 
-impl fmt::Debug for OperatorKey {
+impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("(redacted)")
     }
 }
 
-impl FromStr for OperatorKey {
+impl FromStr for Secret {
     type Err = std::convert::Infallible;
 
-    /// Takes anything: what a key must look like is checked with the other
+    /// Takes anything: what a secret must look like is checked with the other
     /// bounds, whose messages never repeat it.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(Self(text.to_owned()))
@@ -221,8 +229,8 @@ mod tests {
     }
 
     #[test]
-    fn a_key_never_shows_itself() {
-        let key: OperatorKey = "correct-horse-battery-staple".parse().expect("any text is taken");
+    fn a_secret_never_shows_itself() {
+        let key: Secret = "correct-horse-battery-staple".parse().expect("any text is taken");
         assert_eq!(format!("{key:?}"), "(redacted)");
         assert_eq!(key.expose(), "correct-horse-battery-staple");
     }

@@ -60,7 +60,10 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.server.operator_key, None);
     assert!(config.server.workers > 0 && config.engine.arbiters > 0, "0 is as many as there are cores");
-    assert_eq!(config.store.path, Path::new("posthaste.db"));
+    assert_eq!(config.store.location, StoreLocation::Sqlite("posthaste.db".into()));
+    assert!(config.store.statement_cache);
+    assert_eq!((config.cluster.advertise, config.cluster.token), (None, None));
+    assert_eq!(config.cluster.lease_term, Duration::from_secs(6));
     assert_eq!(config.store.retention, Duration::from_secs(30 * 86_400));
     assert!(config.addresses.allow.is_empty() && !config.addresses.allow_http);
     assert_eq!((config.limits.event_bytes, config.limits.batch_bytes), (256 << 10, 16 << 20));
@@ -169,14 +172,62 @@ fn values_out_of_bounds_name_the_option_and_its_origin() {
 }
 
 #[test]
-fn a_store_is_a_sqlite_file() {
-    let stored = |url: &str| load(&["--store", url]).map(|config| config.store.path);
-    assert_eq!(stored("sqlite:///var/lib/a.db").unwrap(), Path::new("/var/lib/a.db"));
-    assert_eq!(stored("sqlite://data/a.db").unwrap(), Path::new("data/a.db"));
-    for wrong in ["postgres://ann:hunter2@db/x", "posthaste.db", "sqlite:a.db", "sqlite://", "sqlite://:memory:", ""] {
+fn a_store_is_a_file_or_a_database() {
+    let stored = |url: &str| load(&["--store", url]).map(|config| config.store.location);
+    assert_eq!(stored("sqlite:///var/lib/a.db").unwrap(), StoreLocation::Sqlite("/var/lib/a.db".into()));
+    assert_eq!(stored("sqlite://data/a.db").unwrap(), StoreLocation::Sqlite("data/a.db".into()));
+    for url in ["postgres://ann:hunter2@db/x", "postgresql://ann:hunter2@db:5433,other:5433/x?sslmode=disable"] {
+        let config = load(&["--store", url]).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+        let StoreLocation::Postgres(found) = config.store.location else { panic!("{url} is PostgreSQL's") };
+        assert_eq!(found.expose(), url);
+    }
+    for wrong in ["mysql://ann:hunter2@db/x", "posthaste.db", "sqlite:a.db", "sqlite://", "sqlite://:memory:", ""] {
         let error = stored(wrong).unwrap_err().to_string();
         assert!(error.contains("`sqlite://`") && !error.contains("hunter2"), "{error}");
     }
+    let error = stored("postgres://").unwrap_err().to_string();
+    assert!(error.starts_with("`store` must name a server"), "{error}");
+}
+
+#[cfg(not(feature = "postgres-tls"))]
+#[test]
+fn without_tls_a_url_that_asks_for_it_is_refused() {
+    for mode in ["sslmode=require", "sslmode=verify-ca", "sslmode=verify-full", "ssl=true", "%73slmode=require"] {
+        let error = refusal(&["--store", &format!("postgres://ann:hunter2@db/x?application_name=a&{mode}")]);
+        assert!(error.contains("build it with `--features postgres-tls`") && !error.contains("hunter2"), "{error}");
+    }
+    for mode in ["sslmode=disable", "sslmode=prefer", "sslmode=allow"] {
+        assert!(load(&["--store", &format!("postgres://db/x?{mode}")]).is_ok(), "{mode}");
+    }
+}
+
+#[test]
+fn what_is_advertised_is_an_origin() {
+    let advertised =
+        |words: &[&str], listens_on: &str| load(words).unwrap().cluster.advertised(listens_on.parse().unwrap());
+    assert_eq!(advertised(&[], "10.0.0.7:8080").as_deref(), Some("http://10.0.0.7:8080"));
+    assert_eq!(advertised(&[], "[::1]:8080").as_deref(), Some("http://[::1]:8080"));
+    assert_eq!(advertised(&[], "0.0.0.0:8080"), None);
+    assert_eq!(advertised(&[], "[::]:8080"), None);
+    let given = advertised(&["--advertise", "http://node-1.internal:9000/"], "0.0.0.0:8080");
+    assert_eq!(given.as_deref(), Some("http://node-1.internal:9000"));
+    for wrong in ["node-1:9000", "ftp://node-1", "http://node-1/path", "http://ann:hunter2@node-1", "http://"] {
+        let error = refusal(&["--advertise", wrong]);
+        assert!(error.starts_with("`advertise` must be `http://`") && !error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn nodes_share_a_token_that_is_not_shown() {
+    let error = refusal(&["--cluster-token", "short"]);
+    assert!(error.starts_with("`cluster_token` must have 8 to 256 visible") && !error.contains("short"), "{error}");
+    let config = load(&["--cluster-token", "123456789012345678901234"]).unwrap();
+    assert!(!format!("{config:?}").contains("123456789012345678901234"));
+    assert!(config.cluster.token.is_some());
+    assert!(refusal(&["--lease-term-ms", "1999"]).starts_with("`lease_term_ms` must be 2000 to 60000"));
+    let off = |words: &[&str]| !load(words).unwrap().store.statement_cache;
+    assert!(off(&["--statement-cache=off"]) && !off(&["--statement-cache"]));
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! Keeps the store tidy in small slices on the journal: deliveries of deleted
 //! endpoints are written down as discarded, what is older than retention goes,
-//! and so do idempotency keys that no longer hold. It takes at most a
+//! and so do idempotency keys that no longer hold and what nodes left that are gone. It takes at most a
 //! twentieth of the time, so that nobody notices.
 
 use std::time::Duration;
 
 use actix::prelude::*;
 
-use crate::domain::EventId;
+use crate::domain::{EventId, Partition, Timestamp};
 use crate::engine::Engine;
 use crate::store::JournalError;
 
@@ -67,13 +67,24 @@ struct Done {
 
 async fn slice(engine: Engine, retention: Retention, after: Option<EventId>) -> Result<Done, JournalError> {
     let begun = engine.clock.now();
+    // One node is enough, and which one that is does not matter.
+    if engine.ownership.lease(Partition::numbered(0)).is_none() {
+        return Ok(Done { after: None, pause: IDLE });
+    }
     let horizon = begun.wall - retention.keep;
+    // What goes in parts is left to them until all of a part is old enough.
+    let singly = match engine.store.history_part() {
+        Some(part) => Timestamp::from_millis(horizon.as_millis().div_euclid(millis(part)) * millis(part)),
+        None => horizon,
+    };
     let (rows, next) = engine
         .journal
         .change(move |transaction| {
+            transaction.drop_history(singly)?;
             let mut rows = transaction.discard_deleted(SLICE)?;
+            rows += transaction.undo_abandoned(SLICE)?;
             rows += transaction.forget_idempotency_keys(SLICE)?;
-            let retired = transaction.retire(horizon, after, SLICE)?;
+            let retired = transaction.retire(singly, after, SLICE)?;
             Ok((rows + retired.rows, retired.next))
         })
         .await?;
@@ -82,6 +93,10 @@ async fn slice(engine: Engine, retention: Retention, after: Option<EventId>) -> 
     let more = rows >= SLICE || next.is_some();
     let pause = if more { took * PAUSE_FACTOR } else { IDLE.max(took * PAUSE_FACTOR) };
     Ok(Done { after: next, pause })
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl Actor for Janitor {

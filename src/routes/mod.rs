@@ -11,6 +11,7 @@ mod extract;
 mod health;
 mod idempotency;
 mod ingest;
+mod nodes;
 mod operator;
 mod page;
 pub mod problem;
@@ -32,6 +33,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 
 use crate::auth::Authenticator;
 use crate::clock::Clock;
+use crate::domain::NodeId;
 use crate::engine::Supervisor;
 use crate::metrics::Metrics;
 use crate::policy::address::AddressPolicy;
@@ -60,6 +62,15 @@ pub struct Limits {
     pub endpoints_per_partner: usize,
 }
 
+/// The node that answers.
+#[derive(Debug, Clone)]
+pub struct ThisNode {
+    /// Which run of it.
+    pub id: NodeId,
+    /// Where other nodes reach it.
+    pub address: Option<String>,
+}
+
 /// What all routes share.
 pub struct Api {
     /// The durable truth.
@@ -84,6 +95,8 @@ pub struct Api {
     pub clock: Clock,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// Which node this is.
+    pub node: ThisNode,
 }
 
 impl Api {
@@ -217,6 +230,11 @@ pub fn configure(config: &mut web::ServiceConfig) {
                 .route(web::get().to(operator::read_key))
                 .route(web::delete().to(operator::revoke_key))
                 .default_service(web::to(|request| wrong_method(request, "GET, DELETE"))),
+        )
+        .service(
+            web::resource("/nodes")
+                .route(web::get().to(nodes::list))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
         )
         .service(web::resource("/healthz").route(web::get().to(health::live)).route(web::head().to(health::live)))
         .service(web::resource("/readyz").route(web::get().to(health::ready)).route(web::head().to(health::ready)))

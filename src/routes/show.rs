@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::domain::{
     Attempt, Delivery, DeliveryStatus, Endpoint, EndpointSettings, Event, Partner, RetryPolicy, Timestamp,
 };
-use crate::store::{EventOutcome, KeyRecord};
+use crate::store::{EventOutcome, KeyRecord, NodeRecord};
 
 fn time(time: Timestamp) -> Value {
     Value::String(time.to_string())
@@ -126,6 +126,18 @@ pub fn event_outcome(outcome: &EventOutcome) -> Value {
 /// A partner.
 pub fn partner(partner: &Partner) -> Value {
     json!({ "name": partner.name.as_str(), "created_at": time(partner.created_at) })
+}
+
+/// A node.
+pub fn node(record: &NodeRecord) -> Value {
+    json!({
+        "id": record.id.to_string(),
+        "address": record.address,
+        "version": record.version,
+        "partitions": record.partitions,
+        "in_flight": record.in_flight,
+        "lease_until": maybe_time(record.lease_until),
+    })
 }
 
 /// A key, without the key.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers included")]
 
 mod cli;
+mod cluster;
 mod engine;
 mod faults;
 mod routes;

@@ -160,7 +160,7 @@ fn make_days(connection: &mut PgConnection, last: i64, later_ms: i64) -> QueryRe
         diesel::sql_query("SELECT COALESCE(MIN(id), 0) AS number FROM events").get_result(connection)?;
     let day_of = |key: i64| ((key >> COUNTER_BITS) + later_ms).div_euclid(DAY_MS);
     for day in day_of(first.number)..=day_of(last) {
-        let (begin, end) = (day * DAY_MS << COUNTER_BITS, (day + 1) * DAY_MS << COUNTER_BITS);
+        let (begin, end) = ((day * DAY_MS) << COUNTER_BITS, ((day + 1) * DAY_MS) << COUNTER_BITS);
         for table in ["events", "finished", "attempts"] {
             let name: Name = diesel::sql_query(format!(
                 "SELECT '{table}_' || to_char(to_timestamp({day}::bigint * 86400) AT TIME ZONE 'UTC', 'YYYY_MM_DD') AS name"

@@ -1,3 +1,5 @@
+DROP TABLE leases;
+DROP TABLE nodes;
 DROP TABLE api_keys;
 DROP TABLE idempotency_keys;
 DROP TABLE manual_attempts;

@@ -168,7 +168,7 @@ CREATE TABLE unsealed (
   first_key BIGINT NOT NULL PRIMARY KEY,
   last_key BIGINT NOT NULL,
   matched_version BIGINT NOT NULL,
-  node UUID NOT NULL
+  node TEXT COLLATE "C" NOT NULL
 );
 
 -- By the day of the delivery's key, as the delivery itself.
@@ -215,6 +215,34 @@ CREATE TABLE api_keys (
   revoked_at BIGINT
 );
 
+-- Who lives, and who owns which partition until when. Times are the database's
+-- (clock_timestamp()), in milliseconds since the Unix epoch.
+
+-- A row for each run of a node. Ids are in the order in which nodes started.
 CREATE TABLE nodes (
-  id UUID NOT NULL PRIMARY KEY
-);
+  id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+  address TEXT,
+  version TEXT NOT NULL,
+  in_flight BIGINT NOT NULL,
+  seen_at BIGINT NOT NULL,
+  -- A term after it was last seen: others count on it until then.
+  live_until BIGINT NOT NULL,
+  is_leaving BOOLEAN NOT NULL
+) WITH (fillfactor = 50);
+
+-- One row for each partition, for ever. Renewing changes no indexed column, so
+-- that it passes those who lock rows by their token (FOR KEY SHARE) and leaves
+-- no dead index entries. Taking over draws a new token, so that it waits for
+-- them, and whoever still names the old one finds no row.
+CREATE TABLE leases (
+  partition SMALLINT NOT NULL PRIMARY KEY,
+  owner TEXT COLLATE "C",
+  -- How often the partition has changed hands.
+  epoch BIGINT NOT NULL,
+  token BIGINT NOT NULL UNIQUE,
+  lease_until BIGINT NOT NULL
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+
+-- Nobody's yet. Tokens that are drawn are positive.
+INSERT INTO leases (partition, owner, epoch, token, lease_until)
+SELECT number, NULL, 0, -1 - number, 0 FROM generate_series(0, 255) AS number;

@@ -40,10 +40,10 @@ impl fmt::Debug for PostgresOptions {
 /// that does not answer is given up after seconds, and not after the hours that
 /// TCP would take. `tcp_user_timeout` is in milliseconds, the others in seconds.
 const PARAMETERS: [(&str, &str); 6] = [
-    ("connect_timeout", "4"),
-    ("tcp_user_timeout", "8000"),
-    ("keepalives_idle", "5"),
-    ("keepalives_interval", "2"),
+    ("connect_timeout", "3"),
+    ("tcp_user_timeout", "4000"),
+    ("keepalives_idle", "2"),
+    ("keepalives_interval", "1"),
     ("keepalives_count", "2"),
     ("application_name", "posthaste"),
 ];
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn what_the_url_says_wins() {
         let url = options("postgres://one,two/store?connect_timeout=30").url_with_parameters();
-        assert!(url.starts_with("postgres://one,two/store?connect_timeout=30&tcp_user_timeout=8000&"), "{url}");
+        assert!(url.starts_with("postgres://one,two/store?connect_timeout=30&tcp_user_timeout=4000&"), "{url}");
         assert_eq!(url.matches("connect_timeout").count(), 1);
         assert!(options("postgres:///store").url_with_parameters().starts_with("postgres:///store?connect_timeout="));
     }

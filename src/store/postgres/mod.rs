@@ -11,6 +11,7 @@ mod error;
 #[path = "../common/interests.rs"]
 mod interests;
 mod leases;
+mod line;
 #[path = "../common/reads.rs"]
 mod reads;
 mod statements;

@@ -15,6 +15,7 @@ mod keys;
 mod limits;
 mod lists;
 mod malformed;
+mod nodes;
 mod overload;
 mod permissions;
 mod refusals;

@@ -4,7 +4,7 @@
 //! that is gone, anyone undoes.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Uuid};
+use diesel::sql_types::{BigInt, Text};
 
 use crate::store::births::{answer, births, payload};
 use crate::store::postgres::translate;
@@ -32,7 +32,7 @@ pub(super) fn begin(transaction: &mut PostgresTransaction<'_>, accept: &Accept) 
         .bind::<BigInt, _>(first_key)
         .bind::<BigInt, _>(last_key)
         .bind::<BigInt, _>(fan_out.matched_version())
-        .bind::<Uuid, _>(transaction.node.uuid())
+        .bind::<Text, _>(transaction.node.to_string())
         .execute(transaction.connection)
         .map_err(translate)?;
     Ok(Begun::FanOut(fan_out))
@@ -109,7 +109,7 @@ impl Leftovers {
             Self::Abandoned => "node <> $1 AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.id = unsealed.node)",
         };
         diesel::sql_query(format!("SELECT first_key, last_key FROM unsealed WHERE {which} ORDER BY first_key"))
-            .bind::<Uuid, _>(transaction.node.uuid())
+            .bind::<Text, _>(transaction.node.to_string())
             .load(transaction.connection)
             .map_err(translate)
     }

@@ -12,11 +12,11 @@ use actix_web::{App, web};
 use posthaste::auth::{ApiKey, Authenticator};
 use posthaste::catalog::TypeDefinition;
 use posthaste::clock::Clock;
-use posthaste::domain::{Environment, KeyId, PartnerName, Role, Timestamp};
+use posthaste::domain::{Environment, KeyId, NodeId, PartnerName, Role, Timestamp};
 use posthaste::engine::Supervisor;
 use posthaste::metrics::Metrics;
 use posthaste::policy::address::AddressPolicy;
-use posthaste::routes::{Api, Catalogs, Coherence, Limits, all_errors_are_problems, configure};
+use posthaste::routes::{Api, Catalogs, Coherence, Limits, ThisNode, all_errors_are_problems, configure};
 use posthaste::store::journal::JournalOptions;
 use posthaste::store::sqlite::SqliteStore;
 use posthaste::store::{
@@ -24,6 +24,8 @@ use posthaste::store::{
 };
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
+
+use uuid::Uuid;
 
 use crate::support::folder::Folder;
 
@@ -98,6 +100,7 @@ pub fn node(coherence: impl FnOnce() -> Coherence, story: impl AsyncFnOnce(&Node
             clock,
             metrics,
             store,
+            node: ThisNode { id: NodeId::from_uuid(Uuid::from_u128(1)), address: None },
         };
         let scope = Scope::of(Environment::Production, PartnerName::default_partner());
         story(&Node { api: web::Data::new(api), meddling, scope }).await;
