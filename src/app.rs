@@ -34,6 +34,8 @@ use membership::{Joining, Membership};
 
 /// How long open requests get when the server stops.
 const SERVER_SHUTDOWN: Duration = Duration::from_secs(5);
+/// How long the journal gets to write what is queued, where the store has gone away.
+const FINISH_WITHIN: Duration = Duration::from_secs(30);
 /// How long the answers of a failed commit get to leave before the process does.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
@@ -252,9 +254,10 @@ impl App {
             Err(_) => log::warn!("some attempts in flight are left for the next start"),
         }
         let journal = self.journal;
-        let finished = actix_rt::task::spawn_blocking(move || journal.finish()).await;
-        if finished.is_err() {
-            return Err(AppError::JournalEnded("the journal could not be finished".to_owned()));
+        if !on_a_thread("finish", FINISH_WITHIN, move || journal.finish()).await {
+            return Err(AppError::JournalEnded(
+                "the store does not answer: outcomes that are not written are left for the next start".to_owned(),
+            ));
         }
         // Its outcomes are written: whoever takes over finds them.
         if let Some(membership) = self.membership {
@@ -263,6 +266,18 @@ impl App {
         log::info!("stopped");
         Ok(())
     }
+}
+
+/// Runs what blocks, for as long as that is worth waiting for. Where it is not, its
+/// thread ends with the process. False when it did not end in time, or panicked.
+async fn on_a_thread(name: &str, within: Duration, work: impl FnOnce() + Send + 'static) -> bool {
+    let (done, ended) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        work();
+        // Whoever asked may have lost patience.
+        let _ = done.send(());
+    });
+    thread.is_ok() && matches!(actix_rt::time::timeout(within, ended).await, Ok(Ok(())))
 }
 
 /// What a store needs before anyone is let in: on its first start a partner

@@ -13,7 +13,7 @@ use crate::metrics::Metrics;
 use crate::routes::{Api, ThisNode};
 use crate::store::{Leases, Store, Versions};
 
-use super::AppError;
+use super::{AppError, on_a_thread};
 
 /// What leaving may take, where the database does not answer.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
@@ -76,11 +76,11 @@ impl Membership {
 
     /// Gives everything up. For when nothing is in flight any more.
     pub(super) async fn leave(self) {
-        let leaving = actix_rt::task::spawn_blocking(move || {
+        let leave = move || {
             self.keeper.stop();
             self.pulse.stop();
-        });
-        if actix_rt::time::timeout(LEAVE_WITHIN, leaving).await.is_err() {
+        };
+        if !on_a_thread("leave", LEAVE_WITHIN, leave).await {
             log::warn!("the database does not answer: what this node owned is free when its leases end");
         }
     }

@@ -281,6 +281,10 @@ pub trait Transaction {
     fn revoke_key(&mut self, key: KeyId) -> Result<bool, StoreError>;
 }
 
+/// A read that takes longer than this has been swallowed somewhere between here and
+/// the store.
+const READ_WITHIN: Duration = Duration::from_secs(12);
+
 /// Runs a read on the store's own threads.
 pub async fn blocking<T, F>(store: &Arc<dyn Store>, read: F) -> Result<T, StoreError>
 where
@@ -288,5 +292,7 @@ where
     F: FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
 {
     let reader = Arc::clone(store);
-    store.reading().run(move || read(reader.as_ref())).await
+    let read = store.reading().run(move || read(reader.as_ref()));
+    let unanswered = |_| Err(StoreError::Unavailable(format!("no answer within {READ_WITHIN:?}")));
+    tokio::time::timeout(READ_WITHIN, read).await.unwrap_or_else(unanswered)
 }

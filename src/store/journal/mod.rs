@@ -15,7 +15,9 @@ mod large;
 mod worker;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -74,12 +76,33 @@ pub struct JournalOptions {
     pub batch: usize,
 }
 
+/// A commit that takes longer than this has been swallowed somewhere between here
+/// and the store.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
 /// A handle on the journal, cheap to clone.
 #[derive(Clone)]
 pub struct Journal {
     sender: mpsc::Sender<Entry>,
+    progress: Arc<Progress>,
     /// Event bytes that may wait. A permit is given back when they are durable.
     bytes: Arc<Semaphore>,
+}
+
+/// What tells a journal that has much to do from one whose store does not answer.
+#[derive(Default)]
+struct Progress {
+    /// Commits that have ended, well or not.
+    commits: AtomicU64,
+    /// Somebody has waited in vain, and no commit has ended since then.
+    is_stuck: AtomicBool,
+}
+
+impl Progress {
+    fn commit_ended(&self) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.is_stuck.store(false, Ordering::Relaxed);
+    }
 }
 
 /// The journal's thread, for the one who ends it.
@@ -104,8 +127,9 @@ impl Journal {
     ) -> std::io::Result<(Self, JournalThread)> {
         let (sender, receiver) = mpsc::channel(options.queue.max(1));
         let bytes = Arc::new(Semaphore::new(options.queue_bytes.min(Semaphore::MAX_PERMITS)));
+        let progress = Arc::new(Progress::default());
         let worker = Worker {
-            committer: Committer { writer, clock, metrics, observer },
+            committer: Committer { writer, clock, metrics, observer, progress: Arc::clone(&progress) },
             large: LargeAccepts::new(options.queue.max(1)),
             batch: options.batch.max(1),
         };
@@ -113,12 +137,15 @@ impl Journal {
             let guard = EndGuard::new(failed);
             worker.run(guard, receiver);
         })?;
-        Ok((Self { sender: sender.clone(), bytes }, JournalThread { sender, thread }))
+        Ok((Self { sender: sender.clone(), progress, bytes }, JournalThread { sender, thread }))
     }
 
     /// Accepts events. Answers when they and all their deliveries are durable,
     /// and at once when there is no room to wait in.
     pub async fn accept(&self, accept: Accept) -> Result<Accepted, JournalError> {
+        if self.progress.is_stuck.load(Ordering::Relaxed) {
+            return Err(JournalError::Full("the store has not answered for a while"));
+        }
         let size: usize = accept.events.iter().map(|event| event.body.len()).sum();
         let size = u32::try_from(size).map_err(|_| JournalError::Full("the events' bytes"))?;
         let bytes = Arc::clone(&self.bytes)
@@ -129,7 +156,22 @@ impl Journal {
             mpsc::error::TrySendError::Full(_) => JournalError::Full("too many requests wait to be written"),
             mpsc::error::TrySendError::Closed(_) => JournalError::Closed,
         })?;
-        answer.await.unwrap_or(Err(JournalError::Unknown))
+        self.answer(answer).await
+    }
+
+    /// Waits for as long as there is something to wait for: not for a store that
+    /// has not ended a commit since a while. What was asked for may still happen.
+    async fn answer<T>(&self, mut answer: oneshot::Receiver<Result<T, JournalError>>) -> Result<T, JournalError> {
+        loop {
+            let seen = self.progress.commits.load(Ordering::Relaxed);
+            if let Ok(answer) = tokio::time::timeout(ANSWER_WITHIN, &mut answer).await {
+                return answer.unwrap_or(Err(JournalError::Unknown));
+            }
+            if self.progress.commits.load(Ordering::Relaxed) == seen {
+                self.progress.is_stuck.store(true, Ordering::Relaxed);
+                return Err(JournalError::Lost);
+            }
+        }
     }
 
     /// Writes an outcome down and lets the caller hear of it. Where there is no
@@ -173,8 +215,10 @@ impl Journal {
     {
         let (reply, answer) = oneshot::channel();
         let change = Box::new(TypedChange::new(verb, reply));
-        self.sender.send(Entry::Change(change)).await.map_err(|_| JournalError::Closed)?;
-        answer.await.unwrap_or(Err(JournalError::Unknown))
+        let sending = tokio::time::timeout(ANSWER_WITHIN, self.sender.send(Entry::Change(change)));
+        let sent = sending.await.map_err(|_| JournalError::Full("too much waits to be written"))?;
+        sent.map_err(|_| JournalError::Closed)?;
+        self.answer(answer).await
     }
 }
 

@@ -13,7 +13,7 @@ use crate::store::{CommitError, StoreError, Transaction, Writer};
 
 use super::entry::Entry;
 use super::large::{DELIVERIES_OF_LARGE, LargeAccepts};
-use super::{JournalError, Observer};
+use super::{JournalError, Observer, Progress};
 
 /// About as many deliveries and other entries as one commit writes: what
 /// bounds the time that others wait for it.
@@ -162,6 +162,7 @@ pub(super) struct Committer {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) observer: Observer,
+    pub(super) progress: Arc<Progress>,
 }
 
 impl Committer {
@@ -170,7 +171,9 @@ impl Committer {
         verbs: &mut dyn FnMut(&mut dyn Transaction) -> Result<(), StoreError>,
     ) -> Result<(), CommitError> {
         let now = self.clock.now();
-        let notices = self.writer.commit(now.wall, verbs)?;
+        let committed = self.writer.commit(now.wall, verbs);
+        self.progress.commit_ended();
+        let notices = committed?;
         self.metrics.journal_commit_seconds.observe(self.clock.now().monotonic.since(now.monotonic).as_secs_f64());
         if !notices.is_empty() {
             (self.observer)(notices);

@@ -13,6 +13,7 @@ for_every_backend! {
     a_store_that_is_busy_or_full_costs_one_batch
     an_unknown_outcome_ends_the_journal
     a_panic_ends_the_journal
+    a_store_that_does_not_answer_is_not_waited_for
     finishing_writes_what_was_queued
 }
 
@@ -115,4 +116,34 @@ fn finishing_writes_what_was_queued(world: &mut World) {
     });
     assert_eq!(*heard.lock().expect("no case panics here"), 6);
     assert_eq!(events_in_store(world, &acme).len(), 6);
+}
+
+fn a_store_that_does_not_answer_is_not_waited_for(world: &mut World) {
+    let acme = acme_with_an_endpoint(world);
+    // Its clock runs ahead whenever everybody waits.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    runtime.expect("a runtime starts").block_on(async {
+        let mut watched = Watched::start(world, OPTIONS);
+        let journal = watched.journal.clone();
+        let post = || journal.accept(world.request(&acme, &["campaign.updated"]));
+        let swallowed = post().await;
+        assert!(matches!(swallowed, Err(JournalError::Lost)), "{swallowed:?}");
+        let refused = post().await;
+        assert!(matches!(refused, Err(JournalError::Full(_))), "nobody else waits as long: {refused:?}");
+        let changed = journal.change(|_| Ok(())).await;
+        assert!(matches!(changed, Err(JournalError::Lost)), "{changed:?}");
+        // From here on somebody answers, in real time.
+        tokio::time::resume();
+        watched.arrival().await;
+        watched.pass();
+        watched.arrival().await;
+        watched.pass();
+        // Both of them have been written after all, and it goes on.
+        watched.pass();
+        assert!(matches!(journal.change(|_| Ok(())).await, Ok(())));
+        watched.pass();
+        assert!(matches!(post().await, Ok(Accepted::New(_))));
+        watched.open().await;
+    });
+    assert_eq!(events_in_store(world, &acme).len(), 2);
 }
