@@ -17,13 +17,13 @@ use tokio::sync::oneshot;
 use crate::auth::{ApiKey, Authenticator};
 use crate::catalog;
 use crate::clock::Clock;
-use crate::cluster::{self, NoForward, Owners, Ownership, new_node_id};
+use crate::cluster::{self, Forward, HintOptions, HintSender, NoForward, Owners, Ownership, new_node_id};
 use crate::config::{Config, StoreLocation};
 use crate::domain::{PARTITIONS, Role};
 use crate::engine::{BodyBudget, Drain, Engine, EngineOptions, Janitor, NewsWire, Places, Retention, Supervisor};
 use crate::metrics::Metrics;
 use crate::policy::address::AddressPolicy;
-use crate::routes::{self, Api, Catalogs, Coherence, Limits, ThisNode};
+use crate::routes::{self, Api, Catalogs, Coherence, HintsIn, Limits, ThisNode};
 use crate::store::journal::{JournalOptions, JournalThread};
 use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::sqlite::SqliteStore;
@@ -131,7 +131,16 @@ impl App {
         };
         let ownership = joining.as_ref().map_or_else(Ownership::sole, |joining| joining.ownership.clone());
         let handed_over = joining.as_ref().map(|joining| joining.handle.clone());
-        let wire = NewsWire::new(bodies.clone(), Arc::clone(&metrics), ownership.clone(), Arc::new(NoForward));
+        let token = config.cluster.token.as_ref().filter(|_| joining.is_some());
+        let forward: Arc<dyn Forward> = match (token, &joining) {
+            (Some(token), Some(Joining { owners, .. })) => {
+                let owners = owners.clone();
+                let owner_of = Arc::new(move |partition| owners.address_of(partition));
+                Arc::new(HintSender::start(owner_of, token.expose(), Arc::clone(&metrics), HintOptions::default()))
+            }
+            _ => Arc::new(NoForward),
+        };
+        let wire = NewsWire::new(bodies.clone(), Arc::clone(&metrics), ownership.clone(), forward);
         let (failed, journal_failed) = oneshot::channel();
         let told = wire.clone();
         let (journal, journal_thread) = Journal::start(
@@ -192,6 +201,10 @@ impl App {
             metrics: Arc::clone(&metrics),
             store: Arc::clone(&store),
             node: node.clone(),
+            hints: token.map(|token| {
+                let wire = wire.clone();
+                HintsIn::new(token.expose(), Arc::new(move |hints| wire.hinted(hints)))
+            }),
         });
         let membership = match joining {
             Some(joining) => Some(Membership::start(joining, &node, store, clock, metrics, &wire, api.clone())?),

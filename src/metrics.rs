@@ -60,6 +60,8 @@ pub struct Metrics {
     pub endpoint_actor_panics: Counter,
     /// Hints to actors that found no room; a sweep of the store makes up for them.
     pub hints_lost: Counter,
+    /// Hints for other nodes that found no way to them; they poll the store.
+    pub node_hints_dropped: Counter,
     /// Bytes of event bodies held in memory for deliveries.
     pub body_bytes_held: Gauge<i64>,
     /// Seconds a commit took, flush included.
@@ -101,6 +103,7 @@ impl Default for Metrics {
             endpoint_actors: Gauge::default(),
             endpoint_actor_panics: Counter::default(),
             hints_lost: Counter::default(),
+            node_hints_dropped: Counter::default(),
             body_bytes_held: Gauge::default(),
             journal_commit_seconds: seconds(),
             journal_batch_entries: Histogram::new(exponential_buckets(1.0, 2.0, 12)),
@@ -148,6 +151,11 @@ impl Metrics {
             "hints_lost",
             "Hints to actors that found no room; a sweep of the store makes up for them",
             self.hints_lost.clone(),
+        );
+        registry.register(
+            "node_hints_dropped",
+            "Hints for other nodes that found no way to them; they poll the store",
+            self.node_hints_dropped.clone(),
         );
         registry.register_with_unit(
             "body_held",

@@ -1,10 +1,26 @@
-//! What a node tells the owner of an endpoint about it. A hint may be lost: the
-//! owner looks for itself, a little later.
+//! What a node tells the owner of an endpoint about it, so that the owner need
+//! not wait until it looks for itself. Decides what can be said and how it
+//! travels: best effort, in memory that is bounded. Every hint may be lost,
+//! come twice or come too late; the store is the truth, and owners poll it.
+
+mod json;
+mod network;
+mod peer;
+mod queues;
+mod sender;
+
+pub use json::{DecodeError, decode, encode};
+pub use sender::{HintOptions, HintSender, OwnerOf};
 
 use crate::domain::{DeliveryId, EndpointId, EventId, Partition};
 
+/// Where a node takes hints, below the address that it advertises.
+pub const HINTS_PATH: &str = "/cluster/hints";
+/// The largest request that is taken: several times what [`HintSender`] makes.
+pub const HINTS_BYTES_MAX: usize = 1024 * 1024;
+
 /// Something that became true of an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Hint {
     /// A delivery was born.
     Born {
@@ -22,9 +38,9 @@ pub enum Hint {
 }
 
 /// The way to the nodes that own what this one does not.
-pub trait Forward: Send + Sync {
-    /// Passes a hint on to the partition's owner, if that is easily done. On the
-    /// journal's thread: it waits for nothing.
+pub trait Forward: Send + Sync + 'static {
+    /// Passes a hint on to the partition's owner, if that is easily done. Called
+    /// on the journal's thread: it waits for nothing.
     fn forward(&self, partition: Partition, hint: Hint);
 }
 

@@ -1,7 +1,8 @@
 //! Who owns what. An endpoint is in a partition for ever; a partition belongs to
 //! one node at a time, by a lease that the store keeps (`store::Leases`). Here
 //! is what a node makes of that: which leases it trusts right now, how it gets
-//! and gives up its share, and how it hears of what other nodes changed.
+//! and gives up its share, how it hears of what other nodes changed, and how it
+//! tells them of what concerns them.
 //!
 //! On SQLite one process owns everything, and nothing here costs anything.
 //! What is done with a partition that is gained or lost is the engine's affair.
@@ -18,7 +19,10 @@ mod shares;
 #[cfg(test)]
 mod simulation;
 
-pub use hints::{Forward, Hint, NoForward};
+pub use hints::{
+    DecodeError, Forward, HINTS_BYTES_MAX, HINTS_PATH, Hint, HintOptions, HintSender, NoForward, OwnerOf, decode,
+    encode,
+};
 pub use keeper::{Keeper, KeeperHandle, KeeperOptions, Orders, orders};
 pub use moves::Move;
 pub use node::new_node_id;

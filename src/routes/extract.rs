@@ -103,7 +103,8 @@ async fn recognise(api: &Api, key: &str, request: &HttpRequest) -> Result<Produc
     Ok(Producer { caller: Caller { principal, query: Query::parse(request)? }, keys_version })
 }
 
-fn bearer(header: &str) -> Option<&str> {
+/// The key that an `Authorization` header carries.
+pub fn bearer(header: &str) -> Option<&str> {
     let (scheme, key) = header.split_once(' ')?;
     let key = key.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !key.is_empty()).then_some(key)

@@ -3,6 +3,7 @@
 //! of the store, and of the engine only by message.
 
 mod catalogs;
+pub mod cluster;
 mod coherence;
 mod deliveries;
 mod event_types;
@@ -33,6 +34,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 
 use crate::auth::Authenticator;
 use crate::clock::Clock;
+use crate::cluster::HINTS_PATH;
 use crate::domain::NodeId;
 use crate::engine::Supervisor;
 use crate::metrics::Metrics;
@@ -40,6 +42,7 @@ use crate::policy::address::AddressPolicy;
 use crate::store::{self, Journal, Scope, Store, SubscriptionCache, Subscriptions};
 
 pub use catalogs::{Catalogs, Dated};
+pub use cluster::HintsIn;
 pub use coherence::Coherence;
 use problem::{Kind, PROBLEM_JSON, Problem};
 
@@ -97,6 +100,8 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// Which node this is.
     pub node: ThisNode,
+    /// What becomes of other nodes' hints; `None` where there are no others.
+    pub hints: Option<HintsIn>,
 }
 
 impl Api {
@@ -236,6 +241,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
                 .route(web::get().to(nodes::list))
                 .default_service(web::to(|request| wrong_method(request, "GET"))),
         )
+        // It answers wrong methods itself: where there is no cluster, there is no such route.
+        .service(web::resource(HINTS_PATH).default_service(web::to(cluster::hints)))
         .service(web::resource("/healthz").route(web::get().to(health::live)).route(web::head().to(health::live)))
         .service(web::resource("/readyz").route(web::get().to(health::ready)).route(web::head().to(health::ready)))
         .service(web::resource("/metrics").route(web::get().to(health::metrics)))
@@ -285,17 +292,24 @@ async fn problems_only<B: MessageBody + 'static>(
     Ok(ServiceResponse::new(request, problem.error_response()))
 }
 
-/// There is no such route.
 fn nowhere(request: HttpRequest) -> impl Future<Output = HttpResponse> {
-    let problem = Problem::new(Kind::NotFound, format!("there is no route `{}`", request.path().escape_default()));
-    std::future::ready(problem.error_response())
+    std::future::ready(no_such_route(&request).error_response())
 }
 
 fn wrong_method(request: HttpRequest, methods: &'static str) -> impl Future<Output = HttpResponse> {
+    std::future::ready(not_the_method(&request, methods).error_response())
+}
+
+/// There is no such route.
+fn no_such_route(request: &HttpRequest) -> Problem {
+    Problem::new(Kind::NotFound, format!("there is no route `{}`", request.path().escape_default()))
+}
+
+/// There is, but for other methods.
+fn not_the_method(request: &HttpRequest, methods: &'static str) -> Problem {
     let method: &Method = request.method();
-    let problem = Problem {
+    Problem {
         allow: Some(actix_web::http::header::HeaderValue::from_static(methods)),
         ..Problem::new(Kind::MethodNotAllowed, format!("the route takes {methods}, not {method}"))
-    };
-    std::future::ready(problem.error_response())
+    }
 }

@@ -1,6 +1,7 @@
 //! Who owns which partition, on a real PostgreSQL: what the store grants, and
 //! what keepers on threads of their own make of it.
 
+mod hints;
 mod keepers;
 mod leases;
 

@@ -101,6 +101,7 @@ pub fn node(coherence: impl FnOnce() -> Coherence, story: impl AsyncFnOnce(&Node
             metrics,
             store,
             node: ThisNode { id: NodeId::from_uuid(Uuid::from_u128(1)), address: None },
+            hints: None,
         };
         let scope = Scope::of(Environment::Production, PartnerName::default_partner());
         story(&Node { api: web::Data::new(api), meddling, scope }).await;
