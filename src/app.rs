@@ -27,7 +27,7 @@ use crate::routes::{self, Api, Catalogs, Coherence, HintsIn, Limits, ThisNode};
 use crate::store::journal::{JournalOptions, JournalThread};
 use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Journal, JournalError, NewKey, PageRequest, Store, StoreError, SubscriptionCache};
+use crate::store::{Journal, JournalError, Leases, NewKey, PageRequest, Store, StoreError, SubscriptionCache};
 use crate::transport::{AddressGuard, HttpTransportFactory, Resolve, SystemResolver, TlsClient, TransportOptions};
 
 use membership::{Joining, Membership};
@@ -36,6 +36,8 @@ use membership::{Joining, Membership};
 const SERVER_SHUTDOWN: Duration = Duration::from_secs(5);
 /// How long the journal gets to write what is queued, where the store has gone away.
 const FINISH_WITHIN: Duration = Duration::from_secs(30);
+/// How often the database's clock is looked at before a node starts.
+const CLOCK_LOOKS: usize = 4;
 /// How long the answers of a failed commit get to leave before the process does.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
@@ -116,6 +118,7 @@ impl App {
         let bodies = BodyBudget::new(config.engine.body_budget_bytes, Arc::clone(&metrics));
         let joining = match store.leases() {
             Some(leases) => {
+                follow(leases.as_ref(), &clock)?;
                 let (handle, orders) = cluster::orders();
                 Some(Joining {
                     leases,
@@ -279,6 +282,17 @@ impl App {
         log::info!("stopped");
         Ok(())
     }
+}
+
+/// Sets the clock by the database's before anything is reckoned with it. The first
+/// look waits for a connection, and says little; those behind it are quick.
+fn follow(leases: &dyn Leases, clock: &Clock) -> Result<(), StoreError> {
+    for _ in 0..CLOCK_LOOKS {
+        let sent = clock.now().monotonic;
+        let now = leases.now()?;
+        clock.follow(now, sent, clock.now().monotonic);
+    }
+    Ok(())
 }
 
 /// Runs what blocks, for as long as that is worth waiting for. Where it is not, its

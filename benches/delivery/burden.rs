@@ -1,5 +1,5 @@
 //! A load without and with something that should not matter: endpoints that want
-//! nothing, deliveries of long ago, neighbours that hang. Each measurement has a
+//! nothing, deliveries of long ago, neighbours that hang, another node. Each measurement has a
 //! store of its own; only the server is measured, and against itself.
 
 use std::error::Error;
@@ -11,8 +11,9 @@ use crate::audience::Audience;
 use crate::event::EVENT_TYPE;
 use crate::history;
 use crate::measured::{Measured, Subject};
+use crate::nodes;
 use crate::run::{Options, Stage, post};
-use crate::scenario::{Burden, Shape};
+use crate::scenario::{Burden, PARTNERS_OF_NODES, Shape};
 use crate::seed::{IDLE_TYPE, Seed, in_background};
 use crate::server::{Server, System};
 use crate::stores::Copies;
@@ -37,9 +38,12 @@ pub async fn measure(
     match burden {
         Burden::IdleEndpoints => register(&stage, audience, burdened, options).await?,
         Burden::History if burdened => history::write(&stage.directory, options).await?,
-        Burden::History | Burden::Hanging => {}
+        Burden::History | Burden::Hanging | Burden::SecondNode => {}
     }
-    let server = Server::start(&options.installation, &stage.directory).await?;
+    let servers = match burden {
+        Burden::SecondNode => nodes::start(if burdened { 2 } else { 1 }, options, &stage).await?,
+        _ => vec![Server::start(&options.installation, &stage.directory).await?],
+    };
     // The endpoints of the first were made before its server was started.
     let to_make = if burden == Burden::IdleEndpoints { 0 } else { audience.partners };
     for partner in 0..to_make {
@@ -47,18 +51,20 @@ pub async fn measure(
         let url = if hangs { stage.sink.hanging_url(partner) } else { stage.sink.url(partner) };
         let name = audience.name(partner);
         if let Some(name) = &name {
-            server.create_partner(name).await?;
+            servers[0].create_partner(name).await?;
         }
-        server.subscribe(name.as_deref(), &url).await?;
+        servers[0].subscribe(name.as_deref(), &url).await?;
     }
     let case = Some(burden.cases()[usize::from(burdened)]);
-    post(Subject { scenario, system: System::Posthaste, case }, server, stage, shape, options).await
+    let posted_to = servers.len();
+    post(Subject { scenario, system: System::Posthaste, case }, servers, posted_to, stage, shape, options).await
 }
 
 fn audience(burden: Burden, shape: &Shape, options: &Options) -> Audience {
     match burden {
         Burden::IdleEndpoints => Audience::of_partners(options.sizes.registered.div_ceil(ENDPOINTS_OF_PARTNER)),
         Burden::History => Audience::of_default_partner(shape.endpoints),
+        Burden::SecondNode => Audience::of_partners(PARTNERS_OF_NODES),
         Burden::Hanging => {
             let serving = options.sizes.serving;
             // The same ones are looked at when all of them answer.

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use crate::audience::Audience;
 use crate::event::EVENT_TYPE;
-use crate::reach::{Finding, Reach};
+use crate::reach::{Finding, Reach, Reaches};
 use crate::run::{Options, Stage, look};
 use crate::seed::{Seed, in_background};
 use crate::server::Server;
@@ -45,16 +45,20 @@ pub async fn measure(options: &Options) -> Result<Vec<Finding>, Box<dyn Error>> 
     let mut server = Server::start(&options.installation, &stage.directory).await?;
     sleep(SETTLE).await;
     let clock = Clock::system();
-    let (before, attempts_before) = (look(Some(&server)), server.counter(ATTEMPTS).await?);
+    let store = Some((&options.installation, &stage.directory));
+    let before = look(std::slice::from_ref(&server), store).await?;
     sleep(options.duration.max(MEASURE_AT_LEAST)).await;
-    let (after, attempts_after) = (look(Some(&server)), server.counter(ATTEMPTS).await?);
+    let after = look(std::slice::from_ref(&server), store).await?;
     let seconds = clock.now().monotonic.since_start().as_secs_f64();
     server.check_alive()?;
 
     let cpu_seconds = after.system.zip(before.system).and_then(|(after, before)| after.cpu_seconds_since(&before));
-    let attempts = (attempts_after - attempts_before) as f64;
+    let attempts = after.attempts_since(&before).iter().sum::<u64>() as f64;
+    let database = after.store_since(&before).map(|spent| 100.0 * spent.cpu_seconds / seconds);
     Ok(vec![
-        Finding::new("CPU, % of a core", 2, cpu_seconds.map(|cpu| 100.0 * cpu / seconds)).reaching(Reach::AtMost(5.0)),
+        Finding::new("CPU, % of a core", 2, cpu_seconds.map(|cpu| 100.0 * cpu / seconds))
+            .reaching(Reaches::on_sqlite(Reach::AtMost(5.0))),
+        Finding::new("database's CPU, % of a core", 2, database),
         Finding::new("attempts made", 0, attempts),
         Finding::new("attempts/s", 2, attempts / seconds),
         Finding::new("seconds measured", 1, seconds),
@@ -63,8 +67,6 @@ pub async fn measure(options: &Options) -> Result<Vec<Finding>, Box<dyn Error>> 
         Finding::new("peak memory, MB", 1, after.system.and_then(|usage| usage.peak_memory_mb())),
     ])
 }
-
-const ATTEMPTS: &str = "posthaste_attempts_total";
 
 /// Where the schedule has left a delivery: waits after each attempt made so far,
 /// the last of which is not over.

@@ -3,6 +3,7 @@
 use crate::measured::Measured;
 use crate::reach::{Figure, Finding, Reach};
 use crate::server::System;
+use crate::stores::BackendName;
 use crate::table::number;
 
 /// One line of the summary.
@@ -32,7 +33,7 @@ impl Judgement {
         ["scenario", "figure", "posthaste", "client", "journal", "forwarder", "without", "ratio", "reach", ""];
 
     /// The server beside its limits.
-    pub fn limited(scenario: &'static str, figure: &Figure, rows: &[Measured]) -> Self {
+    pub fn limited(scenario: &'static str, figure: &Figure, rows: &[Measured], backend: BackendName) -> Self {
         let of = |system| rows.iter().find(|row| row.subject.system == system).and_then(figure.read);
         let judgement = Self {
             posthaste: of(System::Posthaste),
@@ -41,23 +42,28 @@ impl Judgement {
             forwarder: of(System::Forwarder),
             ..Self::named(scenario, figure.name, figure.decimals)
         };
-        judgement.judged(figure.reach)
+        judgement.judged(figure.reaches.on(backend))
     }
 
     /// The server with a burden beside itself without, in this order in `rows`.
-    pub fn burdened(scenario: &'static str, figure: &Figure, [without, with]: [&Measured; 2]) -> Self {
+    pub fn burdened(
+        scenario: &'static str,
+        figure: &Figure,
+        [without, with]: [&Measured; 2],
+        backend: BackendName,
+    ) -> Self {
         let judgement = Self {
             posthaste: (figure.read)(with),
             without: (figure.read)(without),
             ..Self::named(scenario, figure.name, figure.decimals)
         };
-        judgement.judged(figure.reach)
+        judgement.judged(figure.reaches.on(backend))
     }
 
     /// A figure that stands alone.
-    pub fn found(scenario: &'static str, finding: &Finding) -> Self {
+    pub fn found(scenario: &'static str, finding: &Finding, backend: BackendName) -> Self {
         let judgement = Self { posthaste: finding.value, ..Self::named(scenario, finding.figure, finding.decimals) };
-        judgement.judged(finding.reach)
+        judgement.judged(finding.reaches.on(backend))
     }
 
     fn named(scenario: &'static str, figure: &'static str, decimals: usize) -> Self {

@@ -27,7 +27,8 @@ pub const REST: Duration = Duration::from_millis(10);
 /// What to post, and where to.
 #[derive(Clone)]
 pub struct Load {
-    pub address: SocketAddr,
+    /// Where connections go, one after the other.
+    pub addresses: Vec<SocketAddr>,
     /// The `authorization` header.
     pub authorization: String,
     pub connections: usize,
@@ -77,7 +78,7 @@ impl Load {
             load: self,
         });
         let connections: Vec<_> = (0..upstream.load.connections)
-            .map(|_| tokio::task::spawn_local(Rc::clone(&upstream).post_over_one_connection()))
+            .map(|number| tokio::task::spawn_local(Rc::clone(&upstream).post_over_one_connection(number)))
             .collect();
         for connection in connections {
             connection.await.expect("posting does not panic");
@@ -103,8 +104,9 @@ struct Claim {
 }
 
 impl Upstream {
-    async fn post_over_one_connection(self: Rc<Self>) {
-        let mut request = Request::new(&self.load);
+    async fn post_over_one_connection(self: Rc<Self>, number: usize) {
+        let address = self.load.addresses[number % self.load.addresses.len()];
+        let mut request = Request::new(&self.load, address);
         let mut connection = None;
         while let Some(claim) = self.claim() {
             let posted = self.wait(claim.due).await;
@@ -112,7 +114,7 @@ impl Upstream {
             for sequence in self.sequences(claim.first) {
                 self.load.ledger.post(sequence, posted);
             }
-            match self.call(&mut connection, &request.bytes, claim.first).await {
+            match self.call(&mut connection, address, &request.bytes, claim.first).await {
                 Ok(true) => {}
                 Ok(false) => sleep(REST).await,
                 Err(_) => {
@@ -159,10 +161,16 @@ impl Upstream {
     }
 
     /// Makes one call; false if any of it was refused.
-    async fn call(&self, slot: &mut Option<Connection>, request: &[u8], first: usize) -> io::Result<bool> {
+    async fn call(
+        &self,
+        slot: &mut Option<Connection>,
+        address: SocketAddr,
+        request: &[u8],
+        first: usize,
+    ) -> io::Result<bool> {
         let connection = match slot {
             Some(open) => open,
-            None => slot.insert(Connection::open(self.load.address).await?),
+            None => slot.insert(Connection::open(address).await?),
         };
         let answer = connection.exchange(request).await?;
         let (at, status) = (self.load.ledger.now(), answer.status()?);
@@ -218,7 +226,7 @@ struct Request {
 }
 
 impl Request {
-    fn new(load: &Load) -> Self {
+    fn new(load: &Load, address: SocketAddr) -> Self {
         let (mut path, media_type) = match load.events_per_call {
             1 => ("/events".to_owned(), "application/json"),
             _ => ("/events/batch".to_owned(), "application/x-ndjson"),
@@ -229,7 +237,7 @@ impl Request {
             path = format!("{path}?environment=production&partner={}", partner_name(0));
         }
         let partner_at = several.then(|| "POST ".len() + path.len() - NAME_DIGITS);
-        let Load { address, authorization, .. } = load;
+        let authorization = &load.authorization;
         let body = Template::new().body(load.events_per_call);
         debug_assert_eq!(body.len(), load.events_per_call * (EVENT_BYTES + 1) - 1);
         let mut bytes = format!(

@@ -9,6 +9,7 @@
 mod audience;
 mod burden;
 mod client;
+mod costs;
 mod dead;
 mod directory;
 mod driver;
@@ -20,6 +21,7 @@ mod judgement;
 mod ledger;
 mod load;
 mod measured;
+mod nodes;
 mod reach;
 mod report;
 mod retries;
@@ -168,13 +170,14 @@ async fn measure_all(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let options = Options::new(arguments);
     let mut report = Report::default();
     let mut failed = Vec::new();
-    for scenario in chosen(arguments) {
+    for scenario in chosen(arguments)? {
         // One that cannot be measured here is no reason to go without the others.
         if let Err(error) = measure_into(&mut report, scenario, arguments.system, &options).await {
             eprintln!("{} was not measured: {error}", scenario.name);
             failed.push(scenario.name);
         }
     }
+    println!("\nstored in {}", options.backend.name());
     print!("{report}");
     if let Some(file) = &arguments.json {
         std::fs::write(file, report.json(&options)).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -197,7 +200,8 @@ async fn measure_into(
                 eprintln!("{name} of {}: {about}", system.name());
                 rows.push(run::measure(name, shape, system, options).await?);
             }
-            let judgements = figures.iter().map(|figure| Judgement::limited(name, figure, &rows)).collect();
+            let judgements =
+                figures.iter().map(|figure| Judgement::limited(name, figure, &rows, options.backend)).collect();
             report.add(rows, judgements);
         }
         _ if !is_asked_for(System::Posthaste) => {}
@@ -207,7 +211,15 @@ async fn measure_into(
                 rows.push(burden::measure(name, shape, *burden, burdened, options).await?);
             }
             let pair = [&rows[0], &rows[1]];
-            let judgements = figures.iter().map(|figure| Judgement::burdened(name, figure, pair)).collect();
+            let judgements =
+                figures.iter().map(|figure| Judgement::burdened(name, figure, pair, options.backend)).collect();
+            report.add(rows, judgements);
+        }
+        Kind::Foreign { shape, figures } => {
+            eprintln!("{name}: {about}");
+            rows.push(nodes::measure_foreign(name, shape, options).await?);
+            let judgements =
+                figures.iter().map(|figure| Judgement::limited(name, figure, &rows, options.backend)).collect();
             report.add(rows, judgements);
         }
         Kind::Watched(watched) => {
@@ -215,8 +227,9 @@ async fn measure_into(
             let findings = match watched {
                 Watched::Retries => retries::measure(options).await?,
                 Watched::Dead => dead::measure(options).await?,
+                Watched::Costs => costs::measure(options).await?,
             };
-            let judgements = findings.iter().map(|finding| Judgement::found(name, finding)).collect();
+            let judgements = findings.iter().map(|finding| Judgement::found(name, finding, options.backend)).collect();
             report.add(rows, judgements);
         }
     }
@@ -228,10 +241,19 @@ fn size(least: u64, most: u64) -> impl TypedValueParser<Value = usize> {
     clap::value_parser!(u64).range(least..=most).map(|size| size as usize)
 }
 
-fn chosen(arguments: &Arguments) -> impl Iterator<Item = &'static Scenario> {
-    SCENARIOS.iter().filter(|scenario| {
-        arguments.scenarios.is_empty() || arguments.scenarios.iter().any(|name| name == scenario.name)
-    })
+/// What was asked for, or else all that can be measured on this store.
+fn chosen(arguments: &Arguments) -> Result<Vec<&'static Scenario>, String> {
+    let can_be_measured =
+        |scenario: &Scenario| arguments.store == BackendName::Postgres || !scenario.kind.needs_postgres();
+    if arguments.scenarios.is_empty() {
+        return Ok(SCENARIOS.iter().filter(|scenario| can_be_measured(scenario)).collect());
+    }
+    let is_asked_for = |scenario: &&Scenario| arguments.scenarios.iter().any(|name| name == scenario.name);
+    let asked_for: Vec<_> = SCENARIOS.iter().filter(is_asked_for).collect();
+    if let Some(scenario) = asked_for.iter().find(|scenario| !can_be_measured(scenario)) {
+        return Err(format!("scenario `{}` can only be measured with `--store postgres`", scenario.name));
+    }
+    Ok(asked_for)
 }
 
 fn scenario_names() -> PossibleValuesParser {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::ledger::{Ledger, Nanos};
 use crate::load::Tally;
 use crate::server::System;
-use crate::usage::{Machine, Usage};
+use crate::usage::{Machine, StoreUsage, Usage};
 
 /// What was measured.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
@@ -48,6 +48,12 @@ pub struct Measured {
     pub cpu_seconds: Option<f64>,
     /// What load generator and sink took of the same machine.
     pub harness_cpu_seconds: Option<f64>,
+    /// What the store's server did, where there is one.
+    pub store: Option<StoreUsage>,
+    /// Commits of the nodes' journals.
+    pub commits: u64,
+    /// Attempts that each node made.
+    pub attempts_of_nodes: Vec<u64>,
     /// What everybody else took of it, the kernel's writing to disk included: the
     /// figures are as good as this is low.
     pub foreign_cpu_seconds: Option<f64>,
@@ -67,6 +73,24 @@ pub struct Look {
     /// The benchmark's own.
     pub harness: Usage,
     pub machine: Machine,
+    /// `None` if its store has no server of its own.
+    pub store: Option<StoreUsage>,
+    /// Of each node.
+    pub attempts: Vec<u64>,
+    /// Of all nodes' journals.
+    pub commits: u64,
+}
+
+impl Look {
+    /// What the store's server did since an earlier look.
+    pub fn store_since(&self, earlier: &Self) -> Option<StoreUsage> {
+        Some(self.store?.since(&earlier.store?))
+    }
+
+    /// Attempts that each node made since an earlier look.
+    pub fn attempts_since(&self, earlier: &Self) -> Vec<u64> {
+        self.attempts.iter().zip(&earlier.attempts).map(|(now, then)| now - then).collect()
+    }
 }
 
 /// How a time is spread, in milliseconds.
@@ -104,7 +128,9 @@ impl Measured {
         let cpu_seconds = after.system.zip(before.system).and_then(|(after, before)| after.cpu_seconds_since(&before));
         let harness_cpu_seconds = after.harness.cpu_seconds_since(&before.harness);
         let busy_seconds = after.machine.busy_seconds_since(&before.machine);
-        let ours = harness_cpu_seconds.map(|harness| harness + cpu_seconds.unwrap_or_default());
+        let store = after.store_since(&before);
+        let system_and_store = cpu_seconds.unwrap_or_default() + store.map_or(0.0, |store| store.cpu_seconds);
+        let ours = harness_cpu_seconds.map(|harness| harness + system_and_store);
         // The counts are rounded differently and may cross by a tick or two.
         let foreign_cpu_seconds = busy_seconds.zip(ours).map(|(busy, ours)| (busy - ours).max(0.0));
         Self {
@@ -122,6 +148,9 @@ impl Measured {
             peak_memory_mb: after.system.and_then(|usage| usage.peak_memory_mb()),
             cpu_seconds,
             harness_cpu_seconds,
+            store,
+            commits: after.commits - before.commits,
+            attempts_of_nodes: after.attempts_since(&before),
             foreign_cpu_seconds,
             lost: ledger.missing(),
             duplicates: ledger.duplicates(),

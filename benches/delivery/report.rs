@@ -8,6 +8,7 @@ use crate::judgement::Judgement;
 use crate::measured::{Measured, Spread};
 use crate::run::{Options, Sizes};
 use crate::server::System;
+use crate::stores::BackendName;
 use crate::table::{grouped, number, table};
 
 /// The part of one core that other processes may take before it is remarked on.
@@ -24,6 +25,7 @@ pub struct Report {
 #[derive(serde::Serialize)]
 struct Document<'a> {
     version: &'static str,
+    store: BackendName,
     cores: Option<usize>,
     seconds: f64,
     sizes: Sizes,
@@ -41,6 +43,7 @@ impl Report {
     pub fn json(&self, options: &Options) -> String {
         let document = Document {
             version: env!("CARGO_PKG_VERSION"),
+            store: options.backend,
             cores: cores(),
             seconds: options.duration.as_secs_f64(),
             sizes: options.sizes,
@@ -70,11 +73,16 @@ impl fmt::Display for Report {
         }
         writeln!(formatter)?;
         table(formatter, &TITLES, 2, self.rows.iter().map(cells).collect())?;
+        let with_server: Vec<Vec<String>> = self.rows.iter().filter_map(store_cells).collect();
+        if !with_server.is_empty() {
+            writeln!(formatter, "\nwhat a delivery cost the nodes and the database\n")?;
+            table(formatter, &STORE_TITLES, 2, with_server)?;
+        }
         self.rows.iter().try_for_each(|row| remark(formatter, row))
     }
 }
 
-const TITLES: [&str; 14] = [
+const TITLES: [&str; 15] = [
     "scenario",
     "system",
     "deliveries",
@@ -86,6 +94,7 @@ const TITLES: [&str; 14] = [
     "MB at end/peak",
     "CPU s",
     "harness's",
+    "database's",
     "others'",
     "lost",
     "twice",
@@ -109,10 +118,44 @@ fn cells(row: &Measured) -> Vec<String> {
         memory.map_or("-".into(), |(end, peak)| format!("{end:.1} / {peak:.1}")),
         number(row.cpu_seconds, 2),
         number(row.harness_cpu_seconds, 2),
+        number(row.store.map(|store| store.cpu_seconds), 2),
         number(row.foreign_cpu_seconds, 2),
         row.lost.to_string(),
         row.duplicates.to_string(),
     ]
+}
+
+const STORE_TITLES: [&str; 10] = [
+    "scenario",
+    "system",
+    "CPU us",
+    "database's",
+    "WAL bytes",
+    "rows",
+    "database's cores",
+    "rows/s",
+    "commits/s",
+    "transactions/s",
+];
+
+/// Columns three to six are of one delivery.
+fn store_cells(row: &Measured) -> Option<Vec<String>> {
+    let store = row.store?;
+    let of_delivery = |sum: f64| sum / row.deliveries.max(1) as f64;
+    let per_second = |count: f64| grouped(count / row.elapsed_seconds.max(f64::MIN_POSITIVE), 0);
+    let commits = Some(row.commits as f64).filter(|commits| *commits > 0.0);
+    Some(vec![
+        row.subject.scenario.into(),
+        name(row),
+        number(row.cpu_seconds.map(|cpu| 1e6 * of_delivery(cpu)), 1),
+        grouped(1e6 * of_delivery(store.cpu_seconds), 1),
+        grouped(of_delivery(store.wal_bytes), 0),
+        grouped(of_delivery(store.rows), 2),
+        grouped(store.cpu_seconds / row.elapsed_seconds.max(f64::MIN_POSITIVE), 2),
+        per_second(store.rows),
+        commits.map_or("-".into(), per_second),
+        per_second(store.transactions),
+    ])
 }
 
 fn name(row: &Measured) -> String {

@@ -19,12 +19,15 @@ use crate::ledger::Ledger;
 use crate::load::Load;
 use crate::measured::{Look, Measured, Subject};
 use crate::scenario::{Pace, Shape};
-use crate::server::{Installation, Server, System};
+use crate::server::{Installation, Server, ServerError, System};
 use crate::sink::Sink;
+use crate::stores::BackendName;
 use crate::usage::{Machine, Usage};
 
 /// Room in the ledger for each second of load: more than any system here does.
 const MAX_DELIVERIES_PER_SECOND: usize = 100_000;
+const ATTEMPTS: &str = "posthaste_attempts_total";
+const COMMITS: &str = "posthaste_journal_commit_seconds_count";
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// What is the same for all scenarios.
@@ -35,6 +38,7 @@ pub struct Options {
     pub connections: Option<usize>,
     pub installation: Installation,
     pub sizes: Sizes,
+    pub backend: BackendName,
 }
 
 /// How much of what a scenario is about; each is an option.
@@ -69,6 +73,7 @@ impl Options {
                 parent: arguments.directory.clone(),
             },
             sizes: arguments.sizes(),
+            backend: arguments.store,
         }
     }
 
@@ -118,12 +123,12 @@ pub async fn measure(
         System::Client => {
             let urls = urls.map(|url| url.parse()).collect::<Result<_, _>>()?;
             let client = Client::new(urls, connections, shape.events_per_call, ledger);
-            return drive(subject, Driver::Client(client), None, stage, shape, options).await;
+            return drive(subject, Driver::Client(client), Vec::new(), stage, shape, options).await;
         }
         System::Journal => {
             let store = options.installation.store;
             let callers = Callers::start(store, stage.directory.path(), connections, shape.events_per_call, ledger)?;
-            return drive(subject, Driver::Journal(callers), None, stage, shape, options).await;
+            return drive(subject, Driver::Journal(callers), Vec::new(), stage, shape, options).await;
         }
         System::Forwarder => Server::start_forwarder(&stage.directory).await?,
         System::Posthaste => Server::start(&options.installation, &stage.directory).await?,
@@ -131,19 +136,21 @@ pub async fn measure(
     for url in urls {
         server.subscribe(None, &url).await?;
     }
-    post(subject, server, stage, shape, options).await
+    post(subject, vec![server], 1, stage, shape, options).await
 }
 
-/// Measures what a server that is set up already does with a load.
+/// Measures what servers that are set up already do with a load: posted to the
+/// first so many of them in turn.
 pub async fn post(
     subject: Subject,
-    server: Server,
+    servers: Vec<Server>,
+    posted_to: usize,
     stage: Stage,
     shape: &Shape,
     options: &Options,
 ) -> Result<Measured, Box<dyn Error>> {
     let load = Load {
-        address: server.address(),
+        addresses: servers.iter().take(posted_to).map(Server::address).collect(),
         authorization: Server::authorization(),
         connections: options.connections.unwrap_or(shape.connections),
         events_per_call: shape.events_per_call,
@@ -152,13 +159,13 @@ pub async fn post(
         first: 0,
         ledger: Arc::clone(&stage.ledger),
     };
-    drive(subject, Driver::Load(load), Some(server), stage, shape, options).await
+    drive(subject, Driver::Load(load), servers, stage, shape, options).await
 }
 
 async fn drive(
     subject: Subject,
     driver: Driver,
-    mut server: Option<Server>,
+    mut servers: Vec<Server>,
     stage: Stage,
     shape: &Shape,
     options: &Options,
@@ -171,28 +178,38 @@ async fn drive(
         drain(&stage.ledger, options.drain).await;
     }
 
-    let before = look(server.as_ref());
+    let store = subject.system.uses_store().then_some((&options.installation, &stage.directory));
+    let before = look(&servers, store).await?;
     let tally = driver.run(duration, warmed_up.next).await?;
-    check(server.as_mut())?;
+    servers.iter_mut().try_for_each(Server::check_alive)?;
     drain(&stage.ledger, options.drain).await;
-    check(server.as_mut())?;
-    let after = look(server.as_ref());
+    servers.iter_mut().try_for_each(Server::check_alive)?;
+    let after = look(&servers, store).await?;
 
     let connections = driver.connections();
-    let ready_after = server.as_ref().filter(|_| subject.system == System::Posthaste).map(Server::ready_after);
+    let ready_after = servers.iter().filter(|_| subject.system == System::Posthaste).map(Server::ready_after).max();
     // Only when all have stopped is the ledger complete.
-    drop((driver, server, stage.sink));
+    drop((driver, servers, stage.sink));
     let ready_seconds = ready_after.map(|time| time.as_secs_f64());
     Ok(Measured::new(subject, connections, ready_seconds, &stage.ledger, warmed_up.next, tally, before, after))
 }
 
-fn check(server: Option<&mut Server>) -> Result<(), Box<dyn Error>> {
-    server.map_or(Ok(()), |server| Ok(server.check_alive()?))
-}
-
-/// A system without a process of its own is part of the harness.
-pub fn look(server: Option<&Server>) -> Look {
-    Look { system: server.map(Server::usage), harness: Usage::of(std::process::id()), machine: Machine::now() }
+/// A system without a process of its own is part of the harness, and one without
+/// a store has none that could be asked.
+pub async fn look(servers: &[Server], store: Option<(&Installation, &Directory)>) -> Result<Look, ServerError> {
+    let (mut attempts, mut commits) = (Vec::new(), 0);
+    for server in servers.iter().filter(|_| store.is_some()) {
+        attempts.push(server.counter(ATTEMPTS).await?);
+        commits += server.counter(COMMITS).await?;
+    }
+    Ok(Look {
+        system: Usage::sum(servers.iter().map(Server::usage)),
+        harness: Usage::of(std::process::id()),
+        machine: Machine::now(),
+        store: store.and_then(|(installation, directory)| installation.store.usage(directory.path())),
+        attempts,
+        commits,
+    })
 }
 
 /// Waits until everything accepted has come, but not for ever: what is missing

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::measured::{Measured, Spread};
-use crate::reach::{Figure, Reach};
+use crate::reach::{Figure, Reach, Reaches};
 use crate::server::System;
 
 /// One situation.
@@ -24,8 +24,20 @@ pub enum Kind {
     Limited { shape: Shape, limits: &'static [System], figures: &'static [Figure] },
     /// The server under a load, without and with something that should not matter.
     Burdened { shape: Shape, burden: Burden, figures: &'static [Figure] },
+    /// Two nodes under a load that is posted to one and delivered by the other.
+    Foreign { shape: Shape, figures: &'static [Figure] },
     /// A server that is started on a store full of work, and watched.
     Watched(Watched),
+}
+
+impl Kind {
+    /// Whether it takes a store with a server of its own, which nodes can share.
+    pub fn needs_postgres(&self) -> bool {
+        matches!(
+            self,
+            Self::Foreign { .. } | Self::Burdened { burden: Burden::SecondNode, .. } | Self::Watched(Watched::Costs)
+        )
+    }
 }
 
 /// A load.
@@ -65,6 +77,8 @@ pub enum Burden {
     History,
     /// A fifth of the endpoints never answer.
     Hanging,
+    /// Another node on the same store and the same cores.
+    SecondNode,
 }
 
 /// What is watched.
@@ -74,6 +88,8 @@ pub enum Watched {
     Retries,
     /// Deliveries whose endpoints are gone, in the midst of their schedule.
     Dead,
+    /// The database, while it is given one sort of work at a time.
+    Costs,
 }
 
 impl Burden {
@@ -83,6 +99,7 @@ impl Burden {
             Self::IdleEndpoints => ["active alone", "99 % idle"],
             Self::History => ["empty", "history"],
             Self::Hanging => ["none hanging", "20 % hanging"],
+            Self::SecondNode => ["one node", "two nodes"],
         }
     }
 }
@@ -98,37 +115,71 @@ const ONE_TO_ONE: Shape = Shape {
 };
 const PACED: Shape = Shape { pace: Pace::Open { events_per_second: 2_000 }, ..ONE_TO_ONE };
 
+/// What a second node could help or harm: partners whose endpoints both own.
+pub const PARTNERS_OF_NODES: usize = 32;
+/// Eight times the 994 deliveries/s that a known server of this kind did on two
+/// cores, with a PostgreSQL on the same two.
+const EIGHT_TIMES_A_PEER: f64 = 7_952.0;
+
 const ALL_LIMITS: &[System] = &[System::Client, System::Journal, System::Forwarder];
 
-const fn throughput(reach: Reach) -> Figure {
-    Figure { name: "deliveries/s", decimals: 0, read: |row| Some(row.deliveries_per_second), reach: Some(reach) }
+const fn on_sqlite(reach: Reach) -> Reaches {
+    Reaches::on_sqlite(reach)
+}
+
+const fn on_postgres(reach: Reach) -> Reaches {
+    Reaches::on_postgres(reach)
+}
+
+const fn throughput(reaches: Reaches) -> Figure {
+    Figure { name: "deliveries/s", decimals: 0, read: |row| Some(row.deliveries_per_second), reaches }
 }
 
 fn post_to_sink(row: &Measured, read: fn(Spread) -> f64) -> Option<f64> {
     row.post_to_receipt_ms.map(read)
 }
 
-const P50: Figure =
-    Figure { name: "post to sink, p50 ms", decimals: 2, read: |row| post_to_sink(row, |it| it.p50), reach: None };
-const P99: Figure =
-    Figure { name: "post to sink, p99 ms", decimals: 2, read: |row| post_to_sink(row, |it| it.p99), reach: None };
-const INGEST: Figure =
-    Figure { name: "accepted/s", decimals: 0, read: |row| Some(row.accepted_events_per_second), reach: None };
-const PEAK: Figure = Figure { name: "peak memory, MB", decimals: 1, read: |row| row.peak_memory_mb, reach: None };
-const READY: Figure = Figure { name: "start to ready, s", decimals: 2, read: |row| row.ready_seconds, reach: None };
+const P50: Figure = Figure {
+    name: "post to sink, p50 ms",
+    decimals: 2,
+    read: |row| post_to_sink(row, |it| it.p50),
+    reaches: Reaches::NONE,
+};
+const P99: Figure = Figure {
+    name: "post to sink, p99 ms",
+    decimals: 2,
+    read: |row| post_to_sink(row, |it| it.p99),
+    reaches: Reaches::NONE,
+};
+const INGEST: Figure = Figure {
+    name: "accepted/s",
+    decimals: 0,
+    read: |row| Some(row.accepted_events_per_second),
+    reaches: Reaches::NONE,
+};
+const PEAK: Figure =
+    Figure { name: "peak memory, MB", decimals: 1, read: |row| row.peak_memory_mb, reaches: Reaches::NONE };
+const READY: Figure =
+    Figure { name: "start to ready, s", decimals: 2, read: |row| row.ready_seconds, reaches: Reaches::NONE };
 
 impl Figure {
-    const fn reaching(self, reach: Reach) -> Self {
-        Self { reach: Some(reach), ..self }
+    const fn reaching(self, reaches: Reaches) -> Self {
+        Self { reaches, ..self }
     }
 }
 
 /// All of them, in the order they are run.
-pub const SCENARIOS: [Scenario; 9] = [
+pub const SCENARIOS: [Scenario; 12] = [
     Scenario {
         name: "one-to-one",
         about: "one event a call, one endpoint, as fast as it goes",
-        kind: Kind::Limited { shape: ONE_TO_ONE, limits: ALL_LIMITS, figures: &[throughput(Reach::RatioAtLeast(0.5))] },
+        kind: Kind::Limited {
+            shape: ONE_TO_ONE,
+            limits: ALL_LIMITS,
+            figures: &[throughput(
+                on_sqlite(Reach::RatioAtLeast(0.5)).and_on_postgres(Reach::AtLeastAndRatio(EIGHT_TIMES_A_PEER, 0.25)),
+            )],
+        },
     },
     Scenario {
         name: "batch",
@@ -136,7 +187,7 @@ pub const SCENARIOS: [Scenario; 9] = [
         kind: Kind::Limited {
             shape: Shape { events_per_call: 1_000, connections: 4, ..ONE_TO_ONE },
             limits: ALL_LIMITS,
-            figures: &[throughput(Reach::AtLeast(20_000.0))],
+            figures: &[throughput(on_sqlite(Reach::AtLeast(20_000.0)))],
         },
     },
     Scenario {
@@ -145,7 +196,7 @@ pub const SCENARIOS: [Scenario; 9] = [
         kind: Kind::Limited {
             shape: Shape { endpoints: 100, connections: 8, ..ONE_TO_ONE },
             limits: ALL_LIMITS,
-            figures: &[throughput(Reach::AtLeast(25_000.0))],
+            figures: &[throughput(on_sqlite(Reach::AtLeast(25_000.0)))],
         },
     },
     Scenario {
@@ -154,7 +205,7 @@ pub const SCENARIOS: [Scenario; 9] = [
         kind: Kind::Limited {
             shape: PACED,
             limits: &[System::Forwarder],
-            figures: &[P50.reaching(Reach::AtMost(3.0)), P99.reaching(Reach::AtMost(20.0))],
+            figures: &[P50.reaching(on_sqlite(Reach::AtMost(3.0))), P99.reaching(on_sqlite(Reach::AtMost(20.0)))],
         },
     },
     Scenario {
@@ -169,9 +220,9 @@ pub const SCENARIOS: [Scenario; 9] = [
             shape: ONE_TO_ONE,
             burden: Burden::IdleEndpoints,
             figures: &[
-                throughput(Reach::RatioAtLeast(0.8)),
-                INGEST.reaching(Reach::RatioAtLeast(0.8)),
-                PEAK.reaching(Reach::AtMost(300.0)),
+                throughput(on_sqlite(Reach::RatioAtLeast(0.8))),
+                INGEST.reaching(on_sqlite(Reach::RatioAtLeast(0.8))),
+                PEAK.reaching(on_sqlite(Reach::AtMost(300.0))),
                 READY,
             ],
         },
@@ -182,7 +233,7 @@ pub const SCENARIOS: [Scenario; 9] = [
         kind: Kind::Burdened {
             shape: ONE_TO_ONE,
             burden: Burden::History,
-            figures: &[throughput(Reach::RatioAtLeast(0.8)), PEAK, READY],
+            figures: &[throughput(on_sqlite(Reach::RatioAtLeast(0.8))), PEAK, READY],
         },
     },
     Scenario {
@@ -197,12 +248,34 @@ pub const SCENARIOS: [Scenario; 9] = [
                 ..PACED
             },
             burden: Burden::Hanging,
-            figures: &[P50, P99.reaching(Reach::RatioAtMost(2.0))],
+            figures: &[P50, P99.reaching(on_sqlite(Reach::RatioAtMost(2.0)))],
         },
     },
     Scenario {
         name: "dead",
         about: "a day's retries of deliveries that nobody takes (--dead)",
         kind: Kind::Watched(Watched::Dead),
+    },
+    Scenario {
+        name: "nodes",
+        about: "one event a call, 32 endpoints in turn, as fast as it goes, to one node and to two (PostgreSQL)",
+        kind: Kind::Burdened {
+            shape: ONE_TO_ONE,
+            burden: Burden::SecondNode,
+            figures: &[throughput(on_postgres(Reach::RatioAtLeast(1.0))), INGEST, P50, P99, PEAK],
+        },
+    },
+    Scenario {
+        name: "foreign",
+        about: "1,000 events a second to one of two nodes, every endpoint the other one's (PostgreSQL)",
+        kind: Kind::Foreign {
+            shape: Shape { pace: Pace::Open { events_per_second: 1_000 }, ..ONE_TO_ONE },
+            figures: &[P50.reaching(on_postgres(Reach::AtMost(10.0))), P99],
+        },
+    },
+    Scenario {
+        name: "costs",
+        about: "what the database spends on one event, delivery, outcome and retry (PostgreSQL)",
+        kind: Kind::Watched(Watched::Costs),
     },
 ];

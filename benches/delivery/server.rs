@@ -9,6 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use posthaste::clock::Clock;
+use posthaste::domain::EndpointId;
 use tokio::time::{sleep, timeout};
 
 use crate::directory::Directory;
@@ -21,6 +22,7 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(5);
 /// It opens a server that lives for seconds and listens on loopback alone.
 const OPERATOR_KEY: &str = "operator-key-of-a-benchmark";
+const CLUSTER_TOKEN: &str = "cluster-token-of-a-benchmark";
 
 /// Who delivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
@@ -67,6 +69,8 @@ pub enum ServerError {
     NotReady(&'static str),
     #[error("{system} answered `{request}` with {status}: {body}")]
     Refused { system: &'static str, request: String, status: u16, body: String },
+    #[error("{0} answered `{1}` with what is not to be understood: {2}")]
+    Unreadable(&'static str, &'static str, String),
     #[error("{0}")]
     Io(#[from] io::Error),
 }
@@ -81,18 +85,37 @@ impl System {
             Self::Posthaste => "posthaste",
         }
     }
+
+    /// Whether it stores anything.
+    pub fn uses_store(self) -> bool {
+        matches!(self, Self::Journal | Self::Posthaste)
+    }
 }
 
 impl Server {
     /// Starts the server on the store in this directory and waits until it is ready.
     pub async fn start(installation: &Installation, directory: &Directory) -> Result<Self, ServerError> {
+        Self::start_with(installation, directory, &[]).await
+    }
+
+    /// The same for one of several on that store.
+    pub async fn start_node(installation: &Installation, directory: &Directory) -> Result<Self, ServerError> {
+        Self::start_with(installation, directory, &[("POSTHASTE_CLUSTER_TOKEN", CLUSTER_TOKEN)]).await
+    }
+
+    async fn start_with(
+        installation: &Installation,
+        directory: &Directory,
+        variables: &[(&str, &str)],
+    ) -> Result<Self, ServerError> {
         let program = std::path::absolute(&installation.program)?;
         let mut command = Command::new(&program);
         command
             .env("POSTHASTE_STORE", installation.store.url(directory.path()))
             .env("POSTHASTE_OPERATOR_KEY", OPERATOR_KEY)
             .env("POSTHASTE_ALLOW_ADDRESSES", "127.0.0.0/8")
-            .env("RUST_LOG", "warn");
+            .env("RUST_LOG", "warn")
+            .envs(variables.iter().copied());
         let address = free_address()?;
         command.env("POSTHASTE_LISTEN", address.to_string());
         Self::spawn(System::Posthaste, command, address, directory).await
@@ -150,21 +173,59 @@ impl Server {
 
     /// Makes a partner.
     pub async fn create_partner(&self, name: &str) -> Result<(), ServerError> {
-        self.create("/partners", &format!(r#"{{"name":"{name}"}}"#)).await
+        self.create("/partners", &format!(r#"{{"name":"{name}"}}"#)).await.map(drop)
     }
 
-    /// Makes an endpoint of a partner that wants the benchmark's events.
-    pub async fn subscribe(&self, partner: Option<&str>, url: &str) -> Result<(), ServerError> {
-        let target = format!("/webhook?environment=production&partner={}", partner.unwrap_or("default"));
+    /// Makes an endpoint of a partner that wants the benchmark's events, and
+    /// answers what the server said of it.
+    pub async fn subscribe(&self, partner: Option<&str>, url: &str) -> Result<String, ServerError> {
+        let target = format!("/webhook?{}", of_partner(partner));
         self.create(&target, &format!(r#"{{"url":"{url}","events":["{EVENT_TYPE}"]}}"#)).await
     }
 
-    async fn create(&self, target: &str, body: &str) -> Result<(), ServerError> {
-        let (status, answer) = self.ask("POST", target, body).await?;
-        if status == 201 {
-            return Ok(());
+    /// Makes an endpoint of a partner and answers its id; the forwarder has none.
+    pub async fn subscribe_with_id(&self, partner: Option<&str>, url: &str) -> Result<EndpointId, ServerError> {
+        #[derive(serde::Deserialize)]
+        struct Made {
+            id: String,
         }
-        let request = format!("POST {target}");
+        let answer = self.subscribe(partner, url).await?;
+        let id = serde_json::from_str(&answer).ok().and_then(|made: Made| made.id.parse().ok());
+        id.ok_or(ServerError::Unreadable(self.system.name(), "POST /webhook", answer))
+    }
+
+    /// Deletes an endpoint.
+    pub async fn unsubscribe(&self, partner: Option<&str>, id: EndpointId) -> Result<(), ServerError> {
+        let target = format!("/webhook/{id}?{}", of_partner(partner));
+        self.must_answer(204, "DELETE", &target, "").await.map(drop)
+    }
+
+    /// How many partitions each node owns that this one knows of.
+    pub async fn shares(&self) -> Result<Vec<usize>, ServerError> {
+        #[derive(serde::Deserialize)]
+        struct Nodes {
+            data: Vec<Node>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Node {
+            partitions: usize,
+        }
+        let answer = self.must_answer(200, "GET", "/nodes", "").await?;
+        let nodes = serde_json::from_str(&answer).ok();
+        let nodes: Nodes = nodes.ok_or(ServerError::Unreadable(self.system.name(), "GET /nodes", answer))?;
+        Ok(nodes.data.iter().map(|node| node.partitions).collect())
+    }
+
+    async fn create(&self, target: &str, body: &str) -> Result<String, ServerError> {
+        self.must_answer(201, "POST", target, body).await
+    }
+
+    async fn must_answer(&self, wanted: u16, method: &str, target: &str, body: &str) -> Result<String, ServerError> {
+        let (status, answer) = self.ask(method, target, body).await?;
+        if status == wanted {
+            return Ok(answer);
+        }
+        let request = format!("{method} {target}");
         Err(ServerError::Refused { system: self.system.name(), request, status, body: answer })
     }
 
@@ -204,6 +265,10 @@ impl Server {
         let answer = connection.exchange(request.as_bytes()).await?;
         Ok((answer.status()?, String::from_utf8_lossy(answer.body).into_owned()))
     }
+}
+
+fn of_partner(partner: Option<&str>) -> String {
+    format!("environment=production&partner={}", partner.unwrap_or("default"))
 }
 
 /// Somebody else may take the port before the child does; then the child says so.

@@ -68,8 +68,8 @@ impl Membership {
         Ok(Self { keeper, pulse })
     }
 
-    /// Others are not to count on this node any more; what it owns it keeps for
-    /// what is in flight.
+    /// Others are not to count on this node any more; what it owns it gives up as
+    /// soon as nothing of it is in flight.
     pub(super) fn leaving(&self) {
         self.keeper.handle().leaving();
     }

@@ -90,8 +90,8 @@ impl Plan {
         self.is_leaving
     }
 
-    /// From now on nothing is taken and nothing handed over: what is held is kept
-    /// for what is in flight, until the end.
+    /// From now on nothing is taken: what is held is kept for what is in flight, and
+    /// given up partition by partition as the engine hands it over.
     pub(super) fn leave(&mut self, now: Monotonic) {
         self.is_leaving = true;
         // So that the others know, and know where to look.
@@ -197,7 +197,8 @@ impl Plan {
         let over: Vec<Lease> = leases
             .iter()
             .filter(|lease| {
-                self.held.get(&lease.partition).is_some_and(|held| held.lease == **lease && held.handing_over.is_some())
+                let held = self.held.get(&lease.partition);
+                held.is_some_and(|held| held.lease == **lease && (self.is_leaving || held.handing_over.is_some()))
             })
             .copied()
             .collect();

@@ -101,7 +101,7 @@ impl Looking {
             (self.observers.caches)(&versions);
         }
         self.since = versions;
-        self.ownership.settings_seen(begun);
+        self.ownership.settings_seen(begun, self.since.endpoints);
     }
 }
 

@@ -12,13 +12,14 @@ mod polling;
 mod sweeping;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use crate::cluster::Hint;
-use crate::domain::{EndpointId, Monotonic};
+use crate::domain::{DeliveryId, EndpointId, EventId, Monotonic};
 use crate::engine::Engine;
 use crate::engine::arbiters::Arbiters;
 use crate::engine::endpoint::actor::{EndpointActor, Supervised};
@@ -26,7 +27,7 @@ use crate::engine::endpoint::state::Fresh;
 use crate::engine::messages::{End, Ended, Generation, Hinted, Moved, News, Notices, Resting, Staying, Tell};
 use crate::engine::sleepers::Sleepers;
 use crate::engine::wire::NewsWire;
-use crate::store::Lane;
+use crate::store::{self, Lane, Payload, StoreError};
 use partitions::Territory;
 use polling::Polling;
 use sweeping::Sweeping;
@@ -227,6 +228,30 @@ impl Supervisor {
         }
     }
 
+    /// Reads the bytes of what was born through another node: once for all that one
+    /// hint tells of, and not once for each endpoint.
+    fn read_hinted(&mut self, born: Vec<(EndpointId, DeliveryId, EventId)>, context: &mut Context<Self>) {
+        let mut events: Vec<EventId> = born.iter().map(|(_, _, event)| *event).collect();
+        events.sort_unstable();
+        events.dedup();
+        let (store, bodies) = (Arc::clone(&self.engine.store), self.engine.bodies.clone());
+        let read = async move { store::blocking(&store, move |store| store.payloads(&events)).await };
+        let tell = move |read: Result<Vec<Payload>, StoreError>, supervisor: &mut Self, context: &mut Context<Self>| {
+            // What is not read now, or has no room, its actor reads when it sends it.
+            let held: HashMap<EventId, _> = read
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|payload| Some((payload.event, bodies.try_hold(&Arc::new(payload))?)))
+                .collect();
+            let news = born.iter().map(|(endpoint, delivery, event)| {
+                let payload = held.get(event).cloned();
+                News::Born(*endpoint, Fresh { delivery: *delivery, event: *event, payload })
+            });
+            supervisor.hear(news, context);
+        };
+        context.spawn(read.into_actor(self).map(tell));
+    }
+
     /// Tells a live actor again whatever a message it did not get may have
     /// said.
     fn remind(&mut self, endpoint: EndpointId, context: &Context<Self>) {
@@ -258,13 +283,22 @@ impl Handler<Hinted> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, Hinted(hints): Hinted, context: &mut Context<Self>) {
-        let news = hints.into_iter().map(|hint| match hint {
-            // Its actor reads the bytes when it sends them.
-            Hint::Born { endpoint, delivery, event } => News::Born(endpoint, Fresh { delivery, event, payload: None }),
-            Hint::Changed(endpoint) => News::Changed(endpoint),
-            Hint::AttemptRequested(endpoint) => News::AttemptRequested(endpoint),
-        });
+        let mut born = Vec::new();
+        let mut news = Vec::new();
+        for hint in hints {
+            match hint {
+                Hint::Born { endpoint, delivery, event } if self.territory.lease_of(endpoint).is_some() => {
+                    born.push((endpoint, delivery, event));
+                }
+                Hint::Born { .. } => {}
+                Hint::Changed(endpoint) => news.push(News::Changed(endpoint)),
+                Hint::AttemptRequested(endpoint) => news.push(News::AttemptRequested(endpoint)),
+            }
+        }
         self.hear(news, context);
+        if !born.is_empty() {
+            self.read_hinted(born, context);
+        }
     }
 }
 

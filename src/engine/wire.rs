@@ -59,7 +59,19 @@ impl NewsWire {
         let mut news = Vec::with_capacity(notices.len());
         for notice in notices {
             created += u64::from(matches!(notice, Notice::Born(_)));
-            if !wire.is_ours(subject(&notice)) {
+            let is_ours = wire.is_ours(subject(&notice));
+            // What it was matched against holds for its sending: settings that its
+            // owner may not have heard of come first.
+            if let Notice::Born(Birth { endpoint, matched: (environment, version), .. }) = &notice
+                && wire.ownership.may_be_news(*environment, *version)
+            {
+                if is_ours {
+                    news.push(News::Changed(*endpoint));
+                } else {
+                    wire.forward.forward(Partition::of(*endpoint), Hint::Changed(*endpoint));
+                }
+            }
+            if !is_ours {
                 wire.pass_on(&notice);
                 continue;
             }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::EndpointId;
+use crate::domain::{EndpointId, Environment};
 use crate::store::ids::{IdCodec, RowKey, time_of_key};
 use crate::store::{AcceptedEvent, Birth, NewEvent, Notice, Payload};
 
@@ -12,19 +12,22 @@ pub(in crate::store) fn payload(ids: &IdCodec, key: RowKey, event: &NewEvent) ->
     Arc::new(Payload { event: ids.event(key), event_type: event.event_type.clone(), body: event.body.clone() })
 }
 
-/// The event's deliveries, which follow it in key.
+/// The event's deliveries, which follow it in key, and what they were matched
+/// against.
 pub(in crate::store) fn births<'a>(
     ids: &'a IdCodec,
     event: RowKey,
     endpoints: &'a [EndpointId],
     payload: &'a Arc<Payload>,
+    matched: (Environment, i64),
 ) -> impl Iterator<Item = Notice> + 'a {
-    endpoints.iter().zip(event + 1..).map(|(endpoint, delivery)| {
+    endpoints.iter().zip(event + 1..).map(move |(endpoint, delivery)| {
         Notice::Born(Birth {
             endpoint: *endpoint,
             delivery: ids.delivery(delivery),
             payload: Arc::clone(payload),
             created_at: time_of_key(delivery),
+            matched,
         })
     })
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::domain::{
-    Attempt, Delivery, DeliveryId, EndpointId, EventId, EventType, Outcome, StatusFilter, StoredStatus, Timestamp,
+    Attempt, Delivery, DeliveryId, EndpointId, Environment, EventId, EventType, Outcome, StatusFilter, StoredStatus,
+    Timestamp,
 };
 use crate::store::Fence;
 
@@ -32,6 +33,9 @@ pub struct Birth {
     pub payload: Arc<Payload>,
     /// When it was accepted.
     pub created_at: Timestamp,
+    /// The environment, and the version of its endpoints that it was matched
+    /// against: whoever sends it must know settings at least as late.
+    pub matched: (Environment, i64),
 }
 
 /// Which of an endpoint's unfinished deliveries: old failures never stand in

@@ -90,6 +90,9 @@ pub struct NodeRecord {
 
 /// See the module. Methods block.
 pub trait Leases: Send + Sync + 'static {
+    /// The database's clock.
+    fn now(&self) -> Result<Timestamp, StoreError>;
+
     /// Says that a node lives, and gives the leases that it still holds a full
     /// term from now, all in one transaction.
     fn renew(&self, node: &NodeReport, held: &[Lease], term: Duration) -> Result<Renewed, StoreError>;

@@ -283,7 +283,7 @@ pub trait Transaction {
 
 /// A read that takes longer than this has been swallowed somewhere between here and
 /// the store.
-const READ_WITHIN: Duration = Duration::from_secs(12);
+const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// Runs a read on the store's own threads.
 pub async fn blocking<T, F>(store: &Arc<dyn Store>, read: F) -> Result<T, StoreError>

@@ -45,6 +45,11 @@ impl ScopeId {
     pub(in crate::store) fn environment(self) -> Self {
         Self(self.0 % 2)
     }
+
+    /// The environment it is in.
+    pub(in crate::store) fn lies_in(self) -> Environment {
+        Environment::ALL[usize::from(self.0 % 2 != 0)]
+    }
 }
 
 /// The endpoints of a scope that want the same. There are few such lists,

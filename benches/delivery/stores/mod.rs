@@ -8,7 +8,10 @@ mod sqlite;
 use std::path::Path;
 use std::sync::Arc;
 
+use posthaste::domain::Partition;
 use posthaste::store::{Store, StoreError};
+
+use crate::usage::StoreUsage;
 
 /// A backend of the server. Each directory has a store of its own.
 pub trait Backend: Sync {
@@ -29,6 +32,22 @@ pub trait Backend: Sync {
     /// About how many bytes a finished delivery comes to, its part of the event
     /// included, where each event has this many.
     fn delivery_bytes(&self, deliveries_per_event: usize) -> u64;
+
+    /// What the store's server has done so far, and what it has done in this store;
+    /// `None` if it has none of its own.
+    fn usage(&self, directory: &Path) -> Option<StoreUsage>;
+
+    /// Where the node is reached that owns a partition, if several can share the
+    /// store and one owns it.
+    fn owner_address(&self, directory: &Path, partition: Partition) -> Result<Option<String>, BulkError>;
+
+    /// Bytes of a table with its indexes and all its parts; `None` where that is
+    /// not asked.
+    fn table_bytes(&self, directory: &Path, table: &str) -> Result<Option<u64>, BulkError>;
+
+    /// Makes the room of a table's dead rows usable again, where that is work of
+    /// its own.
+    fn vacuum(&self, directory: &Path, table: &str) -> Result<(), BulkError>;
 }
 
 /// How often something is written again.
@@ -52,13 +71,22 @@ pub enum BulkError {
 }
 
 /// The backends of `POSTHASTE_STORE`.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum BackendName {
     Sqlite,
     Postgres,
 }
 
 impl BackendName {
+    /// Its name where people read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        }
+    }
+
     pub fn backend(self) -> &'static dyn Backend {
         match self {
             Self::Sqlite => &sqlite::Sqlite,

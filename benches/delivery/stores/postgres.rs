@@ -2,6 +2,8 @@
 //! comes, and a database on it for each directory. It is gone when the benchmark
 //! is, however that ends.
 
+mod usage;
+
 use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -9,14 +11,15 @@ use std::sync::{Arc, OnceLock};
 
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
-use posthaste::domain::NodeId;
+use diesel::sql_types::{BigInt, SmallInt, Text};
+use posthaste::domain::{NodeId, Partition};
 use posthaste::store::postgres::{PostgresOptions, PostgresStore};
 use posthaste::store::{Store, StoreError};
 use uuid::Uuid;
 
 use super::{Backend, BulkError, Copies};
 use crate::event::EVENT_BYTES;
+use crate::usage::StoreUsage;
 
 /// See the module.
 pub struct Postgres;
@@ -126,7 +129,7 @@ impl Backend for Postgres {
                 eprintln!("  {} % of the store is filled", copy * 100 / copies.count);
             }
         }
-        Ok(connection.batch_execute("VACUUM ANALYZE; CHECKPOINT")?)
+        settle(&mut connection)
     }
 
     fn repeat_endpoints(&self, directory: &Path, mark: &str, copies: Copies) -> Result<(), BulkError> {
@@ -145,13 +148,48 @@ impl Backend for Postgres {
                 connection.batch_execute(&format!("{all} AND {key} >= {}", first.number))?;
             }
         }
-        Ok(connection.batch_execute("VACUUM ANALYZE; CHECKPOINT")?)
+        settle(&mut connection)
     }
 
     fn delivery_bytes(&self, deliveries_per_event: usize) -> u64 {
         const ROWS_AND_INDEXES: u64 = 400;
         ROWS_AND_INDEXES + (EVENT_BYTES as u64 + 150) / deliveries_per_event as u64
     }
+
+    fn usage(&self, directory: &Path) -> Option<StoreUsage> {
+        usage::of(&mut connect(&self.url(directory)).ok()?)
+    }
+
+    fn owner_address(&self, directory: &Path, partition: Partition) -> Result<Option<String>, BulkError> {
+        let owner = diesel::sql_query(
+            "SELECT nodes.address AS name FROM leases JOIN nodes ON nodes.id = leases.owner \
+             WHERE leases.partition = $1 AND nodes.address IS NOT NULL",
+        );
+        let owner = owner.bind::<SmallInt, _>(i16::from(partition.number()));
+        let found: Option<Name> = owner.get_result(&mut connect(&self.url(directory))?).optional()?;
+        Ok(found.map(|found| found.name))
+    }
+
+    fn table_bytes(&self, directory: &Path, table: &str) -> Result<Option<u64>, BulkError> {
+        // The first is 0 for a table in parts, the second for any other.
+        let bytes = diesel::sql_query(
+            "SELECT (pg_total_relation_size($1::regclass) + COALESCE((SELECT SUM(pg_total_relation_size(relid)) \
+             FROM pg_partition_tree($1::regclass)), 0))::bigint AS number",
+        );
+        let found: Number = bytes.bind::<Text, _>(table).get_result(&mut connect(&self.url(directory))?)?;
+        Ok(u64::try_from(found.number).ok())
+    }
+
+    fn vacuum(&self, directory: &Path, table: &str) -> Result<(), BulkError> {
+        Ok(connect(&self.url(directory))?.batch_execute(&format!("VACUUM {table}"))?)
+    }
+}
+
+/// Before anything is measured, the server is done with what was written. Two
+/// statements in one message would be one transaction, which the first refuses.
+fn settle(connection: &mut PgConnection) -> Result<(), BulkError> {
+    connection.batch_execute("VACUUM ANALYZE")?;
+    Ok(connection.batch_execute("CHECKPOINT")?)
 }
 
 /// Makes the days that copies so much later lie in.

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
+use posthaste::domain::Partition;
 use posthaste::store::sqlite::SqliteStore;
 use posthaste::store::{Store, StoreError};
 
 use super::{Backend, BulkError, Copies};
 use crate::event::EVENT_BYTES;
+use crate::usage::StoreUsage;
 
 /// See the module.
 pub struct Sqlite;
@@ -87,6 +89,22 @@ impl Backend for Sqlite {
     fn delivery_bytes(&self, deliveries_per_event: usize) -> u64 {
         const ROWS_AND_INDEXES: u64 = 150;
         ROWS_AND_INDEXES + (EVENT_BYTES as u64 + 100) / deliveries_per_event as u64
+    }
+
+    fn usage(&self, _: &Path) -> Option<StoreUsage> {
+        None
+    }
+
+    fn owner_address(&self, _: &Path, _: Partition) -> Result<Option<String>, BulkError> {
+        Ok(None)
+    }
+
+    fn table_bytes(&self, _: &Path, _: &str) -> Result<Option<u64>, BulkError> {
+        Ok(None)
+    }
+
+    fn vacuum(&self, _: &Path, _: &str) -> Result<(), BulkError> {
+        Ok(())
     }
 }
 

@@ -111,8 +111,8 @@ CREATE TABLE events (
 CREATE INDEX events_by_scope ON events (scope, id);
 
 -- What has an attempt to come, and nothing else: rows come and go, and the table stays small. Its partition is the
--- endpoint's (src/domain/partition.rs). status: 0 pending, 1 retrying. An index has only the rows of one status, so that a
--- delivery that succeeds at once touches no other.
+-- endpoint's (src/domain/partition.rs). status: 0 pending, 1 retrying. The engine's indexes have only the rows of one status,
+-- so that a delivery that succeeds at once touches no other of them; the third is for people who look.
 CREATE TABLE pending (
   id BIGINT NOT NULL PRIMARY KEY,
   event BIGINT NOT NULL,
@@ -132,6 +132,7 @@ CREATE TABLE pending (
   autovacuum_analyze_threshold = 5000
 );
 CREATE INDEX pending_fresh ON pending (partition, endpoint, id) WHERE status = 0;
+CREATE INDEX pending_by_endpoint ON pending (endpoint, id);
 CREATE INDEX pending_retries ON pending (partition, endpoint, next_at, id) WHERE status = 1;
 
 -- What has ended: written once, day by day. status: 2 delivered, 3 retries_exhausted, 4 discarded: endpoint deleted,
@@ -146,16 +147,16 @@ CREATE TABLE finished (
   scheduled_attempts INTEGER NOT NULL
 ) PARTITION BY RANGE (id);
 CREATE INDEX finished_by_endpoint ON finished (endpoint, id);
+-- Whether anything of a day has ended lately: a few pages that tell of the whole day.
+CREATE INDEX finished_by_end ON finished USING brin (finished_at) WITH (autosummarize = on);
 CREATE INDEX finished_given_up ON finished (endpoint, id) WHERE status >= 3;
 
--- Both, as whoever only looks sees them. Three branches, because each has an index of its own.
+-- Both, as whoever only looks sees them. Neither branch has a condition of its own: only then does the planner look
+-- through the view at each table's indexes.
 CREATE VIEW deliveries AS
-  SELECT id, event, endpoint, 0::BIGINT AS status, attempt_count::BIGINT AS attempt_count,
+  SELECT id, event, endpoint, status::BIGINT AS status, attempt_count::BIGINT AS attempt_count,
          scheduled_attempts::BIGINT AS scheduled_attempts, next_at, NULL::BIGINT AS finished_at
-  FROM pending WHERE status = 0
-  UNION ALL
-  SELECT id, event, endpoint, 1::BIGINT, attempt_count::BIGINT, scheduled_attempts::BIGINT, next_at, NULL::BIGINT
-  FROM pending WHERE status = 1
+  FROM pending
   UNION ALL
   SELECT id, event, endpoint, status::BIGINT, attempt_count::BIGINT, scheduled_attempts::BIGINT, NULL::BIGINT, finished_at
   FROM finished;

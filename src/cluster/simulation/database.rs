@@ -91,6 +91,10 @@ impl Row {
 }
 
 impl Leases for Wire {
+    fn now(&self) -> Result<Timestamp, StoreError> {
+        self.ask(|_, now| Timestamp::from_millis(i64::try_from(now.as_millis()).unwrap()))
+    }
+
     fn renew(&self, node: &NodeReport, held: &[Lease], term: Duration) -> Result<Renewed, StoreError> {
         self.ask(|tables, now| {
             tables.nodes.insert(node.id, (node.clone(), now + term));

@@ -207,23 +207,30 @@ impl EndpointActor {
         }
         let (endpoint, now, bodies) = (self.endpoint, self.engine.clock.wall(), self.engine.bodies.clone());
         let (store, reports) = (Arc::clone(&self.engine.store), self.inbox.outbox());
+        let ownership = self.engine.ownership.clone();
         self.begin(async move {
             let Reads { settings, pages } = reads;
             let wanted = pages.clone();
             let answer = store::blocking(&store, move |store| {
                 let runtime = settings.then(|| store.endpoint_runtime(endpoint, now));
                 let read: Vec<_> = wanted.into_iter().map(|page| page.read(endpoint, store, &bodies)).collect();
-                Ok((runtime, read))
+                // What was accepted by settings of which nobody told yet must not go
+                // out by older ones.
+                let may_be_news = !read.is_empty() && ownership.may_be_behind(store)?;
+                Ok((runtime, read, may_be_news))
             })
             .await;
-            let (runtime, read) = match answer {
+            let (runtime, read, may_be_news) = match answer {
                 Ok(answer) => answer,
                 Err(error) => {
-                    (settings.then(|| Err(error.clone())), pages.iter().map(|_| Err(error.clone())).collect())
+                    (settings.then(|| Err(error.clone())), pages.iter().map(|_| Err(error.clone())).collect(), false)
                 }
             };
             if let Some(runtime) = runtime {
                 reports.send(Report::Runtime(Box::new(runtime)));
+            }
+            if may_be_news {
+                reports.send(Report::Input(Box::new(Input::Changed)));
             }
             for (PageRead { lane, limit, .. }, read) in pages.into_iter().zip(read) {
                 reports.send(Report::Input(Box::new(match read {

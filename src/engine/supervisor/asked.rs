@@ -46,6 +46,7 @@ impl Handler<Drain> for Supervisor {
             self.draining = Some(Vec::new());
             // Attempts that wait for their turn do not begin any more.
             self.engine.in_flight.close();
+            self.hand_over_all();
             for route in self.routes.values() {
                 if let Route::Live { address, .. } = route {
                     // It must hear this, however full its mailbox is.

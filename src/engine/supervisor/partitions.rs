@@ -15,6 +15,8 @@ use crate::store::Lease;
 
 /// How long what is in flight may take to end when its partition is handed over.
 const HAND_OVER_AFTER: Duration = Duration::from_secs(2);
+/// The same when the whole node stops, which is bounded by whoever stops it.
+const NO_HURRY: Duration = Duration::from_secs(3_600);
 /// How long the actors that are cut off then may take to say that they have
 /// ended. One whose thread stands still is not waited for: whatever it still
 /// wants to write is refused.
@@ -142,14 +144,32 @@ impl Supervisor {
     }
 
     fn hand_over(&mut self, leases: Vec<Lease>) {
+        let until = self.now() + HAND_OVER_AFTER;
+        self.give_away(leases, until);
+    }
+
+    /// Hands everything over, each partition as soon as nothing of it is in flight:
+    /// one receiver that takes its time keeps nobody else waiting.
+    pub(super) fn hand_over_all(&mut self) {
+        if self.territory.is_sole() {
+            return;
+        }
+        let until = self.now() + NO_HURRY;
+        self.give_away(self.territory.worked.values().copied().collect(), until);
+    }
+
+    fn give_away(&mut self, leases: Vec<Lease>, until: Monotonic) {
         let left = self.territory.leave(&leases);
-        let busy = self.actors_of(&left);
-        for endpoint in &busy {
-            self.leave(*endpoint, Tell::Drain);
+        let mut busy: HashMap<Partition, HashSet<EndpointId>> = HashMap::new();
+        for endpoint in self.actors_of(&left) {
+            self.leave(endpoint, Tell::Drain);
+            busy.entry(Partition::of(endpoint)).or_default().insert(endpoint);
         }
         self.forget(&left);
-        let until = self.now() + HAND_OVER_AFTER;
-        self.territory.leaving.push(HandOver { leases, busy: busy.into_iter().collect(), until });
+        for lease in leases {
+            let busy = busy.remove(&lease.partition).unwrap_or_default();
+            self.territory.leaving.push(HandOver { leases: vec![lease], busy, until });
+        }
         self.finish_handing_over();
     }
 
@@ -198,15 +218,20 @@ impl Supervisor {
         let now = self.now();
         let is_over = |hand_over: &mut HandOver| hand_over.busy.is_empty() || now >= hand_over.until + CUT_OFF_AFTER;
         let over: Vec<HandOver> = self.territory.leaving.extract_if(.., is_over).collect();
+        let mut free = Vec::new();
         for HandOver { leases, busy, .. } in over {
             if !busy.is_empty() {
                 log::error!("{} actors have not ended, and their partitions are handed over", busy.len());
             }
-            for lease in &leases {
-                self.territory.ownership.withdraw(lease);
-            }
-            (self.engine.handed_over)(leases);
+            free.extend(leases);
         }
+        if free.is_empty() {
+            return;
+        }
+        for lease in &free {
+            self.territory.ownership.withdraw(lease);
+        }
+        (self.engine.handed_over)(free);
     }
 
     /// Ends all actors of these partitions as they stand.

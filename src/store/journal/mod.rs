@@ -78,7 +78,7 @@ pub struct JournalOptions {
 
 /// A commit that takes longer than this has been swallowed somewhere between here
 /// and the store.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+const ANSWER_WITHIN: Duration = Duration::from_secs(7);
 
 /// A handle on the journal, cheap to clone.
 #[derive(Clone)]

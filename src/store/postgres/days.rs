@@ -135,13 +135,35 @@ pub(super) fn older_than(connection: &mut PgConnection, time: Timestamp) -> Quer
     Ok(days.filter(|day| day.next().begins_at() <= time).collect())
 }
 
-/// Drops a day. In the caller's transaction: others wait for it to end.
-pub(super) fn drop_whole(connection: &mut PgConnection, day: Day) -> QueryResult<()> {
-    connection.batch_execute(LOCK)?;
-    for table in TABLES {
-        connection.batch_execute(&format!("DROP TABLE IF EXISTS {}", day.part_of(table)))?;
-    }
-    Ok(())
+/// Drops a day, if nothing of it is unfinished and nothing has finished since the
+/// horizon. Waits for nobody: with a reader in the way it fails.
+pub(super) fn drop_whole(connection: &mut PgConnection, day: Day, horizon: Timestamp) -> QueryResult<bool> {
+    let (first, end) = day.keys();
+    connection.transaction(|connection| {
+        connection.batch_execute("SET LOCAL lock_timeout = '100ms'")?;
+        connection.batch_execute(LOCK)?;
+        let needed: Found = diesel::sql_query(format!(
+            "SELECT EXISTS (SELECT 1 FROM pending WHERE id >= $1 AND id < $2)
+                 OR EXISTS (SELECT 1 FROM unsealed WHERE last_key >= $1 AND first_key < $2)
+                 OR EXISTS (SELECT 1 FROM {} WHERE finished_at >= $3) AS is_there",
+            day.part_of("finished")
+        ))
+        .bind::<BigInt, _>(first)
+        .bind::<BigInt, _>(end)
+        .bind::<BigInt, _>(horizon.as_millis())
+        .get_result(connection)?;
+        if needed.is_there {
+            return Ok(false);
+        }
+        diesel::sql_query("DELETE FROM manual_attempts WHERE delivery >= $1 AND delivery < $2")
+            .bind::<BigInt, _>(first)
+            .bind::<BigInt, _>(end)
+            .execute(connection)?;
+        for table in TABLES {
+            connection.batch_execute(&format!("DROP TABLE IF EXISTS {}", day.part_of(table)))?;
+        }
+        Ok(true)
+    })
 }
 
 #[cfg(test)]

@@ -94,6 +94,10 @@ impl PostgresLeases {
 }
 
 impl Leases for PostgresLeases {
+    fn now(&self) -> Result<Timestamp, StoreError> {
+        self.line.ask(bounded(|_, now| Ok(Timestamp::from_millis(now))))
+    }
+
     fn renew(&self, node: &NodeReport, held: &[Lease], term: Duration) -> Result<Renewed, StoreError> {
         let (node, tokens, term) = (node.clone(), tokens(held), millis(term));
         self.line.ask(bounded(move |connection, now| {

@@ -42,6 +42,7 @@ pub use leases::PostgresLeases;
 
 use connection::{Readers, readers, refused};
 use error::translate;
+use line::Line;
 use writer::PostgresWriter;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -58,6 +59,8 @@ pub struct PostgresStore {
     readers: Readers,
     reading: ReadPool,
     leases: Arc<PostgresLeases>,
+    /// What looks for changes: reads that take their time are not in its way.
+    watching: Line,
     writer: Mutex<Option<PostgresWriter>>,
 }
 
@@ -75,6 +78,7 @@ impl PostgresStore {
             readers: readers(options)?,
             reading,
             leases: Arc::new(PostgresLeases::new(options)),
+            watching: Line::new(options),
             writer: Mutex::new(Some(PostgresWriter::new(options, ids.clone()))),
             ids,
         })
@@ -104,19 +108,20 @@ impl PostgresStore {
     /// Runs queries that belong together on one snapshot: what is committed between
     /// them is seen by all of them or by none.
     fn read_at_once<T>(&self, queries: impl Fn(&mut PgConnection) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.read(|reader| {
-            reader
-                .build_transaction()
-                .repeatable_read()
-                .read_only()
-                .run(|reader| queries(reader).map_err(ReadError))
-                .map_err(|ReadError(error)| error)
-        })
+        self.read(|reader| at_once(reader, &queries))
     }
 
     fn idle_writer(&self) -> MutexGuard<'_, Option<PostgresWriter>> {
         self.writer.lock().expect("no holder of this lock can panic")
     }
+}
+
+fn at_once<T>(
+    reader: &mut PgConnection,
+    queries: impl FnOnce(&mut PgConnection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let mut transaction = reader.build_transaction().repeatable_read().read_only();
+    transaction.run(|reader| queries(reader).map_err(ReadError)).map_err(|ReadError(error)| error)
 }
 
 /// Lets diesel end a read transaction with an error of ours.

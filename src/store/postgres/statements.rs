@@ -2,7 +2,7 @@
 //! arrays, and is one round trip.
 
 use diesel::pg::Pg as Backend;
-use diesel::sql_types::{Array, BigInt, Binary, Integer, Nullable, SmallInt, Text};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Nullable, SmallInt, Text};
 
 use super::Connection;
 
@@ -36,7 +36,7 @@ query! {
 }
 
 statement! {
-    /// Writes events down.
+    /// Writes events down with all their deliveries, which are due.
     fn insert_events(
         ids: &'a [i64] => Array<BigInt>,
         scopes: &'a [i64] => Array<BigInt>,
@@ -44,9 +44,17 @@ statement! {
         deliveries: &'a [i64] => Array<BigInt>,
         matched_versions: &'a [i64] => Array<BigInt>,
         bodies: &'a [&'a [u8]] => Array<Binary>,
+        delivery_ids: &'a [i64] => Array<BigInt>,
+        delivery_events: &'a [i64] => Array<BigInt>,
+        endpoints: &'a [i64] => Array<BigInt>,
+        next_at: &'a [i64] => Array<BigInt>,
+        partitions: &'a [i16] => Array<SmallInt>,
     )
-    "INSERT INTO events (id, scope, event_type, deliveries, matched_version, body) \
-     SELECT * FROM unnest(?, ?, ?, ?, ?, ?)"
+    "WITH written AS ( \
+       INSERT INTO events (id, scope, event_type, deliveries, matched_version, body) \
+       SELECT * FROM unnest(?, ?, ?, ?, ?, ?)) \
+     INSERT INTO pending (id, event, endpoint, next_at, partition, status, attempt_count, scheduled_attempts) \
+     SELECT *, 0, 0, 0 FROM unnest(?, ?, ?, ?, ?)"
 }
 
 statement! {
@@ -63,19 +71,12 @@ statement! {
 }
 
 query! {
-    /// Of these fences, those that still stand. Whoever wants to draw a new one in
-    /// their place waits until this transaction has ended.
-    fn lock_leases(
-        tokens: &'a [i64] => Array<BigInt>,
-    ) -> (i64,) => (BigInt)
-    "SELECT token FROM leases WHERE token = ANY(?) ORDER BY partition FOR KEY SHARE"
-}
-
-query! {
     /// Moves unfinished deliveries on that stand where the attempt found them, and
-    /// writes the attempts down. Answers which those were. Of one delivery there
-    /// is one outcome. What would be retried stays as it is where its endpoint is
-    /// gone.
+    /// writes the attempts down. Of one delivery there is one outcome. What would be
+    /// retried stays as it is where its endpoint is gone. Answers which were
+    /// written, and which were refused because their fence no longer stands. Whoever
+    /// wants to draw a new one in place of a fence that does waits until this
+    /// transaction has ended.
     fn advance(
         ids: &'a [i64] => Array<BigInt>,
         attempts_before: &'a [i32] => Array<Integer>,
@@ -88,11 +89,17 @@ query! {
         error_classes: &'a [Option<&'a str>] => Array<Nullable<Text>>,
         error_messages: &'a [Option<&'a str>] => Array<Nullable<Text>>,
         response_bodies: &'a [Option<&'a [u8]>] => Array<Nullable<Binary>>,
-    ) -> (i64,) => (BigInt)
-    "WITH outcome AS ( \
-       SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS o \
+        fences: &'a [Option<i64>] => Array<Nullable<BigInt>>,
+        tokens: &'a [i64] => Array<BigInt>,
+    ) -> (i64, bool) => (BigInt, Bool)
+    "WITH named AS ( \
+       SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS o \
          (id, attempts_before, status, next_at, finished_at, started_at, duration_ms, status_code, error_class, \
-          error_message, response_body)), \
+          error_message, response_body, fence)), \
+     standing AS MATERIALIZED ( \
+       SELECT token FROM leases WHERE token = ANY(?) ORDER BY partition FOR KEY SHARE), \
+     outcome AS MATERIALIZED ( \
+       SELECT * FROM named WHERE fence IS NULL OR fence IN (SELECT token FROM standing)), \
      ended AS ( \
        DELETE FROM pending USING outcome \
        WHERE pending.id = outcome.id AND pending.attempt_count = outcome.attempts_before AND outcome.status >= 2 \
@@ -114,7 +121,9 @@ query! {
        SELECT outcome.id, attempts_before + 1, started_at, duration_ms, status_code, error_class, error_message, \
          response_body \
        FROM outcome JOIN moved ON moved.id = outcome.id) \
-     SELECT id FROM moved"
+     SELECT id, TRUE FROM moved \
+     UNION ALL \
+     SELECT id, FALSE FROM named WHERE fence IS NOT NULL AND fence NOT IN (SELECT token FROM standing)"
 }
 
 /// `id`, `event`, `status`, `attempt_count`, `scheduled_attempts` and when it is due.
@@ -158,10 +167,16 @@ query! {
         after_id: i64 => BigInt,
         limit: i64 => BigInt,
     ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt)
-    "SELECT deliveries.id, event, status, attempt_count, scheduled_attempts, requested_at \
-     FROM manual_attempts JOIN deliveries ON deliveries.id = manual_attempts.delivery \
-     WHERE manual_attempts.endpoint = ? AND (requested_at, manual_attempts.delivery) > (?, ?) \
-     ORDER BY requested_at, manual_attempts.delivery LIMIT ?"
+    "SELECT found.*, asked.requested_at \
+     FROM (SELECT delivery, requested_at FROM manual_attempts \
+       WHERE endpoint = ? AND (requested_at, delivery) > (?, ?) ORDER BY requested_at, delivery LIMIT ?) asked, \
+     LATERAL ( \
+       SELECT id, event, status::bigint, attempt_count::bigint, scheduled_attempts::bigint FROM pending \
+       WHERE id = asked.delivery \
+       UNION ALL \
+       SELECT id, event, status::bigint, attempt_count::bigint, scheduled_attempts::bigint FROM finished \
+       WHERE id = asked.delivery) found \
+     ORDER BY asked.requested_at, asked.delivery"
 }
 
 query! {
@@ -173,14 +188,16 @@ query! {
 }
 
 query! {
-    /// `endpoint`, `id` and `event` of what was never tried, behind a key.
+    /// `endpoint`, `id` and `event` of what was never tried, behind a key. By the
+    /// primary key, which ends where the look begins: the index by partition would
+    /// be read through all that waits.
     fn born(
         after: i64 => BigInt,
         partitions: &'a [i16] => Array<SmallInt>,
         limit: i64 => BigInt,
     ) -> (i64, i64, i64) => (BigInt, BigInt, BigInt)
     "SELECT endpoint, id, event FROM pending \
-     WHERE id > ? AND status = 0 AND partition = ANY(?) \
+     WHERE id > ? AND status = 0 AND partition + 0 = ANY(?) \
      AND NOT EXISTS (SELECT 1 FROM unsealed WHERE pending.id BETWEEN first_key AND last_key) \
      ORDER BY id LIMIT ?"
 }

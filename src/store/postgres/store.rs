@@ -13,7 +13,7 @@ use crate::domain::{
     PartnerName, Timestamp,
 };
 use crate::store::postgres::error::translate;
-use crate::store::postgres::{PostgresStore, administration, reads, versions, views, work};
+use crate::store::postgres::{PostgresStore, administration, at_once, reads, versions, views, work};
 use crate::store::{
     BornSince, Changes, DeliveryFilter, Due, EndpointRuntime, EventOutcome, KeyRecord, Lane, Leases, Page, PageRequest,
     Payload, Place, ReadPool, Scope, Sighting, Store, StoreError, StoredSecret, Subscriptions, Versions, Waiting,
@@ -48,7 +48,8 @@ impl Store for PostgresStore {
     }
 
     fn changes(&self, since: &Versions) -> Result<Changes, StoreError> {
-        self.read_at_once(|reader| versions::changes(reader, &self.ids, since))
+        let (ids, since) = (self.ids.clone(), *since);
+        self.watching.ask(move |reader| at_once(reader, |reader| versions::changes(reader, &ids, &since)))
     }
 
     fn ping(&self) -> Result<(), StoreError> {

@@ -39,6 +39,8 @@ pub(super) struct Beside {
 
 /// How long an old day of which something is needed is left alone.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(3600);
+/// How long one is left alone that somebody was reading.
+const IN_USE_FOR: Duration = Duration::from_secs(60);
 
 impl PostgresWriter {
     pub(super) fn new(options: &PostgresOptions, ids: IdCodec) -> Self {
@@ -113,15 +115,30 @@ impl Beside {
         Ok(())
     }
 
-    pub(super) fn day_is_gone(&mut self, day: Day) {
-        self.known_days.is_gone(day);
-    }
-
-    pub(super) fn may_look_at(&self, day: Day, now: Timestamp) -> bool {
-        self.needed_days.get(&day).is_none_or(|until| now >= *until)
-    }
-
-    pub(super) fn day_is_needed(&mut self, day: Day, now: Timestamp) {
-        self.needed_days.insert(day, now + LOOK_AGAIN_AFTER);
+    /// Drops a day of which nobody needs anything, in a transaction of its own that
+    /// waits for nobody: whoever writes would wait behind it. False when it is
+    /// needed, or in use just now.
+    pub(super) fn drop_day(&mut self, day: Day, horizon: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
+        if self.needed_days.get(&day).is_some_and(|until| now < *until) {
+            return Ok(false);
+        }
+        let dropped = self.link.run(|connection| days::drop_whole(connection, day, horizon));
+        match dropped {
+            Ok(true) => {
+                self.known_days.is_gone(day);
+                self.needed_days.remove(&day);
+                log::info!("the day of {} is no longer kept", day.begins_at());
+                Ok(true)
+            }
+            Ok(false) => {
+                self.needed_days.insert(day, now + LOOK_AGAIN_AFTER);
+                Ok(false)
+            }
+            Err(error) => {
+                log::debug!("the day of {} stays for now: {error}", day.begins_at());
+                self.needed_days.insert(day, now + IN_USE_FOR);
+                Ok(false)
+            }
+        }
     }
 }

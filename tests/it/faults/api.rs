@@ -22,6 +22,7 @@ const PAGE: usize = 250;
 pub struct Api {
     client: awc::Client,
     url: String,
+    key: String,
 }
 
 /// What came back.
@@ -39,8 +40,22 @@ pub struct Unanswered;
 
 impl Api {
     pub fn new(url: String) -> Self {
-        let connector = awc::Connector::new().conn_keep_alive(IDLE_CONNECTION);
-        Self { client: awc::Client::builder().connector(connector).timeout(TIMEOUT).finish(), url }
+        Self { client: client(TIMEOUT), url, key: OPERATOR_KEY.to_owned() }
+    }
+
+    /// The same, for somebody who gives up after this long.
+    pub fn within(&self, timeout: Duration) -> Self {
+        Self { client: client(timeout), ..self.clone() }
+    }
+
+    /// The same, for whoever has this key.
+    pub fn with_key(&self, key: &str) -> Self {
+        Self { key: key.to_owned(), ..self.clone() }
+    }
+
+    /// Where it is reached.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// One request; `key` is its `Idempotency-Key`.
@@ -54,7 +69,7 @@ impl Api {
         let mut request = self
             .client
             .request(method, format!("{}{path}", self.url))
-            .insert_header(("authorization", format!("Bearer {OPERATOR_KEY}")))
+            .insert_header(("authorization", format!("Bearer {}", self.key)))
             .insert_header(("content-type", "application/json"));
         if let Some(key) = key {
             request = request.insert_header(("idempotency-key", key));
@@ -66,7 +81,7 @@ impl Api {
             status: response.status().as_u16(),
             content_type: header("content-type").unwrap_or_default(),
             retry_after: header("retry-after"),
-            json: serde_json::from_slice(&body).map_err(|_| Unanswered)?,
+            json: if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).map_err(|_| Unanswered)? },
         })
     }
 
@@ -75,6 +90,15 @@ impl Api {
         let answer = self.send(Method::GET, path, String::new(), None).await.expect("a running node answers");
         assert_eq!(answer.status, 200, "GET {path}: {}", answer.json);
         answer.json
+    }
+
+    /// What a counter without labels stands at.
+    pub async fn counted(&self, name: &str) -> u64 {
+        let sent = self.client.get(format!("{}/metrics", self.url)).send();
+        let body = sent.await.expect("a running node answers").body().limit(1 << 20).await.expect("it is short");
+        let text = std::str::from_utf8(&body).expect("metrics are text");
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("no `{name}` in {text}"))
     }
 
     /// Every entry of a list, newest first.
@@ -94,8 +118,17 @@ impl Api {
 
     /// Whether no delivery of an endpoint is under way or waits for a retry.
     pub async fn nothing_waits(&self, endpoint: &str) -> bool {
-        for status in ["pending", "retrying"] {
-            let page = self.get(&format!("/deliveries?endpoint={endpoint}&status={status}&limit=1")).await;
+        self.none_is(&["pending", "retrying"], &format!("&endpoint={endpoint}")).await
+    }
+
+    /// The same of all endpoints.
+    pub async fn nothing_waits_anywhere(&self) -> bool {
+        self.none_is(&["pending", "retrying"], "").await
+    }
+
+    async fn none_is(&self, statuses: &[&str], filter: &str) -> bool {
+        for status in statuses {
+            let page = self.get(&format!("/deliveries?status={status}{filter}&limit=1")).await;
             if page["data"] != json!([]) {
                 return false;
             }
@@ -121,8 +154,26 @@ impl Api {
 
     /// Lets an endpoint that was made with `enabled: false` have its deliveries.
     pub async fn enable(&self, endpoint: &str) {
-        let body = json!({ "enabled": true }).to_string();
-        let answer = self.send(Method::PATCH, &format!("/webhook/{endpoint}"), body, None).await;
-        assert_eq!(answer.expect("a running node answers").status, 200);
+        self.change(endpoint, json!({ "enabled": true })).await;
     }
+
+    /// Changes settings of an endpoint.
+    pub async fn change(&self, endpoint: &str, settings: Value) {
+        let answer = self.send(Method::PATCH, &format!("/webhook/{endpoint}"), settings.to_string(), None).await;
+        let answer = answer.expect("a running node answers");
+        assert_eq!(answer.status, 200, "{}", answer.json);
+    }
+
+    /// One request of a healthy node, and the status that it has to answer with.
+    pub async fn expect(&self, method: Method, path: &str, body: Value, status: u16) -> Value {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let answer = self.send(method.clone(), path, body, None).await.expect("a running node answers");
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.json);
+        answer.json
+    }
+}
+
+fn client(timeout: Duration) -> awc::Client {
+    let connector = awc::Connector::new().conn_keep_alive(IDLE_CONNECTION);
+    awc::Client::builder().connector(connector).timeout(timeout).finish()
 }

@@ -1,11 +1,10 @@
-//! `kill -9` under load, again and again, on one store.
+//! `kill -9` under load, again and again, of one node on one store of either kind.
 
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
-use diesel::prelude::*;
 use futures_util::future;
 use posthaste::cli::receiver::{Answer, Behaviour, Received};
 use posthaste::clock::Clock;
@@ -15,15 +14,16 @@ use tokio::sync::mpsc;
 
 use super::api::{self, Api};
 use super::events::{ALL, Post, RARE, SLOW, event_type, number_of};
+use super::home::Home;
 use super::ledger::{Ledger, Shown, shown, text};
-use super::node::Node;
 use super::receipts::{self, Promise, Terms, attempt, was_taken};
 use super::subscriber::Subscriber;
 use super::{dice, eventually, number_from, within};
-use crate::support::folder::Folder;
 
-/// Kills, when `POSTHASTE_FAULT_ROUNDS` does not say.
+/// Kills, when `POSTHASTE_FAULT_ROUNDS` does not say. On a server each waits for
+/// the leases of the node that was killed.
 const ROUNDS: u64 = 10;
+const ROUNDS_ON_SERVER: u64 = 4;
 /// Clients that post one event after the other, and those that post batches.
 const POSTERS: usize = 4;
 const BATCH_POSTERS: usize = 2;
@@ -80,12 +80,19 @@ fn parties() -> Vec<Party> {
 
 #[actix_rt::test]
 async fn nothing_is_lost_or_reset_by_kill_9_under_load() {
-    let rounds = number_from("POSTHASTE_FAULT_ROUNDS").unwrap_or(ROUNDS);
+    kill_again_and_again(&Home::file(), ROUNDS).await;
+}
+
+#[actix_rt::test]
+async fn nothing_is_lost_or_reset_by_kill_9_under_load_on_postgres() {
+    kill_again_and_again(&Home::server(), ROUNDS_ON_SERVER).await;
+}
+
+async fn kill_again_and_again(home: &Home, rounds: u64) {
+    let rounds = number_from("POSTHASTE_FAULT_ROUNDS").unwrap_or(rounds);
     let mut dice = dice();
     let clock = Clock::system();
-    let folder = Folder::new();
-    let store = folder.file("posthaste.db");
-    let mut node = Node::start(&store).await;
+    let mut node = home.start().await;
     let mut parties = parties();
     for party in &mut parties {
         let millis: Vec<u128> = party.schedule.iter().map(Duration::as_millis).collect();
@@ -139,7 +146,7 @@ async fn nothing_is_lost_or_reset_by_kill_9_under_load() {
         }
         println!("round {round}: killed {pause:?} after {taken} events; {} requests in flight", unanswered.len());
 
-        node = Node::start(&store).await;
+        node = home.start().await;
         still_waiting += check_that_nothing_was_reset(node.api(), &before, &clock).await;
         // What had no answer is posted again; so is some of what had one.
         let again = dice.choose_multiple(posted.iter().cloned(), REPEATED);
@@ -166,7 +173,7 @@ async fn nothing_is_lost_or_reset_by_kill_9_under_load() {
         let received = party.subscriber.received();
         check_outcomes(party, &deliveries, &received);
         let most_in_flight = DEFAULT_CONCURRENCY as usize + WINDOW;
-        let terms = Terms { schedule: &party.schedule, most_in_flight };
+        let terms = Terms { schedule: &party.schedule, most_in_flight, clock_error: home.clock_error() };
         let promises = &promises[&party.endpoint];
         let repeated = receipts::check(&received, &terms, &kills, promises);
         println!("{}: {} requests, {repeated} of them repeated over a kill", party.name, received.len());
@@ -177,7 +184,7 @@ async fn nothing_is_lost_or_reset_by_kill_9_under_load() {
     }
     println!("{} events, {} deliveries, {still_waiting} comparisons over kills", ledger.len(), deliveries.len());
     node.kill();
-    check_the_file(store.to_str().expect("the temporary directory has a UTF-8 name"));
+    home.check();
 }
 
 /// What one client did until the node was gone.
@@ -302,23 +309,4 @@ async fn check_attempts(api: &Api, delivery: &str, received: &[Received]) {
         });
         assert!(came, "recorded and never seen: {recorded} of {shown}");
     }
-}
-
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = diesel::sql_types::BigInt)]
-    count: i64,
-}
-
-/// The file itself: whole, and every delivery's attempts are 1, 2, … up to its
-/// count.
-fn check_the_file(path: &str) {
-    let mut file = SqliteConnection::establish(path).expect("nobody else has it open");
-    let mut count = |sql: &str| diesel::sql_query(sql).get_result::<Count>(&mut file).expect(sql).count;
-    let gaps = "SELECT COUNT(*) AS count FROM deliveries d WHERE attempt_count <>
-                  (SELECT COUNT(*) FROM attempts a WHERE a.delivery = d.id AND a.number BETWEEN 1 AND d.attempt_count)
-                  OR EXISTS (SELECT 1 FROM attempts a WHERE a.delivery = d.id AND a.number > d.attempt_count)";
-    assert_eq!(count(gaps), 0, "deliveries whose attempts have gaps");
-    assert_eq!(count("SELECT COUNT(*) AS count FROM pragma_integrity_check WHERE integrity_check <> 'ok'"), 0);
-    assert!(count("SELECT COUNT(*) AS count FROM attempts WHERE number > 1") > 0, "nothing was retried");
 }

@@ -28,9 +28,14 @@ impl Ledger {
     /// Notes a 202. A request that is repeated gets the same events.
     pub fn enter(&mut self, post: &Post, answer: &Answer) {
         for (number, id) in post.numbers.clone().zip(post.ids(answer)) {
-            let known = self.ids.entry(number).or_insert_with(|| id.clone());
-            assert_eq!(*known, id, "event {number} was accepted twice");
+            self.note(number, id);
         }
+    }
+
+    /// Notes that an event was accepted, under this id.
+    pub fn note(&mut self, number: u64, id: String) {
+        let known = self.ids.entry(number).or_insert_with(|| id.clone());
+        assert_eq!(*known, id, "event {number} was accepted twice");
     }
 
     pub fn len(&self) -> usize {

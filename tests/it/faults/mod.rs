@@ -1,8 +1,10 @@
-//! Faults: the real binary on a real file, killed, starved, lied to and given
-//! errors by its disk. What must hold then is what `product.md` promises; the
-//! tests name the invariants they look at:
+//! Faults: the real binary on a real file or server, killed, starved, lied to
+//! and given errors by its disk, its database and the network between them. What
+//! must hold then is what `product.md` promises; the tests name the invariants
+//! they look at:
 //!
 //! - I1 no acknowledged event is lost
+//! - I2 nothing is written by one who lost ownership
 //! - I3 duplicates only around a crash, with the same `webhook-id` and number
 //! - I5 healthy endpoints go on
 //! - I6 never early
@@ -11,12 +13,14 @@
 //! - I10 every delivery ends or visibly waits
 
 mod api;
+mod cluster;
 mod crash;
 mod disk_full;
 mod events;
 mod fan_out;
 mod flushes;
 mod fsync;
+mod home;
 mod hostile;
 mod ledger;
 mod misbehaviour;

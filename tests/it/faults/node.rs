@@ -29,6 +29,11 @@ impl Node {
 
     /// The same under a command that becomes the node: one that ends in `exec`.
     pub async fn start_under(command: &[&str], path: &Path) -> Self {
+        Self::start_with(command, &[("STORE", format!("sqlite://{}", path.display()))]).await
+    }
+
+    /// The same with what these variables say, named without `POSTHASTE_`.
+    pub async fn start_with(command: &[&str], variables: &[(&str, String)]) -> Self {
         let mut words = command.iter().copied().chain([env!("CARGO_BIN_EXE_posthaste")]);
         let program = words.next().expect("the binary is there at least");
         let mut start = Command::new(program);
@@ -40,10 +45,10 @@ impl Node {
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .current_dir(std::env::temp_dir())
             .env("POSTHASTE_CONFIG", "/dev/null")
-            .env("POSTHASTE_STORE", format!("sqlite://{}", path.display()))
             .env("POSTHASTE_LISTEN", "127.0.0.1:0")
             .env("POSTHASTE_ALLOW_ADDRESSES", "127.0.0.0/8")
             .env("POSTHASTE_OPERATOR_KEY", OPERATOR_KEY)
+            .envs(variables.iter().map(|(name, value)| (format!("POSTHASTE_{name}"), value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
@@ -99,9 +104,23 @@ impl Node {
 
     /// SIGTERM, and how it ended.
     pub async fn stop(&mut self) -> ExitStatus {
-        let told = Command::new("kill").args(["-TERM", &self.id().to_string()]).status().expect("`kill` can be run");
-        assert!(told.success());
+        self.signal("-TERM");
         self.ended().await
+    }
+
+    /// SIGSTOP: it does nothing more, and knows nothing of it.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// SIGCONT: it goes on where it was.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let told = Command::new("kill").args([signal, &self.id().to_string()]).status().expect("`kill` can be run");
+        assert!(told.success());
     }
 
     /// Waits for it to end by itself.

@@ -29,7 +29,17 @@ impl Postgres {
     /// A server of a test's own, which it may crash; `settings` are `name=value`.
     #[track_caller]
     pub fn start(settings: &[&str]) -> Self {
-        let mut script = Script::start(settings);
+        Self::of(Script::start(settings))
+    }
+
+    /// A copy of another server that follows it.
+    #[track_caller]
+    pub fn standby_of(primary: &Self) -> Self {
+        Self::of(Script::start(&["--standby-of", &primary.url()]))
+    }
+
+    #[track_caller]
+    fn of(mut script: Script) -> Self {
         let url = script.line();
         let address = url.strip_prefix("postgres://posthaste@").and_then(|rest| rest.strip_suffix("/posthaste"));
         let address = address.unwrap_or_else(|| panic!("not a server's url: `{url}`")).parse().unwrap();
@@ -87,6 +97,12 @@ impl Postgres {
     #[track_caller]
     pub fn restart(&self) {
         self.command("restart");
+    }
+
+    /// Has a standby follow nobody any more, and take writes.
+    #[track_caller]
+    pub fn promote(&self) {
+        self.command("promote");
     }
 
     /// Runs SQL in the database that every server has.
@@ -191,9 +207,9 @@ struct Script {
 }
 
 impl Script {
-    fn start(settings: &[&str]) -> Self {
+    fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(SCRIPT);
-        command.args(settings).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         // What kills the tests as a group spares the script, which then tidies up.
         let mut process = command.process_group(0).spawn().unwrap_or_else(|error| panic!("{SCRIPT}: {error}"));
         let answers = BufReader::new(process.stdout.take().unwrap());

@@ -99,6 +99,7 @@ fn write(
     let (mut events, mut deliveries) = (EventRows::default(), DeliveryRows::default());
     for (index, version, endpoints) in matched {
         let accept = accepts[index];
+        let matched = (accept.subscriptions.id.lies_in(), version);
         let mut accepted = Vec::with_capacity(accept.events.len());
         for (event, endpoints) in accept.events.iter().zip(endpoints) {
             events.push(key, accept.subscriptions.id, event, endpoints.len(), version);
@@ -106,7 +107,7 @@ fn write(
                 deliveries.push(transaction, key, delivery, *endpoint)?;
             }
             let payload = payload(transaction.ids, key, event);
-            transaction.notices.extend(births(transaction.ids, key, &endpoints, &payload));
+            transaction.notices.extend(births(transaction.ids, key, &endpoints, &payload, matched));
             accepted.push(answer(&payload, endpoints.len()));
             key += 1 + endpoints.len() as RowKey;
         }
@@ -115,8 +116,7 @@ fn write(
         }
         answers[index] = Some(Accepted::New(accepted));
     }
-    events.insert(transaction)?;
-    deliveries.insert(transaction)
+    events.insert(transaction, &deliveries)
 }
 
 /// Events to be written together.
@@ -140,7 +140,12 @@ impl<'a> EventRows<'a> {
         self.bodies.push(&event.body);
     }
 
-    pub(super) fn insert(&self, transaction: &mut PostgresTransaction<'_>) -> Result<(), StoreError> {
+    /// With these deliveries, all in one go.
+    pub(super) fn insert(
+        &self,
+        transaction: &mut PostgresTransaction<'_>,
+        deliveries: &DeliveryRows,
+    ) -> Result<(), StoreError> {
         statements::insert_events(
             transaction.connection,
             &self.ids,
@@ -149,6 +154,11 @@ impl<'a> EventRows<'a> {
             &self.deliveries,
             &self.matched_versions,
             &self.bodies,
+            &deliveries.ids,
+            &deliveries.events,
+            &deliveries.endpoints,
+            &deliveries.next_at,
+            &deliveries.partitions,
         )
         .map_err(translate)?;
         Ok(())

@@ -14,6 +14,8 @@ use super::PostgresTransaction;
 use super::accepting::{DeliveryRows, EventRows};
 use super::idempotency::{answered_earlier, claim, remember};
 
+const NOT_OURS: &str = "what is written in chunks was begun here and not undone";
+
 pub(super) fn begin(transaction: &mut PostgresTransaction<'_>, accept: &Accept) -> Result<Begun, StoreError> {
     if !transaction.still_holds(accept.subscriptions.id, accept.relied_on)? {
         return Ok(Begun::Answered(Accepted::Outdated));
@@ -44,6 +46,18 @@ pub(super) fn write_chunk(
     from: usize,
     limit: usize,
 ) -> Result<(), StoreError> {
+    // Whoever thinks that this node is gone takes the range away before anything
+    // else: what is written from then on would be nobody's.
+    let (first_key, _) = fan_out.range();
+    let still_ours: Vec<Range> =
+        diesel::sql_query("SELECT first_key, last_key FROM unsealed WHERE first_key = $1 AND node = $2 FOR SHARE")
+            .bind::<BigInt, _>(first_key)
+            .bind::<Text, _>(transaction.node.to_string())
+            .load(transaction.connection)
+            .map_err(translate)?;
+    if still_ours.len() != 1 {
+        return Err(StoreError::Constraint(NOT_OURS.into()));
+    }
     let mut deliveries = DeliveryRows::default();
     for planned in fan_out.chunk(from, limit) {
         deliveries.push(transaction, planned.event, planned.delivery, planned.endpoint)?;
@@ -63,22 +77,25 @@ pub(super) fn seal(
         return Ok(earlier);
     }
     let (first_key, _) = fan_out.range();
-    let sealed = diesel::sql_query("DELETE FROM unsealed WHERE first_key = $1")
+    let sealed = diesel::sql_query("DELETE FROM unsealed WHERE first_key = $1 AND node = $2")
         .bind::<BigInt, _>(first_key)
+        .bind::<Text, _>(transaction.node.to_string())
         .execute(transaction.connection)
         .map_err(translate)?;
     if sealed != 1 {
-        return Err(StoreError::Constraint("what is sealed was begun and not undone".into()));
+        return Err(StoreError::Constraint(NOT_OURS.into()));
     }
     let mut events = EventRows::default();
+    let matched = (scope.lies_in(), fan_out.matched_version());
     let mut accepted = Vec::with_capacity(accept.events.len());
     for (event, (key, endpoints)) in accept.events.iter().zip(fan_out.events()) {
         events.push(key, scope, event, endpoints.len(), fan_out.matched_version());
         let payload = payload(transaction.ids, key, event);
-        transaction.notices.extend(births(transaction.ids, key, endpoints, &payload));
+        transaction.notices.extend(births(transaction.ids, key, endpoints, &payload, matched));
         accepted.push(answer(&payload, endpoints.len()));
     }
-    events.insert(transaction)?;
+    // Its deliveries were written before.
+    events.insert(transaction, &DeliveryRows::default())?;
     if let Some(idempotency) = &accept.idempotency {
         remember(transaction, scope, idempotency, &accepted)?;
     }
@@ -114,10 +131,25 @@ impl Leftovers {
             .map_err(translate)
     }
 
+    /// What stands for the node while a range is undone: nobody, where it was
+    /// somebody else's, so that anyone may go on with it.
+    fn undone_by(self, transaction: &PostgresTransaction<'_>) -> String {
+        match self {
+            Self::Own => transaction.node.to_string(),
+            Self::Abandoned => "nobody".to_owned(),
+        }
+    }
+
     fn undo(self, transaction: &mut PostgresTransaction<'_>, limit: usize) -> Result<usize, StoreError> {
         let mut undone = 0;
         for Range { first_key, last_key } in self.ranges(transaction)? {
             let room = limit - undone;
+            // From here on nobody writes to it or seals it, whoever comes back.
+            diesel::sql_query("UPDATE unsealed SET node = $2 WHERE first_key = $1")
+                .bind::<BigInt, _>(first_key)
+                .bind::<Text, _>(self.undone_by(transaction))
+                .execute(transaction.connection)
+                .map_err(translate)?;
             let slice = diesel::sql_query(
                 "DELETE FROM pending WHERE id IN (SELECT id FROM pending WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT $3)",
             )

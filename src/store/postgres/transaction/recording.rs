@@ -5,14 +5,14 @@
 use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{Array, BigInt};
 
 use crate::domain::{DeliveryId, DiscardReason, StoredStatus};
 use crate::store::ids::RowKey;
 use crate::store::postgres::{statements, translate};
 use crate::store::rows::{status_number, status_of};
 use crate::store::schema::{attempts, deliveries, endpoints, events, manual_attempts};
-use crate::store::{AttemptKind, Notice, Record, Recorded, StoreError, Verdict};
+use crate::store::{AttemptKind, Fence, Notice, Record, Recorded, StoreError, Verdict};
 
 use super::PostgresTransaction;
 
@@ -20,11 +20,7 @@ pub(super) fn record(
     transaction: &mut PostgresTransaction<'_>,
     records: &[&Record],
 ) -> Result<Vec<Recorded>, StoreError> {
-    let standing = standing_fences(transaction, records)?;
-    let mut answers: Vec<Option<Recorded>> = records
-        .iter()
-        .map(|record| record.fence.is_some_and(|fence| !standing.contains(&fence.0)).then_some(Recorded::Fenced))
-        .collect();
+    let mut answers: Vec<Option<Recorded>> = vec![None; records.len()];
     let keys: Vec<Option<RowKey>> =
         records.iter().map(|record| transaction.ids.delivery_key(record.delivery)).collect();
     // Of one delivery the first goes with the others; a second is looked at when
@@ -32,7 +28,7 @@ pub(super) fn record(
     let mut rows = OutcomeRows::default();
     let mut taken: HashMap<RowKey, (usize, StoredStatus)> = HashMap::new();
     for (index, record) in records.iter().enumerate() {
-        if let (Some(key), None, AttemptKind::Scheduled) = (keys[index], answers[index], record.kind)
+        if let (Some(key), AttemptKind::Scheduled) = (keys[index], record.kind)
             && !taken.contains_key(&key)
         {
             let status = planned_status(record)?;
@@ -40,15 +36,18 @@ pub(super) fn record(
             taken.insert(key, (index, status));
         }
     }
-    for (key,) in rows.advance(transaction)? {
+    for (key, is_written) in rows.advance(transaction)? {
         if let Some((index, status)) = taken.get(&key) {
-            answers[*index] = Some(Recorded::Written(*status));
+            answers[*index] = Some(if is_written { Recorded::Written(*status) } else { Recorded::Fenced });
         }
     }
+    let rest = || records.iter().zip(&answers).filter(|(_, answer)| answer.is_none()).map(|(record, _)| *record);
+    let standing = standing_fences(transaction, rest())?;
     let mut written = Vec::with_capacity(records.len());
     for (index, record) in records.iter().enumerate() {
         written.push(match (answers[index], keys[index]) {
             (Some(answer), _) => answer,
+            (None, _) if record.fence.is_some_and(|fence| !standing.contains(&fence.0)) => Recorded::Fenced,
             (None, None) => Recorded::Superseded,
             (None, Some(key)) => record_singly(transaction, key, record)?,
         });
@@ -58,14 +57,31 @@ pub(super) fn record(
 
 /// Of the fences that these records name, those that still stand, locked until
 /// the transaction ends.
-fn standing_fences(transaction: &mut PostgresTransaction<'_>, records: &[&Record]) -> Result<HashSet<i64>, StoreError> {
-    let named: HashSet<i64> = records.iter().filter_map(|record| record.fence.map(|fence| fence.0)).collect();
-    if named.is_empty() {
-        return Ok(named);
+fn standing_fences<'a>(
+    transaction: &mut PostgresTransaction<'_>,
+    records: impl Iterator<Item = &'a Record>,
+) -> Result<HashSet<i64>, StoreError> {
+    let tokens: Vec<i64> = distinct(records.filter_map(|record| record.fence));
+    if tokens.is_empty() {
+        return Ok(HashSet::new());
     }
-    let tokens: Vec<i64> = named.into_iter().collect();
-    let standing = statements::lock_leases(transaction.connection, &tokens).map_err(translate)?;
-    Ok(standing.into_iter().map(|(token,)| token).collect())
+    let standing: Vec<Token> =
+        diesel::sql_query("SELECT token FROM leases WHERE token = ANY($1) ORDER BY partition FOR KEY SHARE")
+            .bind::<Array<BigInt>, _>(tokens)
+            .load(transaction.connection)
+            .map_err(translate)?;
+    Ok(standing.into_iter().map(|row| row.token).collect())
+}
+
+fn distinct(fences: impl Iterator<Item = Fence>) -> Vec<i64> {
+    let tokens: HashSet<i64> = fences.map(|Fence(token)| token).collect();
+    tokens.into_iter().collect()
+}
+
+#[derive(QueryableByName)]
+struct Token {
+    #[diesel(sql_type = BigInt)]
+    token: i64,
 }
 
 /// Where a scheduled attempt leaves its delivery.
@@ -92,6 +108,7 @@ struct OutcomeRows<'a> {
     error_classes: Vec<Option<&'a str>>,
     error_messages: Vec<Option<String>>,
     response_bodies: Vec<Option<&'a [u8]>>,
+    fences: Vec<Option<Fence>>,
 }
 
 impl<'a> OutcomeRows<'a> {
@@ -112,10 +129,11 @@ impl<'a> OutcomeRows<'a> {
         self.error_classes.push(attempt.error_class);
         self.error_messages.push(attempt.error_message);
         self.response_bodies.push(attempt.response_body);
+        self.fences.push(record.fence);
     }
 
-    /// Answers which of them were written.
-    fn advance(&self, transaction: &mut PostgresTransaction<'_>) -> Result<Vec<(RowKey,)>, StoreError> {
+    /// Answers which of them were written, and which refused.
+    fn advance(&self, transaction: &mut PostgresTransaction<'_>) -> Result<Vec<(RowKey, bool)>, StoreError> {
         if self.ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -133,6 +151,8 @@ impl<'a> OutcomeRows<'a> {
             &self.error_classes,
             &error_messages,
             &self.response_bodies,
+            &self.fences.iter().map(|fence| fence.map(|Fence(token)| token)).collect::<Vec<_>>(),
+            &distinct(self.fences.iter().copied().flatten()),
         )
         .map_err(translate)
     }
@@ -224,7 +244,7 @@ fn record_singly(
         };
         let mut rows = OutcomeRows::default();
         rows.push(key, record, status);
-        let is_written = !rows.advance(transaction)?.is_empty();
+        let is_written = rows.advance(transaction)?.iter().any(|(_, is_written)| *is_written);
         return Ok(if is_written { Recorded::Written(status) } else { Recorded::Superseded });
     }
     insert_attempt(transaction, key, record)?;

@@ -192,12 +192,6 @@ fn forget(transaction: &mut PostgresTransaction<'_>, events: &[RowKey], ends: &[
     Ok(())
 }
 
-#[derive(QueryableByName)]
-struct Answer {
-    #[diesel(sql_type = Bool)]
-    answer: bool,
-}
-
 /// Makes today's and tomorrow's parts, and drops the oldest day if all of it is old
 /// enough.
 pub(super) fn drop_history(transaction: &mut PostgresTransaction<'_>, horizon: Timestamp) -> Result<usize, StoreError> {
@@ -206,33 +200,9 @@ pub(super) fn drop_history(transaction: &mut PostgresTransaction<'_>, horizon: T
     let (_, end) = today.next().keys();
     transaction.beside.make_days(first, end - 1)?;
     for day in days::older_than(transaction.connection, horizon).map_err(translate)? {
-        if !transaction.beside.may_look_at(day, transaction.now) {
-            continue;
+        if transaction.beside.drop_day(day, horizon, transaction.now)? {
+            return Ok(1);
         }
-        let (first, end) = day.keys();
-        let found: Answer = diesel::sql_query(format!(
-            "SELECT EXISTS (SELECT 1 FROM pending WHERE id >= $1 AND id < $2)
-                 OR EXISTS (SELECT 1 FROM unsealed WHERE last_key >= $1 AND first_key < $2)
-                 OR EXISTS (SELECT 1 FROM {} WHERE finished_at >= $3) AS answer",
-            day.part_of("finished")
-        ))
-        .bind::<BigInt, _>(first)
-        .bind::<BigInt, _>(end)
-        .bind::<BigInt, _>(horizon.as_millis())
-        .get_result(transaction.connection)
-        .map_err(translate)?;
-        if found.answer {
-            transaction.beside.day_is_needed(day, transaction.now);
-            continue;
-        }
-        diesel::delete(manual_attempts::table)
-            .filter(manual_attempts::delivery.ge(first).and(manual_attempts::delivery.lt(end)))
-            .execute(transaction.connection)
-            .map_err(translate)?;
-        days::drop_whole(transaction.connection, day).map_err(translate)?;
-        transaction.beside.day_is_gone(day);
-        log::info!("the day of {} is no longer kept", day.begins_at());
-        return Ok(1);
     }
     Ok(0)
 }

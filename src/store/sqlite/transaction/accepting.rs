@@ -24,6 +24,7 @@ pub(super) fn accept(transaction: &mut SqliteTransaction<'_>, accept: &Accept) -
         return Ok(earlier);
     }
     let subscriptions = transaction.current(&accept.subscriptions)?;
+    let matched = (scope.lies_in(), subscriptions.version);
     let mut accepted = Vec::with_capacity(accept.events.len());
     for event in &accept.events {
         let endpoints = subscriptions.matching(&event.event_type);
@@ -32,7 +33,7 @@ pub(super) fn accept(transaction: &mut SqliteTransaction<'_>, accept: &Accept) -
         for (endpoint, delivery) in endpoints.iter().zip(key + 1..) {
             write_delivery(transaction, key, delivery, *endpoint)?;
         }
-        transaction.notices.extend(births(transaction.ids, key, &endpoints, &written));
+        transaction.notices.extend(births(transaction.ids, key, &endpoints, &written, matched));
         accepted.push(answer(&written, endpoints.len()));
     }
     if let Some(idempotency) = &accept.idempotency {

@@ -66,10 +66,11 @@ pub(super) fn seal(
     if sealed != 1 {
         return Err(StoreError::Constraint("what is sealed was begun and not undone".into()));
     }
+    let matched = (scope.lies_in(), fan_out.matched_version());
     let mut accepted = Vec::with_capacity(accept.events.len());
     for (event, (key, endpoints)) in accept.events.iter().zip(fan_out.events()) {
         let written = write_event(transaction, scope, key, event, endpoints.len(), fan_out.matched_version())?;
-        transaction.notices.extend(births(transaction.ids, key, endpoints, &written));
+        transaction.notices.extend(births(transaction.ids, key, endpoints, &written, matched));
         accepted.push(answer(&written, endpoints.len()));
     }
     if let Some(idempotency) = &accept.idempotency {

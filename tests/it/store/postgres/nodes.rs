@@ -6,9 +6,9 @@ use std::sync::Barrier;
 use std::thread;
 
 use posthaste::domain::EventId;
-use posthaste::store::{Accept, Accepted, EndpointConflict};
+use posthaste::store::{Accept, Accepted, Begun, CommitError, EndpointConflict, StoreError};
 
-use super::PostgresPlace;
+use super::{PostgresPlace, node};
 use crate::store::world::{World, events_of, idempotency, settings};
 
 /// Two nodes, each with something to do on a thread of its own; all begin at once.
@@ -178,4 +178,51 @@ fn changes_of_one_endpoint_by_several_nodes_come_one_after_the_other() {
     assert!(done >= 10, "whoever comes first is not refused");
     assert_eq!(changed.version, 1 + done, "no change is lost, and none overwritten unseen");
     assert_eq!(changed.settings.max_concurrency, settings("x", &[]).max_concurrency + done);
+}
+
+#[test]
+fn what_another_node_is_writing_is_its_own_as_long_as_it_lives() {
+    let place = PostgresPlace::new();
+    let [mut one, mut other] = [1, 2].map(|number| World::new(Box::new(place.as_node(number))));
+    let acme = one.partner("acme");
+    for number in 0..6 {
+        one.endpoint(&acme, &format!("number-{number}"), &["*"]);
+    }
+    let request = one.request(&acme, &["campaign.updated"]);
+    let begun = |world: &mut World| match world.commit(|transaction| transaction.begin_large(&request)) {
+        Begun::FanOut(fan_out) => fan_out,
+        Begun::Answered(answer) => panic!("{answer:?}"),
+    };
+    let report = |number| {
+        format!(
+            "INSERT INTO nodes (id, version, in_flight, seen_at, live_until, is_leaving)
+             VALUES ('{}', '1', 0, 0, 0, FALSE)",
+            node(number)
+        )
+    };
+    place.database().sql(&report(1));
+    let fan_out = begun(&mut one);
+    one.commit(|transaction| transaction.accept_chunk(&fan_out, 0, 4));
+    assert!(!other.commit(|transaction| transaction.has_unsealed()));
+    for _ in 0..2 {
+        assert_eq!(other.commit(|transaction| transaction.undo_abandoned(100)), 0);
+        assert_eq!(other.commit(|transaction| transaction.undo_unsealed(100)), 0);
+    }
+    one.commit(|transaction| transaction.accept_chunk(&fan_out, 4, 4));
+    let sealed = events_of(one.commit(|transaction| transaction.seal(&request, &fan_out)));
+    assert_eq!(other.deliveries_of(&acme, sealed[0].id).len(), 6);
+
+    // Now it is thought to be gone in the middle, and comes back.
+    let fan_out = begun(&mut one);
+    one.commit(|transaction| transaction.accept_chunk(&fan_out, 0, 4));
+    place.database().sql("DELETE FROM nodes");
+    assert_eq!(other.commit(|transaction| transaction.undo_abandoned(2)), 2, "a part of it is undone");
+    place.database().sql(&report(1));
+    let chunk = one.try_commit(|transaction| transaction.accept_chunk(&fan_out, 4, 4));
+    assert!(matches!(chunk, Err(CommitError::RolledBack(StoreError::Constraint(_)))), "{chunk:?}");
+    let seal = one.try_commit(|transaction| transaction.seal(&request, &fan_out));
+    assert!(matches!(seal, Err(CommitError::RolledBack(StoreError::Constraint(_)))), "{seal:?}");
+    assert_eq!(other.commit(|transaction| transaction.undo_abandoned(100)), 2, "and the rest as well");
+    assert_eq!(place.database().value("SELECT count(*) FROM unsealed"), "0");
+    assert_eq!(place.database().value("SELECT count(*) FROM pending"), "6");
 }

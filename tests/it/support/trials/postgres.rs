@@ -44,6 +44,23 @@ fn what_was_committed_is_there_after_a_crash_and_the_rest_is_not() {
 }
 
 #[test]
+fn a_standby_follows_and_can_be_promoted() {
+    let primary = Postgres::start(&["fsync=off"]);
+    primary.sql("CREATE TABLE kept (number INTEGER); INSERT INTO kept VALUES (1)");
+    let standby = Postgres::standby_of(&primary);
+    assert_ne!(standby.address(), primary.address());
+    primary.sql("INSERT INTO kept VALUES (2)");
+    let followed = || (standby.value("SELECT count(*) FROM kept") == "2").then_some(());
+    eventually("the standby has what was written since", followed);
+    let refused = PgConnection::establish(&standby.url()).unwrap().batch_execute("INSERT INTO kept VALUES (3)");
+    assert!(refused.is_err(), "it only follows");
+    primary.crash();
+    standby.promote();
+    standby.sql("INSERT INTO kept VALUES (3)");
+    assert_eq!(standby.value("SELECT sum(number) FROM kept"), "6");
+}
+
+#[test]
 fn a_database_is_a_tests_own_and_goes_with_it() {
     let (one, other) = (Postgres::database(), Postgres::database());
     one.sql("CREATE TABLE mine (number INTEGER)");
