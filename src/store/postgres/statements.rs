@@ -17,6 +17,23 @@ query! {
 }
 
 query! {
+    /// The same with the first key as -9, and with it what [`versions`] answers: one
+    /// round trip for all that an accept has to know.
+    fn take_row_keys_and_versions(
+        count: i64 => BigInt,
+        least: i64 => BigInt,
+        scopes: &'a [i64] => Array<BigInt>,
+    ) -> (i64, i64) => (BigInt, BigInt)
+    "WITH taken AS MATERIALIZED ( \
+       SELECT set_config('synchronous_commit', 'off', true) AS done, take_row_keys(?, ?) AS first) \
+     SELECT -9::bigint AS id, first AS version FROM taken WHERE done IS NOT NULL \
+     UNION ALL \
+     SELECT id, version FROM scopes WHERE id = ANY(?) \
+     UNION ALL \
+     SELECT CASE subject WHEN 'keys' THEN -1 WHEN 'catalog sandbox' THEN -2 ELSE -3 END::bigint, version FROM versions"
+}
+
+query! {
     /// Versions: of these scopes by their ids, and of what is kept in memory by
     /// -1 (keys), -2 and -3 (catalogs).
     fn versions(

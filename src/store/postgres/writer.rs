@@ -3,7 +3,7 @@
 //! of one whose `COMMIT` was not answered nobody knows, and its callers are told
 //! so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection as _;
@@ -102,6 +102,24 @@ impl Beside {
         let first = first.ok_or_else(|| StoreError::Corrupt("no row keys were given".into()))?;
         self.make_days(first, first + count - 1)?;
         Ok(first)
+    }
+
+    /// The same, and the versions of these scopes and of what is kept in memory, by
+    /// the numbers of `statements::versions`: as committed, which is what a
+    /// transaction sees that has changed none of it.
+    pub(super) fn take_keys_and_versions(
+        &mut self,
+        now: Timestamp,
+        count: usize,
+        scopes: &[i64],
+    ) -> Result<(RowKey, HashMap<i64, i64>), StoreError> {
+        let (count, least) = (count as i64, first_key_at(now));
+        let rows =
+            self.link.run(|connection| statements::take_row_keys_and_versions(connection, count, least, scopes))?;
+        let mut versions: HashMap<i64, i64> = rows.into_iter().collect();
+        let first = versions.remove(&-9).ok_or_else(|| StoreError::Corrupt("no row keys were given".into()))?;
+        self.make_days(first, first + count - 1)?;
+        Ok((first, versions))
     }
 
     /// Makes the days of these keys, where they are not there yet.

@@ -21,15 +21,14 @@ pub(super) fn accept(
     if accepts.is_empty() {
         return Ok(Vec::new());
     }
-    let scopes: HashSet<i64> = accepts.iter().map(|accept| accept.subscriptions.id.0).collect();
-    transaction.see_versions(&scopes.into_iter().collect::<Vec<_>>())?;
+    let keys = look_and_take_keys(transaction, accepts)?;
     let mut answers: Vec<Option<Accepted>> = Vec::with_capacity(accepts.len());
     for accept in accepts {
         let holds = transaction.still_holds(accept.subscriptions.id, accept.relied_on)?;
         answers.push((!holds).then_some(Accepted::Outdated));
     }
     let repeated = claim_keys(transaction, accepts, &mut answers)?;
-    write(transaction, accepts, &mut answers, &repeated)?;
+    write(transaction, accepts, &mut answers, &repeated, keys)?;
     for index in repeated {
         let accept = accepts[index];
         if let Some(idempotency) = &accept.idempotency {
@@ -38,6 +37,34 @@ pub(super) fn accept(
     }
     let missing = || StoreError::Corrupt("a request was neither accepted nor answered".into());
     answers.into_iter().map(|answer| answer.ok_or_else(missing)).collect()
+}
+
+/// Row keys that were taken before it was known how many are needed.
+struct Taken {
+    first: RowKey,
+    count: usize,
+}
+
+/// Sees the versions that these requests depend on, and takes as many keys as they
+/// need if those have not moved on.
+fn look_and_take_keys(
+    transaction: &mut PostgresTransaction<'_>,
+    accepts: &[&Accept],
+) -> Result<Option<Taken>, StoreError> {
+    let scopes: HashSet<i64> = accepts.iter().map(|accept| accept.subscriptions.id.0).collect();
+    let scopes: Vec<i64> = scopes.into_iter().collect();
+    let of_event = |accept: &Accept| -> usize {
+        accept.events.iter().map(|event| 1 + accept.subscriptions.matching(&event.event_type).len()).sum()
+    };
+    let count = accepts.iter().map(|accept| of_event(accept)).sum();
+    // What this transaction has changed itself, nobody else sees yet.
+    if count == 0 || transaction.has_changed_versions {
+        transaction.see_versions(&scopes)?;
+        return Ok(None);
+    }
+    let (first, versions) = transaction.beside.take_keys_and_versions(transaction.now, count, &scopes)?;
+    transaction.versions.extend(versions);
+    Ok(Some(Taken { first, count }))
 }
 
 /// Claims the requests' idempotency keys, always in the same order, so that two
@@ -76,6 +103,7 @@ fn write(
     accepts: &[&Accept],
     answers: &mut [Option<Accepted>],
     repeated: &HashSet<usize>,
+    taken: Option<Taken>,
 ) -> Result<(), StoreError> {
     let mut matched = Vec::new();
     let mut keys = 0;
@@ -95,7 +123,10 @@ fn write(
         }
         return Ok(());
     }
-    let mut key = transaction.take_keys(keys)?;
+    let mut key = match taken {
+        Some(Taken { first, count }) if keys <= count => first,
+        Some(_) | None => transaction.take_keys(keys)?,
+    };
     let (mut events, mut deliveries) = (EventRows::default(), DeliveryRows::default());
     for (index, version, endpoints) in matched {
         let accept = accepts[index];

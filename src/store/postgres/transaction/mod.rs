@@ -47,6 +47,8 @@ pub(super) struct PostgresTransaction<'a> {
     /// Versions of scopes and of what is kept in memory, as this transaction has
     /// seen them; the latter by the numbers of `statements::versions`.
     versions: HashMap<i64, i64>,
+    /// Some of those were changed, or locked, by this transaction.
+    has_changed_versions: bool,
     /// What was loaded anew because a request's snapshot was outdated.
     reloaded: HashMap<ScopeId, Arc<Subscriptions>>,
 }
@@ -60,7 +62,7 @@ impl<'a> PostgresTransaction<'a> {
         now: Timestamp,
     ) -> Self {
         let (notices, versions, reloaded) = (Vec::new(), HashMap::new(), HashMap::new());
-        Self { connection, ids, beside, node, now, notices, versions, reloaded }
+        Self { connection, ids, beside, node, now, notices, versions, has_changed_versions: false, reloaded }
     }
 
     pub(super) fn into_notices(self) -> Vec<Notice> {
@@ -90,6 +92,7 @@ impl<'a> PostgresTransaction<'a> {
 
     /// What changed here holds for the rest of the transaction.
     fn learn_version(&mut self, scope: ScopeId, version: i64) {
+        self.has_changed_versions = true;
         self.versions.insert(scope.0, version);
         self.reloaded.remove(&scope);
     }
@@ -103,6 +106,7 @@ impl<'a> PostgresTransaction<'a> {
     }
 
     fn forget_versions(&mut self) {
+        self.has_changed_versions = true;
         self.versions.retain(|of, _| *of >= 0);
     }
 
@@ -110,6 +114,7 @@ impl<'a> PostgresTransaction<'a> {
     /// nobody does before this transaction ends.
     fn lock_endpoints(&mut self, scope: ScopeId) -> Result<(), StoreError> {
         let clock = scope.environment();
+        self.has_changed_versions = true;
         for (version,) in statements::lock_clock(self.connection, clock.0).map_err(translate)? {
             if self.versions.insert(clock.0, version).is_some_and(|seen| seen != version) {
                 // Whatever was seen before it was waited for may be outdated.
