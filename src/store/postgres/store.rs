@@ -44,7 +44,7 @@ impl Store for PostgresStore {
     }
 
     fn versions(&self) -> Result<Versions, StoreError> {
-        self.read_at_once(versions::versions)
+        self.read(work::versions)
     }
 
     fn changes(&self, since: &Versions) -> Result<Changes, StoreError> {

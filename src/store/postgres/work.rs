@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, SmallInt};
 
-use crate::domain::{EndpointId, EventId, Partition, PartitionSet, Timestamp};
+use crate::domain::{EndpointId, Environment, EventId, Partition, PartitionSet, Timestamp};
 use crate::store::ids::{IdCodec, RowKey, first_key_at};
 use crate::store::postgres::{number_of, statements, translate};
-use crate::store::rows::{count_of, parsed, status_of};
-use crate::store::{BornSince, Due, Lane, Payload, Place, Sighting, StoreError, Waiting};
+use crate::store::rows::{count_of, environment_number, parsed, status_of};
+use crate::store::{BornSince, Due, Lane, Payload, Place, Sighting, StoreError, Versions, Waiting};
 
 pub(super) fn due(
     connection: &mut PgConnection,
@@ -173,4 +173,13 @@ pub(super) fn born(
         event: ids.event(event),
     };
     Ok(rows.into_iter().map(sighting).collect())
+}
+
+/// What `versions::versions` reads, in one round trip: it is asked for with every
+/// page.
+pub(super) fn versions(connection: &mut PgConnection) -> Result<Versions, StoreError> {
+    let clocks = Environment::ALL.map(environment_number);
+    let rows = statements::versions(connection, &clocks).map_err(translate)?;
+    let of = |subject: i64| rows.iter().find(|(known, _)| *known == subject).map_or(0, |(_, version)| *version);
+    Ok(Versions { keys: of(-1), catalogs: [of(-2), of(-3)], endpoints: clocks.map(of) })
 }
