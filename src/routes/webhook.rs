@@ -294,9 +294,10 @@ pub async fn test(
             Ok(HttpResponse::Ok().json(value))
         }
         TestOutcome::Gone => Err(Problem::not_found("endpoint")),
-        TestOutcome::Unavailable => {
-            Err(Problem::new(Kind::Overloaded, "the endpoint's actor is just starting or ending; try again"))
-        }
+        TestOutcome::Unavailable => Err(Problem::new(
+            Kind::Overloaded,
+            "this node is stopping, or cannot read the endpoint just now; try again",
+        )),
     }
 }
 

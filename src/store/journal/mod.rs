@@ -169,6 +169,10 @@ impl Journal {
             }
             if self.progress.commits.load(Ordering::Relaxed) == seen {
                 self.progress.is_stuck.store(true, Ordering::Relaxed);
+                if self.progress.commits.load(Ordering::Relaxed) != seen {
+                    // One has ended just now.
+                    self.progress.is_stuck.store(false, Ordering::Relaxed);
+                }
                 return Err(JournalError::Lost);
             }
         }

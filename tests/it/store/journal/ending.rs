@@ -126,7 +126,9 @@ fn a_store_that_does_not_answer_is_not_waited_for(world: &mut World) {
         let mut watched = Watched::start(world, OPTIONS);
         let journal = watched.journal.clone();
         let post = || journal.accept(world.request(&acme, &["campaign.updated"]));
-        let swallowed = post().await;
+        let swallowed = queued(post());
+        watched.arrival().await;
+        let swallowed = swallowed.await;
         assert!(matches!(swallowed, Err(JournalError::Lost)), "{swallowed:?}");
         let refused = post().await;
         assert!(matches!(refused, Err(JournalError::Full(_))), "nobody else waits as long: {refused:?}");
@@ -134,7 +136,6 @@ fn a_store_that_does_not_answer_is_not_waited_for(world: &mut World) {
         assert!(matches!(changed, Err(JournalError::Lost)), "{changed:?}");
         // From here on somebody answers, in real time.
         tokio::time::resume();
-        watched.arrival().await;
         watched.pass();
         watched.arrival().await;
         watched.pass();
