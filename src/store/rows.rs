@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     AttemptError, DiscardReason, EndpointSettings, Environment, ErrorClass, Header, RetryPolicy, StoredStatus,
-    TypePattern,
+    Timestamp, TypePattern,
 };
-use crate::store::StoreError;
+use crate::store::ids::IdCodec;
+use crate::store::{Due, StoreError};
 
 /// The number of an environment.
 pub(in crate::store) fn environment_number(environment: Environment) -> i64 {
@@ -56,6 +57,23 @@ pub(in crate::store) fn status_of(number: i64) -> Result<StoredStatus, StoreErro
 /// A count that is never negative in a sound store.
 pub(in crate::store) fn count_of(number: i64) -> Result<u32, StoreError> {
     u32::try_from(number).map_err(|_| StoreError::Corrupt(format!("count {number}")))
+}
+
+/// A delivery with an attempt to come: `id`, `event`, `status`, `attempt_count`,
+/// `scheduled_attempts` and when it is due.
+pub(in crate::store) type DueRow = (i64, i64, i64, i64, i64, i64);
+
+/// The delivery that a row shows.
+pub(in crate::store) fn due_of(ids: &IdCodec, row: DueRow) -> Result<Due, StoreError> {
+    let (id, event, status, attempt_count, scheduled_attempts, due_at) = row;
+    Ok(Due {
+        delivery: ids.delivery(id),
+        event: ids.event(event),
+        status: status_of(status)?,
+        attempt_count: count_of(attempt_count)?,
+        scheduled_attempts: count_of(scheduled_attempts)?,
+        due_at: Timestamp::from_millis(due_at),
+    })
 }
 
 /// Text that was parsed before it was stored.

@@ -5,6 +5,7 @@ use diesel::pg::Pg as Backend;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Nullable, SmallInt, Text};
 
 use super::Connection;
+use crate::store::rows::DueRow;
 
 query! {
     /// The first of so many row keys, behind all that were taken before. Not worth
@@ -142,9 +143,6 @@ query! {
      UNION ALL \
      SELECT id, FALSE FROM named WHERE fence IS NOT NULL AND fence NOT IN (SELECT token FROM standing)"
 }
-
-/// `id`, `event`, `status`, `attempt_count`, `scheduled_attempts` and when it is due.
-pub(super) type DueRow = (i64, i64, i64, i64, i64, i64);
 
 query! {
     /// An endpoint's deliveries that were never tried, behind one of them. Keys grow

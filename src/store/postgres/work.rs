@@ -9,7 +9,7 @@ use diesel::sql_types::{BigInt, Nullable, SmallInt};
 use crate::domain::{EndpointId, Environment, EventId, Partition, PartitionSet, Timestamp};
 use crate::store::ids::{IdCodec, RowKey, first_key_at};
 use crate::store::postgres::{number_of, statements, translate};
-use crate::store::rows::{count_of, environment_number, parsed, status_of};
+use crate::store::rows::{DueRow, due_of, environment_number, parsed};
 use crate::store::{BornSince, Due, Lane, Payload, Place, Sighting, StoreError, Versions, Waiting};
 
 pub(super) fn due(
@@ -26,24 +26,13 @@ pub(super) fn due(
     };
     let (partition, endpoint) = (number_of(Partition::of(endpoint.0)), endpoint.1);
     let limit = limit as i64;
-    let rows: Vec<statements::DueRow> = match lane {
+    let rows: Vec<DueRow> = match lane {
         Lane::Fresh => statements::fresh(connection, partition, endpoint, key, limit),
         Lane::Retry => statements::retries(connection, partition, endpoint, time, key, limit),
         Lane::Manual => statements::asked_for(connection, endpoint, time, key, limit),
     }
     .map_err(translate)?;
-    rows.into_iter()
-        .map(|(id, event, status, attempt_count, scheduled_attempts, due_at)| {
-            Ok(Due {
-                delivery: ids.delivery(id),
-                event: ids.event(event),
-                status: status_of(status)?,
-                attempt_count: count_of(attempt_count)?,
-                scheduled_attempts: count_of(scheduled_attempts)?,
-                due_at: Timestamp::from_millis(due_at),
-            })
-        })
-        .collect()
+    rows.into_iter().map(|row| due_of(ids, row)).collect()
 }
 
 pub(super) fn payloads(

@@ -5,6 +5,7 @@ use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::Sqlite as Backend;
 
 use super::Connection;
+use crate::store::rows::DueRow;
 
 statement! {
     /// Writes an event down.
@@ -60,9 +61,6 @@ statement! {
     "INSERT INTO attempts (delivery, number, started_at, duration_ms, status_code, error_class, error_message, \
      response_body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 }
-
-/// `id`, `event`, `status`, `attempt_count`, `scheduled_attempts` and when it is due.
-pub(super) type DueRow = (i64, i64, i64, i64, i64, i64);
 
 query! {
     /// An endpoint's deliveries of a status, behind a place, earliest first. The

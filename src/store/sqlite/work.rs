@@ -6,7 +6,7 @@ use diesel::sql_types::{BigInt, Nullable};
 
 use crate::domain::{EndpointId, EventId, Partition, PartitionSet, StoredStatus, Timestamp};
 use crate::store::ids::{IdCodec, RowKey, first_key_at};
-use crate::store::rows::{count_of, parsed, status_number, status_of};
+use crate::store::rows::{DueRow, due_of, parsed, status_number};
 use crate::store::schema::endpoints;
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::statements;
@@ -25,24 +25,13 @@ pub(super) fn due(
         None => (i64::MIN, 0),
     };
     let limit = limit as i64;
-    let rows: Vec<statements::DueRow> = match lane {
+    let rows: Vec<DueRow> = match lane {
         Lane::Fresh => statements::due(connection, endpoint, status_number(StoredStatus::Pending), time, key, limit),
         Lane::Retry => statements::due(connection, endpoint, status_number(StoredStatus::Retrying), time, key, limit),
         Lane::Manual => statements::asked_for(connection, endpoint, time, key, limit),
     }
     .map_err(translate)?;
-    rows.into_iter()
-        .map(|(id, event, status, attempt_count, scheduled_attempts, due_at)| {
-            Ok(Due {
-                delivery: ids.delivery(id),
-                event: ids.event(event),
-                status: status_of(status)?,
-                attempt_count: count_of(attempt_count)?,
-                scheduled_attempts: count_of(scheduled_attempts)?,
-                due_at: Timestamp::from_millis(due_at),
-            })
-        })
-        .collect()
+    rows.into_iter().map(|row| due_of(ids, row)).collect()
 }
 
 pub(super) fn payloads(

@@ -1,4 +1,4 @@
-//! Writing down what attempts came to, and asking for one by hand. A batch of
+//! Writing down what attempts came to. A batch of
 //! outcomes is one statement; what that one does not find where it should be is
 //! looked at one by one.
 
@@ -7,12 +7,12 @@ use std::collections::{HashMap, HashSet};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt};
 
-use crate::domain::{DeliveryId, DiscardReason, StoredStatus};
+use crate::domain::{DiscardReason, StoredStatus};
 use crate::store::ids::RowKey;
 use crate::store::postgres::{statements, translate};
 use crate::store::rows::{status_number, status_of};
-use crate::store::schema::{attempts, deliveries, endpoints, events, manual_attempts};
-use crate::store::{AttemptKind, Fence, Notice, Record, Recorded, StoreError, Verdict};
+use crate::store::schema::{attempts, deliveries, endpoints, manual_attempts};
+use crate::store::{AttemptKind, Fence, Record, Recorded, StoreError, Verdict};
 
 use super::PostgresTransaction;
 
@@ -308,35 +308,5 @@ fn insert_attempt(
         ))
         .execute(transaction.connection)
         .map_err(translate)?;
-    Ok(())
-}
-
-pub(super) fn request_attempt(
-    transaction: &mut PostgresTransaction<'_>,
-    delivery: DeliveryId,
-) -> Result<(), StoreError> {
-    let Some(key) = transaction.ids.delivery_key(delivery) else { return Ok(()) };
-    // An endpoint that was deleted meanwhile gets nothing any more. What has no
-    // event is not sealed yet.
-    let endpoint: Option<i64> = deliveries::table
-        .inner_join(endpoints::table)
-        .inner_join(events::table)
-        .filter(deliveries::id.eq(key))
-        .filter(endpoints::deleted_at.is_null())
-        .select(deliveries::endpoint)
-        .first(transaction.connection)
-        .optional()
-        .map_err(translate)?;
-    let Some(endpoint) = endpoint else { return Ok(()) };
-    diesel::insert_into(manual_attempts::table)
-        .values((
-            manual_attempts::delivery.eq(key),
-            manual_attempts::endpoint.eq(endpoint),
-            manual_attempts::requested_at.eq(transaction.now.as_millis()),
-        ))
-        .on_conflict_do_nothing()
-        .execute(transaction.connection)
-        .map_err(translate)?;
-    transaction.notices.push(Notice::AttemptRequested(transaction.ids.endpoint(endpoint)));
     Ok(())
 }

@@ -4,6 +4,8 @@
 mod accepting;
 #[path = "../../common/writing/administration.rs"]
 mod administration;
+#[path = "../../common/writing/asking.rs"]
+mod asking;
 #[path = "../../common/writing/endpoints.rs"]
 mod endpoints;
 #[path = "../../common/writing/idempotency.rs"]
@@ -197,7 +199,7 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     fn request_attempt(&mut self, delivery: DeliveryId) -> Result<(), StoreError> {
-        recording::request_attempt(self, delivery)
+        asking::request_attempt(self, delivery)
     }
 
     fn discard_deleted(&mut self, limit: usize) -> Result<usize, StoreError> {

@@ -1,14 +1,14 @@
-//! Writing down what attempts came to, and asking for one by hand.
+//! Writing down what attempts came to.
 
 use diesel::prelude::*;
 
-use crate::domain::{DeliveryId, DiscardReason, StoredStatus};
+use crate::domain::{DiscardReason, StoredStatus};
 use crate::store::ids::RowKey;
 use crate::store::rows::{status_number, status_of};
-use crate::store::schema::{attempts, deliveries, endpoints, events, manual_attempts};
+use crate::store::schema::{attempts, deliveries, endpoints, manual_attempts};
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::statements;
-use crate::store::{AttemptKind, Notice, Record, Recorded, StoreError, Verdict};
+use crate::store::{AttemptKind, Record, Recorded, StoreError, Verdict};
 
 use super::SqliteTransaction;
 
@@ -125,31 +125,4 @@ pub(super) fn is_deleted(transaction: &mut SqliteTransaction<'_>, delivery: RowK
         .optional()
         .map_err(translate)?;
     Ok(deleted_at.flatten().is_some())
-}
-
-pub(super) fn request_attempt(transaction: &mut SqliteTransaction<'_>, delivery: DeliveryId) -> Result<(), StoreError> {
-    let Some(key) = transaction.ids.delivery_key(delivery) else { return Ok(()) };
-    // An endpoint that was deleted meanwhile gets nothing any more. What has no
-    // event is not sealed yet.
-    let endpoint: Option<i64> = deliveries::table
-        .inner_join(endpoints::table)
-        .inner_join(events::table)
-        .filter(deliveries::id.eq(key))
-        .filter(endpoints::deleted_at.is_null())
-        .select(deliveries::endpoint)
-        .first(transaction.connection)
-        .optional()
-        .map_err(translate)?;
-    let Some(endpoint) = endpoint else { return Ok(()) };
-    diesel::insert_into(manual_attempts::table)
-        .values((
-            manual_attempts::delivery.eq(key),
-            manual_attempts::endpoint.eq(endpoint),
-            manual_attempts::requested_at.eq(transaction.now.as_millis()),
-        ))
-        .on_conflict_do_nothing()
-        .execute(transaction.connection)
-        .map_err(translate)?;
-    transaction.notices.push(Notice::AttemptRequested(transaction.ids.endpoint(endpoint)));
-    Ok(())
 }
