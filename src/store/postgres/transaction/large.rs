@@ -14,6 +14,7 @@ use super::PostgresTransaction;
 use super::accepting::{DeliveryRows, EventRows};
 use super::idempotency::{answered_earlier, claim, remember};
 
+/// The rule that is broken when a range was taken away meanwhile.
 const NOT_OURS: &str = "what is written in chunks was begun here and not undone";
 
 pub(super) fn begin(transaction: &mut PostgresTransaction<'_>, accept: &Accept) -> Result<Begun, StoreError> {

@@ -1,6 +1,5 @@
-//! Writing down what attempts came to. A batch of
-//! outcomes is one statement; what that one does not find where it should be is
-//! looked at one by one.
+//! Writing down what attempts came to. A batch of outcomes is one statement; what
+//! that one does not find where it should be is looked at one by one.
 
 use std::collections::{HashMap, HashSet};
 
