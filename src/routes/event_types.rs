@@ -96,7 +96,10 @@ fn parse(name: EventType, body: &[u8]) -> Result<TypeDefinition, Problem> {
     }
     let description = match fields.remove("description") {
         None => String::new(),
-        Some(Value::String(text)) => text,
+        Some(Value::String(text)) => {
+            errors.extend(settings::not_text(&text));
+            text
+        }
         Some(_) => {
             errors.push(FieldProblem::new("/description", "expected a string"));
             String::new()

@@ -117,6 +117,7 @@ fn new_key(fields: &mut Map<String, Value>, now: Timestamp) -> Result<(NewKey, A
     let mut environment: Option<Environment> = parsed(fields, "environment", &mut errors);
     let partner: Option<PartnerName> = parsed(fields, "partner", &mut errors);
     let description: Option<String> = parsed(fields, "description", &mut errors);
+    errors.extend(description.as_deref().and_then(settings::not_text));
     let expires_at: Option<Timestamp> = parsed(fields, "expires_at", &mut errors);
     no_more(fields, "`role`, `partner`, `environment`, `description` and `expires_at`", &mut errors);
     let wrong = |errors: &mut Vec<FieldProblem>, field: &str, detail: &str| {

@@ -41,6 +41,11 @@ pub struct Rules<'a> {
     pub environment: Environment,
 }
 
+/// What is wrong with a description that not every store can keep.
+pub fn not_text(description: &str) -> Option<FieldProblem> {
+    description.contains('\0').then(|| FieldProblem::new("/description", "must not contain the character U+0000"))
+}
+
 /// A JSON object's fields.
 pub fn object(body: &[u8]) -> Result<Map<String, Value>, Problem> {
     match catalog::read_json(body)? {

@@ -111,6 +111,7 @@ fn a_definition_that_cannot_be_is_422_with_its_place() {
         (changed("/example", json!({ "event": "invoice.bad" })), "/example/total"),
         (changed("/example/event", json!("invoice.good")), "/example/event"),
         (changed("/description", json!(7)), "/description"),
+        (changed("/description", json!("a\u{0}b")), "/description"),
         (without("schema"), "/schema"),
         (without("example"), "/example"),
         (unknown, "/colour"),

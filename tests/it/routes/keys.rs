@@ -52,6 +52,7 @@ fn a_key_that_makes_no_sense_is_422() {
         (json!({ "role": "operator", "expires_at": "2000-01-01T00:00:00Z" }), "/expires_at"),
         (json!({ "role": "operator", "expires_at": "soon" }), "/expires_at"),
         (json!({ "role": "operator", "description": 7 }), "/description"),
+        (json!({ "role": "operator", "description": "a\u{0}b" }), "/description"),
         (json!({ "role": "operator", "key": "my-own-key" }), "/key"),
     ];
     for (body, pointer) in cases {
