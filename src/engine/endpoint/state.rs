@@ -19,8 +19,11 @@ use crate::store::{AttemptKind, Due, Fence, Lane, Place, Record};
 
 mod outcome;
 mod rest;
+mod settled;
 mod turn;
 mod window;
+
+use settled::Settled;
 
 pub use super::step::{Effect, Fresh, Input, Limits, Plan, Sending, Snapshot};
 
@@ -118,9 +121,9 @@ pub struct State {
     /// free place to the next, or retries would never get one of their own.
     retries_turn: bool,
     lanes: Lanes,
-    /// The latest delivery seen. Ids grow as deliveries are made: a birth
-    /// announced late, that a read of the store has shown before, is known by
-    /// it.
+    /// The latest delivery seen. Ids grow as deliveries are made: where this node
+    /// makes them all, a birth that a read of the store has shown before is known
+    /// by it.
     newest: Option<DeliveryId>,
     /// How far the fresh lane has been read. Whatever stands before it was
     /// taken; when that may no longer be so, it is read from its beginning.
@@ -138,9 +141,8 @@ pub struct State {
     gone: bool,
     /// The store said that another node owns the endpoint.
     fenced: bool,
-    /// Deliveries that were settled last. A look over what was lately born may
-    /// still show them as new; kept only where there are such looks.
-    settled_last: VecDeque<DeliveryId>,
+    /// What was settled lately. Kept only where several nodes share the store.
+    settled: Settled,
     /// What proves to the store that the endpoint is ours.
     fence: Option<Fence>,
 }
@@ -173,7 +175,7 @@ impl State {
             draining: false,
             gone: false,
             fenced: false,
-            settled_last: VecDeque::new(),
+            settled: Settled::default(),
             fence: None,
         }
     }
@@ -190,6 +192,7 @@ impl State {
 
     /// Takes all that happened, in order, and then says what to do.
     pub fn step_all(&mut self, inputs: impl IntoIterator<Item = Input>, now: Moment) -> Vec<Effect> {
+        self.settled.began(now.wall);
         let mut effects = Vec::new();
         for input in inputs {
             self.take(input, now, &mut effects);
@@ -241,7 +244,7 @@ impl State {
                     reading.pause(now.monotonic);
                 }
             }
-            Input::Recorded { delivery, recorded } => self.settle(delivery, recorded),
+            Input::Recorded { delivery, recorded } => self.settle(delivery, recorded, now),
             Input::RecordFailed(delivery) => {
                 self.record_again.entry(now.monotonic + RECORD_AGAIN_AFTER).or_default().push(delivery);
             }

@@ -125,7 +125,12 @@ impl World {
 
     pub fn accept(&mut self, count: usize) {
         for _ in 0..count {
-            self.untold.push(self.shelf.accept(self.now.wall));
+            // Nothing is made before its time.
+            let made_at = self.now.anchor(delivery(self.shelf.next()).made_at());
+            if made_at > self.now.monotonic {
+                self.advance(made_at.since(self.now.monotonic));
+            }
+            self.untold.push(self.shelf.accept());
         }
     }
 

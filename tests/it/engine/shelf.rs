@@ -7,6 +7,8 @@ use posthaste::domain::{DeliveryId, EventId, StoredStatus, Timestamp};
 use posthaste::store::{AttemptKind, Due, Lane, Place, Record, Recorded, Verdict};
 use uuid::Uuid;
 
+use super::model::begin;
+
 pub struct Row {
     pub number: u128,
     pub status: StoredStatus,
@@ -23,9 +25,13 @@ pub struct Shelf {
     attempts: BTreeSet<(DeliveryId, u32, Timestamp)>,
 }
 
-/// Ids grow with their numbers.
+/// What lies between the making of two deliveries, in milliseconds.
+const APART_MS: u128 = 200;
+
+/// Ids grow with their numbers, and so do the times they were made at.
 pub fn delivery(number: u128) -> DeliveryId {
-    DeliveryId::from_uuid(Uuid::from_u128(number))
+    let made_at = begin().wall.as_millis() as u128 + number * APART_MS;
+    DeliveryId::from_uuid(Uuid::from_u128(made_at << 80 | number))
 }
 
 pub fn event(number: u128) -> EventId {
@@ -33,11 +39,16 @@ pub fn event(number: u128) -> EventId {
 }
 
 impl Shelf {
+    /// The number of the next delivery.
+    pub fn next(&self) -> u128 {
+        self.rows.len() as u128 + 1
+    }
+
     /// Makes a delivery that is due. Answers its number.
-    pub fn accept(&mut self, now: Timestamp) -> u128 {
-        let number = self.rows.len() as u128 + 1;
-        let row =
-            Row { number, status: StoredStatus::Pending, attempt_count: 0, scheduled_attempts: 0, next_at: Some(now) };
+    pub fn accept(&mut self) -> u128 {
+        let number = self.next();
+        let next_at = Some(delivery(number).made_at());
+        let row = Row { number, status: StoredStatus::Pending, attempt_count: 0, scheduled_attempts: 0, next_at };
         self.rows.insert(delivery(number), row);
         number
     }

@@ -2,8 +2,9 @@
 //! outcome that is refused because another node owns the endpoint.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use posthaste::domain::{DeliveryId, Moment, RetryPolicy, StoredStatus};
+use posthaste::domain::{DeliveryId, Moment, RetryPolicy, StoredStatus, Timestamp};
 use posthaste::engine::endpoint::state::{Effect, Input, Plan, State};
 use posthaste::store::{Due, Fence, Lane, Recorded};
 
@@ -17,7 +18,9 @@ fn plan(max_concurrency: usize) -> Plan {
 /// A state that has read its settings and an empty store.
 fn settled(max_concurrency: usize, now: Moment) -> State {
     let mut state = State::new(LIMITS).fenced_by(Some(Fence(7)));
-    state.step(Input::Timer, now);
+    // So long ago that whatever is new was made since then.
+    let long_ago = Moment { wall: Timestamp::from_millis(now.wall.as_millis() - 60_000), ..now };
+    state.step(Input::Timer, long_ago);
     state.step(Input::Settings(Some(plan(max_concurrency))), now);
     for lane in LANES {
         state.step(page(lane, Vec::new()), now);
@@ -56,6 +59,46 @@ fn recorded(number: u128, recorded: Recorded) -> Input {
 
 fn attempted(number: u128, now: Moment) -> Input {
     Input::Attempted { delivery: delivery(number), started: now, ended: now, outcome: delivered(), random: 0.5 }
+}
+
+fn sent(effects: &[Effect]) -> Vec<DeliveryId> {
+    let sent = effects.iter().filter_map(|effect| match effect {
+        Effect::Send(sending) => Some(sending.delivery),
+        _ => None,
+    });
+    sent.collect()
+}
+
+#[test]
+fn births_that_are_told_out_of_turn_go_out_without_a_read() {
+    let now = begin();
+    let mut state = settled(8, now);
+    assert_eq!(sent(&state.step(Input::Born(vec![fresh(5)]), now)), numbered([5]));
+    let effects = state.step(Input::Born(vec![fresh(3), fresh(4)]), now);
+    assert_eq!(sent(&effects), numbered([3, 4]));
+    assert!(!is_fresh_read(&effects));
+    // News of what was settled since then leads to nothing.
+    for number in [3, 4, 5] {
+        state.step(attempted(number, now), now);
+        state.step(recorded(number, Recorded::Written(StoredStatus::Delivered)), now);
+    }
+    let effects = state.step(Input::Born(vec![fresh(3)]), now);
+    assert!(sent(&effects).is_empty() && is_fresh_read(&effects), "the store knows: {effects:?}");
+}
+
+#[test]
+fn what_an_earlier_life_may_have_settled_is_looked_up() {
+    let now = begin();
+    let mut state = State::new(LIMITS).fenced_by(Some(Fence(7)));
+    state.step(Input::Timer, now.after(Duration::from_secs(60)));
+    state.step(Input::Settings(Some(plan(8))), now);
+    for lane in LANES {
+        state.step(page(lane, Vec::new()), now);
+    }
+    let effects = state.step(Input::Born(vec![fresh(1)]), now);
+    assert!(sent(&effects).is_empty() && is_fresh_read(&effects), "{effects:?}");
+    let effects = state.step(page(Lane::Fresh, vec![new(1, now)]), now);
+    assert_eq!(sent(&effects), numbered([1]));
 }
 
 #[test]

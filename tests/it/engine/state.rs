@@ -441,6 +441,7 @@ fn happen(world: &mut World, what: u8, choice: usize, lossy: bool) {
         31 => world.look_for_new(),
         32 => world.tell_what_is_new(),
         _ if choice.is_multiple_of(16) => world.drain(),
+        _ if choice.is_multiple_of(5) => world.calm_down(&delivered()),
         _ => world.advance(Duration::from_millis(1)),
     }
 }

@@ -65,7 +65,7 @@ impl State {
     }
 
     /// What a durable outcome leaves to do.
-    pub(super) fn settle(&mut self, delivery: DeliveryId, recorded: Recorded) {
+    pub(super) fn settle(&mut self, delivery: DeliveryId, recorded: Recorded, now: Moment) {
         let Some(flight) = self.flights.remove(&delivery) else { return };
         self.known.remove(&delivery);
         for reading in self.lanes.0.iter_mut().filter(|reading| reading.under_way) {
@@ -79,7 +79,7 @@ impl State {
             self.lane(Lane::Manual).leave_to_store();
         }
         let mut ready = flight.ready;
-        self.remember_settled(delivery, recorded);
+        self.remember_settled(delivery, recorded, now);
         match recorded {
             // The new owner finds all else in the store.
             Recorded::Fenced => {

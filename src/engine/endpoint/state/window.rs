@@ -10,10 +10,6 @@ use crate::engine::budget::HeldPayload;
 use crate::engine::endpoint::step::{Effect, Fresh};
 use crate::store::{AttemptKind, Due, Lane, Recorded};
 
-/// Deliveries remembered as settled: about as many as can be between a look over
-/// what was lately born and the news of it.
-const SETTLED_LAST: usize = 256;
-
 impl State {
     /// Whether any of these, which the store showed as new, is neither held nor
     /// settled, and would not be read either as things stand.
@@ -22,10 +18,7 @@ impl State {
     }
 
     fn is_overlooked(&self, delivery: DeliveryId) -> bool {
-        if self.known.contains(&delivery)
-            || self.meanwhile.contains_key(&delivery)
-            || self.settled_last.contains(&delivery)
-        {
+        if self.known.contains(&delivery) || self.meanwhile.contains_key(&delivery) || self.settled.contains(delivery) {
             return false;
         }
         let reading = self.lanes.of(Lane::Fresh);
@@ -53,15 +46,11 @@ impl State {
         }
     }
 
-    pub(super) fn remember_settled(&mut self, delivery: DeliveryId, recorded: Recorded) {
+    pub(super) fn remember_settled(&mut self, delivery: DeliveryId, recorded: Recorded, now: Moment) {
         // An attempt by hand may leave a delivery as new as it was.
-        if self.fence.is_none() || recorded == Recorded::Written(StoredStatus::Pending) {
-            return;
+        if self.fence.is_some() && recorded != Recorded::Written(StoredStatus::Pending) {
+            self.settled.remember(delivery, now.wall);
         }
-        if self.settled_last.len() >= SETTLED_LAST {
-            self.settled_last.pop_front();
-        }
-        self.settled_last.push_back(delivery);
     }
 
     pub(super) fn take_births(&mut self, births: Vec<Fresh>) {
@@ -80,17 +69,22 @@ impl State {
 
     /// Takes a birth when everything born before it has been taken.
     fn take_birth(&mut self, birth: Fresh) {
-        let announced_late = self.newest.is_some_and(|newest| birth.delivery <= newest);
+        // News of what this node accepts comes once and in order. Of what others accept
+        // it comes out of turn, and perhaps when it was read and settled long ago.
+        let is_new = match self.fence {
+            Some(_) => self.settled.excludes(birth.delivery),
+            None => self.newest.is_none_or(|newest| birth.delivery > newest),
+        };
         if self.known.contains(&birth.delivery) {
             // A page has shown it before the news came.
-        } else if announced_late {
-            // It stands before what has been read.
+        } else if !is_new {
+            // Only the store knows.
             self.read_fresh_anew();
         } else if self.fresh.len() >= self.limits.window {
             self.lane(Lane::Fresh).leave_to_store();
         } else {
             self.known.insert(birth.delivery);
-            self.newest = Some(birth.delivery);
+            self.newest = self.newest.max(Some(birth.delivery));
             self.read_up_to = self.read_up_to.max(Some((birth.delivery.made_at(), birth.delivery)));
             self.fresh.push_back(birth.into());
         }
