@@ -51,6 +51,21 @@ diesel::table! {
         deleted_version -> Nullable<BigInt>,
         deleted_at -> Nullable<BigInt>,
         drained -> Bool,
+        paused_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    endpoint_health (endpoint) {
+        endpoint -> BigInt,
+        failing_since -> Nullable<BigInt>,
+        opened_at -> Nullable<BigInt>,
+        probes -> BigInt,
+        probe_at -> Nullable<BigInt>,
+        not_before -> Nullable<BigInt>,
+        warned_at -> Nullable<BigInt>,
+        disabled_at -> Nullable<BigInt>,
+        disabled_reason -> Nullable<Text>,
     }
 }
 
@@ -79,6 +94,7 @@ diesel::table! {
         description -> Text,
         schema -> Text,
         example -> Text,
+        retry -> Nullable<Text>,
     }
 }
 
