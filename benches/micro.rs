@@ -27,6 +27,7 @@ use posthaste::engine::BodyBudget;
 use posthaste::engine::budget::HeldPayload;
 use posthaste::engine::endpoint::state::{Effect, Fresh, Input, Limits, Plan, State};
 use posthaste::metrics::Metrics;
+use posthaste::policy::health::Patience;
 use posthaste::policy::signature::{SigningSecret, sign};
 use posthaste::policy::{matching, retry};
 use posthaste::store::sqlite::SqliteStore;
@@ -45,7 +46,11 @@ const PATTERNS: [&str; 3] = ["campaign.created", "screenshot_set.*", "campaign.u
 /// Deliveries that stand behind the one that is measured.
 const WAITING: u128 = 64;
 /// The default of `window`.
-const LIMITS: Limits = Limits { window: 128, passivate_after: Duration::from_secs(30) };
+const LIMITS: Limits = Limits {
+    window: 128,
+    passivate_after: Duration::from_secs(30),
+    patience: Patience { opens_after: Some(5), warn_after: Duration::from_secs(86_400), disable_after: None },
+};
 const BEGIN: Moment = Moment {
     wall: Timestamp::from_millis(1_900_000_000_000),
     monotonic: Monotonic::from_start(Duration::from_secs(1_000)),
@@ -158,7 +163,7 @@ fn busy_state() -> State {
     let mut state = State::new(LIMITS);
     state.step(Input::Timer, BEGIN);
     let retry = RetryPolicy::Schedule(Vec::new());
-    state.step(Input::Settings(Some(Plan { enabled: true, max_concurrency: 1, retry })), BEGIN);
+    state.step(Input::Settings(Some(Plan::new(1, retry))), BEGIN);
     for lane in [Lane::Fresh, Lane::Retry, Lane::Manual] {
         let page = Input::Page { lane, limit: LIMITS.window, due: Vec::new(), payloads: Default::default() };
         state.step(page, BEGIN);

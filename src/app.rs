@@ -23,6 +23,7 @@ use crate::domain::{PARTITIONS, Role};
 use crate::engine::{BodyBudget, Drain, Engine, EngineOptions, Janitor, NewsWire, Places, Retention, Supervisor};
 use crate::metrics::Metrics;
 use crate::policy::address::AddressPolicy;
+use crate::policy::health::Patience;
 use crate::routes::{self, Api, Catalogs, Coherence, HintsIn, Limits, ThisNode};
 use crate::store::journal::{JournalOptions, JournalThread};
 use crate::store::postgres::{PostgresOptions, PostgresStore};
@@ -179,6 +180,11 @@ impl App {
                 window: config.engine.window,
                 max_in_flight: config.engine.max_in_flight,
                 passivate_after: config.engine.passivate_after,
+                patience: Patience {
+                    opens_after: config.engine.breaker_opens_after,
+                    warn_after: config.engine.warn_after,
+                    disable_after: config.engine.disable_after,
+                },
                 body_budget_bytes: config.engine.body_budget_bytes,
             },
             in_flight: Places::new(config.engine.max_in_flight, clock.clone()),

@@ -58,6 +58,10 @@ pub struct Metrics {
     pub endpoint_actors: Gauge,
     /// Endpoint actors that panicked and were started anew.
     pub endpoint_actor_panics: Counter,
+    /// Endpoints of which the log warned that they have failed for long.
+    pub endpoint_warnings: Counter,
+    /// Endpoints that were disabled because they failed for too long, or are gone.
+    pub endpoints_disabled: Counter,
     /// Hints to actors that found no room; a sweep of the store makes up for them.
     pub hints_lost: Counter,
     /// Hints for other nodes that found no way to them; they poll the store.
@@ -102,6 +106,8 @@ impl Default for Metrics {
             attempts_in_flight: Gauge::default(),
             endpoint_actors: Gauge::default(),
             endpoint_actor_panics: Counter::default(),
+            endpoint_warnings: Counter::default(),
+            endpoints_disabled: Counter::default(),
             hints_lost: Counter::default(),
             node_hints_dropped: Counter::default(),
             body_bytes_held: Gauge::default(),
@@ -146,6 +152,16 @@ impl Metrics {
             "endpoint_actor_panics",
             "Endpoint actors that panicked and were started anew",
             self.endpoint_actor_panics.clone(),
+        );
+        registry.register(
+            "endpoint_warnings",
+            "Endpoints of which the log warned that they have failed for long",
+            self.endpoint_warnings.clone(),
+        );
+        registry.register(
+            "endpoints_disabled",
+            "Endpoints disabled because they failed for too long or are gone",
+            self.endpoints_disabled.clone(),
         );
         registry.register(
             "hints_lost",

@@ -198,6 +198,7 @@ fn attempt(delivery: DeliveryId, attempts_before: u32, retry_after: Option<Durat
         Some(wait) => (Outcome::failed(ErrorClass::Connect, "connection refused"), Verdict::RetryAt(now + wait)),
     };
     Record {
+        trouble: None,
         delivery,
         kind: AttemptKind::Scheduled,
         attempts_before,

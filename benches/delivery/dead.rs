@@ -90,6 +90,7 @@ impl Schedule {
             let started_at = at;
             at = at + *wait;
             Record {
+                trouble: None,
                 delivery,
                 kind: AttemptKind::Scheduled,
                 attempts_before: number as u32,

@@ -68,6 +68,7 @@ pub async fn write(directory: &Directory, options: &Options) -> Result<(), Box<d
 
 fn delivered(delivery: DeliveryId, at: Timestamp) -> Record {
     Record {
+        trouble: None,
         delivery,
         kind: AttemptKind::Scheduled,
         attempts_before: 0,

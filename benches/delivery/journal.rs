@@ -171,6 +171,7 @@ async fn deliver(
 fn delivered(desk: &Desk, delivery: DeliveryId) -> Record {
     let now = desk.clock.wall();
     Record {
+        trouble: None,
         delivery,
         kind: AttemptKind::Scheduled,
         attempts_before: 0,

@@ -162,6 +162,7 @@ async fn fill(stage: &Stage, due: usize, options: &Options) -> Result<Timestamp,
 
 fn failed(delivery: DeliveryId, at: Timestamp, due_at: Timestamp) -> Record {
     Record {
+        trouble: None,
         delivery,
         kind: AttemptKind::Scheduled,
         attempts_before: 0,

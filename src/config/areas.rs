@@ -121,6 +121,12 @@ pub struct EngineConfig {
     pub max_in_flight: usize,
     /// Idle time after which an actor leaves memory.
     pub passivate_after: Duration,
+    /// Failed attempts in a row that open an endpoint's breaker; `None`: none do.
+    pub breaker_opens_after: Option<u32>,
+    /// How long an endpoint may fail before it is warned of.
+    pub warn_after: Duration,
+    /// How long before it is disabled; `None` is for ever.
+    pub disable_after: Option<Duration>,
     /// Bytes of event bodies in memory over all endpoints.
     pub body_budget_bytes: usize,
     /// What attempts in flight are given at a clean stop.
@@ -214,6 +220,14 @@ impl Check<'_> {
             window: self.within("window", values.window, 1..=65_536)?,
             max_in_flight: self.within("max_in_flight", values.max_in_flight, 1..=1_000_000)?,
             passivate_after: self.millis("passivate_after_ms", values.passivate_after_ms, 1..=86_400_000)?,
+            breaker_opens_after: Some(values.breaker_opens_after).filter(|failures| *failures > 0),
+            warn_after: self.millis("endpoint_warn_after_ms", values.endpoint_warn_after_ms, 1..=u64::MAX / 2)?,
+            disable_after: Some(self.millis(
+                "endpoint_disable_after_ms",
+                values.endpoint_disable_after_ms,
+                0..=u64::MAX / 2,
+            )?)
+            .filter(|after| !after.is_zero()),
             body_budget_bytes: self.within("body_budget_bytes", values.body_budget_bytes, budget)?,
             drain_timeout: self.millis("drain_timeout_ms", values.drain_timeout_ms, 0..=3_600_000)?,
         })

@@ -111,6 +111,9 @@ options! {
         window: usize = "POSTHASTE_WINDOW";
         max_in_flight: usize = "POSTHASTE_MAX_IN_FLIGHT";
         passivate_after_ms: u64 = "POSTHASTE_PASSIVATE_AFTER_MS";
+        breaker_opens_after: u32 = "POSTHASTE_BREAKER_OPENS_AFTER";
+        endpoint_warn_after_ms: u64 = "POSTHASTE_ENDPOINT_WARN_AFTER_MS";
+        endpoint_disable_after_ms: u64 = "POSTHASTE_ENDPOINT_DISABLE_AFTER_MS";
         body_budget_bytes: usize = "POSTHASTE_BODY_BUDGET_BYTES";
         drain_timeout_ms: u64 = "POSTHASTE_DRAIN_TIMEOUT_MS";
     }

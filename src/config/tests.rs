@@ -78,6 +78,9 @@ fn the_defaults_are_the_documented_ones() {
         (Duration::from_secs(10), Duration::from_secs(10))
     );
     assert_eq!(config.engine.body_budget_bytes, 64 << 20);
+    let day = Duration::from_secs(86_400);
+    assert_eq!(config.engine.breaker_opens_after, Some(5));
+    assert_eq!((config.engine.warn_after, config.engine.disable_after), (day, Some(5 * day)));
     assert_eq!((config.journal.queue, config.journal.batch, config.store.readers), (8_192, 1_024, 4));
 }
 

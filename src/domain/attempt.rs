@@ -1,6 +1,7 @@
 //! One HTTP try of a delivery, and what came of it.
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -79,6 +80,17 @@ pub struct Outcome {
     pub error: Option<AttemptError>,
     /// The response body's beginning, any bytes, already cut to what is kept.
     pub response_body: Bytes,
+    /// Until when the receiver asked to be left alone. Not stored with the attempt.
+    pub retry_after: Option<RetryAfter>,
+}
+
+/// What a `Retry-After` header says (RFC 9110, 10.2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// So long after the answer.
+    In(Duration),
+    /// At this time.
+    At(Timestamp),
 }
 
 impl Outcome {
@@ -88,6 +100,7 @@ impl Outcome {
             status_code: None,
             error: Some(AttemptError { class, message: message.into() }),
             response_body: Bytes::new(),
+            retry_after: None,
         }
     }
 
@@ -106,7 +119,7 @@ impl Outcome {
             }),
             _ => Some(AttemptError { class: ErrorClass::HttpStatus, message: format!("answered {status_code}") }),
         };
-        Self { status_code: Some(status_code), error, response_body }
+        Self { status_code: Some(status_code), error, response_body, retry_after: None }
     }
 
     /// Whether the event counts as delivered.

@@ -24,6 +24,8 @@ pub const MAX_TIMEOUT_MS: u64 = 60_000;
 pub const DEFAULT_TIMEOUT_MS: u64 = 15_000;
 /// Requests in flight to one endpoint when the partner says nothing.
 pub const DEFAULT_CONCURRENCY: u32 = 32;
+/// Most requests a second that a partner may ask to be limited to.
+pub const MAX_RATE: u32 = 10_000;
 /// Most requests in flight that a partner may ask for.
 pub const MAX_CONCURRENCY: u32 = 256;
 
@@ -142,6 +144,10 @@ pub struct EndpointSettings {
     pub timeout: Duration,
     /// `None` is the default schedule.
     pub retry: Option<RetryPolicy>,
+    /// Most requests a second; `None` is as many as it keeps up with.
+    pub rate_limit: Option<u32>,
+    /// Whether a 410 disables it.
+    pub disable_on_gone: bool,
 }
 
 impl EndpointSettings {
@@ -156,6 +162,8 @@ impl EndpointSettings {
             max_concurrency: DEFAULT_CONCURRENCY,
             timeout: Duration::from_millis(DEFAULT_TIMEOUT_MS),
             retry: None,
+            rate_limit: None,
+            disable_on_gone: false,
         }
     }
 

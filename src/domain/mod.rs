@@ -11,12 +11,13 @@ mod partition;
 mod partner;
 mod retry_policy;
 mod time;
+mod trouble;
 
-pub use attempt::{Attempt, AttemptError, ErrorClass, Outcome};
+pub use attempt::{Attempt, AttemptError, ErrorClass, Outcome, RetryAfter};
 pub use delivery::{Delivery, DeliveryStatus, DiscardReason, StatusError, StatusFilter, StoredStatus};
 pub use endpoint::{
     DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_MS, Endpoint, EndpointSettings, Header, HeaderName, MAX_CONCURRENCY,
-    MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPES, MAX_HEADERS, MAX_TIMEOUT_MS, MAX_URL_BYTES, MIN_TIMEOUT_MS,
+    MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPES, MAX_HEADERS, MAX_RATE, MAX_TIMEOUT_MS, MAX_URL_BYTES, MIN_TIMEOUT_MS,
     SettingsProblem,
 };
 pub use event::{Event, EventType, EventTypeError, TypePattern};
@@ -25,3 +26,4 @@ pub use partition::{PARTITIONS, Partition, PartitionSet};
 pub use partner::{Environment, EnvironmentError, Partner, PartnerName, PartnerNameError, Role, RoleError};
 pub use retry_policy::{RetryPolicy, RetryPolicyError};
 pub use time::{Moment, Monotonic, Timestamp, TimestampError};
+pub use trouble::{DisabledReason, OpenBreaker, Trouble};

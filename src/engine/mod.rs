@@ -21,6 +21,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::cluster::Ownership;
 use crate::metrics::Metrics;
+use crate::policy::health::Patience;
 use crate::store::{Journal, Lease, Store};
 use crate::transport::TransportFactory;
 
@@ -43,6 +44,8 @@ pub struct EngineOptions {
     pub max_in_flight: usize,
     /// How long an actor with nothing due stays in memory.
     pub passivate_after: Duration,
+    /// How long an endpoint may fail.
+    pub patience: Patience,
     /// Most bytes of event bodies held for deliveries to come.
     pub body_budget_bytes: usize,
 }

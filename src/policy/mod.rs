@@ -1,12 +1,16 @@
-//! Decisions, and nothing but decisions: what follows from a failed attempt,
-//! who wants an event, what a signature is, where a request may go. No I/O, no
+//! Decisions, and nothing but decisions: what follows from a failed attempt, for its
+//! delivery and for its endpoint, who wants an event, what a signature is, where a
+//! request may go. No I/O, no
 //! clock, no HTTP client, no database; time and randomness are arguments, so
 //! that every rule can be tested for every input. Acting on a decision is left
 //! to the rooms that import this one.
 
 pub mod address;
 mod address_ranges;
+pub mod concurrency;
+pub mod health;
 pub mod matching;
+pub mod pace;
 pub mod retry;
 pub mod signature;
 mod target_url;

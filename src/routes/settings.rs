@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use crate::catalog::{self, Catalog};
 use crate::domain::{
     DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_MS, EndpointSettings, Environment, Header, MAX_CONCURRENCY,
-    MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPES, MAX_HEADERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, RetryPolicy, TypePattern,
+    MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPES, MAX_HEADERS, MAX_RATE, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, RetryPolicy,
+    TypePattern,
 };
 use crate::policy::address::AddressPolicy;
 use crate::policy::signature::SigningSecret;
@@ -130,8 +131,9 @@ impl Reader<'_> {
                 "retry" => self.retry(settings, &value),
                 "format" => self.only_default("format", &value, "flat"),
                 "ordering" => self.only_default("ordering", &value, "none"),
-                "rate_limit" | "filter" if value.is_null() => {}
-                "rate_limit" | "filter" => {
+                "rate_limit" => self.rate_limit(settings, &value),
+                "filter" if value.is_null() => {}
+                "filter" => {
                     self.wrong(&field, format!("`{field}` is not available in this version; leave it out"));
                 }
                 unknown => {
@@ -248,6 +250,26 @@ impl Reader<'_> {
             self.wrong(field, format!("expected a whole number from {least} to {most}"));
         }
         found
+    }
+
+    fn rate_limit(&mut self, settings: &mut EndpointSettings, value: &Value) {
+        let fields = match value {
+            Value::Null => return settings.rate_limit = None,
+            Value::Object(fields) => fields,
+            _ => return self.wrong("rate_limit", "expected an object such as {\"per_second\": 10}"),
+        };
+        for unknown in fields.keys().filter(|name| name.as_str() != "per_second") {
+            let pointer = format!("/rate_limit/{}", unknown.replace('~', "~0").replace('/', "~1"));
+            self.errors.push(FieldProblem::new(pointer, "unknown field; there is `per_second`"));
+        }
+        let number = fields.get("per_second").and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
+        match number.filter(|number| (1..=MAX_RATE).contains(number)) {
+            Some(number) => settings.rate_limit = Some(number),
+            None => {
+                let detail = format!("expected a whole number from 1 to {MAX_RATE}");
+                self.errors.push(FieldProblem::new("/rate_limit/per_second", detail));
+            }
+        }
     }
 
     fn only_default(&mut self, field: &str, value: &Value, default: &str) {

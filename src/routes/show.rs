@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::domain::{
-    Attempt, Delivery, DeliveryStatus, Endpoint, EndpointSettings, Event, Partner, RetryPolicy, Timestamp,
+    Attempt, Delivery, DeliveryStatus, Endpoint, EndpointSettings, Event, Partner, RetryPolicy, Timestamp, Trouble,
 };
 use crate::store::{EventOutcome, KeyRecord, NodeRecord};
 
@@ -15,10 +15,35 @@ fn maybe_time(time: Option<Timestamp>) -> Value {
     time.map_or(Value::Null, |time| Value::String(time.to_string()))
 }
 
+/// What is known of an endpoint's trouble.
+pub fn trouble(trouble: &Trouble) -> Value {
+    json!({
+        "breaker": if trouble.breaker.is_some() { "open" } else { "closed" },
+        "breaker_opened_at": maybe_time(trouble.breaker.map(|open| open.opened_at)),
+        "failed_probes": trouble.breaker.map_or(0, |open| open.probes),
+        "next_probe_at": maybe_time(trouble.breaker.map(|open| open.probe_at)),
+        "failing_since": maybe_time(trouble.failing_since),
+        "retry_after": maybe_time(trouble.not_before),
+        "warned_at": maybe_time(trouble.warned_at),
+        "disabled_at": maybe_time(trouble.disabled.map(|(at, _)| at)),
+        "disabled_reason": trouble.disabled.map(|(_, reason)| reason.as_str()),
+    })
+}
+
 /// An endpoint. The values of its headers may be secrets and are not shown.
 pub fn endpoint(endpoint: &Endpoint) -> Value {
-    let EndpointSettings { url, events, description, enabled, headers, max_concurrency, timeout, retry } =
-        &endpoint.settings;
+    let EndpointSettings {
+        url,
+        events,
+        description,
+        enabled,
+        headers,
+        max_concurrency,
+        timeout,
+        retry,
+        rate_limit,
+        disable_on_gone,
+    } = &endpoint.settings;
     let headers: Map<String, Value> =
         headers.iter().map(|header| (header.name.to_string(), json!("(redacted)"))).collect();
     json!({
@@ -32,9 +57,10 @@ pub fn endpoint(endpoint: &Endpoint) -> Value {
         "headers": headers,
         "format": "flat",
         "ordering": "none",
-        "rate_limit": null,
+        "rate_limit": rate_limit.map(|per_second| json!({ "per_second": per_second })),
         "filter": null,
         "max_concurrency": max_concurrency,
+        "disable_on_gone": disable_on_gone,
         "timeout_ms": timeout.as_millis() as u64,
         "retry": retry.as_ref().map(retry_policy),
         "version": endpoint.version,

@@ -109,20 +109,28 @@ pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) ->
 
 async fn health(api: &Api, endpoint: &Endpoint) -> Result<Value, Problem> {
     let id = endpoint.id;
-    let (backlog, oldest) = store::blocking(&api.store, move |store| store.backlog(id, COUNTED_BACKLOG + 1)).await?;
+    let ((backlog, oldest), trouble) =
+        store::blocking(&api.store, move |store| Ok((store.backlog(id, COUNTED_BACKLOG + 1)?, store.trouble(id)?)))
+            .await?;
     let actor = api.supervisor.send(Inspect(id)).await.ok().flatten();
     let state = match (&actor, endpoint.settings.enabled) {
         (_, false) => "held",
         (Some(_), true) => "active",
         (None, true) => "idle",
     };
-    Ok(json!({
+    let mut health = show::trouble(&trouble);
+    let actor_says = json!({
         "state": state,
         "backlog": backlog.min(COUNTED_BACKLOG),
         "backlog_has_more": backlog > COUNTED_BACKLOG,
         "next_attempt_at": oldest.filter(|_| endpoint.settings.enabled).map(|time| time.to_string()),
-        "in_flight": actor.map_or(0, |actor| actor.in_flight),
-    }))
+        "in_flight": actor.as_ref().map_or(0, |actor| actor.in_flight),
+        "concurrency": actor.as_ref().map(|actor| actor.allowed),
+    });
+    if let (Value::Object(health), Value::Object(actor)) = (&mut health, actor_says) {
+        health.extend(actor);
+    }
+    Ok(health)
 }
 
 /// Changes an endpoint's settings; what is not named stays.

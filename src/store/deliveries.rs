@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::domain::{
     Attempt, Delivery, DeliveryId, EndpointId, Environment, EventId, EventType, Outcome, StatusFilter, StoredStatus,
-    Timestamp,
+    Timestamp, Trouble,
 };
 use crate::store::Fence;
 
@@ -142,6 +142,8 @@ pub struct Record {
     pub outcome: Outcome,
     /// What follows.
     pub verdict: Verdict,
+    /// What is to be known of the endpoint from now on, if the attempt changed it.
+    pub trouble: Option<Trouble>,
     /// What proves that its maker still owns the endpoint; `None` where nobody
     /// else could.
     pub fence: Option<Fence>,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::domain::{EndpointId, EndpointSettings, Timestamp};
+use crate::domain::{EndpointId, EndpointSettings, Timestamp, Trouble};
 use crate::store::Scope;
 
 /// An endpoint to be made.
@@ -70,4 +70,6 @@ pub struct EndpointRuntime {
     pub settings: EndpointSettings,
     /// The secrets that sign, newest first.
     pub secrets: Vec<StoredSecret>,
+    /// What is known of its trouble.
+    pub trouble: Trouble,
 }

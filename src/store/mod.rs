@@ -48,8 +48,8 @@ use std::time::Duration;
 
 use crate::catalog::TypeDefinition;
 use crate::domain::{
-    Attempt, Delivery, DeliveryId, Endpoint, EndpointId, Environment, Event, EventId, EventType, KeyId, PartitionSet,
-    Partner, PartnerName, Timestamp,
+    Attempt, Delivery, DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, Event, EventId, EventType, KeyId,
+    PartitionSet, Partner, PartnerName, Timestamp, Trouble,
 };
 
 /// Reads, and the one writer. Methods block: callers on an actor's or a
@@ -85,6 +85,9 @@ pub trait Store: Send + Sync + 'static {
     /// What an endpoint's actor works by; `None` when it does not exist or is
     /// deleted.
     fn endpoint_runtime(&self, endpoint: EndpointId, now: Timestamp) -> Result<Option<EndpointRuntime>, StoreError>;
+
+    /// What is known of an endpoint's trouble.
+    fn trouble(&self, endpoint: EndpointId) -> Result<Trouble, StoreError>;
 
     /// Up to `limit` unfinished deliveries of an endpoint's lane, earliest
     /// first, due now or later, behind `after` if it is given.
@@ -235,6 +238,10 @@ pub trait Transaction {
         secret: &str,
         overlap_until: Timestamp,
     ) -> Result<bool, StoreError>;
+
+    /// Gives an endpoint its next version of settings, disabled for a reason that is
+    /// kept until it is enabled again. False when it is gone or disabled already.
+    fn disable_endpoint(&mut self, endpoint: EndpointId, reason: DisabledReason) -> Result<bool, StoreError>;
 
     /// Asks for one more attempt of a delivery, by hand. Asking again before
     /// it was made changes nothing.

@@ -121,6 +121,10 @@ pub(in crate::store) struct SettingsRow {
     timeout_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry: Option<RetryRow>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rate_limit: Option<u32>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    disable_on_gone: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -155,6 +159,8 @@ impl From<&EndpointSettings> for SettingsRow {
                     jitter: *jitter,
                 },
             }),
+            rate_limit: settings.rate_limit,
+            disable_on_gone: settings.disable_on_gone,
         }
     }
 }
@@ -187,6 +193,8 @@ impl SettingsRow {
             max_concurrency: self.max_concurrency,
             timeout: Duration::from_millis(self.timeout_ms),
             retry,
+            rate_limit: self.rate_limit,
+            disable_on_gone: self.disable_on_gone,
         })
     }
 }
@@ -199,6 +207,7 @@ mod tests {
     fn settings_read_back_as_they_were() {
         let mut settings = EndpointSettings::new("https://example.com/hook", vec![TypePattern::Any]);
         settings.description = Some("ours".into());
+        (settings.rate_limit, settings.disable_on_gone) = (Some(20), true);
         settings.headers = vec![Header::new("x-token", "abc").expect("a plain header")];
         for retry in [
             None,

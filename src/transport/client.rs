@@ -22,6 +22,7 @@ use futures_util::future::LocalBoxFuture;
 use crate::domain::{ErrorClass, Outcome};
 use crate::transport::connector::Connector;
 use crate::transport::failure;
+use crate::transport::retry_after;
 use crate::transport::socket::{Socket, Traffic};
 use crate::transport::target::Targets;
 use crate::transport::{AddressGuard, Request, Resolve, TlsClient, Transport, TransportFactory, TransportOptions};
@@ -158,13 +159,14 @@ impl Sender {
     async fn answered(&self, response: ClientResponse, socket: &Weak<Socket>, deadline: Pin<&mut Sleep>) -> Outcome {
         let status = response.status();
         let reusable = ends_where_it_says(&response);
+        let retry_after = retry_after::read(response.headers());
         let body = if may_have_body(status) { self.read_body(response, deadline).await } else { Bytes::new() };
         // awc may have the connection in its pool by now, since the poll that
         // ended the exchange; nobody else has run between that and this.
         if !reusable && let Some(socket) = socket.upgrade() {
             socket.close();
         }
-        Outcome::answered(status.as_u16(), body)
+        Outcome { retry_after, ..Outcome::answered(status.as_u16(), body) }
     }
 
     /// What the body begins with. It ends at its end, at the limit, at the

@@ -8,6 +8,7 @@ mod client;
 mod connector;
 mod failure;
 mod resolver;
+mod retry_after;
 mod socket;
 mod target;
 mod tls;

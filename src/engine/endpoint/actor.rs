@@ -101,7 +101,9 @@ impl EndpointActor {
         engine: Engine,
         supervisor: Supervised,
     ) -> Self {
-        let limits = Limits { window: engine.options.window, passivate_after: engine.options.passivate_after };
+        let options = &engine.options;
+        let limits =
+            Limits { window: options.window, passivate_after: options.passivate_after, patience: options.patience };
         Self {
             endpoint,
             right: Right::new(engine.ownership.clone(), lease),
@@ -133,6 +135,8 @@ impl EndpointActor {
                     None => unread.push(sending),
                 },
                 Effect::Record(record) => self.record(record),
+                Effect::Warn(since) => self.warn(since),
+                Effect::Disable(reason) => self.disable(reason),
                 Effect::Rest => self.ask_to_rest(),
                 Effect::Gone => self.end(End::Gone, context),
                 Effect::Drained => self.end(End::Drained, context),
@@ -332,6 +336,9 @@ fn prepare(runtime: &EndpointRuntime) -> Result<(Plan, Target), StoreError> {
         enabled: settings.enabled,
         max_concurrency: settings.max_concurrency as usize,
         retry: settings.retry_policy(),
+        rate_limit: settings.rate_limit,
+        disable_on_gone: settings.disable_on_gone,
+        trouble: runtime.trouble.clone(),
     };
     Ok((plan, Target::new(runtime)?))
 }

@@ -12,17 +12,19 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{DeliveryId, EventId, Moment, Monotonic};
+use crate::domain::{DeliveryId, EventId, Moment, Monotonic, Outcome, Timestamp};
 use crate::engine::budget::HeldPayload;
 use crate::engine::endpoint::reading::{READ_AGAIN_AFTER, Reading};
 use crate::store::{AttemptKind, Due, Fence, Lane, Place, Record};
 
+mod gate;
 mod outcome;
 mod rest;
 mod settled;
 mod turn;
 mod window;
 
+use gate::Gate;
 use settled::Settled;
 
 pub use super::step::{Effect, Fresh, Input, Limits, Plan, Sending, Snapshot};
@@ -53,6 +55,8 @@ struct Ready {
     delivery: DeliveryId,
     event: EventId,
     payload: Option<Arc<HeldPayload>>,
+    /// When it was due by the wall clock: what it waits beyond that, others cause.
+    due_at: Timestamp,
     attempt_count: u32,
     scheduled_attempts: u32,
 }
@@ -63,6 +67,7 @@ impl From<Fresh> for Ready {
             delivery: birth.delivery,
             event: birth.event,
             payload: birth.payload,
+            due_at: birth.delivery.made_at(),
             attempt_count: 0,
             scheduled_attempts: 0,
         }
@@ -75,6 +80,7 @@ impl From<Due> for Ready {
             delivery: due.delivery,
             event: due.event,
             payload: None,
+            due_at: due.due_at,
             attempt_count: due.attempt_count,
             scheduled_attempts: due.scheduled_attempts,
         }
@@ -94,9 +100,20 @@ struct Flight {
     stage: Stage,
     /// For an attempt by hand: the scheduled retry it must not move.
     scheduled: Option<Monotonic>,
+    /// The breaker has kept its delivery waiting for so long that another attempt is
+    /// not waited for.
+    is_last: bool,
     /// For an attempt by hand: the store showed the wish for it when its
     /// outcome was being written, and this may be the wish for another.
     asked_again: bool,
+}
+
+/// How an attempt went.
+struct Attempted {
+    started: Moment,
+    ended: Moment,
+    outcome: Outcome,
+    random: f64,
 }
 
 /// One endpoint's live state.
@@ -104,6 +121,8 @@ struct Flight {
 pub struct State {
     limits: Limits,
     plan: Option<Plan>,
+    /// When scheduled attempts may begin, and how many.
+    gate: Gate,
     reading_settings: bool,
     settings_changed: bool,
     settings_not_before: Option<Monotonic>,
@@ -154,6 +173,7 @@ impl State {
         Self {
             limits,
             plan: None,
+            gate: Gate::default(),
             reading_settings: false,
             settings_changed: true,
             settings_not_before: None,
@@ -206,6 +226,9 @@ impl State {
             Input::Settings(plan) => {
                 self.reading_settings = false;
                 self.gone = plan.is_none();
+                if let Some(plan) = &plan {
+                    self.gate.adopt(plan, self.plan.as_ref(), now);
+                }
                 self.plan = plan;
             }
             Input::SettingsFailed => {
@@ -229,7 +252,7 @@ impl State {
                 self.lane(lane).failed(now.monotonic);
             }
             Input::Attempted { delivery, started, ended, outcome, random } => {
-                effects.extend(self.judge(delivery, started, ended, outcome, random));
+                self.judge(delivery, Attempted { started, ended, outcome, random }, effects);
             }
             Input::PayloadGone(delivery) => {
                 self.forget(delivery);
@@ -264,7 +287,7 @@ impl State {
         if self.is_ending() {
             return record;
         }
-        let retry = self.retries.first_key_value().map(|((due, _), _)| *due).filter(|_| self.may_send());
+        let scheduled = self.scheduled_at();
         let far = self.far_retry.map(|due| due - FAR_RETRY_LEAD).filter(|_| !self.is_holding());
         let rest = self.idle_since.map(|since| since + self.limits.passivate_after);
         let settings = self.settings_not_before.filter(|_| self.settings_changed && !self.reading_settings);
@@ -273,7 +296,7 @@ impl State {
             .map(|lane| (lane, self.lanes.of(lane)))
             .filter(|(lane, reading)| !self.is_holding() && reading.is_wanted(self.has_room(*lane)))
             .filter_map(|(_, reading)| reading.not_before);
-        [retry, far, record, rest, settings].into_iter().flatten().chain(reads).min()
+        [scheduled, far, record, rest, settings].into_iter().flatten().chain(reads).min()
     }
 
     /// Requests in flight, outcomes not yet durable, deliveries in the
@@ -281,6 +304,7 @@ impl State {
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             in_flight: self.sending,
+            allowed: self.gate.allowed(),
             recording: self.flights.len() - self.sending,
             window: self.fresh.len() + self.meanwhile.len() + self.retries.len() + self.manual.len(),
             more_in_store: self.lanes.0.iter().any(|reading| reading.more),
@@ -332,7 +356,7 @@ impl State {
             Lane::Retry => self.retries.len(),
             Lane::Manual => self.manual.len(),
         };
-        held <= self.limits.window / 2
+        held <= self.window() / 2
     }
 
     /// Everything that can be done now.

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{DeliveryId, EventId, Moment, Monotonic, Outcome, RetryPolicy};
+use crate::domain::{DeliveryId, DisabledReason, EventId, Moment, Monotonic, Outcome, RetryPolicy, Timestamp, Trouble};
 use crate::engine::budget::HeldPayload;
+use crate::policy::health::Patience;
 use crate::store::{Due, Lane, Place, Record, Recorded};
 
 /// The part of an endpoint's settings that decides.
@@ -18,6 +19,26 @@ pub struct Plan {
     pub max_concurrency: usize,
     /// When to try again.
     pub retry: RetryPolicy,
+    /// Most requests a second.
+    pub rate_limit: Option<u32>,
+    /// Whether a 410 disables it.
+    pub disable_on_gone: bool,
+    /// What the store knows of trouble it has had.
+    pub trouble: Trouble,
+}
+
+impl Plan {
+    /// That of an enabled endpoint that never was in trouble.
+    pub fn new(max_concurrency: usize, retry: RetryPolicy) -> Self {
+        Self {
+            enabled: true,
+            max_concurrency,
+            retry,
+            rate_limit: None,
+            disable_on_gone: false,
+            trouble: Trouble::default(),
+        }
+    }
 }
 
 /// A delivery that was just born.
@@ -109,6 +130,10 @@ pub enum Effect {
     Send(Sending),
     /// Write an outcome down; answer with [`Input::Recorded`].
     Record(Arc<Record>),
+    /// Warn whoever operates it: it has failed since then.
+    Warn(Timestamp),
+    /// Disable the endpoint; its settings will have changed.
+    Disable(DisabledReason),
     /// Nothing is left to do for a while: leave memory. [`State::rest_until`]
     /// says for how long.
     Rest,
@@ -140,6 +165,8 @@ pub struct Limits {
     pub window: usize,
     /// How long an actor with nothing due stays in memory.
     pub passivate_after: Duration,
+    /// How long an endpoint may fail.
+    pub patience: Patience,
 }
 
 /// What an endpoint's actor is doing, for those who ask.
@@ -147,6 +174,8 @@ pub struct Limits {
 pub struct Snapshot {
     /// Requests in flight.
     pub in_flight: usize,
+    /// Most that the endpoint is given at once, as it keeps up just now.
+    pub allowed: usize,
     /// Outcomes on their way to the store.
     pub recording: usize,
     /// Deliveries in memory that wait.

@@ -11,10 +11,12 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 
 use super::{Connection, interests, translate};
-use crate::domain::{Endpoint, EndpointId, PartnerName, Timestamp};
+use crate::domain::{DisabledReason, Endpoint, EndpointId, OpenBreaker, PartnerName, Timestamp, Trouble};
 use crate::store::ids::{IdCodec, RowKey, time_of_key};
 use crate::store::rows::{SettingsRow, count_of, environment_number, environment_of, from_json, parsed};
-use crate::store::schema::{deliveries, endpoint_secrets, endpoint_versions, endpoints, partners, scopes};
+use crate::store::schema::{
+    deliveries, endpoint_health, endpoint_secrets, endpoint_versions, endpoints, partners, scopes,
+};
 use crate::store::{
     Audience, EndpointRuntime, Page, PageRequest, Scope, ScopeId, StoreError, StoredSecret, Subscriptions,
 };
@@ -119,7 +121,49 @@ pub(super) fn endpoint_runtime(
             .map_err(translate)?;
     let Some(settings) = settings else { return Ok(None) };
     let row: SettingsRow = from_json(&settings)?;
-    Ok(Some(EndpointRuntime { settings: row.settings()?, secrets: secrets(connection, key, now)? }))
+    let trouble = trouble(connection, key)?;
+    Ok(Some(EndpointRuntime { settings: row.settings()?, secrets: secrets(connection, key, now)?, trouble }))
+}
+
+type TroubleRow = (Option<i64>, Option<i64>, i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<String>);
+
+/// What is known of an endpoint's trouble.
+pub(super) fn trouble(connection: &mut Connection, endpoint: RowKey) -> Result<Trouble, StoreError> {
+    let row: Option<TroubleRow> = endpoint_health::table
+        .filter(endpoint_health::endpoint.eq(endpoint))
+        .select((
+            endpoint_health::failing_since,
+            endpoint_health::opened_at,
+            endpoint_health::probes,
+            endpoint_health::probe_at,
+            endpoint_health::not_before,
+            endpoint_health::warned_at,
+            endpoint_health::disabled_at,
+            endpoint_health::disabled_reason,
+        ))
+        .first(connection)
+        .optional()
+        .map_err(translate)?;
+    let Some((failing_since, opened_at, probes, probe_at, not_before, warned_at, disabled_at, reason)) = row else {
+        return Ok(Trouble::default());
+    };
+    let time = |millis: Option<i64>| millis.map(Timestamp::from_millis);
+    let reason = reason.map(|word| {
+        let known = DisabledReason::ALL.into_iter().find(|known| known.as_str() == word);
+        known.ok_or_else(|| StoreError::Corrupt(format!("disabled because of `{word}`")))
+    });
+    let breaker = opened_at.zip(probe_at).map(|(opened_at, probe_at)| {
+        let probes = count_of(probes)?;
+        let (opened_at, probe_at) = (Timestamp::from_millis(opened_at), Timestamp::from_millis(probe_at));
+        Ok::<_, StoreError>(OpenBreaker { opened_at, probes, probe_at })
+    });
+    Ok(Trouble {
+        failing_since: time(failing_since),
+        breaker: breaker.transpose()?,
+        not_before: time(not_before),
+        warned_at: time(warned_at),
+        disabled: time(disabled_at).zip(reason.transpose()?),
+    })
 }
 
 pub(super) fn secrets(

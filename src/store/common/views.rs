@@ -388,6 +388,7 @@ fn attempt_of(row: AttemptRow) -> Result<Attempt, StoreError> {
             status_code,
             error: attempt_error(error_class.as_deref(), error_message)?,
             response_body: response_body.unwrap_or_default().into(),
+            retry_after: None,
         },
     })
 }

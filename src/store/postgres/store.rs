@@ -10,7 +10,7 @@ use diesel::sql_types::Integer;
 use crate::catalog::TypeDefinition;
 use crate::domain::{
     Attempt, Delivery, DeliveryId, Endpoint, EndpointId, Environment, Event, EventId, KeyId, PartitionSet, Partner,
-    PartnerName, Timestamp,
+    PartnerName, Timestamp, Trouble,
 };
 use crate::store::postgres::error::translate;
 use crate::store::postgres::{PostgresStore, administration, at_once, reads, versions, views, work};
@@ -67,6 +67,11 @@ impl Store for PostgresStore {
     fn endpoint_runtime(&self, endpoint: EndpointId, now: Timestamp) -> Result<Option<EndpointRuntime>, StoreError> {
         let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(None) };
         self.read_at_once(|reader| reads::endpoint_runtime(reader, key, now))
+    }
+
+    fn trouble(&self, endpoint: EndpointId) -> Result<Trouble, StoreError> {
+        let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(Trouble::default()) };
+        self.read(|reader| reads::trouble(reader, key))
     }
 
     fn due(

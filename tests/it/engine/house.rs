@@ -20,6 +20,7 @@ use posthaste::domain::{
 };
 use posthaste::engine::{BodyBudget, Drain, Engine, EngineOptions, Inspect, NewsWire, Places, Snapshot, Supervisor};
 use posthaste::metrics::Metrics;
+use posthaste::policy::health::Patience;
 use posthaste::store::journal::JournalOptions;
 use posthaste::store::sqlite::SqliteStore;
 use posthaste::store::{
@@ -44,6 +45,7 @@ pub fn options() -> EngineOptions {
         window: 16,
         max_in_flight: 1_000,
         passivate_after: Duration::from_secs(30),
+        patience: Patience::default(),
         body_budget_bytes: 1 << 20,
     }
 }

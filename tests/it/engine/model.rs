@@ -8,17 +8,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use posthaste::domain::{DeliveryId, ErrorClass, Moment, Monotonic, Outcome, RetryPolicy, StoredStatus, Timestamp};
+use posthaste::domain::{
+    DeliveryId, ErrorClass, Moment, Monotonic, Outcome, RetryPolicy, StoredStatus, Timestamp, Trouble,
+};
 use posthaste::engine::endpoint::state::{Effect, Fresh, Input, Limits, Plan, Sending, State};
+use posthaste::policy::health::Patience;
 use posthaste::store::{Due, Fence, Lane, Place, Record, Recorded};
 
 use super::shelf::{Row, Shelf, delivery, event};
 
 pub const LANES: [Lane; 3] = [Lane::Fresh, Lane::Retry, Lane::Manual];
-pub const LIMITS: Limits = Limits { window: 4, passivate_after: Duration::from_secs(5) };
-/// Long enough for everything that is tried again soon, shorter than the last
-/// waits of [`policy`].
-const SOON: Duration = Duration::from_secs(2);
+pub const LIMITS: Limits = Limits {
+    window: 4,
+    passivate_after: Duration::from_secs(5),
+    patience: Patience { opens_after: Some(5), warn_after: Duration::from_secs(40), disable_after: None },
+};
+/// Long enough for everything that is tried again soon and for the next probe, shorter
+/// than the last waits of [`policy`].
+const SOON: Duration = Duration::from_secs(40);
 
 /// Whole milliseconds and no jitter: what is stored is exactly what was decided.
 pub fn policy() -> RetryPolicy {
@@ -98,7 +105,7 @@ impl World {
     pub fn new(max_concurrency: usize) -> Self {
         let mut world = Self {
             now: begin(),
-            plan: Plan { enabled: true, max_concurrency, retry: policy() },
+            plan: Plan::new(max_concurrency, policy()),
             shelf: Shelf::default(),
             state: new_state(),
             heard: None,
@@ -198,7 +205,8 @@ impl World {
     }
 
     pub fn change(&mut self, enabled: bool, max_concurrency: usize) {
-        self.plan = Plan { enabled, max_concurrency, retry: policy() };
+        let rate_limit = (max_concurrency == 2).then_some(5);
+        self.plan = Plan { enabled, rate_limit, ..Plan::new(max_concurrency, policy()) };
         self.step(Input::Changed);
     }
 
@@ -280,7 +288,7 @@ impl World {
     pub fn settings(&mut self, read: bool) {
         let Some(plan) = self.settings_read.take() else { return };
         if read {
-            self.heard.clone_from(&plan);
+            self.heard = plan.clone().map(|plan| Plan { trouble: Trouble::default(), ..plan });
             self.step(Input::Settings(plan));
         } else {
             self.step(Input::SettingsFailed);
@@ -370,7 +378,8 @@ impl World {
             match effect {
                 Effect::ReadSettings => {
                     assert!(self.settings_read.is_none(), "one read of the settings at a time");
-                    self.settings_read = Some(Some(self.plan.clone()));
+                    let trouble = self.shelf.trouble.clone();
+                    self.settings_read = Some(Some(Plan { trouble, ..self.plan.clone() }));
                 }
                 Effect::ReadPage { lane, after, limit } => {
                     assert!(self.reads.iter().all(|read| read.lane != lane), "one read of a lane at a time");
@@ -379,6 +388,8 @@ impl World {
                 Effect::Send(sending) => self.check_sending(&sending),
                 Effect::Record(record) => self.writing.push(Writing { record, recorded: None }),
                 Effect::Rest => assert!(self.state.rest_until().is_some(), "it rests with work to do"),
+                Effect::Warn(since) => assert!(self.now.wall.since(since) >= LIMITS.patience.warn_after),
+                Effect::Disable(reason) => panic!("nobody asked for that: {reason:?}"),
                 Effect::Gone => panic!("nobody deleted it"),
                 Effect::Fenced => panic!("nobody else owns it"),
                 Effect::Drained => {
@@ -440,7 +451,9 @@ impl World {
                 self.lost = false;
                 self.sweep();
             } else {
-                let soon = self.state.wake_at().filter(|time| *time <= self.now.monotonic + SOON);
+                // A wish to rest is no work.
+                let next = self.state.rest_until().unwrap_or_else(|| self.state.wake_at());
+                let soon = next.filter(|time| *time <= self.now.monotonic + SOON);
                 match soon {
                     Some(time) => self.advance(time.since(self.now.monotonic)),
                     None => return,

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use posthaste::domain::{DeliveryId, EventId, StoredStatus, Timestamp};
+use posthaste::domain::{DeliveryId, EventId, StoredStatus, Timestamp, Trouble};
 use posthaste::store::{AttemptKind, Due, Lane, Place, Record, Recorded, Verdict};
 use uuid::Uuid;
 
@@ -22,6 +22,7 @@ pub struct Shelf {
     pub rows: BTreeMap<DeliveryId, Row>,
     /// Attempts asked for by hand and not recorded yet.
     pub asked: BTreeMap<DeliveryId, Timestamp>,
+    pub trouble: Trouble,
     attempts: BTreeSet<(DeliveryId, u32, Timestamp)>,
 }
 
@@ -86,6 +87,9 @@ impl Shelf {
         if row.attempt_count != record.attempts_before {
             let again = self.attempts.contains(&key(record.attempts_before + 1));
             return if again { Recorded::Written(row.status) } else { Recorded::Superseded };
+        }
+        if let Some(trouble) = &record.trouble {
+            self.trouble = trouble.clone();
         }
         row.attempt_count += 1;
         self.attempts.insert(key(row.attempt_count));

@@ -12,7 +12,7 @@ use super::model::{LANES, LIMITS, begin, delivered, failed, fresh};
 use super::shelf::delivery;
 
 fn plan(max_concurrency: usize) -> Plan {
-    Plan { enabled: true, max_concurrency, retry: RetryPolicy::default() }
+    Plan::new(max_concurrency, RetryPolicy::default())
 }
 
 /// A state that has read its settings and an empty store.

@@ -24,7 +24,7 @@ fn settled(limits: Limits, plan: &Plan, now: Moment) -> State {
 }
 
 fn plan(max_concurrency: usize, retry: RetryPolicy) -> Plan {
-    Plan { enabled: true, max_concurrency, retry }
+    Plan::new(max_concurrency, retry)
 }
 
 fn sent(effects: &[Effect]) -> Vec<&Sending> {
@@ -71,7 +71,7 @@ fn fail(state: &mut State, number: u128, now: Moment) {
 /// the store again. Answers the gaps from each failure to the next attempt.
 fn a_failing_day(jump: impl Fn(u32, Moment) -> Moment, rest: bool) -> Vec<Duration> {
     let plan = plan(32, RetryPolicy::default());
-    let limits = Limits { window: 128, passivate_after: Duration::from_secs(30) };
+    let limits = Limits { window: 128, passivate_after: Duration::from_secs(30), ..LIMITS };
     let mut now = begin();
     let mut state = settled(limits, &plan, now);
     let mut effects = state.step(Input::Born(vec![fresh(1)]), now);
@@ -273,7 +273,7 @@ fn a_retry_that_is_far_off_takes_no_memory_and_comes_on_time() {
 #[test]
 fn a_retry_due_in_a_moment_is_not_read_over_and_over() {
     let now = begin();
-    let restless = Limits { window: 4, passivate_after: Duration::from_millis(100) };
+    let restless = Limits { window: 4, passivate_after: Duration::from_millis(100), ..LIMITS };
     let mut state = settled(restless, &plan(8, RetryPolicy::default()), now);
     assert!(reads(&state.step(Input::Hint(Lane::Retry), now), Lane::Retry));
     let soon = due(1, StoredStatus::Retrying, now.after(Duration::from_millis(900)));

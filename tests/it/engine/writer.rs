@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use posthaste::catalog::TypeDefinition;
 use posthaste::domain::{
-    DeliveryId, Endpoint, EndpointId, Environment, EventId, EventType, KeyId, Partner, PartnerName, Timestamp,
+    DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventType, KeyId, Partner, PartnerName,
+    Timestamp,
 };
 use posthaste::store::{
     Accept, Accepted, Begun, CommitError, EndpointChange, EndpointConflict, FanOut, KeyRecord, NewEndpoint, NewKey,
@@ -92,6 +93,10 @@ impl Transaction for Fencing<'_> {
         overlap_until: Timestamp,
     ) -> Result<bool, StoreError> {
         self.0.rotate_secret(scope, endpoint, secret, overlap_until)
+    }
+
+    fn disable_endpoint(&mut self, endpoint: EndpointId, reason: DisabledReason) -> Result<bool, StoreError> {
+        self.0.disable_endpoint(endpoint, reason)
     }
 
     fn request_attempt(&mut self, delivery: DeliveryId) -> Result<(), StoreError> {

@@ -31,12 +31,17 @@ impl Home {
         Self::Server(Postgres::start(&[]))
     }
 
-    /// Starts a node, alone here.
+    /// Starts a node, alone here. Cases look at each delivery's own schedule, which a
+    /// breaker would postpone: no number of failures opens one.
     pub async fn start(&self) -> Node {
+        let never = ("BREAKER_OPENS_AFTER", "0".to_owned());
         match self {
-            Self::File(folder) => Node::start(&folder.file("posthaste.db")).await,
+            Self::File(folder) => {
+                let url = format!("sqlite://{}", folder.file("posthaste.db").display());
+                Node::start_with(&[], &[("STORE", url), never]).await
+            }
             Self::Server(server) => {
-                let variables = [("STORE", server.url()), ("LEASE_TERM_MS", LEASE_TERM_MS.to_string())];
+                let variables = [("STORE", server.url()), ("LEASE_TERM_MS", LEASE_TERM_MS.to_string()), never];
                 Node::start_with(&[], &variables).await
             }
         }

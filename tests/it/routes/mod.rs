@@ -25,3 +25,4 @@ mod secrets;
 mod settings;
 mod starting;
 mod stopping;
+mod trouble;

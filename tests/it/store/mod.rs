@@ -40,6 +40,7 @@ mod postgres;
 mod recording;
 mod retention;
 mod sqlite;
+mod trouble;
 mod versions;
 mod views;
 mod world;

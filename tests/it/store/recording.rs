@@ -294,6 +294,7 @@ fn outcomes_read_back_as_they_were(world: &mut World) {
         status_code: Some(299),
         error: Some(AttemptError { class: ErrorClass::Protocol, message: "an \u{e9}, a '\n'".into() }),
         response_body: Bytes::from(vec![b'x'; 4_096]),
+        retry_after: None,
     });
     let durations = [0, 1, 15_000, u64::from(u32::MAX), u64::MAX / 1_000].map(Duration::from_millis);
     for (number, outcome) in outcomes.iter().enumerate() {

@@ -271,6 +271,7 @@ impl World {
             _ => Outcome::failed(ErrorClass::Connect, "refused"),
         };
         Record {
+            trouble: None,
             delivery,
             kind: AttemptKind::Scheduled,
             attempts_before,

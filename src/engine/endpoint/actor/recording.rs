@@ -3,10 +3,33 @@
 use std::sync::Arc;
 
 use super::{EndpointActor, Report};
+use crate::domain::{DisabledReason, Timestamp};
 use crate::engine::endpoint::state::Input;
 use crate::store::{self, JournalError, Record, Recorded};
 
 impl EndpointActor {
+    pub(super) fn warn(&self, since: Timestamp) {
+        self.engine.metrics.endpoint_warnings.inc();
+        log::warn!("{} has failed since {since}, and is disabled if it goes on", self.endpoint);
+    }
+
+    /// Has the endpoint disabled; the notice of that comes back as any change does.
+    /// What is not written now is asked for again by the next failure.
+    pub(super) fn disable(&mut self, reason: DisabledReason) {
+        let (engine, endpoint) = (self.engine.clone(), self.endpoint);
+        self.begin(async move {
+            match engine.journal.change(move |transaction| transaction.disable_endpoint(endpoint, reason)).await {
+                Ok(true) => {
+                    engine.metrics.endpoints_disabled.inc();
+                    log::warn!("{endpoint} was disabled: {}", reason.as_str());
+                }
+                Ok(false) => {}
+                Err(error) => log::warn!("{endpoint} could not be disabled: {error}"),
+            }
+            None
+        });
+    }
+
     pub(super) fn record(&mut self, record: Arc<Record>) {
         let (reports, recorded) = (self.inbox.outbox(), Arc::clone(&record));
         let heard =

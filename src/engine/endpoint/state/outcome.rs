@@ -4,35 +4,32 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Flight, Stage, State};
-use crate::domain::{DeliveryId, Moment, Outcome, RetryPolicy};
+use super::gate::Ended;
+use super::{Attempted, Flight, Stage, State};
+use crate::domain::{DeliveryId, Moment, RetryPolicy};
 use crate::engine::endpoint::step::Effect;
 use crate::policy::retry::{self, Next};
 use crate::store::{AttemptKind, Lane, Record, Recorded, Verdict};
 
 impl State {
-    /// What an attempt means for its delivery.
-    pub(super) fn judge(
-        &mut self,
-        delivery: DeliveryId,
-        started: Moment,
-        ended: Moment,
-        outcome: Outcome,
-        random: f64,
-    ) -> Option<Effect> {
-        let flight = self.flights.get_mut(&delivery)?;
-        let Stage::Sending = flight.stage else { return None };
+    /// What an attempt means for its delivery, and for the endpoint.
+    pub(super) fn judge(&mut self, delivery: DeliveryId, attempted: Attempted, effects: &mut Vec<Effect>) {
+        let Attempted { started, ended, outcome, random } = attempted;
+        let Some(flight) = self.flights.get_mut(&delivery) else { return };
+        let Stage::Sending = flight.stage else { return };
         self.sending -= 1;
+        let kind = flight.kind;
         let scheduled_attempts = flight.ready.scheduled_attempts + 1;
         let mut wait = None;
         let verdict = if outcome.is_delivered() {
             Verdict::Delivered
-        } else if flight.kind == AttemptKind::Manual {
+        } else if kind == AttemptKind::Manual {
             Verdict::Unchanged
         } else {
             // An endpoint that is gone has no plan; the store knows that, too,
             // and discards what would be retried.
             let next = match &self.plan {
+                _ if flight.is_last => Next::Exhausted,
                 Some(plan) => retry::after_failure(&plan.retry, scheduled_attempts, random),
                 None => retry::after_failure(&RetryPolicy::default(), scheduled_attempts, random),
             };
@@ -46,22 +43,32 @@ impl State {
         };
         if let Some(wait) = wait {
             flight.scheduled = Some(ended.monotonic + wait);
+            flight.ready.due_at = ended.wall + whole_millis(wait);
         }
+        let (attempts_before, was_open) = (flight.ready.attempt_count, self.gate.is_open());
+        let attempt = Ended { delivery, kind, started, ended, outcome: &outcome };
+        let trouble = self.gate.heard(&attempt, &self.limits.patience, self.plan.as_ref(), random, effects);
         let record = Arc::new(Record {
             delivery,
-            kind: flight.kind,
-            attempts_before: flight.ready.attempt_count,
+            kind,
+            attempts_before,
             started_at: started.wall,
             finished_at: ended.wall,
             duration: ended.monotonic.since(started.monotonic),
             outcome,
             verdict,
+            trouble,
             fence: self.fence,
         });
-        flight.stage = Stage::Recording(Arc::clone(&record));
-        // The bytes are not needed for a while: the store has them.
-        flight.ready.payload = None;
-        Some(Effect::Record(record))
+        if let Some(flight) = self.flights.get_mut(&delivery) {
+            flight.stage = Stage::Recording(Arc::clone(&record));
+            // The bytes are not needed for a while: the store has them.
+            flight.ready.payload = None;
+        }
+        effects.push(Effect::Record(record));
+        if self.gate.is_open() && !was_open {
+            self.shrink();
+        }
     }
 
     /// What a durable outcome leaves to do.
@@ -122,6 +129,7 @@ impl State {
     }
 
     pub(super) fn forget(&mut self, delivery: DeliveryId) {
+        self.gate.forget(delivery);
         if let Some(flight) = self.flights.remove(&delivery) {
             if matches!(flight.stage, Stage::Sending) {
                 self.sending -= 1;

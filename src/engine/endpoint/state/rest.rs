@@ -34,7 +34,8 @@ impl State {
             && (self.is_holding() || LANES.into_iter().all(read))
             && !self.reading_settings
             && !self.settings_changed;
-        let next_retry = self.retries.first_key_value().map(|((due, _), _)| *due);
+        let gate = self.gate.not_before();
+        let next_retry = self.retries.first_key_value().map(|((due, _), _)| gate.map_or(*due, |gate| gate.max(*due)));
         at_rest.then(|| [next_retry, self.far_retry].into_iter().flatten().min())
     }
 }

@@ -9,16 +9,10 @@ use crate::store::AttemptKind;
 impl State {
     pub(super) fn send(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         while self.may_send() {
-            let next = self.next_manual().or_else(|| {
-                // One old failure for each new event, when both wait.
-                self.retries_turn = !self.retries_turn;
-                if self.retries_turn {
-                    self.next_retry(now).or_else(|| self.next_fresh())
-                } else {
-                    self.next_fresh().or_else(|| self.next_retry(now))
-                }
-            });
+            let next = self.next_manual().or_else(|| self.next_scheduled(now));
             let Some((ready, kind, scheduled)) = next else { break };
+            let is_last = kind == AttemptKind::Scheduled && self.has_waited_too_long(&ready, now);
+            self.gate.took(ready.delivery, kind, now);
             effects.push(Effect::Send(Sending {
                 delivery: ready.delivery,
                 event: ready.event,
@@ -28,8 +22,32 @@ impl State {
             self.sending += 1;
             self.known.insert(ready.delivery);
             let delivery = ready.delivery;
-            let flight = Flight { ready, kind, stage: Stage::Sending, scheduled, asked_again: false };
+            let flight = Flight { ready, kind, stage: Stage::Sending, scheduled, is_last, asked_again: false };
             self.flights.insert(delivery, flight);
+        }
+    }
+
+    /// The next by the schedule, if the endpoint may be given one now.
+    fn next_scheduled(&mut self, now: Moment) -> Option<(Ready, AttemptKind, Option<Monotonic>)> {
+        if !self.has_room_at_gate() || self.gate.not_before().is_some_and(|time| now.monotonic < time) {
+            return None;
+        }
+        let retry_first = if self.gate.is_open() {
+            // What has waited longest finds out how the endpoint is.
+            let retry = self.retries.first_key_value().filter(|((due, _), _)| *due <= now.monotonic);
+            match (retry, self.fresh.front()) {
+                (Some((_, retry)), Some(fresh)) => retry.due_at <= fresh.due_at,
+                (retry, _) => retry.is_some(),
+            }
+        } else {
+            // One old failure for each new event, when both wait.
+            self.retries_turn = !self.retries_turn;
+            self.retries_turn
+        };
+        if retry_first {
+            self.next_retry(now).or_else(|| self.next_fresh())
+        } else {
+            self.next_fresh().or_else(|| self.next_retry(now))
         }
     }
 

@@ -10,6 +10,9 @@ use crate::engine::budget::HeldPayload;
 use crate::engine::endpoint::step::{Effect, Fresh};
 use crate::store::{AttemptKind, Due, Lane, Recorded};
 
+/// Deliveries of a lane in memory while the breaker is open.
+const WINDOW_WHILE_OPEN: usize = 4;
+
 impl State {
     /// Whether any of these, which the store showed as new, is neither held nor
     /// settled, and would not be read either as things stand.
@@ -56,7 +59,7 @@ impl State {
     pub(super) fn take_births(&mut self, births: Vec<Fresh>) {
         for birth in births {
             let reading = self.lanes.of(Lane::Fresh);
-            if reading.under_way && !reading.missed && self.meanwhile.len() < self.limits.window {
+            if reading.under_way && !reading.missed && self.meanwhile.len() < self.window() {
                 self.meanwhile.insert(birth.delivery, birth);
             } else if reading.more || reading.under_way {
                 // What is older stands in the store and goes first.
@@ -80,7 +83,7 @@ impl State {
         } else if !is_new {
             // Only the store knows.
             self.read_fresh_anew();
-        } else if self.fresh.len() >= self.limits.window {
+        } else if self.fresh.len() >= self.window() {
             self.lane(Lane::Fresh).leave_to_store();
         } else {
             self.known.insert(birth.delivery);
@@ -126,7 +129,7 @@ impl State {
                 continue;
             }
             match lane {
-                Lane::Fresh if self.fresh.len() >= self.limits.window => more = true,
+                Lane::Fresh if self.fresh.len() >= self.window() => more = true,
                 Lane::Fresh => {
                     self.read_up_to = self.read_up_to.max(Some((due.due_at, due.delivery)));
                     if self.known.insert(due.delivery) {
@@ -154,7 +157,7 @@ impl State {
                         flight.scheduled.get_or_insert(at);
                     }
                 }
-                Lane::Manual if self.manual.len() >= self.limits.window => more = true,
+                Lane::Manual if self.manual.len() >= self.window() => more = true,
                 Lane::Manual => {
                     let flight =
                         self.flights.get_mut(&due.delivery).filter(|flight| flight.kind == AttemptKind::Manual);
@@ -194,10 +197,30 @@ impl State {
         }
     }
 
+    /// Most deliveries of a lane in memory. Of an endpoint that gets one probe at a
+    /// time, no more than a few.
+    pub(super) fn window(&self) -> usize {
+        if self.gate.is_open() { self.limits.window.min(WINDOW_WHILE_OPEN) } else { self.limits.window }
+    }
+
+    /// Leaves to the store what the window has no room for any more.
+    pub(super) fn shrink(&mut self) {
+        let window = self.window();
+        if self.fresh.len() > window {
+            for ready in self.fresh.split_off(window) {
+                self.known.remove(&ready.delivery);
+            }
+            self.read_fresh_anew();
+        }
+        if self.trim_retries() {
+            self.lane(Lane::Retry).leave_to_store();
+        }
+    }
+
     /// Leaves the latest retries to the store when there are too many.
     pub(super) fn trim_retries(&mut self) -> bool {
         let mut trimmed = false;
-        while self.retries.len() > self.limits.window {
+        while self.retries.len() > self.window() {
             if let Some((_, ready)) = self.retries.pop_last() {
                 self.known.remove(&ready.delivery);
                 trimmed = true;
@@ -219,14 +242,12 @@ impl State {
             let after = self.read_up_to.filter(|_| lane == Lane::Fresh);
             self.lane(lane).is_continued = after.is_some();
             let limit = match after {
-                Some(_) => self.limits.window,
+                Some(_) => self.window(),
                 // Retries come in smaller pages: most wait for hours. What is
                 // held or in flight is unfinished in the store, too: the page
                 // must reach past it.
-                None if lane == Lane::Retry => {
-                    RETRY_PAGE.min(self.limits.window) + self.retries.len() + self.flights.len()
-                }
-                None => self.limits.window + self.flights.len(),
+                None if lane == Lane::Retry => RETRY_PAGE.min(self.window()) + self.retries.len() + self.flights.len(),
+                None => self.window() + self.flights.len(),
             };
             effects.push(Effect::ReadPage { lane, after, limit });
         }

@@ -13,7 +13,7 @@ use crate::store::rows::{SettingsRow, to_json};
 use crate::store::schema::{endpoint_secrets, endpoint_versions, endpoints, scopes};
 use crate::store::{EndpointChange, EndpointConflict, NewEndpoint, Notice, Scope, ScopeId, StoreError};
 
-use super::Tx;
+use super::{Tx, trouble};
 
 pub(super) fn create(
     transaction: &mut Tx<'_>,
@@ -94,6 +94,9 @@ pub(super) fn change(
         .execute(transaction.connection)
         .map_err(translate)?;
     write_settings(transaction, key, version + 1, since, &change.settings)?;
+    if change.settings.enabled {
+        trouble::forgive(transaction, key)?;
+    }
     transaction.notices.push(Notice::EndpointChanged(change.endpoint));
     read_endpoint(transaction, &change.scope, key).map(Ok)
 }
@@ -112,6 +115,7 @@ pub(super) fn delete(transaction: &mut Tx<'_>, scope: &Scope, endpoint: Endpoint
     diesel::delete(endpoint_secrets::table.filter(endpoint_secrets::endpoint.eq(key)))
         .execute(transaction.connection)
         .map_err(translate)?;
+    trouble::forget(transaction, key)?;
     transaction.notices.push(Notice::EndpointChanged(endpoint));
     Ok(true)
 }

@@ -13,6 +13,8 @@ mod endpoints;
 mod idempotency;
 mod large;
 mod recording;
+#[path = "../../common/writing/trouble.rs"]
+mod trouble;
 mod upkeep;
 
 use std::collections::HashMap;
@@ -22,7 +24,8 @@ use diesel::prelude::*;
 
 use crate::catalog::TypeDefinition;
 use crate::domain::{
-    DeliveryId, Endpoint, EndpointId, Environment, EventId, EventType, KeyId, NodeId, Partner, PartnerName, Timestamp,
+    DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventType, KeyId, NodeId, Partner,
+    PartnerName, Timestamp,
 };
 use crate::store::ids::{IdCodec, RowKey};
 use crate::store::postgres::writer::Beside;
@@ -196,7 +199,9 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     fn record(&mut self, records: &[&Record]) -> Result<Vec<Recorded>, StoreError> {
-        recording::record(self, records)
+        let recorded = recording::record(self, records)?;
+        trouble::learn(self, records, &recorded)?;
+        Ok(recorded)
     }
 
     fn create_endpoint(&mut self, new: &NewEndpoint) -> Result<Result<Endpoint, EndpointConflict>, StoreError> {
@@ -219,6 +224,10 @@ impl Transaction for PostgresTransaction<'_> {
         overlap_until: Timestamp,
     ) -> Result<bool, StoreError> {
         endpoints::rotate_secret(self, scope, endpoint, secret, overlap_until)
+    }
+
+    fn disable_endpoint(&mut self, endpoint: EndpointId, reason: DisabledReason) -> Result<bool, StoreError> {
+        trouble::disable(self, endpoint, reason)
     }
 
     fn request_attempt(&mut self, delivery: DeliveryId) -> Result<(), StoreError> {

@@ -12,6 +12,8 @@ mod endpoints;
 mod idempotency;
 mod large;
 mod recording;
+#[path = "../../common/writing/trouble.rs"]
+mod trouble;
 mod upkeep;
 
 use std::collections::HashMap;
@@ -21,7 +23,8 @@ use diesel::prelude::*;
 
 use crate::catalog::TypeDefinition;
 use crate::domain::{
-    DeliveryId, Endpoint, EndpointId, Environment, EventId, EventType, KeyId, Partner, PartnerName, Timestamp,
+    DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventType, KeyId, Partner, PartnerName,
+    Timestamp,
 };
 use crate::store::ids::{IdCodec, KeySequence, RowKey};
 use crate::store::schema::scopes;
@@ -173,7 +176,9 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     fn record(&mut self, records: &[&Record]) -> Result<Vec<Recorded>, StoreError> {
-        records.iter().map(|record| recording::record(self, record)).collect()
+        let recorded = records.iter().map(|record| recording::record(self, record)).collect::<Result<Vec<_>, _>>()?;
+        trouble::learn(self, records, &recorded)?;
+        Ok(recorded)
     }
 
     fn create_endpoint(&mut self, new: &NewEndpoint) -> Result<Result<Endpoint, EndpointConflict>, StoreError> {
@@ -196,6 +201,10 @@ impl Transaction for SqliteTransaction<'_> {
         overlap_until: Timestamp,
     ) -> Result<bool, StoreError> {
         endpoints::rotate_secret(self, scope, endpoint, secret, overlap_until)
+    }
+
+    fn disable_endpoint(&mut self, endpoint: EndpointId, reason: DisabledReason) -> Result<bool, StoreError> {
+        trouble::disable(self, endpoint, reason)
     }
 
     fn request_attempt(&mut self, delivery: DeliveryId) -> Result<(), StoreError> {

@@ -1,0 +1,201 @@
+//! When the next scheduled attempt may begin: the breaker, the receiver's
+//! `Retry-After`, the endpoint's pace, and how many requests it keeps up with. What
+//! outcomes lead to is decided in `policy`; here it is applied to what waits.
+//! Attempts by hand pass, and are counted.
+
+use std::time::Duration;
+
+use super::{Plan, Ready, State};
+use crate::domain::{DeliveryId, Moment, Monotonic, Outcome, Timestamp, Trouble};
+use crate::engine::endpoint::step::Effect;
+use crate::policy::concurrency::Allowance;
+use crate::policy::health::{self, Advice, Failure, Health, Patience};
+use crate::policy::pace::Pace;
+use crate::store::AttemptKind;
+
+/// What a life begins with, until successes allow more: a backlog is not let loose on
+/// an endpoint of which nothing is known.
+const FIRST_REQUESTS: usize = 8;
+/// The breaker may keep a delivery waiting for its schedule's span and so much more.
+const BEYOND_SCHEDULE: Duration = Duration::from_secs(3600);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    health: Health,
+    /// `None` before the settings are known.
+    allowance: Option<Allowance>,
+    pace: Option<Pace>,
+    /// The attempt that finds out how the endpoint is.
+    probe: Option<DeliveryId>,
+    /// When the next probe may begin, and when the receiver's rest ends, on the clock
+    /// that nobody sets.
+    probe_at: Option<Monotonic>,
+    rest_until: Option<Monotonic>,
+    /// Since when the breaker keeps deliveries waiting, as far as this life knows.
+    open_since: Option<Timestamp>,
+}
+
+/// An attempt that ended.
+pub(super) struct Ended<'a> {
+    pub(super) delivery: DeliveryId,
+    pub(super) kind: AttemptKind,
+    pub(super) started: Moment,
+    pub(super) ended: Moment,
+    pub(super) outcome: &'a Outcome,
+}
+
+impl Gate {
+    /// The settings were read. What is known of trouble counts from the store when a
+    /// life begins, and when the endpoint was enabled anew.
+    pub(super) fn adopt(&mut self, plan: &Plan, before: Option<&Plan>, now: Moment) {
+        let is_resumed = before.is_some_and(|before| !before.enabled && plan.enabled);
+        if before.is_none() || is_resumed {
+            let requests = if plan.trouble.is_none() { FIRST_REQUESTS } else { 1 };
+            self.health = Health::new(plan.trouble.clone());
+            self.open_since = self.health.is_open().then_some(now.wall);
+            self.probe = None;
+            self.anchor(now);
+            self.allowance = Some(Allowance::beginning(plan.max_concurrency, requests));
+        }
+        if let Some(allowance) = &mut self.allowance {
+            allowance.set_most(plan.max_concurrency);
+        }
+        match (plan.rate_limit, &mut self.pace) {
+            (Some(per_second), Some(pace)) => pace.set(per_second, now.monotonic),
+            (Some(per_second), None) => self.pace = Some(Pace::new(per_second, now.monotonic)),
+            (None, _) => self.pace = None,
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.health.is_open()
+    }
+
+    /// Most requests at once.
+    pub(super) fn allowed(&self) -> usize {
+        if self.is_open() { 1 } else { self.allowance.as_ref().map_or(0, Allowance::requests) }
+    }
+
+    /// Before then no scheduled attempt begins, whatever else allows it.
+    pub(super) fn not_before(&self) -> Option<Monotonic> {
+        let paced = self.pace.as_ref().map(Pace::next);
+        [self.probe_at, self.rest_until, paced].into_iter().flatten().max()
+    }
+
+    /// An attempt begins.
+    pub(super) fn took(&mut self, delivery: DeliveryId, kind: AttemptKind, now: Moment) {
+        if let Some(pace) = &mut self.pace {
+            pace.took(now.monotonic);
+        }
+        if kind == AttemptKind::Scheduled && self.is_open() {
+            self.probe = Some(delivery);
+        }
+    }
+
+    /// An attempt will not end.
+    pub(super) fn forget(&mut self, delivery: DeliveryId) {
+        self.probe.take_if(|probe| *probe == delivery);
+    }
+
+    /// An attempt ended. Answers what is to be stored about the endpoint, if that
+    /// changed.
+    pub(super) fn heard(
+        &mut self,
+        attempt: &Ended<'_>,
+        patience: &Patience,
+        plan: Option<&Plan>,
+        random: f64,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Trouble> {
+        let is_probe = self.probe == Some(attempt.delivery);
+        self.forget(attempt.delivery);
+        if attempt.outcome.is_delivered() {
+            self.succeeded()
+        } else if attempt.kind == AttemptKind::Scheduled {
+            self.failed(attempt, is_probe, patience, plan, random, effects)
+        } else {
+            None
+        }
+    }
+
+    fn succeeded(&mut self) -> Option<Trouble> {
+        let was_open = self.is_open();
+        let has_changed = self.health.succeeded();
+        (self.probe_at, self.rest_until, self.open_since) = (None, None, None);
+        if let Some(allowance) = &mut self.allowance {
+            if was_open {
+                allowance.begin_with(1);
+            } else {
+                allowance.succeeded();
+            }
+        }
+        has_changed.then(Trouble::default)
+    }
+
+    fn failed(
+        &mut self,
+        attempt: &Ended<'_>,
+        is_probe: bool,
+        patience: &Patience,
+        plan: Option<&Plan>,
+        random: f64,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Trouble> {
+        let Ended { delivery, started, ended, outcome, .. } = *attempt;
+        if health::is_overload(outcome)
+            && let Some(allowance) = &mut self.allowance
+        {
+            allowance.overloaded(started.monotonic, ended.monotonic);
+        }
+        let failure = Failure { delivery, ended_at: ended.wall, outcome, is_probe };
+        let disables_on_gone = plan.is_some_and(|plan| plan.disable_on_gone);
+        let (has_changed, advice) = self.health.failed(failure, patience, disables_on_gone, random);
+        if has_changed {
+            if self.is_open() {
+                self.open_since.get_or_insert(ended.wall);
+            }
+            self.anchor(ended);
+        }
+        match advice {
+            Advice::Wait => {}
+            Advice::Warn => effects.push(Effect::Warn(self.health.trouble().failing_since.unwrap_or(ended.wall))),
+            Advice::Disable(reason) => effects.push(Effect::Disable(reason)),
+        }
+        has_changed.then(|| self.health.trouble().clone())
+    }
+
+    fn anchor(&mut self, now: Moment) {
+        let trouble = self.health.trouble();
+        self.probe_at = trouble.breaker.map(|open| now.anchor(open.probe_at));
+        self.rest_until = trouble.not_before.map(|time| now.anchor(time));
+    }
+}
+
+impl State {
+    /// Whether a scheduled attempt may be under way beside those that are.
+    pub(super) fn has_room_at_gate(&self) -> bool {
+        self.may_send() && self.sending < self.gate.allowed() && self.gate.probe.is_none()
+    }
+
+    /// When the next scheduled attempt begins, if nothing else happens before.
+    pub(super) fn scheduled_at(&self) -> Option<Monotonic> {
+        if !self.has_room_at_gate() {
+            return None;
+        }
+        let gate = self.gate.not_before();
+        if !self.fresh.is_empty() {
+            return gate;
+        }
+        let due = self.retries.first_key_value().map(|((due, _), _)| *due)?;
+        Some(gate.map_or(due, |gate| gate.max(due)))
+    }
+
+    /// Whether the breaker alone has kept this delivery waiting for longer than its
+    /// whole schedule would.
+    pub(super) fn has_waited_too_long(&self, ready: &Ready, now: Moment) -> bool {
+        let (Some(open_since), Some(plan)) = (self.gate.open_since, &self.plan) else { return false };
+        let waited = now.wall.since(ready.due_at.max(open_since));
+        waited > plan.retry.longest_span() + BEYOND_SCHEDULE
+    }
+}

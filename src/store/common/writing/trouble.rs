@@ -1,0 +1,128 @@
+//! What is kept of endpoints that are in trouble: a row for each, and none for those
+//! that are well.
+//!
+//! Compiled once for each backend, against its own `Tx`.
+
+use diesel::prelude::*;
+
+use super::super::{reads, translate};
+use super::{Tx, endpoints};
+use crate::domain::{DisabledReason, EndpointId, OpenBreaker, Timestamp, Trouble};
+use crate::store::ids::RowKey;
+use crate::store::rows::{SettingsRow, from_json};
+use crate::store::schema::{deliveries, endpoint_health, endpoint_versions, endpoints as endpoint_rows};
+use crate::store::{Notice, Record, Recorded, ScopeId, StoreError};
+
+/// Keeps what an attempt taught about its endpoint, unless the attempt was another
+/// node's to make.
+pub(super) fn learn(transaction: &mut Tx<'_>, records: &[&Record], recorded: &[Recorded]) -> Result<(), StoreError> {
+    for (record, recorded) in records.iter().zip(recorded) {
+        let (Some(trouble), Some(key)) = (&record.trouble, transaction.ids.delivery_key(record.delivery)) else {
+            continue;
+        };
+        if *recorded == Recorded::Fenced {
+            continue;
+        }
+        let endpoint: Option<i64> = deliveries::table
+            .filter(deliveries::id.eq(key))
+            .select(deliveries::endpoint)
+            .first(transaction.connection)
+            .optional()
+            .map_err(translate)?;
+        if let Some(endpoint) = endpoint {
+            write(transaction, endpoint, trouble)?;
+        }
+    }
+    Ok(())
+}
+
+fn write(transaction: &mut Tx<'_>, endpoint: RowKey, trouble: &Trouble) -> Result<(), StoreError> {
+    forget(transaction, endpoint)?;
+    if trouble.is_none() {
+        return Ok(());
+    }
+    let millis = |time: Option<Timestamp>| time.map(Timestamp::as_millis);
+    let breaker = trouble.breaker;
+    diesel::insert_into(endpoint_health::table)
+        .values((
+            endpoint_health::endpoint.eq(endpoint),
+            endpoint_health::failing_since.eq(millis(trouble.failing_since)),
+            endpoint_health::opened_at.eq(millis(breaker.map(|open| open.opened_at))),
+            endpoint_health::probes.eq(breaker.map_or(0, |open| i64::from(open.probes))),
+            endpoint_health::probe_at.eq(millis(breaker.map(|open| open.probe_at))),
+            endpoint_health::not_before.eq(millis(trouble.not_before)),
+            endpoint_health::warned_at.eq(millis(trouble.warned_at)),
+            endpoint_health::disabled_at.eq(millis(trouble.disabled.map(|(at, _)| at))),
+            endpoint_health::disabled_reason.eq(trouble.disabled.map(|(_, reason)| reason.as_str())),
+        ))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    Ok(())
+}
+
+/// It begins anew, or is gone.
+pub(super) fn forget(transaction: &mut Tx<'_>, endpoint: RowKey) -> Result<(), StoreError> {
+    diesel::delete(endpoint_health::table.filter(endpoint_health::endpoint.eq(endpoint)))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    Ok(())
+}
+
+/// Forgets why an endpoint was disabled that is enabled again, and all that led to it.
+pub(super) fn forgive(transaction: &mut Tx<'_>, endpoint: RowKey) -> Result<(), StoreError> {
+    diesel::delete(
+        endpoint_health::table
+            .filter(endpoint_health::endpoint.eq(endpoint))
+            .filter(endpoint_health::disabled_at.is_not_null()),
+    )
+    .execute(transaction.connection)
+    .map_err(translate)?;
+    Ok(())
+}
+
+/// Gives an endpoint its next version of settings, disabled. False when it is gone or
+/// disabled already.
+pub(super) fn disable(
+    transaction: &mut Tx<'_>,
+    endpoint: EndpointId,
+    reason: DisabledReason,
+) -> Result<bool, StoreError> {
+    let Some(key) = transaction.ids.endpoint_key(endpoint) else { return Ok(false) };
+    let row = endpoint_rows::table.filter(endpoint_rows::id.eq(key)).filter(endpoint_rows::deleted_at.is_null());
+    let scope: Option<i64> =
+        row.select(endpoint_rows::scope).first(transaction.connection).optional().map_err(translate)?;
+    let Some(scope) = scope.map(ScopeId) else { return Ok(false) };
+    transaction.lock_endpoints(scope)?;
+    let version: Option<i64> =
+        row.select(endpoint_rows::version).first(transaction.connection).optional().map_err(translate)?;
+    let Some(version) = version else { return Ok(false) };
+    let text: String = endpoint_versions::table
+        .filter(endpoint_versions::endpoint.eq(key))
+        .filter(endpoint_versions::version.eq(version))
+        .select(endpoint_versions::settings)
+        .first(transaction.connection)
+        .map_err(translate)?;
+    let mut settings = from_json::<SettingsRow>(&text)?.settings()?;
+    if !settings.enabled {
+        return Ok(false);
+    }
+    settings.enabled = false;
+    let since = endpoints::bump(transaction, scope)?;
+    diesel::update(endpoint_rows::table.filter(endpoint_rows::id.eq(key)))
+        .set((
+            endpoint_rows::version.eq(version + 1),
+            endpoint_rows::enabled.eq(false),
+            endpoint_rows::changed_version.eq(since),
+            endpoint_rows::updated_at.eq(transaction.now.as_millis()),
+        ))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    endpoints::write_settings(transaction, key, version + 1, since, &settings)?;
+    let mut trouble = reads::trouble(transaction.connection, key)?;
+    trouble.disabled = Some((transaction.now, reason));
+    // Whoever enables it again wants to know how it is, and not to wait.
+    (trouble.breaker, trouble.not_before) = (None::<OpenBreaker>, None);
+    write(transaction, key, &trouble)?;
+    transaction.notices.push(Notice::EndpointChanged(endpoint));
+    Ok(true)
+}
