@@ -131,8 +131,14 @@ fn state(criterion: &mut Criterion) {
                 number += 1;
                 let delivery = delivery_id(number);
                 step(&mut state, Input::Born(vec![fresh(WAITING + number)]));
-                let ended =
-                    Input::Attempted { delivery, started: BEGIN, ended: BEGIN, outcome: outcome.clone(), random: 0.5 };
+                let ended = Input::Attempted {
+                    delivery,
+                    started: BEGIN,
+                    ended: BEGIN,
+                    outcome: outcome.clone(),
+                    random: 0.5,
+                    retry: None,
+                };
                 let effects = step(&mut state, ended);
                 assert!(matches!(effects[..], [Effect::Record(_), Effect::Send(_)]), "{effects:?}");
                 step(&mut state, Input::Recorded { delivery, recorded: Recorded::Written(status) });

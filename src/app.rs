@@ -24,7 +24,7 @@ use crate::engine::{BodyBudget, Drain, Engine, EngineOptions, Janitor, NewsWire,
 use crate::metrics::Metrics;
 use crate::policy::address::AddressPolicy;
 use crate::policy::health::Patience;
-use crate::routes::{self, Api, Catalogs, Coherence, HintsIn, Limits, ThisNode};
+use crate::routes::{self, Api, Catalogs, Coherence, HintsIn, Limits, RetryLimits, ThisNode};
 use crate::store::journal::{JournalOptions, JournalThread};
 use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::sqlite::SqliteStore;
@@ -163,6 +163,8 @@ impl App {
 
         let addresses =
             AddressPolicy::new(config.addresses.allow.clone()).allow_http_in_production(config.addresses.allow_http);
+        let catalogs = Arc::new(Catalogs::load(store.as_ref())?);
+        let schedules = Arc::clone(&catalogs);
         let engine = Engine {
             store: Arc::clone(&store),
             journal: journal.clone(),
@@ -175,6 +177,7 @@ impl App {
                     keeper.handed_over(leases);
                 }
             }),
+            schedule_of_type: Arc::new(move |environment, event_type| schedules.retry_of(environment, event_type)),
             options: EngineOptions {
                 arbiters: config.engine.arbiters,
                 window: config.engine.window,
@@ -199,7 +202,7 @@ impl App {
                 clock.clone(),
                 config.server.operator_key.as_ref().map(|key| key.expose()),
             ),
-            catalogs: Arc::new(Catalogs::load(store.as_ref())?),
+            catalogs,
             coherence: Coherence::of(store.as_ref()),
             subscriptions: SubscriptionCache::default(),
             supervisor: supervisor.clone(),
@@ -351,6 +354,11 @@ fn limits(config: &Config) -> Limits {
         page: config.limits.page,
         page_max: config.limits.page_max,
         endpoints_per_partner: config.limits.endpoints_per_partner,
+        retries: RetryLimits {
+            retries: config.limits.max_retries,
+            span: config.limits.max_retry_span,
+            retention: config.store.retention,
+        },
     }
 }
 

@@ -7,7 +7,7 @@ use jsonschema::{PatternOptions, ReferencingError, Validator};
 use serde_json::Value;
 
 use crate::catalog::{FieldError, explain};
-use crate::domain::{EventType, MAX_DESCRIPTION_CHARS};
+use crate::domain::{EventType, MAX_DESCRIPTION_CHARS, RetryPolicy};
 
 /// One entry of a catalog as stored and shown.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +20,9 @@ pub struct TypeDefinition {
     pub schema: Value,
     /// A body that the schema accepts, sent when a partner tries an endpoint.
     pub example: Value,
+    /// When events of the type are tried again at endpoints that have no
+    /// schedule of their own; `None` is the default one.
+    pub retry: Option<RetryPolicy>,
 }
 
 /// How large a definition may be.
@@ -189,7 +192,8 @@ mod tests {
 
     fn definition(schema: Value) -> TypeDefinition {
         let name = "order.paid".parse().expect("a name");
-        TypeDefinition { name, description: "Paid.".into(), schema, example: json!({"event": "order.paid", "id": 1}) }
+        let example = json!({"event": "order.paid", "id": 1});
+        TypeDefinition { name, description: "Paid.".into(), schema, example, retry: None }
     }
 
     fn problem(definition: TypeDefinition) -> DefinitionProblem {

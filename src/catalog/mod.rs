@@ -133,7 +133,7 @@ mod tests {
     fn definition(name: &str, schema: Value) -> TypeDefinition {
         let name: EventType = name.parse().expect("a name");
         let example = json!({ "event": name.as_str() });
-        TypeDefinition { name, description: String::new(), schema, example }
+        TypeDefinition { name, description: String::new(), schema, example, retry: None }
     }
 
     fn refusal(body: impl AsRef<[u8]>) -> Refusal {

@@ -47,6 +47,7 @@ fn definitions(text: &str) -> Vec<TypeDefinition> {
             None => definition.schema,
         },
         example: definition.example,
+        retry: None,
     };
     file.event_types.into_iter().map(whole).collect()
 }

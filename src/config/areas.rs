@@ -97,6 +97,10 @@ pub struct LimitConfig {
     pub page_max: usize,
     /// Most endpoints of a partner in an environment.
     pub endpoints_per_partner: usize,
+    /// Most retries of a schedule.
+    pub max_retries: u32,
+    /// Longest span of a whole schedule, where retention is not shorter.
+    pub max_retry_span: Duration,
 }
 
 /// How attempts are made.
@@ -192,6 +196,7 @@ impl Check<'_> {
     pub fn limits(&self, values: &Settled) -> Result<LimitConfig, ConfigError> {
         let event_bytes = self.within("event_bytes", values.event_bytes, 1..=MAX_BODY_BYTES)?;
         let page_max = self.within("page_max", values.page_max, 1..=10_000)?;
+        let retry_days = self.within("max_retry_days", values.max_retry_days, 1..=36_500)?;
         Ok(LimitConfig {
             event_bytes,
             batch_bytes: self.within("batch_bytes", values.batch_bytes, event_bytes..=MAX_BODY_BYTES)?,
@@ -200,6 +205,8 @@ impl Check<'_> {
             page: self.within("page", values.page, 1..=page_max)?,
             page_max,
             endpoints_per_partner: self.within("endpoints_per_partner", values.endpoints_per_partner, 1..=1_000_000)?,
+            max_retries: self.within("max_retries", values.max_retries, 0..=1_000)?,
+            max_retry_span: DAY * u32::try_from(retry_days).expect("the bounds above fit"),
         })
     }
 

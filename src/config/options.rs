@@ -100,6 +100,8 @@ options! {
         page: usize = "POSTHASTE_PAGE";
         page_max: usize = "POSTHASTE_PAGE_MAX";
         endpoints_per_partner: usize = "POSTHASTE_ENDPOINTS_PER_PARTNER";
+        max_retries: u32 = "POSTHASTE_MAX_RETRIES";
+        max_retry_days: u64 = "POSTHASTE_MAX_RETRY_DAYS";
     }
     "Transport" {
         connect_timeout_ms: u64 = "POSTHASTE_CONNECT_TIMEOUT_MS";

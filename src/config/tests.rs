@@ -70,6 +70,8 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!((config.limits.batch_events, config.limits.settings_bytes), (1_000, 64 << 10));
     assert_eq!((config.limits.page, config.limits.page_max), (50, 250));
     assert_eq!(config.limits.endpoints_per_partner, 1_000);
+    assert_eq!(config.limits.max_retries, 30);
+    assert_eq!(config.limits.max_retry_span, Duration::from_secs(30 * 86_400));
     assert_eq!(config.transport.connect_timeout, Duration::from_secs(5));
     assert_eq!((config.transport.response_read_bytes, config.transport.response_keep_bytes), (64 << 10, 4 << 10));
     assert_eq!((config.engine.window, config.engine.max_in_flight), (128, 2_048));
@@ -166,6 +168,8 @@ fn values_out_of_bounds_name_the_option_and_its_origin() {
     assert!(refusal(&["--event-bytes", "20000000"]).starts_with("`batch_bytes` must be 20000000 to "));
     assert!(refusal(&["--response-read-bytes", "100"]).starts_with("`response_keep_bytes` must be 0 to 100,"));
     assert!(refusal(&["--body-budget-bytes", "1000"]).starts_with("`body_budget_bytes` must be 262144 to "));
+    assert!(refusal(&["--max-retries", "1001"]).starts_with("`max_retries` must be 0 to 1000,"));
+    assert!(refusal(&["--max-retry-days", "0"]).starts_with("`max_retry_days` must be 1 to "));
     assert!(refusal(&["--journal-queue", "0"]).starts_with("`journal_queue` must be 1 to "));
 
     let directory = Directory::new("bounds");

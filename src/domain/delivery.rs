@@ -55,7 +55,7 @@ pub enum DeliveryStatus {
     Pending,
     /// Failed, and waiting for its next attempt.
     Retrying,
-    /// Waiting until its endpoint is enabled again.
+    /// Waiting until its endpoint is resumed or enabled again.
     Held,
     /// Answered 2xx.
     Delivered,

@@ -142,11 +142,12 @@ pub struct EndpointSettings {
     pub max_concurrency: u32,
     /// The whole attempt, DNS to last byte read.
     pub timeout: Duration,
-    /// `None` is the default schedule.
+    /// `None` leaves it to the event type, and then to the default schedule.
     pub retry: Option<RetryPolicy>,
     /// Most requests a second; `None` is as many as it keeps up with.
     pub rate_limit: Option<u32>,
-    /// Whether a 410 disables it.
+    /// Whether a receiver's `410 Gone` disables the endpoint. A 410 is a failed
+    /// attempt like any other where it does not.
     pub disable_on_gone: bool,
 }
 
@@ -166,10 +167,27 @@ impl EndpointSettings {
             disable_on_gone: false,
         }
     }
+}
 
-    /// The schedule in force.
-    pub fn retry_policy(&self) -> RetryPolicy {
-        self.retry.clone().unwrap_or_default()
+/// Whether an endpoint's deliveries go out, and who keeps them from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndpointStatus {
+    /// They go out.
+    Active,
+    /// Somebody paused it for a while; its settings say nothing of that.
+    Paused,
+    /// Its settings say so, paused or not: ending the pause would not be enough.
+    Disabled,
+}
+
+impl EndpointStatus {
+    /// The word used in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Disabled => "disabled",
+        }
     }
 }
 
@@ -190,8 +208,22 @@ pub struct Endpoint {
     pub created_at: Timestamp,
     /// When its settings last changed.
     pub updated_at: Timestamp,
+    /// Since when it has been paused, if it is. No setting, but a state: it stays
+    /// through changes of the settings, and makes no version of them.
+    pub paused_at: Option<Timestamp>,
     /// When it was deleted, if it was.
     pub deleted_at: Option<Timestamp>,
+}
+
+impl Endpoint {
+    /// Whether its deliveries go out.
+    pub fn status(&self) -> EndpointStatus {
+        match (self.settings.enabled, self.paused_at) {
+            (false, _) => EndpointStatus::Disabled,
+            (true, Some(_)) => EndpointStatus::Paused,
+            (true, None) => EndpointStatus::Active,
+        }
+    }
 }
 
 #[cfg(test)]

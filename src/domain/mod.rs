@@ -16,14 +16,14 @@ mod trouble;
 pub use attempt::{Attempt, AttemptError, ErrorClass, Outcome, RetryAfter};
 pub use delivery::{Delivery, DeliveryStatus, DiscardReason, StatusError, StatusFilter, StoredStatus};
 pub use endpoint::{
-    DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_MS, Endpoint, EndpointSettings, Header, HeaderName, MAX_CONCURRENCY,
-    MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPES, MAX_HEADERS, MAX_RATE, MAX_TIMEOUT_MS, MAX_URL_BYTES, MIN_TIMEOUT_MS,
-    SettingsProblem,
+    DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_MS, Endpoint, EndpointSettings, EndpointStatus, Header, HeaderName,
+    MAX_CONCURRENCY, MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPES, MAX_HEADERS, MAX_RATE, MAX_TIMEOUT_MS, MAX_URL_BYTES,
+    MIN_TIMEOUT_MS, SettingsProblem,
 };
 pub use event::{Event, EventType, EventTypeError, TypePattern};
 pub use ids::{DeliveryId, EndpointId, EventId, IdError, KeyId, NodeId};
 pub use partition::{PARTITIONS, Partition, PartitionSet};
 pub use partner::{Environment, EnvironmentError, Partner, PartnerName, PartnerNameError, Role, RoleError};
-pub use retry_policy::{RetryPolicy, RetryPolicyError};
+pub use retry_policy::{RetryBounds, RetryPolicy, RetryPolicyError};
 pub use time::{Moment, Monotonic, Timestamp, TimestampError};
 pub use trouble::{DisabledReason, OpenBreaker, Trouble};

@@ -1,17 +1,29 @@
-//! How long an endpoint's deliveries wait between attempts, as the partner
-//! chose it. What follows from it for one failed attempt is
-//! `policy::retry`'s to decide.
+//! How long deliveries wait between attempts, as a partner chose it for an
+//! endpoint or an operator for an event type. What follows from it for one
+//! failed attempt is `policy::retry`'s to decide.
 
 use std::time::Duration;
 
-/// Most entries of a schedule, and most retries of the parametric form.
-pub const MAX_RETRIES: usize = 30;
 /// Longest wait between two attempts: 7 days.
 pub const MAX_WAIT_MS: u64 = 7 * 24 * 3600 * 1000;
-/// Longest span of a whole schedule: what is kept is kept for 30 days.
-pub const MAX_SPAN_MS: u64 = 30 * 24 * 3600 * 1000;
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// An endpoint's retry schedule (`product.md`: `retry`).
+/// How much a schedule may ask for; an operator's to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryBounds {
+    /// Most entries of a schedule, and most retries of the parametric form.
+    pub retries: u32,
+    /// All waits together, each with its largest jitter.
+    pub span: Duration,
+}
+
+impl Default for RetryBounds {
+    fn default() -> Self {
+        Self { retries: 30, span: 30 * DAY }
+    }
+}
+
+/// A retry schedule (`product.md`: `retry`).
 #[derive(Debug, Clone, PartialEq)]
 pub enum RetryPolicy {
     /// These waits, in this order, and no jitter. Empty means no retry.
@@ -36,14 +48,20 @@ pub enum RetryPolicy {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RetryPolicyError {
     /// Too many waits.
-    #[error("at most {MAX_RETRIES} retries are possible")]
-    TooMany,
+    #[error("at most {most} retries are possible")]
+    TooMany {
+        /// How many are.
+        most: u32,
+    },
     /// One wait too long.
     #[error("a wait is at most {MAX_WAIT_MS} ms (7 days)")]
     WaitTooLong,
-    /// The schedule outlives what is kept.
-    #[error("all waits together are at most {MAX_SPAN_MS} ms (30 days), which is how long deliveries are kept")]
-    SpanTooLong,
+    /// The whole schedule takes too long.
+    #[error("all waits together, jitter included, are at most {} ms ({} days)", .most.as_millis(), .most.div_duration_f64(DAY))]
+    SpanTooLong {
+        /// How long it may take.
+        most: Duration,
+    },
     /// No wait at all between attempts.
     #[error("`base_ms` is at least 1")]
     BaseTooShort,
@@ -72,9 +90,9 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// These waits, checked.
+    /// These waits, if they keep the bounds that hold by default.
     pub fn schedule(waits: Vec<Duration>) -> Result<Self, RetryPolicyError> {
-        Self::Schedule(waits).checked()
+        Self::Schedule(waits).checked(&RetryBounds::default())
     }
 
     /// How many scheduled attempts follow the first.
@@ -108,10 +126,10 @@ impl RetryPolicy {
         }
     }
 
-    /// This policy, if it keeps its bounds.
-    pub fn checked(self) -> Result<Self, RetryPolicyError> {
-        if self.retries() as usize > MAX_RETRIES {
-            return Err(RetryPolicyError::TooMany);
+    /// This policy, if it makes sense and keeps these bounds.
+    pub fn checked(self, bounds: &RetryBounds) -> Result<Self, RetryPolicyError> {
+        if self.retries() > bounds.retries {
+            return Err(RetryPolicyError::TooMany { most: bounds.retries });
         }
         match &self {
             Self::Schedule(waits) => {
@@ -137,8 +155,8 @@ impl RetryPolicy {
                 }
             }
         }
-        if self.longest_span().as_millis() > u128::from(MAX_SPAN_MS) {
-            return Err(RetryPolicyError::SpanTooLong);
+        if self.longest_span() > bounds.span {
+            return Err(RetryPolicyError::SpanTooLong { most: bounds.span });
         }
         Ok(self)
     }
@@ -163,15 +181,35 @@ mod tests {
         assert_eq!(policy.wait(15), None);
         assert_eq!(shortest, Duration::from_secs(5 * 16383), "22 h 45 min");
         assert!(policy.longest_span() < Duration::from_secs(25 * 3600 + 120), "25 h");
-        assert!(policy.checked().is_ok());
+        assert!(policy.checked(&RetryBounds::default()).is_ok());
     }
 
     #[test]
     fn bounds_are_held() {
-        let day = Duration::from_secs(24 * 3600);
-        assert_eq!(RetryPolicy::schedule(vec![day; 31]), Err(RetryPolicyError::TooMany));
-        assert_eq!(RetryPolicy::schedule(vec![8 * day]), Err(RetryPolicyError::WaitTooLong));
-        assert_eq!(RetryPolicy::schedule(vec![7 * day; 5]), Err(RetryPolicyError::SpanTooLong));
+        assert_eq!(RetryPolicy::schedule(vec![DAY; 31]), Err(RetryPolicyError::TooMany { most: 30 }));
+        assert_eq!(RetryPolicy::schedule(vec![8 * DAY]), Err(RetryPolicyError::WaitTooLong));
+        let too_long = RetryPolicyError::SpanTooLong { most: 30 * DAY };
+        assert_eq!(RetryPolicy::schedule(vec![7 * DAY; 5]), Err(too_long.clone()));
+        assert_eq!(too_long.to_string(), "all waits together, jitter included, are at most 2592000000 ms (30 days)");
         assert!(RetryPolicy::schedule(Vec::new()).is_ok(), "no retry at all is a choice");
+        assert!(RetryPolicy::schedule(vec![6 * DAY; 5]).is_ok(), "just as long as it may be");
+    }
+
+    #[test]
+    fn an_operator_may_ask_for_less_and_for_more() {
+        let checked = |waits: Vec<Duration>, retries, span| {
+            RetryPolicy::Schedule(waits).checked(&RetryBounds { retries, span }).map(|policy| policy.retries())
+        };
+        assert_eq!(checked(vec![DAY; 3], 2, 30 * DAY), Err(RetryPolicyError::TooMany { most: 2 }));
+        assert_eq!(checked(vec![DAY; 2], 2, 30 * DAY), Ok(2));
+        assert_eq!(checked(vec![DAY; 3], 30, 2 * DAY), Err(RetryPolicyError::SpanTooLong { most: 2 * DAY }));
+        assert_eq!(checked(vec![DAY; 40], 40, 40 * DAY), Ok(40));
+        // Jitter may make the longest of all waits of it.
+        let jittered = |span| {
+            RetryPolicy::Exponential { retries: 2, base: DAY, factor: 1.0, max: DAY, jitter: 0.5 }
+                .checked(&RetryBounds { retries: 30, span })
+                .is_ok()
+        };
+        assert!(jittered(3 * DAY) && !jittered(3 * DAY - Duration::from_secs(1)));
     }
 }

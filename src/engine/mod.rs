@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::cluster::Ownership;
+use crate::domain::{Environment, EventType, RetryPolicy};
 use crate::metrics::Metrics;
 use crate::policy::health::Patience;
 use crate::store::{Journal, Lease, Store};
@@ -54,6 +55,11 @@ pub struct EngineOptions {
 /// more. On the supervisor's thread: it waits for nothing.
 pub type HandedOver = Arc<dyn Fn(Vec<Lease>) + Send + Sync>;
 
+/// What an environment's catalog says of when events of a type are tried again;
+/// `None` is nothing. Asked after an attempt has failed, on an actor's thread: it
+/// waits for nothing.
+pub type ScheduleOfType = Arc<dyn Fn(Environment, &EventType) -> Option<RetryPolicy> + Send + Sync>;
+
 /// What every actor of the engine works with.
 #[derive(Clone)]
 pub struct Engine {
@@ -71,6 +77,8 @@ pub struct Engine {
     pub ownership: Ownership,
     /// Who is told that a partition is free to go.
     pub handed_over: HandedOver,
+    /// When events are tried again at endpoints without a schedule of their own.
+    pub schedule_of_type: ScheduleOfType,
     /// The limits.
     pub options: EngineOptions,
     /// Requests that may still begin, all endpoints together.

@@ -41,6 +41,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::RetryBounds;
 
     /// Every wait that a delivery which only ever fails goes through.
     fn waits(policy: &RetryPolicy, random: impl Fn(u32) -> f64) -> Vec<Duration> {
@@ -70,7 +71,8 @@ mod tests {
                 jitter,
             },
         );
-        prop_oneof![schedule, exponential].prop_filter("within bounds", |policy| policy.clone().checked().is_ok())
+        prop_oneof![schedule, exponential]
+            .prop_filter("within bounds", |policy| policy.clone().checked(&RetryBounds::default()).is_ok())
     }
 
     #[test]

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
 use crate::catalog::Catalog;
-use crate::domain::Environment;
+use crate::domain::{Environment, EventType, RetryPolicy};
 use crate::store::{self, Store, StoreError, Versions};
 
 /// See the module.
@@ -53,6 +53,12 @@ impl Catalogs {
     /// The same, with its version.
     pub fn dated(&self, environment: Environment) -> Dated {
         Dated::clone(&self.slot(environment).load())
+    }
+
+    /// When events of a type are tried again at endpoints without a schedule of
+    /// their own; `None` where the catalog does not say.
+    pub fn retry_of(&self, environment: Environment, event_type: &EventType) -> Option<RetryPolicy> {
+        self.slot(environment).load().catalog.get(event_type)?.retry.clone()
     }
 
     /// Reads an environment's catalog anew.

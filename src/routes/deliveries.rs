@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use serde_json::Value;
 
 use crate::auth::Permission;
-use crate::domain::{DeliveryId, DeliveryStatus};
+use crate::domain::{DeliveryId, DeliveryStatus, EndpointStatus};
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::{Api, page, show};
@@ -77,11 +77,19 @@ pub async fn retry(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -
     if let DeliveryStatus::Discarded(reason) = delivery.status {
         return Err(Problem::new(Kind::Conflict, format!("the delivery was discarded: {}", reason.as_str())));
     }
-    if !endpoint.settings.enabled {
-        return Err(Problem::new(
-            Kind::Conflict,
-            format!("endpoint {} is disabled and holds its deliveries; enable it first", endpoint.id),
-        ));
+    let held_by = endpoint.id;
+    let held = match endpoint.status() {
+        EndpointStatus::Active => None,
+        EndpointStatus::Paused => Some(format!(
+            "endpoint {held_by} is paused and holds its deliveries; \
+             end that first with `POST /webhook/{held_by}/resume`"
+        )),
+        EndpointStatus::Disabled => {
+            Some(format!("endpoint {held_by} is disabled and holds its deliveries; enable it first"))
+        }
+    };
+    if let Some(detail) = held {
+        return Err(Problem::new(Kind::Conflict, detail));
     }
     api.journal.change(move |transaction| transaction.request_attempt(id)).await?;
     Ok(HttpResponse::Accepted().json(show::delivery(&delivery)))

@@ -8,6 +8,7 @@ use crate::catalog::{CatalogLimits, DefinitionProblem, TypeDefinition};
 use crate::domain::EventType;
 use crate::routes::extract::{self, Caller};
 use crate::routes::problem::{Answer, FieldProblem, Problem};
+use crate::routes::retry::{self, RetryLimits};
 use crate::routes::{Api, page, settings, to_the_end};
 use crate::store::Page;
 
@@ -17,6 +18,7 @@ fn show(definition: &TypeDefinition) -> Value {
         "description": definition.description,
         "schema": definition.schema,
         "example": definition.example,
+        "retry": definition.retry.as_ref().map(retry::show),
     })
 }
 
@@ -57,7 +59,7 @@ pub async fn put(
     let limits = CatalogLimits::default();
     let most = limits.schema_bytes + limits.example_bytes + 4 * limits.description_chars;
     let body = extract::body(&request, &mut payload, &["application/json"], "event_type_bytes", most).await?;
-    let definition = parse(name, &body)?;
+    let definition = parse(name, &body, &api.limits.retries)?;
     // Compiling a hostile schema takes time that other requests should have.
     let checked = web::block(move || definition.checked(&limits))
         .await
@@ -85,7 +87,7 @@ pub async fn put(
     Ok(response.json(show(&checked)))
 }
 
-fn parse(name: EventType, body: &[u8]) -> Result<TypeDefinition, Problem> {
+fn parse(name: EventType, body: &[u8], retries: &RetryLimits) -> Result<TypeDefinition, Problem> {
     let mut fields = settings::object(body)?;
     let mut errors = Vec::new();
     if let Some(stated) = fields.remove("name")
@@ -105,6 +107,10 @@ fn parse(name: EventType, body: &[u8]) -> Result<TypeDefinition, Problem> {
             String::new()
         }
     };
+    let retry = retry::read(&fields.remove("retry").unwrap_or_default(), retries).unwrap_or_else(|problems| {
+        errors.extend(problems);
+        None
+    });
     let mut required = |field: &str| {
         fields.remove(field).unwrap_or_else(|| {
             errors.push(FieldProblem::new(format!("/{field}"), format!("`{field}` is required")));
@@ -115,13 +121,13 @@ fn parse(name: EventType, body: &[u8]) -> Result<TypeDefinition, Problem> {
     for unknown in fields.keys() {
         errors.push(FieldProblem::new(
             format!("/{unknown}"),
-            "unknown field; there is `description`, `schema` and `example`",
+            "unknown field; there is `description`, `schema`, `example` and `retry`",
         ));
     }
     if !errors.is_empty() {
         return Err(Problem::invalid(errors));
     }
-    Ok(TypeDefinition { name, description, schema, example })
+    Ok(TypeDefinition { name, description, schema, example, retry })
 }
 
 /// Takes an event type out. Endpoints may go on naming it; no event of it is

@@ -15,7 +15,9 @@ mod ingest;
 mod nodes;
 mod operator;
 mod page;
+mod pausing;
 pub mod problem;
+mod retry;
 mod settings;
 mod shared_read;
 mod show;
@@ -45,6 +47,7 @@ pub use catalogs::{Catalogs, Dated};
 pub use cluster::HintsIn;
 pub use coherence::Coherence;
 use problem::{Kind, PROBLEM_JSON, Problem};
+pub use retry::RetryLimits;
 
 /// What a request may ask for (`product.md`, the table of limits).
 #[derive(Debug, Clone)]
@@ -63,6 +66,8 @@ pub struct Limits {
     pub page_max: usize,
     /// Most endpoints of a partner in an environment.
     pub endpoints_per_partner: usize,
+    /// Largest schedule of retries.
+    pub retries: RetryLimits,
 }
 
 /// The node that answers.
@@ -174,6 +179,16 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(
             web::resource("/webhook/{id}/secret/rotate")
                 .route(web::post().to(webhook::rotate))
+                .default_service(web::to(|request| wrong_method(request, "POST"))),
+        )
+        .service(
+            web::resource("/webhook/{id}/pause")
+                .route(web::post().to(pausing::pause))
+                .default_service(web::to(|request| wrong_method(request, "POST"))),
+        )
+        .service(
+            web::resource("/webhook/{id}/resume")
+                .route(web::post().to(pausing::resume))
                 .default_service(web::to(|request| wrong_method(request, "POST"))),
         )
         .service(

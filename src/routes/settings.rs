@@ -8,15 +8,15 @@ use serde_json::{Map, Value};
 use crate::catalog::{self, Catalog};
 use crate::domain::{
     DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_MS, EndpointSettings, Environment, Header, MAX_CONCURRENCY,
-    MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPES, MAX_HEADERS, MAX_RATE, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, RetryPolicy,
-    TypePattern,
+    MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPES, MAX_HEADERS, MAX_RATE, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, TypePattern,
 };
 use crate::policy::address::AddressPolicy;
 use crate::policy::signature::SigningSecret;
 use crate::routes::problem::{FieldProblem, Kind, Problem};
+use crate::routes::retry::{self, RetryLimits};
 
 /// Fields that this route knows.
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 14] = [
     "url",
     "events",
     "description",
@@ -29,6 +29,7 @@ const KNOWN: [&str; 13] = [
     "max_concurrency",
     "timeout_ms",
     "retry",
+    "disable_on_gone",
     "filter",
 ];
 
@@ -40,6 +41,8 @@ pub struct Rules<'a> {
     pub catalog: &'a Catalog,
     /// Where the endpoint is.
     pub environment: Environment,
+    /// How much a schedule of retries may ask for.
+    pub retries: &'a RetryLimits,
 }
 
 /// What is wrong with a description that not every store can keep.
@@ -128,7 +131,15 @@ impl Reader<'_> {
                         settings.timeout = Duration::from_millis(millis);
                     }
                 }
-                "retry" => self.retry(settings, &value),
+                "retry" => match retry::read(&value, self.rules.retries) {
+                    Ok(policy) => settings.retry = policy,
+                    Err(problems) => self.errors.extend(problems),
+                },
+                "disable_on_gone" => match value {
+                    Value::Null => settings.disable_on_gone = false,
+                    Value::Bool(disable) => settings.disable_on_gone = disable,
+                    _ => self.wrong("disable_on_gone", "expected true or false"),
+                },
                 "format" => self.only_default("format", &value, "flat"),
                 "ordering" => self.only_default("ordering", &value, "none"),
                 "rate_limit" => self.rate_limit(settings, &value),
@@ -276,82 +287,5 @@ impl Reader<'_> {
         if !value.is_null() && value != default {
             self.wrong(field, format!("only `{default}` is available in this version"));
         }
-    }
-
-    fn retry(&mut self, settings: &mut EndpointSettings, value: &Value) {
-        let fields = match value {
-            Value::Null => return settings.retry = None,
-            Value::Object(fields) => fields,
-            _ => return self.wrong("retry", "expected an object"),
-        };
-        let before = self.errors.len();
-        let policy = if let Some(schedule) = fields.get("schedule_ms") {
-            self.unknown_in_retry(fields, &["schedule_ms"]);
-            self.schedule(schedule)
-        } else {
-            self.unknown_in_retry(fields, &["retries", "base_ms", "factor", "max_ms", "jitter"]);
-            self.exponential(fields)
-        };
-        if self.errors.len() > before {
-            return;
-        }
-        match policy.checked() {
-            Ok(policy) => settings.retry = Some(policy),
-            Err(error) => self.wrong("retry", error.to_string()),
-        }
-    }
-
-    fn unknown_in_retry(&mut self, fields: &Map<String, Value>, known: &[&str]) {
-        for unknown in fields.keys().filter(|name| !known.contains(&name.as_str())) {
-            let detail = "unknown field; there is either `schedule_ms`, or `retries`, `base_ms`, `factor`, `max_ms` and `jitter`";
-            self.errors.push(FieldProblem::new(format!("/retry/{unknown}"), detail));
-        }
-    }
-
-    fn schedule(&mut self, value: &Value) -> RetryPolicy {
-        let mut waits = Vec::new();
-        match value {
-            Value::Array(items) => {
-                for (index, item) in items.iter().enumerate() {
-                    match item.as_u64() {
-                        Some(millis) => waits.push(Duration::from_millis(millis)),
-                        None => self.errors.push(FieldProblem::new(
-                            format!("/retry/schedule_ms/{index}"),
-                            "expected a whole number of milliseconds",
-                        )),
-                    }
-                }
-            }
-            _ => self.errors.push(FieldProblem::new(
-                "/retry/schedule_ms",
-                "expected an array of milliseconds; `[]` means no retry",
-            )),
-        }
-        RetryPolicy::Schedule(waits)
-    }
-
-    fn exponential(&mut self, fields: &Map<String, Value>) -> RetryPolicy {
-        let RetryPolicy::Exponential { mut retries, mut base, mut factor, mut max, mut jitter } =
-            RetryPolicy::default()
-        else {
-            unreachable!("the default policy is the parametric one");
-        };
-        for (name, value) in fields {
-            let pointer = format!("/retry/{name}");
-            let whole = value.as_u64();
-            let number = value.as_f64();
-            let understood = match name.as_str() {
-                "retries" => whole.and_then(|number| u32::try_from(number).ok()).map(|number| retries = number),
-                "base_ms" => whole.map(|millis| base = Duration::from_millis(millis)),
-                "max_ms" => whole.map(|millis| max = Duration::from_millis(millis)),
-                "factor" => number.map(|number| factor = number),
-                "jitter" => number.map(|number| jitter = number),
-                _ => Some(()),
-            };
-            if understood.is_none() {
-                self.errors.push(FieldProblem::new(pointer, "expected a number that is not negative"));
-            }
-        }
-        RetryPolicy::Exponential { retries, base, factor, max, jitter }
     }
 }

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::domain::{
-    Attempt, Delivery, DeliveryStatus, Endpoint, EndpointSettings, Event, Partner, RetryPolicy, Timestamp, Trouble,
+    Attempt, Delivery, DeliveryStatus, Endpoint, EndpointSettings, Event, Partner, Timestamp, Trouble,
 };
+use crate::routes::retry;
 use crate::store::{EventOutcome, KeyRecord, NodeRecord};
 
 fn time(time: Timestamp) -> Value {
@@ -60,28 +61,15 @@ pub fn endpoint(endpoint: &Endpoint) -> Value {
         "rate_limit": rate_limit.map(|per_second| json!({ "per_second": per_second })),
         "filter": null,
         "max_concurrency": max_concurrency,
-        "disable_on_gone": disable_on_gone,
         "timeout_ms": timeout.as_millis() as u64,
-        "retry": retry.as_ref().map(retry_policy),
+        "retry": retry.as_ref().map(retry::show),
+        "disable_on_gone": disable_on_gone,
+        "status": endpoint.status().as_str(),
+        "paused_at": maybe_time(endpoint.paused_at),
         "version": endpoint.version,
         "created_at": time(endpoint.created_at),
         "updated_at": time(endpoint.updated_at),
     })
-}
-
-fn retry_policy(policy: &RetryPolicy) -> Value {
-    match policy {
-        RetryPolicy::Schedule(waits) => {
-            json!({ "schedule_ms": waits.iter().map(|wait| wait.as_millis() as u64).collect::<Vec<_>>() })
-        }
-        RetryPolicy::Exponential { retries, base, factor, max, jitter } => json!({
-            "retries": retries,
-            "base_ms": base.as_millis() as u64,
-            "factor": factor,
-            "max_ms": max.as_millis() as u64,
-            "jitter": jitter,
-        }),
-    }
 }
 
 /// A delivery without its attempts.

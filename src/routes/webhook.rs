@@ -8,7 +8,8 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::auth::Permission;
-use crate::domain::{Endpoint, EndpointId, EventId, EventType};
+use crate::catalog::Catalog;
+use crate::domain::{Endpoint, EndpointId, EndpointStatus, EventId, EventType};
 use crate::engine::{Inspect, SendTest, TestOutcome};
 use crate::policy::matching;
 use crate::policy::signature::{MIN_KEY_BYTES, SigningSecret};
@@ -27,21 +28,28 @@ const MAX_OVERLAP_SECONDS: u64 = 7 * 24 * 3600;
 /// How often a change is tried again when others change the same endpoint.
 const CHANGE_TRIES: usize = 5;
 
+fn rules<'a>(api: &'a Api, catalog: &'a Catalog, scope: &Scope) -> Rules<'a> {
+    Rules { addresses: &api.addresses, catalog, environment: scope.environment, retries: &api.limits.retries }
+}
+
 async fn settings_body(api: &Api, request: &HttpRequest, payload: &mut web::Payload) -> Result<Bytes, Problem> {
     extract::body(request, payload, &["application/json"], "settings_bytes", api.limits.settings_bytes).await
 }
 
+/// Whether a request says that it has a body.
+pub(super) fn has_bytes(request: &HttpRequest) -> bool {
+    let headers = request.headers();
+    headers.contains_key(TRANSFER_ENCODING) || headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
+}
+
 /// The fields of a body that may be left out. One that is there is read or
 /// refused, never passed over: it may ask for the old secret to end at once.
-async fn optional_fields(
+pub(super) async fn optional_fields(
     api: &Api,
     request: &HttpRequest,
     payload: &mut web::Payload,
 ) -> Result<Map<String, Value>, Problem> {
-    let headers = request.headers();
-    let has_bytes =
-        headers.contains_key(TRANSFER_ENCODING) || headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
-    if !has_bytes && !headers.contains_key(CONTENT_TYPE) {
+    if !has_bytes(request) && !request.headers().contains_key(CONTENT_TYPE) {
         return Ok(Map::new());
     }
     settings::object(&settings_body(api, request, payload).await?)
@@ -63,7 +71,7 @@ pub async fn create(api: web::Data<Api>, caller: Caller, request: HttpRequest, m
     let scope = caller.partner_scope()?;
     let body = settings_body(&api, &request, &mut payload).await?;
     let catalog = api.catalogs.of(scope.environment);
-    let rules = Rules { addresses: &api.addresses, catalog: &catalog, environment: scope.environment };
+    let rules = rules(&api, &catalog, &scope);
     let (settings, secret) = settings::new_endpoint(settings::object(&body)?, &rules)?;
     let secret = match secret {
         Some(secret) => secret,
@@ -113,7 +121,8 @@ async fn health(api: &Api, endpoint: &Endpoint) -> Result<Value, Problem> {
         store::blocking(&api.store, move |store| Ok((store.backlog(id, COUNTED_BACKLOG + 1)?, store.trouble(id)?)))
             .await?;
     let actor = api.supervisor.send(Inspect(id)).await.ok().flatten();
-    let state = match (&actor, endpoint.settings.enabled) {
+    let goes_out = endpoint.status() == EndpointStatus::Active;
+    let state = match (&actor, goes_out) {
         (_, false) => "held",
         (Some(_), true) => "active",
         (None, true) => "idle",
@@ -123,7 +132,7 @@ async fn health(api: &Api, endpoint: &Endpoint) -> Result<Value, Problem> {
         "state": state,
         "backlog": backlog.min(COUNTED_BACKLOG),
         "backlog_has_more": backlog > COUNTED_BACKLOG,
-        "next_attempt_at": oldest.filter(|_| endpoint.settings.enabled).map(|time| time.to_string()),
+        "next_attempt_at": oldest.filter(|_| goes_out).map(|time| time.to_string()),
         "in_flight": actor.as_ref().map_or(0, |actor| actor.in_flight),
         "concurrency": actor.as_ref().map(|actor| actor.allowed),
     });
@@ -147,7 +156,7 @@ pub async fn change(
     let body = settings_body(&api, &request, &mut payload).await?;
     let fields = settings::object(&body)?;
     let catalog = api.catalogs.of(scope.environment);
-    let rules = Rules { addresses: &api.addresses, catalog: &catalog, environment: scope.environment };
+    let rules = rules(&api, &catalog, &scope);
     for _ in 0..CHANGE_TRIES {
         let endpoint = find(&api, &scope, &id).await?;
         let settings = settings::changed(endpoint.settings.clone(), fields.clone(), &rules)?;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::domain::{EndpointId, EndpointSettings, Timestamp, Trouble};
+use crate::domain::{EndpointId, EndpointSettings, Environment, Timestamp, Trouble};
 use crate::store::Scope;
 
 /// An endpoint to be made.
@@ -66,8 +66,12 @@ impl fmt::Debug for StoredSecret {
 /// What an endpoint's actor works by.
 #[derive(Debug, Clone)]
 pub struct EndpointRuntime {
+    /// Where it is: each environment has its own catalog.
+    pub environment: Environment,
     /// The settings in force.
     pub settings: EndpointSettings,
+    /// Whether it holds its deliveries: its settings disable it, or it is paused.
+    pub is_holding: bool,
     /// The secrets that sign, newest first.
     pub secrets: Vec<StoredSecret>,
     /// What is known of its trouble.

@@ -230,6 +230,15 @@ pub trait Transaction {
     /// now on. False when there is none.
     fn delete_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<bool, StoreError>;
 
+    /// Holds an endpoint's deliveries until [`resume_endpoint`](Self::resume_endpoint),
+    /// whatever its settings say; they and their version stay as they are.
+    /// Pausing a paused one changes nothing. `None` when there is none.
+    fn pause_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Endpoint>, StoreError>;
+
+    /// Ends the pause of an endpoint, if it has one: what its settings say holds
+    /// again. `None` when there is none.
+    fn resume_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Endpoint>, StoreError>;
+
     /// Gives an endpoint a new secret; the ones it has sign until `overlap_until`.
     fn rotate_secret(
         &mut self,

@@ -127,9 +127,10 @@ pub(in crate::store) struct SettingsRow {
     disable_on_gone: bool,
 }
 
+/// [`RetryPolicy`] as JSON, an endpoint's or an event type's.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum RetryRow {
+pub(in crate::store) enum RetryRow {
     ScheduleMs(Vec<u64>),
     Exponential { retries: u32, base_ms: u64, factor: f64, max_ms: u64, jitter: f64 },
 }
@@ -149,16 +150,7 @@ impl From<&EndpointSettings> for SettingsRow {
             headers: settings.headers.iter().map(|header| (header.name.to_string(), header.value.clone())).collect(),
             max_concurrency: settings.max_concurrency,
             timeout_ms: millis(settings.timeout),
-            retry: settings.retry.as_ref().map(|policy| match policy {
-                RetryPolicy::Schedule(waits) => RetryRow::ScheduleMs(waits.iter().copied().map(millis).collect()),
-                RetryPolicy::Exponential { retries, base, factor, max, jitter } => RetryRow::Exponential {
-                    retries: *retries,
-                    base_ms: millis(*base),
-                    factor: *factor,
-                    max_ms: millis(*max),
-                    jitter: *jitter,
-                },
-            }),
+            retry: settings.retry.as_ref().map(RetryRow::from),
             rate_limit: settings.rate_limit,
             disable_on_gone: settings.disable_on_gone,
         }
@@ -172,18 +164,6 @@ impl SettingsRow {
             .headers
             .iter()
             .map(|(name, value)| Header::new(name, value).map_err(|problem| StoreError::Corrupt(problem.to_string())));
-        let retry = self.retry.map(|row| match row {
-            RetryRow::ScheduleMs(waits) => {
-                RetryPolicy::Schedule(waits.into_iter().map(Duration::from_millis).collect())
-            }
-            RetryRow::Exponential { retries, base_ms, factor, max_ms, jitter } => RetryPolicy::Exponential {
-                retries,
-                base: Duration::from_millis(base_ms),
-                factor,
-                max: Duration::from_millis(max_ms),
-                jitter,
-            },
-        });
         Ok(EndpointSettings {
             headers: headers.collect::<Result<_, _>>()?,
             events: self.events.iter().map(|text| parsed::<TypePattern>(text)).collect::<Result<_, _>>()?,
@@ -192,10 +172,41 @@ impl SettingsRow {
             enabled: self.enabled,
             max_concurrency: self.max_concurrency,
             timeout: Duration::from_millis(self.timeout_ms),
-            retry,
+            retry: self.retry.map(RetryRow::policy),
             rate_limit: self.rate_limit,
             disable_on_gone: self.disable_on_gone,
         })
+    }
+}
+
+impl From<&RetryPolicy> for RetryRow {
+    fn from(policy: &RetryPolicy) -> Self {
+        match policy {
+            RetryPolicy::Schedule(waits) => Self::ScheduleMs(waits.iter().copied().map(millis).collect()),
+            RetryPolicy::Exponential { retries, base, factor, max, jitter } => Self::Exponential {
+                retries: *retries,
+                base_ms: millis(*base),
+                factor: *factor,
+                max_ms: millis(*max),
+                jitter: *jitter,
+            },
+        }
+    }
+}
+
+impl RetryRow {
+    /// What was stored, as the domain has it.
+    pub(in crate::store) fn policy(self) -> RetryPolicy {
+        match self {
+            Self::ScheduleMs(waits) => RetryPolicy::Schedule(waits.into_iter().map(Duration::from_millis).collect()),
+            Self::Exponential { retries, base_ms, factor, max_ms, jitter } => RetryPolicy::Exponential {
+                retries,
+                base: Duration::from_millis(base_ms),
+                factor,
+                max: Duration::from_millis(max_ms),
+                jitter,
+            },
+        }
     }
 }
 
@@ -219,5 +230,14 @@ mod tests {
             let row: SettingsRow = from_json(&text).expect("we wrote it");
             assert_eq!(row.settings().expect("we wrote it"), settings, "{text}");
         }
+    }
+
+    #[test]
+    fn settings_of_an_earlier_release_read_as_they_were_meant() {
+        let text =
+            r#"{"url":"https://example.com/","events":["*"],"enabled":true,"max_concurrency":32,"timeout_ms":15000}"#;
+        let row: SettingsRow = from_json(text).expect("nothing of it is missing");
+        let settings = EndpointSettings::new("https://example.com/", vec![TypePattern::Any]);
+        assert_eq!(row.settings().expect("it is sound"), settings);
     }
 }

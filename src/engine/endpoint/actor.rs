@@ -333,9 +333,9 @@ impl ActorFuture<EndpointActor> for Work {
 fn prepare(runtime: &EndpointRuntime) -> Result<(Plan, Target), StoreError> {
     let settings = &runtime.settings;
     let plan = Plan {
-        enabled: settings.enabled,
+        enabled: !runtime.is_holding,
         max_concurrency: settings.max_concurrency as usize,
-        retry: settings.retry_policy(),
+        retry: settings.retry.clone(),
         rate_limit: settings.rate_limit,
         disable_on_gone: settings.disable_on_gone,
         trouble: runtime.trouble.clone(),

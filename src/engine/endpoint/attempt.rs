@@ -55,7 +55,9 @@ pub(super) async fn make_attempt(
     if outcome.is_delivered() {
         metrics.delivery_seconds.observe(ended.wall.since(sending.delivery.made_at()).as_secs_f64());
     }
-    Input::Attempted { delivery: sending.delivery, started, ended, outcome, random: fastrand::f64() }
+    let retry =
+        if outcome.is_delivered() { None } else { (engine.schedule_of_type)(target.environment, &payload.event_type) };
+    Input::Attempted { delivery: sending.delivery, started, ended, outcome, random: fastrand::f64(), retry }
 }
 
 /// Counts a request out again, also when it is aborted.

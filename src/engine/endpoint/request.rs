@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::domain::{DeliveryId, EventId, Header, Timestamp};
+use crate::domain::{DeliveryId, Environment, EventId, Header, Timestamp};
 use crate::policy::signature::{self, SigningSecret};
 use crate::store::{EndpointRuntime, StoreError};
 use crate::transport::Request;
@@ -17,6 +17,8 @@ const USER_AGENT: &str = concat!("Posthaste/", env!("CARGO_PKG_VERSION"));
 
 /// Everything about an endpoint that goes into its requests, prepared once.
 pub(in crate::engine) struct Target {
+    /// Whose catalog its events are of.
+    pub environment: Environment,
     url: Arc<str>,
     headers: Vec<Header>,
     secrets: Vec<(SigningSecret, Option<Timestamp>)>,
@@ -44,6 +46,7 @@ impl Target {
             })
             .collect::<Result<_, StoreError>>()?;
         Ok(Self {
+            environment: runtime.environment,
             url: runtime.settings.url.as_str().into(),
             headers: runtime.settings.headers.clone(),
             secrets,

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{DeliveryId, EventId, Moment, Monotonic, Outcome, Timestamp};
+use crate::domain::{DeliveryId, EventId, Moment, Monotonic, Outcome, RetryPolicy, Timestamp};
 use crate::engine::budget::HeldPayload;
 use crate::engine::endpoint::reading::{READ_AGAIN_AFTER, Reading};
 use crate::store::{AttemptKind, Due, Fence, Lane, Place, Record};
@@ -100,9 +100,8 @@ struct Flight {
     stage: Stage,
     /// For an attempt by hand: the scheduled retry it must not move.
     scheduled: Option<Monotonic>,
-    /// The breaker has kept its delivery waiting for so long that another attempt is
-    /// not waited for.
-    is_last: bool,
+    /// For how long the breaker alone has kept its delivery waiting.
+    waited_for_breaker: Duration,
     /// For an attempt by hand: the store showed the wish for it when its
     /// outcome was being written, and this may be the wish for another.
     asked_again: bool,
@@ -114,6 +113,8 @@ struct Attempted {
     ended: Moment,
     outcome: Outcome,
     random: f64,
+    /// The schedule of its event's type.
+    of_type: Option<RetryPolicy>,
 }
 
 /// One endpoint's live state.
@@ -251,8 +252,8 @@ impl State {
                 }
                 self.lane(lane).failed(now.monotonic);
             }
-            Input::Attempted { delivery, started, ended, outcome, random } => {
-                self.judge(delivery, Attempted { started, ended, outcome, random }, effects);
+            Input::Attempted { delivery, started, ended, outcome, random, retry } => {
+                self.judge(delivery, Attempted { started, ended, outcome, random, of_type: retry }, effects);
             }
             Input::PayloadGone(delivery) => {
                 self.forget(delivery);

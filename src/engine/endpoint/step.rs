@@ -17,8 +17,8 @@ pub struct Plan {
     pub enabled: bool,
     /// Most requests in flight.
     pub max_concurrency: usize,
-    /// When to try again.
-    pub retry: RetryPolicy,
+    /// When to try again; `None` leaves it to the event's type.
+    pub retry: Option<RetryPolicy>,
     /// Most requests a second.
     pub rate_limit: Option<u32>,
     /// Whether a 410 disables it.
@@ -33,7 +33,7 @@ impl Plan {
         Self {
             enabled: true,
             max_concurrency,
-            retry,
+            retry: Some(retry),
             rate_limit: None,
             disable_on_gone: false,
             trouble: Trouble::default(),
@@ -92,6 +92,9 @@ pub enum Input {
         outcome: Outcome,
         /// The jitter to draw, in 0..1.
         random: f64,
+        /// When the event's type is tried again, if its catalog says so and the
+        /// attempt failed.
+        retry: Option<RetryPolicy>,
     },
     /// An event's bytes are no longer in the store, so there is nothing to send.
     PayloadGone(DeliveryId),

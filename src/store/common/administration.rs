@@ -9,7 +9,7 @@ use super::{Connection, translate};
 use crate::catalog::TypeDefinition;
 use crate::domain::{Environment, KeyId, Partner, PartnerName, Role, Timestamp};
 use crate::store::ids::{IdCodec, RowKey, time_of_key};
-use crate::store::rows::{environment_number, environment_of, from_json, parsed};
+use crate::store::rows::{RetryRow, environment_number, environment_of, from_json, parsed};
 use crate::store::schema::{api_keys, event_types, partners};
 use crate::store::{KeyRecord, Page, PageRequest, ScopeId, StoreError};
 
@@ -17,19 +17,26 @@ pub(super) fn event_types_of(
     connection: &mut Connection,
     environment: Environment,
 ) -> Result<Vec<TypeDefinition>, StoreError> {
-    let rows: Vec<(String, String, String, String)> = event_types::table
+    let rows: Vec<(String, String, String, String, Option<String>)> = event_types::table
         .filter(event_types::environment.eq(environment_number(environment)))
         .order(event_types::name)
-        .select((event_types::name, event_types::description, event_types::schema, event_types::example))
+        .select((
+            event_types::name,
+            event_types::description,
+            event_types::schema,
+            event_types::example,
+            event_types::retry,
+        ))
         .load(connection)
         .map_err(translate)?;
     rows.into_iter()
-        .map(|(name, description, schema, example)| {
+        .map(|(name, description, schema, example, retry)| {
             Ok(TypeDefinition {
                 name: parsed(&name)?,
                 description,
                 schema: from_json(&schema)?,
                 example: from_json(&example)?,
+                retry: retry.as_deref().map(from_json).transpose()?.map(RetryRow::policy),
             })
         })
         .collect()

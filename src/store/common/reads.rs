@@ -108,21 +108,26 @@ pub(super) fn endpoint_runtime(
     key: RowKey,
     now: Timestamp,
 ) -> Result<Option<EndpointRuntime>, StoreError> {
-    let settings: Option<String> =
+    let found: Option<(i64, bool, String)> =
         endpoints::table
             .inner_join(endpoint_versions::table.on(
                 endpoint_versions::endpoint.eq(endpoints::id).and(endpoint_versions::version.eq(endpoints::version)),
             ))
             .filter(endpoints::id.eq(key))
             .filter(endpoints::deleted_at.is_null())
-            .select(endpoint_versions::settings)
+            .select((endpoints::scope, endpoints::enabled, endpoint_versions::settings))
             .first(connection)
             .optional()
             .map_err(translate)?;
-    let Some(settings) = settings else { return Ok(None) };
+    let Some((scope, enabled, settings)) = found else { return Ok(None) };
     let row: SettingsRow = from_json(&settings)?;
-    let trouble = trouble(connection, key)?;
-    Ok(Some(EndpointRuntime { settings: row.settings()?, secrets: secrets(connection, key, now)?, trouble }))
+    Ok(Some(EndpointRuntime {
+        environment: ScopeId(scope).lies_in(),
+        settings: row.settings()?,
+        is_holding: !enabled,
+        secrets: secrets(connection, key, now)?,
+        trouble: trouble(connection, key)?,
+    }))
 }
 
 type TroubleRow = (Option<i64>, Option<i64>, i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<String>);
@@ -185,10 +190,10 @@ pub(super) fn secrets(
     Ok(rows.into_iter().map(secret).collect())
 }
 
-type EndpointRow = (i64, i64, i64, Option<i64>, String);
+type EndpointRow = (i64, i64, i64, Option<i64>, Option<i64>, String);
 
 fn endpoint_of(ids: &IdCodec, scope: Scope, row: EndpointRow) -> Result<Endpoint, StoreError> {
-    let (key, version, updated_at, deleted_at, settings) = row;
+    let (key, version, updated_at, paused_at, deleted_at, settings) = row;
     let settings: SettingsRow = from_json(&settings)?;
     let partner = scope.partner.ok_or_else(|| StoreError::Corrupt("an endpoint belongs to one partner".into()))?;
     Ok(Endpoint {
@@ -199,6 +204,7 @@ fn endpoint_of(ids: &IdCodec, scope: Scope, row: EndpointRow) -> Result<Endpoint
         settings: settings.settings()?,
         created_at: time_of_key(key),
         updated_at: Timestamp::from_millis(updated_at),
+        paused_at: paused_at.map(Timestamp::from_millis),
         deleted_at: deleted_at.map(Timestamp::from_millis),
     })
 }
@@ -248,6 +254,7 @@ fn endpoints_where(
                     endpoints::id,
                     endpoints::version,
                     endpoints::updated_at,
+                    endpoints::paused_at,
                     endpoints::deleted_at,
                     endpoint_versions::settings,
                 ),

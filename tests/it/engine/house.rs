@@ -158,6 +158,7 @@ impl House {
             ownership,
             // The test may be over.
             handed_over: Arc::new(move |leases| drop(free.send(leases))),
+            schedule_of_type: Arc::new(|_, _| None),
             options,
             bodies,
         };

@@ -323,7 +323,7 @@ impl World {
     pub fn attempt_ends(&mut self, choice: usize, outcome: Outcome) {
         let Some(delivery) = self.sending.keys().nth(choice % self.sending.len().max(1)).copied() else { return };
         let Some(started) = self.sending.remove(&delivery) else { return };
-        self.step(Input::Attempted { delivery, started, ended: self.now, outcome, random: 0.5 });
+        self.step(Input::Attempted { delivery, started, ended: self.now, outcome, random: 0.5, retry: None });
     }
 
     /// An attempt was not begun: its bytes could not be read.

@@ -58,7 +58,14 @@ fn recorded(number: u128, recorded: Recorded) -> Input {
 }
 
 fn attempted(number: u128, now: Moment) -> Input {
-    Input::Attempted { delivery: delivery(number), started: now, ended: now, outcome: delivered(), random: 0.5 }
+    Input::Attempted {
+        delivery: delivery(number),
+        started: now,
+        ended: now,
+        outcome: delivered(),
+        random: 0.5,
+        retry: None,
+    }
 }
 
 fn sent(effects: &[Effect]) -> Vec<DeliveryId> {
@@ -174,7 +181,14 @@ fn a_refused_outcome_ends_everything_at_once() {
     state.step(Input::Born((1..=4).map(fresh).collect()), now);
     state.step(attempted(1, now), now);
     // Another outcome comes with the refusal: it is not written, nothing is sent.
-    let ended = Input::Attempted { delivery: delivery(2), started: now, ended: now, outcome: failed(), random: 0.5 };
+    let ended = Input::Attempted {
+        delivery: delivery(2),
+        started: now,
+        ended: now,
+        outcome: failed(),
+        random: 0.5,
+        retry: None,
+    };
     let effects = state.step_all([ended, recorded(1, Recorded::Fenced)], now);
     assert!(matches!(effects[..], [Effect::Fenced]), "{effects:?}");
     assert_eq!(state.wake_at(), None);

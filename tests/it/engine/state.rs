@@ -42,7 +42,7 @@ fn reads(effects: &[Effect], lane: Lane) -> bool {
 }
 
 fn attempted(number: u128, started: Moment, outcome: Outcome) -> Input {
-    Input::Attempted { delivery: delivery(number), started, ended: started, outcome, random: 0.5 }
+    Input::Attempted { delivery: delivery(number), started, ended: started, outcome, random: 0.5, retry: None }
 }
 
 fn written(number: u128, status: StoredStatus) -> Input {
@@ -82,7 +82,8 @@ fn a_failing_day(jump: impl Fn(u32, Moment) -> Moment, rest: bool) -> Vec<Durati
         let started = now;
         now = now.after(Duration::from_millis(1_234));
         let random = f64::from(number % 10) / 9.0;
-        let ended = Input::Attempted { delivery: delivery(1), started, ended: now, outcome: failed(), random };
+        let ended =
+            Input::Attempted { delivery: delivery(1), started, ended: now, outcome: failed(), random, retry: None };
         let verdict = record(&state.step(ended, now)).verdict;
         let Verdict::RetryAt(stored_at) = verdict else {
             assert_eq!(verdict, Verdict::Exhausted);
@@ -155,6 +156,29 @@ fn no_jump_of_the_wall_clock_moves_an_attempt() {
 #[test]
 fn a_day_with_naps_is_the_same_day() {
     assert_default_schedule(&a_failing_day(|_, now| now, true));
+}
+
+#[test]
+fn an_endpoints_own_schedule_goes_before_its_events_types_and_that_before_the_default() {
+    let waits = |seconds| Some(RetryPolicy::Schedule(vec![Duration::from_secs(seconds)]));
+    let half_jittered = Duration::from_millis(5_250);
+    for (own, of_type, wait) in [
+        (waits(1), waits(2), Some(Duration::from_secs(1))),
+        (waits(1), None, Some(Duration::from_secs(1))),
+        (None, waits(2), Some(Duration::from_secs(2))),
+        (None, Some(RetryPolicy::Schedule(Vec::new())), None),
+        (None, None, Some(half_jittered)),
+    ] {
+        let now = begin();
+        let mut state = settled(LIMITS, &Plan { retry: own.clone(), ..plan(1, RetryPolicy::default()) }, now);
+        state.step(Input::Born(vec![fresh(1)]), now);
+        let mut ended = attempted(1, now, failed());
+        if let Input::Attempted { retry, .. } = &mut ended {
+            retry.clone_from(&of_type);
+        }
+        let expected = wait.map_or(Verdict::Exhausted, |wait| Verdict::RetryAt(now.wall + wait));
+        assert_eq!(record(&state.step(ended, now)).verdict, expected, "{own:?}, {of_type:?}");
+    }
 }
 
 #[test]
@@ -294,7 +318,8 @@ fn read_anew_over_a_page(of_page: std::ops::Range<u128>) {
     let mut effects = state.step(page, now);
     for _ in 0..5 {
         let Some(delivery) = sent(&effects).last().map(|sending| sending.delivery) else { break };
-        let ended = Input::Attempted { delivery, started: now, ended: now, outcome: delivered(), random: 0.5 };
+        let ended =
+            Input::Attempted { delivery, started: now, ended: now, outcome: delivered(), random: 0.5, retry: None };
         effects.extend(state.step(ended, now));
         let recorded = Recorded::Written(StoredStatus::Delivered);
         effects.extend(state.step(Input::Recorded { delivery, recorded }, now));

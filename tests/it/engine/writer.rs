@@ -85,6 +85,14 @@ impl Transaction for Fencing<'_> {
         self.0.delete_endpoint(scope, endpoint)
     }
 
+    fn pause_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+        self.0.pause_endpoint(scope, endpoint)
+    }
+
+    fn resume_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+        self.0.resume_endpoint(scope, endpoint)
+    }
+
     fn rotate_secret(
         &mut self,
         scope: &Scope,

@@ -27,7 +27,7 @@ fn a_webhook_shows_every_setting_and_its_defaults() {
         "id": made["id"], "partner": tenant.name, "environment": "production", "url": "https://example.com/",
         "events": ["campaign.updated"], "description": null, "enabled": true, "headers": {}, "format": "flat",
         "ordering": "none", "rate_limit": null, "filter": null, "max_concurrency": 32, "timeout_ms": 15_000,
-        "disable_on_gone": false, "retry": null, "version": 1, "created_at": made["created_at"], "updated_at": made["updated_at"],
+        "retry": null, "disable_on_gone": false, "status": "active", "paused_at": null, "version": 1, "created_at": made["created_at"], "updated_at": made["updated_at"],
     });
     assert_eq!(made, expected);
     let mut read = tenant.partner.get(&path(&made)).expect(200);
@@ -44,7 +44,7 @@ fn default_values_of_settings_not_built_yet_are_taken() {
     let made = tenant.webhook(&json!({
         "url": "https://example.com/", "events": ["*"], "format": "flat", "ordering": "none", "rate_limit": null,
         "filter": null, "secret": null, "headers": null, "retry": null, "description": null, "enabled": null,
-        "max_concurrency": null, "timeout_ms": null,
+        "max_concurrency": null, "timeout_ms": null, "disable_on_gone": null,
     }));
     assert_eq!((&made["format"], &made["ordering"], &made["enabled"]), (&json!("flat"), &json!("none"), &json!(true)));
     tenant.partner.patch(&path(&made), r#"{"format": null, "ordering": "none", "filter": null}"#).expect(200);
@@ -70,12 +70,14 @@ fn a_change_leaves_what_it_does_not_name_and_null_is_the_default() {
         json!({ "headers": { "x-other": "1" } }),
         json!({ "max_concurrency": 256, "timeout_ms": 60_000 }),
         json!({ "retry": { "schedule_ms": [1, 2] } }),
+        json!({ "disable_on_gone": true }),
     ];
     for (index, change) in changes.iter().enumerate() {
         let mut changed = tenant.partner.patch(&path(&made), change.to_string()).expect(200);
         for (field, value) in change.as_object().unwrap() {
             expected[field] = if field == "headers" { json!({ "x-other": "(redacted)" }) } else { value.clone() };
         }
+        expected["status"] = json!(if expected["enabled"] == true { "active" } else { "disabled" });
         expected["version"] = json!(index + 2);
         expected["updated_at"] = changed["updated_at"].clone();
         assert_eq!(changed, expected, "{change}");
@@ -86,7 +88,7 @@ fn a_change_leaves_what_it_does_not_name_and_null_is_the_default() {
 
     let reset = json!({
         "description": null, "enabled": null, "headers": null, "max_concurrency": null, "timeout_ms": null,
-        "retry": null, "format": null, "ordering": null, "rate_limit": null, "filter": null,
+        "retry": null, "disable_on_gone": null, "format": null, "ordering": null, "rate_limit": null, "filter": null,
     });
     let changed = tenant.partner.patch(&path(&made), reset.to_string()).expect(200);
     let plain = tenant.webhook(&json!({ "url": "https://example.com/plain", "events": ["*"] }));

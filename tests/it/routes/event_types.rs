@@ -100,6 +100,11 @@ fn a_definition_that_cannot_be_is_422_with_its_place() {
         body.as_object_mut().unwrap().remove(field);
         body
     };
+    let retried = |retry: serde_json::Value| {
+        let mut body = good.clone();
+        body["retry"] = retry;
+        body
+    };
     let mut unknown = good.clone();
     unknown["colour"] = json!("red");
     let mut misnamed = good.clone();
@@ -112,6 +117,9 @@ fn a_definition_that_cannot_be_is_422_with_its_place() {
         (changed("/example/event", json!("invoice.good")), "/example/event"),
         (changed("/description", json!(7)), "/description"),
         (changed("/description", json!("a\u{0}b")), "/description"),
+        (retried(json!({ "schedule_ms": vec![1; 31] })), "/retry"),
+        (retried(json!({ "schedule_ms": [1, "2"] })), "/retry/schedule_ms/1"),
+        (retried(json!({ "attempts": 3 })), "/retry/attempts"),
         (without("schema"), "/schema"),
         (without("example"), "/example"),
         (unknown, "/colour"),

@@ -56,6 +56,8 @@ fn another_partners_things_are_not_there() {
         ("DELETE", format!("/webhook/{endpoint}")),
         ("GET", format!("/webhook/{endpoint}/secret")),
         ("POST", format!("/webhook/{endpoint}/secret/rotate")),
+        ("POST", format!("/webhook/{endpoint}/pause")),
+        ("POST", format!("/webhook/{endpoint}/resume")),
         ("POST", format!("/webhook/{endpoint}/test")),
         ("GET", format!("/events/{event}")),
         ("GET", format!("/deliveries/{delivery}")),

@@ -31,7 +31,7 @@ const fn row(who: Who, method: &'static str, path: &'static str, status: u16) ->
 /// `{…}` are things that exist and are the asker's; `ep_…` and the like that
 /// are written out do not exist. A body is `{}`, which most routes refuse only
 /// after having looked at the role.
-const ROWS: [Row; 31] = [
+const ROWS: [Row; 33] = [
     row(Who::Partner, "POST", "/webhook", 422),
     row(Who::Partner, "GET", "/webhook", 200),
     row(Who::Partner, "GET", "/webhook/{endpoint}", 200),
@@ -40,6 +40,8 @@ const ROWS: [Row; 31] = [
     row(Who::Partner, "GET", "/webhook/{endpoint}/secret", 200),
     row(Who::Partner, "POST", "/webhook/{endpoint}/secret/rotate", 200),
     row(Who::Partner, "POST", "/webhook/ep_01h455vb4pex5vsknk084sn02q/test", 404),
+    row(Who::Partner, "POST", "/webhook/{endpoint}/pause", 200),
+    row(Who::Partner, "POST", "/webhook/{endpoint}/resume", 200),
     row(Who::Producer, "POST", "/events", 422),
     row(Who::Producer, "POST", "/events/batch", 202),
     row(Who::All, "GET", "/events", 200),

@@ -81,6 +81,7 @@ fn a_setting_that_cannot_be_is_422_and_named() {
         (json!({ "timeout_ms": 60_001 }), "/timeout_ms"),
         (json!({ "timeout_ms": "15000" }), "/timeout_ms"),
         (json!({ "retry": 14 }), "/retry"),
+        (json!({ "disable_on_gone": "yes" }), "/disable_on_gone"),
         (json!({ "retry": { "schedule_ms": vec![1; 31] } }), "/retry"),
         (json!({ "retry": { "schedule_ms": [604_800_001_u64] } }), "/retry"),
         (json!({ "retry": { "schedule_ms": vec![604_800_000_u64; 5] } }), "/retry"),

@@ -1,7 +1,9 @@
 //! Partners, keys and catalogs.
 
+use std::time::Duration;
+
 use posthaste::catalog::{TypeDefinition, shipped};
-use posthaste::domain::{Environment, KeyId, PartnerName, Role};
+use posthaste::domain::{Environment, KeyId, PartnerName, RetryPolicy, Role};
 use posthaste::store::{CommitError, KeyRecord, NewKey, PageRequest, StoreError};
 use serde_json::json;
 
@@ -62,6 +64,7 @@ fn definition(text: &str, description: &str) -> TypeDefinition {
         description: description.into(),
         schema: json!({"type": "object", "properties": {"n": {"maximum": 1e300, "minimum": -0.5}}}),
         example: json!({"event": text, "n": 7, "text": "\u{1f980} \" \\ \u{0}"}),
+        retry: None,
     }
 }
 
@@ -96,12 +99,23 @@ fn a_catalog_belongs_to_one_environment(world: &mut World) {
     assert_eq!(world.store().event_types(Environment::Sandbox).expect("readable"), [a.clone(), b.clone()]);
     assert_eq!(world.store().event_types(Environment::Production).expect("readable"), []);
 
-    let replaced = TypeDefinition { schema: json!(true), ..definition("a.type", "three") };
+    let replaced =
+        TypeDefinition { schema: json!(true), retry: Some(RetryPolicy::default()), ..definition("a.type", "three") };
     world.commit(|transaction| {
         transaction.put_event_types(Environment::Sandbox, std::slice::from_ref(&replaced))?;
         transaction.put_event_types(Environment::Production, std::slice::from_ref(&a))
     });
     assert_eq!(world.store().event_types(Environment::Sandbox).expect("readable"), [replaced, b.clone()]);
+
+    // A schedule is replaced like all else, and also by none.
+    for waits in [vec![], vec![Duration::ZERO, 24 * HOUR]] {
+        let scheduled = TypeDefinition { retry: Some(RetryPolicy::Schedule(waits)), ..a.clone() };
+        world.commit(|transaction| {
+            transaction.put_event_types(Environment::Production, std::slice::from_ref(&scheduled))
+        });
+        assert_eq!(world.store().event_types(Environment::Production).expect("readable"), [scheduled]);
+    }
+    world.commit(|transaction| transaction.put_event_types(Environment::Production, std::slice::from_ref(&a)));
     let gone = world.commit(|transaction| {
         Ok([
             transaction.delete_event_type(Environment::Production, &b.name)?,

@@ -31,6 +31,7 @@ fn rich(word: &str) -> EndpointSettings {
         timeout: Duration::from_millis(1_234),
         retry: Some(RetryPolicy::Schedule(vec![SECOND, HOUR])),
         enabled: false,
+        disable_on_gone: true,
         ..settings(word, &["campaign.*", "*", "order.paid"])
     }
 }

@@ -36,6 +36,7 @@ mod journal;
 mod large;
 mod listing;
 mod model;
+mod pausing;
 mod postgres;
 mod recording;
 mod retention;

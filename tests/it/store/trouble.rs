@@ -89,6 +89,8 @@ fn a_disabled_endpoint_has_a_version_a_reason_and_its_deliveries(world: &mut Wor
         Trouble { breaker: None, not_before: None, disabled: Some((world.now, DisabledReason::Failing)), ..trouble() };
     assert_eq!(known(world, endpoint), expected);
     assert_eq!(world.delivery(&acme, delivery).status.as_str(), "held", "nothing is lost by it");
+    world.record(&failing(world, delivery, 1, Some(trouble())));
+    assert_eq!(known(world, endpoint), expected, "an attempt that was under way changes none of it");
 }
 
 fn whoever_enables_it_begins_anew(world: &mut World) {

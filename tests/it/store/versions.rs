@@ -38,6 +38,7 @@ pub fn event_type(name: &str) -> TypeDefinition {
         description: String::new(),
         schema: json!({}),
         example: json!({ "event": name }),
+        retry: None,
     }
 }
 
@@ -116,6 +117,9 @@ fn every_change_of_an_endpoint_moves_the_clock_of_its_environment(world: &mut Wo
 
         let told = (vec![clock], vec![id]);
         assert_eq!(moved(world, |world| world.enable(&scope, id, false)), told, "it was switched off");
+        assert_eq!(moved(world, |world| drop(world.pause(&scope, id))), told, "it was paused");
+        assert_eq!(moved(world, |world| drop(world.pause(&scope, id))), nothing(), "it was already");
+        assert_eq!(moved(world, |world| drop(world.resume(&scope, id))), told, "it was resumed");
         let patterns = vec!["order.*".parse().expect("a pattern")];
         let rewritten = moved(world, |world| {
             world.change(&scope, id, |settings| settings.events = patterns);

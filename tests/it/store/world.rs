@@ -179,6 +179,16 @@ impl World {
     }
 
     #[track_caller]
+    pub fn pause(&mut self, scope: &Scope, id: EndpointId) -> Endpoint {
+        self.commit(|transaction| transaction.pause_endpoint(scope, id)).expect("it is there to be paused")
+    }
+
+    #[track_caller]
+    pub fn resume(&mut self, scope: &Scope, id: EndpointId) -> Endpoint {
+        self.commit(|transaction| transaction.resume_endpoint(scope, id)).expect("it is there to be resumed")
+    }
+
+    #[track_caller]
     pub fn delete(&mut self, scope: &Scope, id: EndpointId) {
         assert!(self.commit(|transaction| transaction.delete_endpoint(scope, id)), "{id} is there to be deleted");
     }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Plan, Ready, State};
+use super::{Plan, State};
 use crate::domain::{DeliveryId, Moment, Monotonic, Outcome, Timestamp, Trouble};
 use crate::engine::endpoint::step::Effect;
 use crate::policy::concurrency::Allowance;
@@ -16,8 +16,6 @@ use crate::store::AttemptKind;
 /// What a life begins with, until successes allow more: a backlog is not let loose on
 /// an endpoint of which nothing is known.
 const FIRST_REQUESTS: usize = 8;
-/// The breaker may keep a delivery waiting for its schedule's span and so much more.
-const BEYOND_SCHEDULE: Duration = Duration::from_secs(3600);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -81,6 +79,11 @@ impl Gate {
     pub(super) fn not_before(&self) -> Option<Monotonic> {
         let paced = self.pace.as_ref().map(Pace::next);
         [self.probe_at, self.rest_until, paced].into_iter().flatten().max()
+    }
+
+    /// For how long the breaker alone has kept waiting what was due then.
+    pub(super) fn kept_waiting(&self, due_at: Timestamp, now: Moment) -> Duration {
+        self.open_since.map_or(Duration::ZERO, |open_since| now.wall.since(due_at.max(open_since)))
     }
 
     /// An attempt begins.
@@ -189,13 +192,5 @@ impl State {
         }
         let due = self.retries.first_key_value().map(|((due, _), _)| *due)?;
         Some(gate.map_or(due, |gate| gate.max(due)))
-    }
-
-    /// Whether the breaker alone has kept this delivery waiting for longer than its
-    /// whole schedule would.
-    pub(super) fn has_waited_too_long(&self, ready: &Ready, now: Moment) -> bool {
-        let (Some(open_since), Some(plan)) = (self.gate.open_since, &self.plan) else { return false };
-        let waited = now.wall.since(ready.due_at.max(open_since));
-        waited > plan.retry.longest_span() + BEYOND_SCHEDULE
     }
 }

@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use super::gate::Ended;
 use super::{Attempted, Flight, Stage, State};
-use crate::domain::{DeliveryId, Moment, RetryPolicy};
+use crate::domain::{DeliveryId, Moment};
 use crate::engine::endpoint::step::Effect;
 use crate::policy::retry::{self, Next};
 use crate::store::{AttemptKind, Lane, Record, Recorded, Verdict};
 
+/// The breaker may keep a delivery waiting for its schedule's span and so much more.
+const BEYOND_SCHEDULE: Duration = Duration::from_secs(3600);
+
 impl State {
     /// What an attempt means for its delivery, and for the endpoint.
     pub(super) fn judge(&mut self, delivery: DeliveryId, attempted: Attempted, effects: &mut Vec<Effect>) {
-        let Attempted { started, ended, outcome, random } = attempted;
+        let Attempted { started, ended, outcome, random, of_type } = attempted;
         let Some(flight) = self.flights.get_mut(&delivery) else { return };
         let Stage::Sending = flight.stage else { return };
         self.sending -= 1;
@@ -28,10 +31,12 @@ impl State {
         } else {
             // An endpoint that is gone has no plan; the store knows that, too,
             // and discards what would be retried.
-            let next = match &self.plan {
-                _ if flight.is_last => Next::Exhausted,
-                Some(plan) => retry::after_failure(&plan.retry, scheduled_attempts, random),
-                None => retry::after_failure(&RetryPolicy::default(), scheduled_attempts, random),
+            let own = self.plan.as_ref().and_then(|plan| plan.retry.clone());
+            let policy = own.or(of_type).unwrap_or_default();
+            let next = if flight.waited_for_breaker > policy.longest_span() + BEYOND_SCHEDULE {
+                Next::Exhausted
+            } else {
+                retry::after_failure(&policy, scheduled_attempts, random)
             };
             match next {
                 Next::RetryAfter(after) => {

@@ -11,7 +11,7 @@ impl State {
         while self.may_send() {
             let next = self.next_manual().or_else(|| self.next_scheduled(now));
             let Some((ready, kind, scheduled)) = next else { break };
-            let is_last = kind == AttemptKind::Scheduled && self.has_waited_too_long(&ready, now);
+            let waited_for_breaker = self.gate.kept_waiting(ready.due_at, now);
             self.gate.took(ready.delivery, kind, now);
             effects.push(Effect::Send(Sending {
                 delivery: ready.delivery,
@@ -22,7 +22,8 @@ impl State {
             self.sending += 1;
             self.known.insert(ready.delivery);
             let delivery = ready.delivery;
-            let flight = Flight { ready, kind, stage: Stage::Sending, scheduled, is_last, asked_again: false };
+            let flight =
+                Flight { ready, kind, stage: Stage::Sending, scheduled, waited_for_breaker, asked_again: false };
             self.flights.insert(delivery, flight);
         }
     }

@@ -10,7 +10,7 @@ use super::super::{reads, versions as versions_read};
 use crate::catalog::TypeDefinition;
 use crate::domain::{Environment, EventType, KeyId, Partner, PartnerName, Timestamp};
 use crate::store::ids::time_of_key;
-use crate::store::rows::{environment_number, to_json};
+use crate::store::rows::{RetryRow, environment_number, to_json};
 use crate::store::schema::{api_keys, event_types, meta, partners, scopes, versions};
 use crate::store::{KeyRecord, NewKey, Scope, ScopeId, StoreError};
 
@@ -46,6 +46,7 @@ pub(super) fn put_event_types(
                 event_types::description.eq(&definition.description),
                 event_types::schema.eq(to_json(&definition.schema)),
                 event_types::example.eq(to_json(&definition.example)),
+                event_types::retry.eq(definition.retry.as_ref().map(|policy| to_json(&RetryRow::from(policy)))),
             ))
             .on_conflict((event_types::environment, event_types::name))
             .do_update()
@@ -53,6 +54,7 @@ pub(super) fn put_event_types(
                 event_types::description.eq(excluded(event_types::description)),
                 event_types::schema.eq(excluded(event_types::schema)),
                 event_types::example.eq(excluded(event_types::example)),
+                event_types::retry.eq(excluded(event_types::retry)),
             ))
             .execute(transaction.connection)
             .map_err(translate)?;

@@ -72,8 +72,11 @@ pub(super) fn change(
     let Some((scope, key)) = live_endpoint(transaction, &change.scope, change.endpoint)? else {
         return Ok(Err(EndpointConflict::NotFound));
     };
-    let version: i64 =
-        endpoints::table.find(key).select(endpoints::version).first(transaction.connection).map_err(translate)?;
+    let (version, paused_at): (i64, Option<i64>) = endpoints::table
+        .find(key)
+        .select((endpoints::version, endpoints::paused_at))
+        .first(transaction.connection)
+        .map_err(translate)?;
     if version != i64::from(change.from_version) {
         return Ok(Err(EndpointConflict::Outdated));
     }
@@ -87,7 +90,8 @@ pub(super) fn change(
             endpoints::url.eq(&change.settings.url),
             endpoints::interest.eq(interest),
             endpoints::version.eq(version + 1),
-            endpoints::enabled.eq(change.settings.enabled),
+            // A pause outlives a change of settings.
+            endpoints::enabled.eq(change.settings.enabled && paused_at.is_none()),
             endpoints::changed_version.eq(since),
             endpoints::updated_at.eq(transaction.now.as_millis()),
         ))
@@ -118,6 +122,51 @@ pub(super) fn delete(transaction: &mut Tx<'_>, scope: &Scope, endpoint: Endpoint
     trouble::forget(transaction, key)?;
     transaction.notices.push(Notice::EndpointChanged(endpoint));
     Ok(true)
+}
+
+pub(super) fn pause(
+    transaction: &mut Tx<'_>,
+    scope: &Scope,
+    endpoint: EndpointId,
+) -> Result<Option<Endpoint>, StoreError> {
+    let now = transaction.now;
+    set_pause(transaction, scope, endpoint, Some(now))
+}
+
+pub(super) fn resume(
+    transaction: &mut Tx<'_>,
+    scope: &Scope,
+    endpoint: EndpointId,
+) -> Result<Option<Endpoint>, StoreError> {
+    set_pause(transaction, scope, endpoint, None)
+}
+
+/// What holds is the column `enabled`: the settings keep what the partner said
+/// there, so that the end of a pause knows where to go back to. The scope is
+/// stamped although its events are matched as before: by the version that an
+/// event was matched at, whoever sends it knows that there is something to hear.
+fn set_pause(
+    transaction: &mut Tx<'_>,
+    scope: &Scope,
+    endpoint: EndpointId,
+    paused_at: Option<Timestamp>,
+) -> Result<Option<Endpoint>, StoreError> {
+    let Some((scope_id, key)) = live_endpoint(transaction, scope, endpoint)? else { return Ok(None) };
+    let found = read_endpoint(transaction, scope, key)?;
+    if found.paused_at.is_some() == paused_at.is_some() {
+        return Ok(Some(found));
+    }
+    let changed = bump(transaction, scope_id)?;
+    diesel::update(endpoints::table.find(key))
+        .set((
+            endpoints::paused_at.eq(paused_at.map(Timestamp::as_millis)),
+            endpoints::enabled.eq(found.settings.enabled && paused_at.is_none()),
+            endpoints::changed_version.eq(changed),
+        ))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    transaction.notices.push(Notice::EndpointChanged(endpoint));
+    Ok(Some(Endpoint { paused_at, ..found }))
 }
 
 pub(super) fn rotate_secret(

@@ -29,7 +29,10 @@ pub(super) fn learn(transaction: &mut Tx<'_>, records: &[&Record], recorded: &[R
             .first(transaction.connection)
             .optional()
             .map_err(translate)?;
-        if let Some(endpoint) = endpoint {
+        // What was still under way when it was disabled says nothing against that.
+        if let Some(endpoint) = endpoint
+            && reads::trouble(transaction.connection, endpoint)?.disabled.is_none()
+        {
             write(transaction, endpoint, trouble)?;
         }
     }

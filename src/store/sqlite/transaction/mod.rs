@@ -193,6 +193,14 @@ impl Transaction for SqliteTransaction<'_> {
         endpoints::delete(self, scope, endpoint)
     }
 
+    fn pause_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+        endpoints::pause(self, scope, endpoint)
+    }
+
+    fn resume_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+        endpoints::resume(self, scope, endpoint)
+    }
+
     fn rotate_secret(
         &mut self,
         scope: &Scope,

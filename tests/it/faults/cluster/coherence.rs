@@ -3,6 +3,7 @@
 //! looks only now and then is found out.
 
 use awc::http::Method;
+use posthaste::cli::receiver::Behaviour;
 use posthaste::clock::Clock;
 use serde_json::{Value, json};
 
@@ -43,18 +44,57 @@ async fn an_endpoint_made_changed_or_deleted_through_one_node_is_so_for_events_o
     }
 }
 
+/// The two ways to have deliveries held.
+#[derive(Debug, Clone, Copy)]
+enum Hold {
+    /// A setting.
+    Disabled,
+    /// A state beside them.
+    Paused,
+}
+
+impl Hold {
+    async fn begin(self, api: &Api, endpoint: &str) {
+        match self {
+            Self::Disabled => api.change(endpoint, json!({ "enabled": false })).await,
+            Self::Paused => {
+                drop(api.expect(Method::POST, &format!("/webhook/{endpoint}/pause"), Value::Null, 200).await)
+            }
+        }
+    }
+
+    async fn end(self, api: &Api, endpoint: &str) {
+        match self {
+            Self::Disabled => api.enable(endpoint).await,
+            Self::Paused => {
+                drop(api.expect(Method::POST, &format!("/webhook/{endpoint}/resume"), Value::Null, 200).await);
+            }
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn an_endpoint_disabled_through_one_node_is_so_for_events_of_another() {
+    holding(Hold::Disabled, &[("CLUSTER_TOKEN", TOKEN)]).await;
+}
+
 #[actix_rt::test]
 async fn an_endpoint_paused_through_one_node_is_so_for_events_of_another() {
-    pausing(&[("CLUSTER_TOKEN", TOKEN)]).await;
+    holding(Hold::Paused, &[("CLUSTER_TOKEN", TOKEN)]).await;
 }
 
 /// When no node can tell another: whoever owns the endpoint finds out by itself.
 #[actix_rt::test]
-async fn an_endpoint_paused_through_one_node_is_so_for_nodes_that_it_cannot_tell() {
-    pausing(&[]).await;
+async fn an_endpoint_disabled_through_one_node_is_so_for_nodes_that_it_cannot_tell() {
+    holding(Hold::Disabled, &[]).await;
 }
 
-async fn pausing(settings: &[(&'static str, &str)]) {
+#[actix_rt::test]
+async fn an_endpoint_paused_through_one_node_is_so_for_nodes_that_it_cannot_tell() {
+    holding(Hold::Paused, &[]).await;
+}
+
+async fn holding(hold: Hold, settings: &[(&'static str, &str)]) {
     let rounds = number_from("POSTHASTE_FAULT_ROUNDS").unwrap_or(ROUNDS);
     let clock = Clock::system();
     let server = Postgres::start(&[]);
@@ -62,32 +102,32 @@ async fn pausing(settings: &[(&'static str, &str)]) {
     let subscriber = Subscriber::start(Default::default());
     define(cluster.api(0), "lane.number_0").await;
     let endpoint = cluster.api(0).subscribe_to(&subscriber, &["lane.number_0"], Value::Null).await;
-    let mut sent_while_paused = Vec::new();
+    let mut sent_while_held = Vec::new();
     for round in 0..rounds {
         // Each is the one that changes, and the one that accepts; one of them owns it.
         let (one, other) = both(&cluster, round);
         arrives(&subscriber, &post(other).await).await;
-        one.change(&endpoint, json!({ "enabled": false })).await;
+        hold.begin(one, &endpoint).await;
         let event = post(other).await;
         assert_eq!(event["deliveries"], 1, "round {round}");
         let id = event["id"].as_str().expect("an event has an id");
         let shown = other.get(&format!("/deliveries?event={id}")).await["data"][0].clone();
-        let enabled_at = clock.wall();
-        other.enable(&endpoint).await;
+        let ended_at = clock.wall();
+        hold.end(other, &endpoint).await;
         arrives(&subscriber, &event).await;
         let came_at = subscriber
             .received()
             .iter()
             .find(|receipt| receipt.webhook_id.as_deref() == Some(id))
             .map(|receipt| receipt.at);
-        if shown["status"] != "held" || came_at < Some(enabled_at) {
-            sent_while_paused.push((round, shown["status"].clone()));
+        if shown["status"] != "held" || came_at < Some(ended_at) {
+            sent_while_held.push((round, shown["status"].clone()));
         }
     }
     assert!(
-        sent_while_paused.is_empty(),
-        "{} of {rounds} events were sent to an endpoint that was paused before they were accepted: {sent_while_paused:?}",
-        sent_while_paused.len()
+        sent_while_held.is_empty(),
+        "{} of {rounds} events were sent to an endpoint that was held ({hold:?}) before they were accepted: {sent_while_held:?}",
+        sent_while_held.len()
     );
 }
 
@@ -120,6 +160,38 @@ async fn keys_and_types_changed_through_one_node_are_so_for_another() {
     let over = async || cluster.api(1).nothing_waits_anywhere().await.then_some(());
     eventually("every delivery ends", over).await;
     assert!(lanes.received().len() >= 2 * rounds as usize, "each was sent");
+}
+
+/// Whichever node accepts an event, and whichever sends it.
+#[actix_rt::test]
+async fn a_schedule_given_to_a_type_through_one_node_is_that_of_all() {
+    let server = Postgres::start(&[]);
+    let cluster = Cluster::start(&server.url(), 2).await;
+    let subscriber = Subscriber::start(Behaviour { fail_rate: 1.0, ..Behaviour::default() });
+    define(cluster.api(0), "lane.number_0").await;
+    // So many that each node owns some of them.
+    for number in 0..8 {
+        let url = format!("{}/{number}", subscriber.url());
+        cluster.api(0).subscribe(&url, &["lane.number_0"], Value::Null).await;
+    }
+    for round in 0..4 {
+        let (one, other) = both(&cluster, round);
+        let mut definition = one.get("/event-types/lane.number_0").await;
+        definition["retry"] = json!({ "schedule_ms": vec![20; round as usize] });
+        one.expect(Method::PUT, "/event-types/lane.number_0", definition.clone(), 200).await;
+        assert_eq!(other.get("/event-types/lane.number_0").await, definition, "round {round}");
+        for api in [one, other] {
+            let event = post(api).await;
+            let path = format!("/deliveries?event={}", event["id"].as_str().expect("an event has an id"));
+            let ended = eventually("all of it is given up", async || {
+                let listed = api.get(&path).await["data"].as_array().expect("a list has data").clone();
+                listed.iter().all(|delivery| delivery["status"] == "retries_exhausted").then_some(listed)
+            });
+            for delivery in ended.await {
+                assert_eq!(delivery["attempt_count"], round + 1, "{delivery}");
+            }
+        }
+    }
 }
 
 /// The node that changes something and the one that has to know of it: they take

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use actix::{AsyncContext as _, Context};
 use actix_rt::System;
@@ -16,7 +17,7 @@ use posthaste::domain::{Environment, KeyId, NodeId, PartnerName, Role, Timestamp
 use posthaste::engine::Supervisor;
 use posthaste::metrics::Metrics;
 use posthaste::policy::address::AddressPolicy;
-use posthaste::routes::{Api, Catalogs, Coherence, Limits, ThisNode, all_errors_are_problems, configure};
+use posthaste::routes::{Api, Catalogs, Coherence, Limits, RetryLimits, ThisNode, all_errors_are_problems, configure};
 use posthaste::store::journal::JournalOptions;
 use posthaste::store::sqlite::SqliteStore;
 use posthaste::store::{
@@ -95,6 +96,11 @@ pub fn node(coherence: impl FnOnce() -> Coherence, story: impl AsyncFnOnce(&Node
                 page: 50,
                 page_max: 250,
                 endpoints_per_partner: 10,
+                retries: RetryLimits {
+                    retries: 30,
+                    span: Duration::from_secs(30 * 86_400),
+                    retention: Duration::from_secs(30 * 86_400),
+                },
             },
             journal,
             clock,
@@ -207,6 +213,7 @@ pub fn of_total(name: &str, kind: &str) -> TypeDefinition {
         description: String::new(),
         schema: json!({ "properties": { "total": { "type": kind } }, "required": ["total"] }),
         example: json!({ "event": name, "total": null }),
+        retry: None,
     }
 }
 

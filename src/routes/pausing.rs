@@ -1,0 +1,66 @@
+//! `POST /webhook/{id}/pause` and `/resume`: a partner holds an endpoint's
+//! deliveries for a while, and lets them go again. Asked twice, either is the
+//! same as once. What is held is counted and kept like anything that waits.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::auth::Permission;
+use crate::domain::EndpointId;
+use crate::routes::extract::Caller;
+use crate::routes::problem::{Answer, Problem};
+use crate::routes::webhook::{has_bytes, optional_fields};
+use crate::routes::{Api, show};
+use crate::store::Scope;
+
+/// Holds an endpoint's deliveries until it is resumed.
+pub async fn pause(
+    api: web::Data<Api>,
+    caller: Caller,
+    id: web::Path<String>,
+    request: HttpRequest,
+    mut payload: web::Payload,
+) -> Answer {
+    let (scope, id) = asked_of(&api, &caller, &id, &request, &mut payload).await?;
+    let paused = api.journal.change(move |transaction| transaction.pause_endpoint(&scope, id)).await?;
+    let endpoint = paused.ok_or_else(|| Problem::not_found("endpoint"))?;
+    log::info!("{id} is paused");
+    Ok(HttpResponse::Ok().json(show::endpoint(&endpoint)))
+}
+
+/// Ends a pause: what was held goes out, unless the endpoint is disabled.
+pub async fn resume(
+    api: web::Data<Api>,
+    caller: Caller,
+    id: web::Path<String>,
+    request: HttpRequest,
+    mut payload: web::Payload,
+) -> Answer {
+    let (scope, id) = asked_of(&api, &caller, &id, &request, &mut payload).await?;
+    let resumed = api.journal.change(move |transaction| transaction.resume_endpoint(&scope, id)).await?;
+    let endpoint = resumed.ok_or_else(|| Problem::not_found("endpoint"))?;
+    log::info!("{id} is not paused any more");
+    Ok(HttpResponse::Ok().json(show::endpoint(&endpoint)))
+}
+
+/// Whose endpoint it is about, and which. There is nothing to say beyond that: no
+/// body is needed, and a field that asks for more, such as an end of the pause,
+/// is refused and not passed over.
+async fn asked_of(
+    api: &Api,
+    caller: &Caller,
+    id: &str,
+    request: &HttpRequest,
+    payload: &mut web::Payload,
+) -> Result<(Scope, EndpointId), Problem> {
+    caller.may(Permission::ManageEndpoints)?;
+    caller.query().only(&[])?;
+    let scope = caller.partner_scope()?;
+    if has_bytes(request)
+        && let Some(unknown) = optional_fields(api, request, payload).await?.keys().next()
+    {
+        let pointer = format!("/{}", unknown.replace('~', "~0").replace('/', "~1"));
+        return Err(Problem::invalid_field(pointer, "unknown field; there is none"));
+    }
+    let id = id.parse().map_err(|_| Problem::not_found("endpoint"))?;
+    Ok((scope, id))
+}
