@@ -2,6 +2,7 @@
 //! which order. The only place that knows every room.
 
 mod membership;
+mod options;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -20,11 +21,10 @@ use crate::clock::Clock;
 use crate::cluster::{self, Forward, HintOptions, HintSender, NoForward, Owners, Ownership, new_node_id};
 use crate::config::{Config, StoreLocation};
 use crate::domain::{PARTITIONS, Role};
-use crate::engine::{BodyBudget, Drain, Engine, EngineOptions, Janitor, NewsWire, Places, Retention, Supervisor};
+use crate::engine::{BodyBudget, Drain, Engine, Janitor, NewsWire, Places, Retention, Supervisor};
 use crate::metrics::Metrics;
 use crate::policy::address::AddressPolicy;
-use crate::policy::health::Patience;
-use crate::routes::{self, Api, Catalogs, Coherence, HintsIn, Limits, RetryLimits, ThisNode};
+use crate::routes::{self, Api, Catalogs, Coherence, HintsIn, ThisNode};
 use crate::store::journal::{JournalOptions, JournalThread};
 use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::sqlite::SqliteStore;
@@ -178,19 +178,8 @@ impl App {
                 }
             }),
             schedule_of_type: Arc::new(move |environment, event_type| schedules.retry_of(environment, event_type)),
-            options: EngineOptions {
-                arbiters: config.engine.arbiters,
-                window: config.engine.window,
-                max_in_flight: config.engine.max_in_flight,
-                passivate_after: config.engine.passivate_after,
-                patience: Patience {
-                    opens_after: config.engine.breaker_opens_after,
-                    warn_after: config.engine.warn_after,
-                    disable_after: config.engine.disable_after,
-                },
-                body_budget_bytes: config.engine.body_budget_bytes,
-            },
-            in_flight: Places::new(config.engine.max_in_flight, clock.clone()),
+            options: options::engine(&config),
+            in_flight: Places::new(config.engine.max_in_flight, clock.clone(), Arc::clone(&metrics)),
             bodies,
         };
         let supervisor = Supervisor::start(engine.clone(), wire.clone());
@@ -206,7 +195,7 @@ impl App {
             coherence: Coherence::of(store.as_ref()),
             subscriptions: SubscriptionCache::default(),
             supervisor: supervisor.clone(),
-            limits: limits(&config),
+            limits: options::limits(&config),
             addresses,
             journal,
             clock: clock.clone(),
@@ -343,23 +332,6 @@ async fn prepare(
     };
     journal.change(move |transaction| transaction.create_key(&new)).await?;
     Ok(Some(key))
-}
-
-fn limits(config: &Config) -> Limits {
-    Limits {
-        event_bytes: config.limits.event_bytes,
-        batch_bytes: config.limits.batch_bytes,
-        batch_events: config.limits.batch_events,
-        settings_bytes: config.limits.settings_bytes,
-        page: config.limits.page,
-        page_max: config.limits.page_max,
-        endpoints_per_partner: config.limits.endpoints_per_partner,
-        retries: RetryLimits {
-            retries: config.limits.max_retries,
-            span: config.limits.max_retry_span,
-            retention: config.store.retention,
-        },
-    }
 }
 
 fn transport(config: &Config, addresses: AddressPolicy) -> HttpTransportFactory {

@@ -54,6 +54,10 @@ pub struct Metrics {
     pub deliveries_exhausted: Counter,
     /// Requests in flight to endpoints.
     pub attempts_in_flight: Gauge,
+    /// Attempts that wait for their place among those.
+    pub attempts_waiting: Gauge,
+    /// Places among those that endpoints hold which hang or fail.
+    pub attempts_in_trouble: Gauge,
     /// Endpoint actors in memory.
     pub endpoint_actors: Gauge,
     /// Endpoint actors that panicked and were started anew.
@@ -104,6 +108,8 @@ impl Default for Metrics {
             delivery_seconds: seconds(),
             deliveries_exhausted: Counter::default(),
             attempts_in_flight: Gauge::default(),
+            attempts_waiting: Gauge::default(),
+            attempts_in_trouble: Gauge::default(),
             endpoint_actors: Gauge::default(),
             endpoint_actor_panics: Counter::default(),
             endpoint_warnings: Counter::default(),
@@ -147,6 +153,16 @@ impl Metrics {
             self.deliveries_exhausted.clone(),
         );
         registry.register("attempts_in_flight", "Requests in flight to endpoints", self.attempts_in_flight.clone());
+        registry.register(
+            "attempts_waiting",
+            "Attempts that wait for their place among those in flight",
+            self.attempts_waiting.clone(),
+        );
+        registry.register(
+            "attempts_in_trouble",
+            "Places among those in flight that endpoints hold which hang or fail",
+            self.attempts_in_trouble.clone(),
+        );
         registry.register("endpoint_actors", "Endpoint actors in memory", self.endpoint_actors.clone());
         registry.register(
             "endpoint_actor_panics",

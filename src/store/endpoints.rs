@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::domain::{EndpointId, EndpointSettings, Environment, Timestamp, Trouble};
-use crate::store::Scope;
+use crate::domain::{EndpointId, EndpointSettings, Timestamp, Trouble};
+use crate::store::{Scope, ScopeId};
 
 /// An endpoint to be made.
 #[derive(Clone)]
@@ -66,8 +66,8 @@ impl fmt::Debug for StoredSecret {
 /// What an endpoint's actor works by.
 #[derive(Debug, Clone)]
 pub struct EndpointRuntime {
-    /// Where it is: each environment has its own catalog.
-    pub environment: Environment,
+    /// Whose it is: the partner, in its environment.
+    pub scope: ScopeId,
     /// The settings in force.
     pub settings: EndpointSettings,
     /// Whether it holds its deliveries: its settings disable it, or it is paused.

@@ -37,17 +37,23 @@ impl Scope {
 }
 
 /// The store's own number for a [`Scope`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ScopeId(pub(in crate::store) i64);
 
 impl ScopeId {
+    /// For tests outside the store, which draws these numbers.
+    #[cfg(test)]
+    pub(crate) const fn from_number(number: i64) -> Self {
+        Self(number)
+    }
+
     /// The scope of all partners of the same environment.
     pub(in crate::store) fn environment(self) -> Self {
         Self(self.0 % 2)
     }
 
     /// The environment it is in.
-    pub(in crate::store) fn lies_in(self) -> Environment {
+    pub fn lies_in(self) -> Environment {
         Environment::ALL[usize::from(self.0 % 2 != 0)]
     }
 }

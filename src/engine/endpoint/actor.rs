@@ -6,6 +6,7 @@
 //! at each wake, `FuturesUnordered` only those that can go on. What comes of
 //! them is handed to the state together, as many as there are.
 
+mod reading;
 mod recording;
 mod sending;
 
@@ -28,8 +29,8 @@ use crate::engine::endpoint::request::Target;
 use crate::engine::endpoint::right::Right;
 use crate::engine::endpoint::state::{Effect, Input, Limits, Plan, Sending, State};
 use crate::engine::messages::{End, Ended, Generation, Look, Resting, Staying, Tell};
-use crate::engine::places::Place;
-use crate::store::{self, EndpointRuntime, JournalError, Lease, Payload, Record, Recorded, StoreError};
+use crate::engine::places::{Place, Reputation};
+use crate::store::{EndpointRuntime, JournalError, Lease, Payload, Record, Recorded, StoreError};
 
 /// Messages an actor may have waiting: more only remind it of the store.
 const MAILBOX: usize = 64;
@@ -45,6 +46,8 @@ pub(in crate::engine) struct EndpointActor {
     right: Right,
     state: State,
     target: Option<Arc<Target>>,
+    /// What speaks for this endpoint where places are scarce.
+    reputation: Reputation,
     inbox: Inbox<Report>,
     /// Attempts, reads, waits for room in the journal. They end with the actor.
     under_way: FuturesUnordered<LocalBoxFuture<'static, Option<Input>>>,
@@ -109,6 +112,7 @@ impl EndpointActor {
             right: Right::new(engine.ownership.clone(), lease),
             state: State::new(limits).fenced_by(lease.fence),
             target: None,
+            reputation: Reputation::default(),
             inbox: Inbox::new(),
             under_way: FuturesUnordered::new(),
             waker: None,
@@ -120,6 +124,12 @@ impl EndpointActor {
 
     fn step(&mut self, inputs: impl IntoIterator<Item = Input>, context: &mut Context<Self>) {
         let now = self.engine.clock.now();
+        let reputation = &mut self.reputation;
+        let inputs = inputs.into_iter().inspect(|input| {
+            if let Input::Attempted { started, ended, outcome, .. } = input {
+                reputation.attempted(outcome.is_delivered(), started.monotonic, ended.monotonic);
+            }
+        });
         let effects = self.state.step_all(inputs, now);
         let mut reads = Reads::default();
         let mut unread = Vec::new();
@@ -202,51 +212,6 @@ impl EndpointActor {
             });
             self.timer = Some((time, handle));
         }
-    }
-
-    /// Reads what one step asked for in one visit to the store.
-    fn read(&mut self, reads: Reads) {
-        if !reads.settings && reads.pages.is_empty() {
-            return;
-        }
-        let (endpoint, now, bodies) = (self.endpoint, self.engine.clock.wall(), self.engine.bodies.clone());
-        let (store, reports) = (Arc::clone(&self.engine.store), self.inbox.outbox());
-        let ownership = self.engine.ownership.clone();
-        self.begin(async move {
-            let Reads { settings, pages } = reads;
-            let wanted = pages.clone();
-            let answer = store::blocking(&store, move |store| {
-                let runtime = settings.then(|| store.endpoint_runtime(endpoint, now));
-                let read: Vec<_> = wanted.into_iter().map(|page| page.read(endpoint, store, &bodies)).collect();
-                // What was accepted by settings of which nobody told yet must not go
-                // out by older ones.
-                let may_be_news = !read.is_empty() && ownership.may_be_behind(store)?;
-                Ok((runtime, read, may_be_news))
-            })
-            .await;
-            let (runtime, read, may_be_news) = match answer {
-                Ok(answer) => answer,
-                Err(error) => {
-                    (settings.then(|| Err(error.clone())), pages.iter().map(|_| Err(error.clone())).collect(), false)
-                }
-            };
-            if let Some(runtime) = runtime {
-                reports.send(Report::Runtime(Box::new(runtime)));
-            }
-            if may_be_news {
-                reports.send(Report::Input(Box::new(Input::Changed)));
-            }
-            for (PageRead { lane, limit, .. }, read) in pages.into_iter().zip(read) {
-                reports.send(Report::Input(Box::new(match read {
-                    Ok((due, payloads)) => Input::Page { lane, limit, due, payloads },
-                    Err(error) => {
-                        log::warn!("{endpoint}: cannot read its deliveries: {error}");
-                        Input::PageFailed(lane)
-                    }
-                })));
-            }
-            None
-        });
     }
 
     /// What there is to tell the state now; and whether there was anything at all.

@@ -2,22 +2,23 @@
 
 use std::sync::Arc;
 
-use crate::domain::EndpointId;
 use crate::engine::Engine;
 use crate::engine::arbiters;
 use crate::engine::endpoint::request::{AttemptHeaders, Target};
 use crate::engine::endpoint::right::Right;
 use crate::engine::endpoint::step::{Input, Sending};
-use crate::engine::places::{Place, Places};
+use crate::engine::places::{Claimant, Held, Place, Places};
 use crate::metrics::{AttemptLabels, Metrics};
 use crate::store::Payload;
 
-/// Up to `most` places among all that may be in flight: one, as soon as there
-/// is one, and as many more as are free then. None when the engine is stopping.
-pub(super) async fn places(in_flight: &Places, endpoint: EndpointId, most: usize) -> Vec<Place> {
-    let mut places: Vec<Place> = in_flight.take(endpoint).await.into_iter().collect();
+/// Places among all that may be in flight, for the first of these claimants: for
+/// one, as soon as there is one, and for as many more as there are then. None
+/// when the engine is stopping.
+pub(super) async fn places(in_flight: &Places, claimants: &[Claimant]) -> Vec<Place> {
+    let Some((first, others)) = claimants.split_first() else { return Vec::new() };
+    let mut places: Vec<Place> = in_flight.take(*first).await.into_iter().collect();
     if !places.is_empty() {
-        places.extend((1..most).map_while(|_| in_flight.try_take(endpoint)));
+        places.extend(others.iter().map_while(|claimant| in_flight.try_take(*claimant)));
     }
     places
 }
@@ -30,7 +31,7 @@ pub(super) async fn make_attempt(
     target: Arc<Target>,
     sending: Sending,
     payload: Arc<Payload>,
-    _place: Place,
+    place: Place,
 ) -> Input {
     let started = engine.clock.now();
     let headers = AttemptHeaders {
@@ -48,6 +49,7 @@ pub(super) async fn make_attempt(
     let in_flight = InFlight(&engine.metrics);
     let outcome = arbiters::transport().send(request).await;
     drop(in_flight);
+    place.give_back(if outcome.is_delivered() { Held::Succeeded } else { Held::Failed });
     let (ended, metrics) = (engine.clock.now(), &engine.metrics);
     let label = outcome.error.as_ref().map_or("delivered", |error| error.class.as_str());
     metrics.attempts.get_or_create(&AttemptLabels { outcome: label }).inc();
@@ -55,8 +57,11 @@ pub(super) async fn make_attempt(
     if outcome.is_delivered() {
         metrics.delivery_seconds.observe(ended.wall.since(sending.delivery.made_at()).as_secs_f64());
     }
-    let retry =
-        if outcome.is_delivered() { None } else { (engine.schedule_of_type)(target.environment, &payload.event_type) };
+    let retry = if outcome.is_delivered() {
+        None
+    } else {
+        (engine.schedule_of_type)(target.partner.lies_in(), &payload.event_type)
+    };
     Input::Attempted { delivery: sending.delivery, started, ended, outcome, random: fastrand::f64(), retry }
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::domain::{DeliveryId, Environment, EventId, Header, Timestamp};
+use crate::domain::{DeliveryId, EventId, Header, Timestamp};
 use crate::policy::signature::{self, SigningSecret};
-use crate::store::{EndpointRuntime, StoreError};
+use crate::store::{EndpointRuntime, ScopeId, StoreError};
 use crate::transport::Request;
 
 /// What `User-Agent` says.
@@ -17,8 +17,9 @@ const USER_AGENT: &str = concat!("Posthaste/", env!("CARGO_PKG_VERSION"));
 
 /// Everything about an endpoint that goes into its requests, prepared once.
 pub(in crate::engine) struct Target {
-    /// Whose catalog its events are of.
-    pub environment: Environment,
+    /// Whose share of the node's places its attempts count towards, and whose catalog
+    /// its events are of.
+    pub partner: ScopeId,
     url: Arc<str>,
     headers: Vec<Header>,
     secrets: Vec<(SigningSecret, Option<Timestamp>)>,
@@ -46,7 +47,7 @@ impl Target {
             })
             .collect::<Result<_, StoreError>>()?;
         Ok(Self {
-            environment: runtime.environment,
+            partner: runtime.scope,
             url: runtime.settings.url.as_str().into(),
             headers: runtime.settings.headers.clone(),
             secrets,

@@ -12,10 +12,10 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{DeliveryId, EventId, Moment, Monotonic, Outcome, RetryPolicy, Timestamp};
+use crate::domain::{DeliveryId, EventId, Moment, Monotonic, Timestamp};
 use crate::engine::budget::HeldPayload;
 use crate::engine::endpoint::reading::{READ_AGAIN_AFTER, Reading};
-use crate::store::{AttemptKind, Due, Fence, Lane, Place, Record};
+use crate::store::{AttemptKind, Fence, Lane, Place, Record};
 
 mod gate;
 mod outcome;
@@ -25,6 +25,7 @@ mod turn;
 mod window;
 
 use gate::Gate;
+use outcome::Attempted;
 use settled::Settled;
 
 pub use super::step::{Effect, Fresh, Input, Limits, Plan, Sending, Snapshot};
@@ -61,32 +62,6 @@ struct Ready {
     scheduled_attempts: u32,
 }
 
-impl From<Fresh> for Ready {
-    fn from(birth: Fresh) -> Self {
-        Self {
-            delivery: birth.delivery,
-            event: birth.event,
-            payload: birth.payload,
-            due_at: birth.delivery.made_at(),
-            attempt_count: 0,
-            scheduled_attempts: 0,
-        }
-    }
-}
-
-impl From<Due> for Ready {
-    fn from(due: Due) -> Self {
-        Self {
-            delivery: due.delivery,
-            event: due.event,
-            payload: None,
-            due_at: due.due_at,
-            attempt_count: due.attempt_count,
-            scheduled_attempts: due.scheduled_attempts,
-        }
-    }
-}
-
 #[derive(Debug)]
 enum Stage {
     Sending,
@@ -105,16 +80,6 @@ struct Flight {
     /// For an attempt by hand: the store showed the wish for it when its
     /// outcome was being written, and this may be the wish for another.
     asked_again: bool,
-}
-
-/// How an attempt went.
-struct Attempted {
-    started: Moment,
-    ended: Moment,
-    outcome: Outcome,
-    random: f64,
-    /// The schedule of its event's type.
-    of_type: Option<RetryPolicy>,
 }
 
 /// One endpoint's live state.

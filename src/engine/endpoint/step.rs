@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::domain::{DeliveryId, DisabledReason, EventId, Moment, Monotonic, Outcome, RetryPolicy, Timestamp, Trouble};
 use crate::engine::budget::HeldPayload;
 use crate::policy::health::Patience;
-use crate::store::{Due, Lane, Place, Record, Recorded};
+use crate::store::{AttemptKind, Due, Lane, Place, Record, Recorded};
 
 /// The part of an endpoint's settings that decides.
 #[derive(Debug, Clone, PartialEq)]
@@ -159,6 +159,8 @@ pub struct Sending {
     pub payload: Option<Arc<HeldPayload>>,
     /// The number it will have if nothing crashes in between.
     pub number: u32,
+    /// Who asked for it.
+    pub kind: AttemptKind,
 }
 
 /// Limits that come from configuration.

@@ -122,7 +122,7 @@ pub(super) fn endpoint_runtime(
     let Some((scope, enabled, settings)) = found else { return Ok(None) };
     let row: SettingsRow = from_json(&settings)?;
     Ok(Some(EndpointRuntime {
-        environment: ScopeId(scope).lies_in(),
+        scope: ScopeId(scope),
         settings: row.settings()?,
         is_holding: !enabled,
         secrets: secrets(connection, key, now)?,

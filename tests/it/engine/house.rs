@@ -152,7 +152,7 @@ impl House {
             store,
             journal,
             transport: Arc::new(ScriptedFactory(Arc::new(script))),
-            in_flight: Places::new(options.max_in_flight, clock.clone()),
+            in_flight: Places::new(options.max_in_flight, clock.clone(), Arc::clone(&metrics)),
             clock,
             metrics,
             ownership,
@@ -191,6 +191,15 @@ impl House {
 }
 
 impl Life {
+    /// Goes on in the name of another partner.
+    pub async fn act_for(&mut self, name: &str) {
+        let partner: PartnerName = name.parse().expect("a plain name");
+        let scope = Scope::of(Environment::Production, partner.clone());
+        let made = self.engine.journal.change(move |transaction| transaction.create_partner(&partner)).await;
+        made.expect("the journal writes").expect("a new name");
+        self.scope = scope;
+    }
+
     /// An endpoint that wants every event, with one waiting place after another.
     pub async fn endpoint(&self, path: &str, change: impl FnOnce(&mut EndpointSettings)) -> EndpointId {
         let mut settings = EndpointSettings::new(format!("https://example.com/{path}"), vec![TypePattern::Any]);

@@ -2,6 +2,7 @@
 //! moves, and what the actors make of it, on a real store.
 
 mod actors;
+mod fairness;
 mod health;
 mod house;
 mod model;

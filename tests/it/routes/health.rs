@@ -103,5 +103,7 @@ fn metrics_read_as_openmetrics_and_count() {
         assert_eq!(grown(series), by, "{series}");
     }
     assert!(grown("posthaste_journal_commit_seconds_count") >= 3.0);
-    assert_eq!(after["posthaste_attempts_in_flight"], 0.0);
+    for gauge in ["in_flight", "waiting", "in_trouble"] {
+        assert_eq!(after[format!("posthaste_attempts_{gauge}").as_str()], 0.0, "{gauge}");
+    }
 }

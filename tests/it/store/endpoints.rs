@@ -53,6 +53,7 @@ fn an_endpoint_reads_back_as_it_was_made(world: &mut World) {
     assert_eq!(world.store().endpoint(&acme, made.id).expect("readable"), Some(changed.clone()));
     let runtime = world.store().endpoint_runtime(made.id, world.now).expect("readable").expect("it is there");
     assert_eq!(runtime.settings, changed.settings);
+    assert_eq!(runtime.scope, world.subscriptions(&acme).id);
     assert_eq!(runtime.secrets.len(), 1);
 }
 

@@ -66,7 +66,7 @@ fn a_pause_holds_everything_and_its_end_lets_it_go(world: &mut World) {
 fn a_pause_is_no_change_of_settings(world: &mut World) {
     for scope in [world.partner("acme"), in_sandbox(&world.partner("other"))] {
         let made = world.endpoint(&scope, "all", &["*"]);
-        assert_eq!(runtime(world, made.id).environment, scope.environment);
+        assert_eq!(runtime(world, made.id).scope.lies_in(), scope.environment);
         let (matched, versions) = (world.subscriptions(&scope), world.store().versions().expect("readable"));
         world.advance(HOUR);
         let paused = world.pause(&scope, made.id);

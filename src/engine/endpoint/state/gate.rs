@@ -176,6 +176,11 @@ impl Gate {
 }
 
 impl State {
+    /// Whether the breaker is open.
+    pub fn sends_probes(&self) -> bool {
+        self.gate.is_open()
+    }
+
     /// Whether a scheduled attempt may be under way beside those that are.
     pub(super) fn has_room_at_gate(&self) -> bool {
         self.may_send() && self.sending < self.gate.allowed() && self.gate.probe.is_none()

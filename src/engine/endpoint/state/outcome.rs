@@ -5,14 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::gate::Ended;
-use super::{Attempted, Flight, Stage, State};
-use crate::domain::{DeliveryId, Moment};
+use super::{Flight, Stage, State};
+use crate::domain::{DeliveryId, Moment, Outcome, RetryPolicy};
 use crate::engine::endpoint::step::Effect;
 use crate::policy::retry::{self, Next};
 use crate::store::{AttemptKind, Lane, Record, Recorded, Verdict};
 
 /// The breaker may keep a delivery waiting for its schedule's span and so much more.
 const BEYOND_SCHEDULE: Duration = Duration::from_secs(3600);
+
+/// How an attempt went.
+pub(super) struct Attempted {
+    pub(super) started: Moment,
+    pub(super) ended: Moment,
+    pub(super) outcome: Outcome,
+    pub(super) random: f64,
+    /// The schedule of its event's type.
+    pub(super) of_type: Option<RetryPolicy>,
+}
 
 impl State {
     /// What an attempt means for its delivery, and for the endpoint.

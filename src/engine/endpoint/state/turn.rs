@@ -18,6 +18,7 @@ impl State {
                 event: ready.event,
                 payload: ready.payload.clone(),
                 number: ready.attempt_count + 1,
+                kind,
             }));
             self.sending += 1;
             self.known.insert(ready.delivery);

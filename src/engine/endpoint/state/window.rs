@@ -253,3 +253,29 @@ impl State {
         }
     }
 }
+
+impl From<Fresh> for Ready {
+    fn from(birth: Fresh) -> Self {
+        Self {
+            delivery: birth.delivery,
+            event: birth.event,
+            payload: birth.payload,
+            due_at: birth.delivery.made_at(),
+            attempt_count: 0,
+            scheduled_attempts: 0,
+        }
+    }
+}
+
+impl From<Due> for Ready {
+    fn from(due: Due) -> Self {
+        Self {
+            delivery: due.delivery,
+            event: due.event,
+            payload: None,
+            due_at: due.due_at,
+            attempt_count: due.attempt_count,
+            scheduled_attempts: due.scheduled_attempts,
+        }
+    }
+}

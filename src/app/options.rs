@@ -1,0 +1,41 @@
+//! What the configuration says, as the rooms take it that do not know it.
+
+use crate::config::Config;
+use crate::engine::EngineOptions;
+use crate::policy::health::Patience;
+use crate::routes::{Limits, RetryLimits};
+
+/// For the engine.
+pub(super) fn engine(config: &Config) -> EngineOptions {
+    let engine = &config.engine;
+    EngineOptions {
+        arbiters: engine.arbiters,
+        window: engine.window,
+        max_in_flight: engine.max_in_flight,
+        passivate_after: engine.passivate_after,
+        patience: Patience {
+            opens_after: engine.breaker_opens_after,
+            warn_after: engine.warn_after,
+            disable_after: engine.disable_after,
+        },
+        body_budget_bytes: engine.body_budget_bytes,
+    }
+}
+
+/// For the routes.
+pub(super) fn limits(config: &Config) -> Limits {
+    Limits {
+        event_bytes: config.limits.event_bytes,
+        batch_bytes: config.limits.batch_bytes,
+        batch_events: config.limits.batch_events,
+        settings_bytes: config.limits.settings_bytes,
+        page: config.limits.page,
+        page_max: config.limits.page_max,
+        endpoints_per_partner: config.limits.endpoints_per_partner,
+        retries: RetryLimits {
+            retries: config.limits.max_retries,
+            span: config.limits.max_retry_span,
+            retention: config.store.retention,
+        },
+    }
+}
