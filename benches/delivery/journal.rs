@@ -145,7 +145,7 @@ async fn deliver(
     sequences: std::ops::Range<usize>,
 ) -> Result<(), JournalError> {
     let event_type = || EVENT_TYPE.parse().expect("a shipped type is well formed");
-    let event = |sequence| NewEvent { event_type: event_type(), body: template.event(sequence) };
+    let event = |sequence| NewEvent::new(event_type(), template.event(sequence));
     let accept = Accept {
         subscriptions: Arc::clone(&desk.subscriptions),
         events: sequences.clone().map(event).collect(),

@@ -123,7 +123,7 @@ impl Seed {
         let accepts: Vec<Accept> = sequences
             .map(|sequence| Accept {
                 subscriptions: Arc::clone(&subscriptions[sequence % subscriptions.len()]),
-                events: vec![NewEvent { event_type: parsed(EVENT_TYPE), body: self.template.event(sequence) }],
+                events: vec![NewEvent::new(parsed(EVENT_TYPE), self.template.event(sequence))],
                 idempotency: None,
                 relied_on: None,
             })

@@ -2,10 +2,10 @@
 //! bounds, and an example that it accepts. Whether a changed definition suits
 //! those who wrote against the old one is not decided here.
 
-use jsonschema::error::ValidationErrorKind;
-use jsonschema::{PatternOptions, ReferencingError, Validator};
+use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 
+use crate::catalog::schema::{self, SchemaProblem};
 use crate::catalog::{FieldError, explain};
 use crate::domain::{EventType, MAX_DESCRIPTION_CHARS, RetryPolicy};
 
@@ -106,6 +106,15 @@ impl DefinitionProblem {
     }
 }
 
+impl From<SchemaProblem> for DefinitionProblem {
+    fn from(problem: SchemaProblem) -> Self {
+        match problem {
+            SchemaProblem::RemoteReference { reference } => Self::RemoteReference { reference },
+            SchemaProblem::Unusable(error) => Self::Schema(error),
+        }
+    }
+}
+
 impl TypeDefinition {
     /// This definition, if it keeps its bounds, its schema compiles and its
     /// example is an event that the schema accepts.
@@ -117,7 +126,8 @@ impl TypeDefinition {
 
     /// The compiled schema.
     pub(super) fn validator(&self) -> Result<Validator, DefinitionError> {
-        compile(&self.schema).map_err(|problem| problem.of(&self.name))
+        let compiled = schema::compile(&self.schema, PatternOptions::regex());
+        compiled.map_err(|problem| DefinitionProblem::from(problem).of(&self.name))
     }
 
     fn keeps(&self, limits: &CatalogLimits) -> Result<(), DefinitionProblem> {
@@ -131,7 +141,7 @@ impl TypeDefinition {
         let parts = [("schema", &self.schema, limits.schema_bytes), ("example", &self.example, limits.example_bytes)];
         for (part, value, limit) in parts {
             // Depth first: what follows goes down the value by recursion.
-            if !fits_depth(value, limits.depth) {
+            if !schema::fits_depth(value, limits.depth) {
                 return Err(DefinitionProblem::TooDeep { part, limit: limits.depth });
             }
             if value.to_string().len() > limit {
@@ -153,33 +163,6 @@ impl TypeDefinition {
             return vec![FieldError { pointer: "/event".to_owned(), detail }];
         }
         if validator.is_valid(&self.example) { Vec::new() } else { explain::errors(validator, &self.example) }
-    }
-}
-
-fn compile(schema: &Value) -> Result<Validator, DefinitionProblem> {
-    if !schema.is_object() {
-        let detail = format!("expected an object; found {}", explain::found(schema));
-        return Err(DefinitionProblem::Schema(FieldError { pointer: String::new(), detail }));
-    }
-    let built = jsonschema::options()
-        .offline()
-        // Linear in the text, whatever the pattern: a schema runs on each
-        // event that is posted. The price is look-around and back-references.
-        .with_pattern_options(PatternOptions::regex())
-        .build(schema);
-    built.map_err(|error| match error.kind() {
-        ValidationErrorKind::Referencing(ReferencingError::Unretrievable { uri, .. }) => {
-            DefinitionProblem::RemoteReference { reference: explain::short(uri) }
-        }
-        _ => DefinitionProblem::Schema(explain::schema_error(&error)),
-    })
-}
-
-fn fits_depth(value: &Value, depth: usize) -> bool {
-    match value {
-        Value::Array(items) => depth > 0 && items.iter().all(|item| fits_depth(item, depth - 1)),
-        Value::Object(fields) => depth > 0 && fields.values().all(|field| fits_depth(field, depth - 1)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
     }
 }
 

@@ -46,7 +46,8 @@ pub(super) fn errors(validator: &Validator, event: &Value) -> Vec<FieldError> {
 pub(super) fn schema_error(error: &ValidationError<'_>) -> FieldError {
     let detail = match error.kind() {
         ValidationErrorKind::Format { format } if format == "regex" => format!(
-            "{} is not a regular expression that can be used: look-around and back-references cannot",
+            "{} is not a regular expression that can be used: look-around and back-references cannot, nor what is very \
+             large once it is compiled",
             found(error.instance())
         ),
         ValidationErrorKind::Referencing(error) => short_by(&error.to_string(), 4 * MAX_QUOTED_CHARS),

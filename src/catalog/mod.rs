@@ -9,7 +9,9 @@
 mod body;
 mod definition;
 mod explain;
+mod filter;
 mod refusal;
+mod schema;
 mod shipped;
 
 use jsonschema::Validator;
@@ -19,6 +21,7 @@ use crate::domain::{EventType, TypePattern};
 
 pub use body::read as read_json;
 pub use definition::{CatalogLimits, DefinitionError, DefinitionProblem, TypeDefinition};
+pub use filter::Filter;
 pub use refusal::{FieldError, Refusal};
 pub use shipped::shipped;
 
@@ -27,6 +30,14 @@ pub struct Catalog {
     // Sorted by name, no name twice: a posted name is found in place, without
     // being copied, and the types below a prefix stand together.
     entries: Vec<Entry>,
+}
+
+/// A posted event that is one of the catalog's.
+pub struct Recognised {
+    /// Its kind.
+    pub event_type: EventType,
+    /// Its body, as it was read.
+    pub event: Value,
 }
 
 struct Entry {
@@ -62,6 +73,11 @@ impl Catalog {
     /// Reads the body of a posted event once and says which type it is of, or
     /// why it is none.
     pub fn validate(&self, body: &[u8]) -> Result<EventType, Refusal> {
+        self.recognise(body).map(|recognised| recognised.event_type)
+    }
+
+    /// The same, for whoever has to look into the event as well.
+    pub fn recognise(&self, body: &[u8]) -> Result<Recognised, Refusal> {
         let event = body::read(body)?;
         let Value::Object(fields) = &event else {
             return Err(Refusal::NotAnObject { found: explain::found(&event) });
@@ -75,7 +91,7 @@ impl Catalog {
         };
         let event_type = entry.name().clone();
         if entry.validator.is_valid(&event) {
-            return Ok(event_type);
+            return Ok(Recognised { event_type, event });
         }
         Err(Refusal::Invalid { event_type, errors: explain::errors(&entry.validator, &event) })
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::domain::{EndpointId, Environment, PartnerName, RetryPolicy, Timestamp, TypePattern};
+use crate::domain::{EndpointId, Environment, EventFilter, PartnerName, RetryPolicy, Timestamp, TypePattern};
 
 /// Most patterns of an endpoint.
 pub const MAX_EVENT_TYPES: usize = 100;
@@ -149,6 +149,8 @@ pub struct EndpointSettings {
     /// Whether a receiver's `410 Gone` disables the endpoint. A 410 is a failed
     /// attempt like any other where it does not.
     pub disable_on_gone: bool,
+    /// Of those events, only what this accepts goes there; `None` is all.
+    pub filter: Option<EventFilter>,
 }
 
 impl EndpointSettings {
@@ -165,6 +167,7 @@ impl EndpointSettings {
             retry: None,
             rate_limit: None,
             disable_on_gone: false,
+            filter: None,
         }
     }
 }

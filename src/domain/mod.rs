@@ -6,6 +6,7 @@ mod attempt;
 mod delivery;
 mod endpoint;
 mod event;
+mod event_filter;
 mod ids;
 mod partition;
 mod partner;
@@ -21,6 +22,7 @@ pub use endpoint::{
     MIN_TIMEOUT_MS, SettingsProblem,
 };
 pub use event::{Event, EventType, EventTypeError, TypePattern};
+pub use event_filter::{EventFilter, EventFilterError, MAX_FILTER_BYTES};
 pub use ids::{DeliveryId, EndpointId, EventId, IdError, KeyId, NodeId};
 pub use partition::{PARTITIONS, Partition, PartitionSet};
 pub use partner::{Environment, EnvironmentError, Partner, PartnerName, PartnerNameError, Role, RoleError};

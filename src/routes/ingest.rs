@@ -9,12 +9,12 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::auth::Permission;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Recognised};
 use crate::metrics::Admission;
 use crate::routes::extract::{self, Producer};
 use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::{Api, Dated, idempotency};
-use crate::store::{Accept, Accepted, AcceptedEvent, NewEvent, ReliedOn, Scope};
+use crate::store::{Accept, Accepted, AcceptedEvent, NewEvent, ReliedOn, Scope, Subscriptions};
 
 const NDJSON: [&str; 4] = ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/json"];
 
@@ -38,9 +38,13 @@ async fn accept_one(api: &Api, mut producer: Producer, request: &HttpRequest, pa
         let subscriptions = api.subscriptions(&scope).await?;
         let Dated { catalog, version } = api.catalogs.dated(scope.environment);
         let relied_on = ReliedOn { keys: producer.keys_version(), catalog: version };
-        match catalog.validate(&body) {
-            Ok(event_type) => {
-                let events = vec![NewEvent { event_type, body: body.clone() }];
+        // What was read goes away here: nobody needs it while the commit is waited for.
+        let checked = catalog.recognise(&body).map(|Recognised { event_type, event }| {
+            NewEvent::new(event_type, body.clone()).judged_by(&subscriptions, &event)
+        });
+        match checked {
+            Ok(event) => {
+                let events = vec![event];
                 let idempotency = idempotency::of(request, &body, Bytes::new())?;
                 let relied_on = api.to_be_compared(relied_on);
                 match api.journal.accept(Accept { subscriptions, events, idempotency, relied_on }).await? {
@@ -79,7 +83,7 @@ pub async fn batch(
         let subscriptions = api.subscriptions(&scope).await?;
         let Dated { catalog, version } = api.catalogs.dated(scope.environment);
         let relied_on = ReliedOn { keys: producer.keys_version(), catalog: version };
-        let Checked { events, refused, admissions } = check(&lines, &catalog, api.limits.event_bytes);
+        let Checked { events, refused, admissions } = check(&lines, &catalog, &subscriptions, api.limits.event_bytes);
         let good_lines = events.len();
         let idempotency = idempotency::of(&request, &body, refused.clone())?;
         // Also where every line is refused: the transaction judges that too.
@@ -149,7 +153,7 @@ struct Checked {
     admissions: Vec<Admission>,
 }
 
-fn check(lines: &[Bytes], catalog: &Catalog, most_bytes: usize) -> Checked {
+fn check(lines: &[Bytes], catalog: &Catalog, subscriptions: &Subscriptions, most_bytes: usize) -> Checked {
     let mut events = Vec::with_capacity(lines.len());
     let mut admissions = Vec::new();
     let mut refused: Vec<Option<Box<RawValue>>> = Vec::with_capacity(lines.len());
@@ -157,11 +161,11 @@ fn check(lines: &[Bytes], catalog: &Catalog, most_bytes: usize) -> Checked {
         let checked = if line.len() > most_bytes {
             Err(Problem::too_large("event_bytes", most_bytes))
         } else {
-            catalog.validate(line).map_err(Problem::from)
+            catalog.recognise(line).map_err(Problem::from)
         };
         match checked {
-            Ok(event_type) => {
-                events.push(NewEvent { event_type, body: line.clone() });
+            Ok(Recognised { event_type, event }) => {
+                events.push(NewEvent::new(event_type, line.clone()).judged_by(subscriptions, &event));
                 refused.push(None);
             }
             Err(problem) => {

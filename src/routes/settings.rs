@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::catalog::{self, Catalog};
+use crate::catalog::{self, Catalog, FieldError, Filter};
 use crate::domain::{
     DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_MS, EndpointSettings, Environment, Header, MAX_CONCURRENCY,
     MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPES, MAX_HEADERS, MAX_RATE, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, TypePattern,
@@ -143,10 +143,7 @@ impl Reader<'_> {
                 "format" => self.only_default("format", &value, "flat"),
                 "ordering" => self.only_default("ordering", &value, "none"),
                 "rate_limit" => self.rate_limit(settings, &value),
-                "filter" if value.is_null() => {}
-                "filter" => {
-                    self.wrong(&field, format!("`{field}` is not available in this version; leave it out"));
-                }
+                "filter" => self.filter(settings, &value),
                 unknown => {
                     let known = KNOWN.map(|name| format!("`{name}`")).join(", ");
                     self.wrong(unknown, format!("unknown field; there is {known}"));
@@ -279,6 +276,19 @@ impl Reader<'_> {
             None => {
                 let detail = format!("expected a whole number from 1 to {MAX_RATE}");
                 self.errors.push(FieldProblem::new("/rate_limit/per_second", detail));
+            }
+        }
+    }
+
+    fn filter(&mut self, settings: &mut EndpointSettings, value: &Value) {
+        if value.is_null() {
+            settings.filter = None;
+            return;
+        }
+        match Filter::checked(value) {
+            Ok(filter) => settings.filter = Some(filter),
+            Err(FieldError { pointer, detail }) => {
+                self.errors.push(FieldProblem::new(format!("/filter{pointer}"), detail));
             }
         }
     }

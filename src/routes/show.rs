@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::domain::{
-    Attempt, Delivery, DeliveryStatus, Endpoint, EndpointSettings, Event, Partner, Timestamp, Trouble,
+    Attempt, Delivery, DeliveryStatus, Endpoint, EndpointSettings, Event, EventFilter, Partner, Timestamp, Trouble,
 };
 use crate::routes::retry;
 use crate::store::{EventOutcome, KeyRecord, NodeRecord};
@@ -44,6 +44,7 @@ pub fn endpoint(endpoint: &Endpoint) -> Value {
         retry,
         rate_limit,
         disable_on_gone,
+        filter,
     } = &endpoint.settings;
     let headers: Map<String, Value> =
         headers.iter().map(|header| (header.name.to_string(), json!("(redacted)"))).collect();
@@ -59,7 +60,7 @@ pub fn endpoint(endpoint: &Endpoint) -> Value {
         "format": "flat",
         "ordering": "none",
         "rate_limit": rate_limit.map(|per_second| json!({ "per_second": per_second })),
-        "filter": null,
+        "filter": filter.as_ref().map(EventFilter::schema),
         "max_concurrency": max_concurrency,
         "timeout_ms": timeout.as_millis() as u64,
         "retry": retry.as_ref().map(retry::show),
@@ -127,6 +128,16 @@ pub fn event_outcome(outcome: &EventOutcome) -> Value {
             "outcome": found.status.as_str(),
             "delivery": delivery(found),
             "last_attempt": last_attempt.as_ref().map(attempt),
+        }),
+        EventOutcome::Filtered { endpoint, objections } => json!({
+            "endpoint": endpoint.to_string(),
+            "outcome": "filtered",
+            "filtered_by": objections.iter().map(|objection| json!({
+                "pointer": objection.pointer,
+                "detail": objection.detail,
+            })).collect::<Vec<_>>(),
+            "delivery": null,
+            "last_attempt": null,
         }),
         EventOutcome::NotSubscribed(endpoint) => json!({
             "endpoint": endpoint.to_string(),

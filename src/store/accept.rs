@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde_json::Value;
 
 use crate::domain::{EventId, EventType};
-use crate::store::Subscriptions;
+use crate::store::{Judged, Subscriptions};
 
 /// One event as it was posted, already validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,25 @@ pub struct NewEvent {
     pub event_type: EventType,
     /// The very bytes that were posted.
     pub body: Bytes,
+    /// Whom it is for by the filters of a snapshot, if that was worked out
+    /// before. Otherwise it is when somebody asks, from the bytes.
+    pub(in crate::store) judged: Option<Judged>,
+}
+
+impl NewEvent {
+    /// An event that no filter was asked about yet.
+    pub fn new(event_type: EventType, body: Bytes) -> Self {
+        Self { event_type, body, judged: None }
+    }
+
+    /// The same, with the snapshot's filters asked, if it has any: where it still
+    /// holds when the transaction looks, nobody reads the bytes again. `event` is
+    /// what they read as.
+    #[must_use]
+    pub fn judged_by(mut self, subscriptions: &Subscriptions, event: &Value) -> Self {
+        self.judged = subscriptions.judge(&self.event_type, event);
+        self
+    }
 }
 
 /// One request's events: accepted together or not at all.

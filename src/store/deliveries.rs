@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::catalog::FieldError;
 use crate::domain::{
     Attempt, Delivery, DeliveryId, EndpointId, Environment, EventId, EventType, Outcome, StatusFilter, StoredStatus,
     Timestamp, Trouble,
@@ -194,6 +195,14 @@ pub enum EventOutcome {
         delivery: Delivery,
         /// Its last attempt, if there was one.
         last_attempt: Option<Attempt>,
+    },
+    /// The endpoint was there and subscribed to the type, and its filter did not
+    /// accept the event.
+    Filtered {
+        /// Whose.
+        endpoint: EndpointId,
+        /// What the filter objected to, in the event.
+        objections: Vec<FieldError>,
     },
     /// The endpoint was there, and its subscription took no such event.
     NotSubscribed(EndpointId),

@@ -14,6 +14,7 @@ mod deliveries;
 mod endpoints;
 mod error;
 mod fan_out;
+mod filters;
 mod ids;
 pub mod journal;
 mod keys;
@@ -40,7 +41,7 @@ pub use keys::{KeyRecord, NewKey};
 pub use leases::{Fence, Lease, Leases, NodeRecord, NodeReport, Owner, Renewed};
 pub use page::{Page, PageRequest};
 pub use reading::ReadPool;
-pub use subscriptions::{Audience, Scope, ScopeId, SubscriptionCache, Subscriptions};
+pub use subscriptions::{Audience, Judged, Scope, ScopeId, SubscriptionCache, Subscriptions};
 pub use versions::{Changes, Versions};
 
 use std::sync::Arc;

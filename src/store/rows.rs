@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::domain::{
     AttemptError, DiscardReason, EndpointSettings, Environment, ErrorClass, Header, RetryPolicy, StoredStatus,
@@ -125,6 +126,8 @@ pub(in crate::store) struct SettingsRow {
     rate_limit: Option<u32>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     disable_on_gone: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    filter: Option<Box<RawValue>>,
 }
 
 /// [`RetryPolicy`] as JSON, an endpoint's or an event type's.
@@ -153,6 +156,9 @@ impl From<&EndpointSettings> for SettingsRow {
             retry: settings.retry.as_ref().map(RetryRow::from),
             rate_limit: settings.rate_limit,
             disable_on_gone: settings.disable_on_gone,
+            filter: settings.filter.as_ref().map(|filter| {
+                RawValue::from_string(filter.as_str().to_owned()).expect("a filter is JSON from its making on")
+            }),
         }
     }
 }
@@ -175,6 +181,7 @@ impl SettingsRow {
             retry: self.retry.map(RetryRow::policy),
             rate_limit: self.rate_limit,
             disable_on_gone: self.disable_on_gone,
+            filter: self.filter.map(|text| parsed(text.get())).transpose()?,
         })
     }
 }
@@ -220,6 +227,7 @@ mod tests {
         settings.description = Some("ours".into());
         (settings.rate_limit, settings.disable_on_gone) = (Some(20), true);
         settings.headers = vec![Header::new("x-token", "abc").expect("a plain header")];
+        settings.filter = Some(r#"{"required":["id"],"minimum":0.1}"#.parse().expect("an object"));
         for retry in [
             None,
             Some(RetryPolicy::default()),

@@ -6,14 +6,19 @@ mod cache;
 
 pub use cache::SubscriptionCache;
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use cache::Budget;
 
+use serde_json::Value;
+
+use crate::catalog::{self, Filter};
 use crate::domain::{EndpointId, Environment, EventType, PartnerName, TypePattern};
 use crate::policy::matching;
+use crate::store::NewEvent;
 
 /// A partner in an environment, or all of its partners.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -65,13 +70,21 @@ impl ScopeId {
 pub struct Audience {
     patterns: Box<[TypePattern]>,
     endpoints: Arc<[EndpointId]>,
+    filter: Option<Arc<Filter>>,
 }
 
 impl Audience {
     /// These endpoints, in the order of their ids.
     pub fn new(patterns: Vec<TypePattern>, mut endpoints: Vec<EndpointId>) -> Self {
         endpoints.sort();
-        Self { patterns: patterns.into(), endpoints: endpoints.into() }
+        Self { patterns: patterns.into(), endpoints: endpoints.into(), filter: None }
+    }
+
+    /// The same endpoints, which want of these types only what a filter accepts.
+    #[must_use]
+    pub fn filtered_by(mut self, filter: Option<Arc<Filter>>) -> Self {
+        self.filter = filter;
+        self
     }
 
     fn bytes(&self) -> usize {
@@ -80,8 +93,17 @@ impl Audience {
             TypePattern::Below(prefix) => SHARED_BYTES + prefix.len(),
             TypePattern::Exactly(name) => SHARED_BYTES + name.as_str().len(),
         });
-        size_of::<Self>() + size_of_val(&*self.patterns) + texts.sum::<usize>() + list_bytes(&self.endpoints)
+        let filter = self.filter.as_ref().map_or(0, |filter| filter.bytes());
+        size_of::<Self>() + size_of_val(&*self.patterns) + texts.sum::<usize>() + list_bytes(&self.endpoints) + filter
     }
+}
+
+/// Whom an event is for by the filters of one snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    scope: ScopeId,
+    version: i64,
+    endpoints: Arc<[EndpointId]>,
 }
 
 /// The two counts of an [`Arc`].
@@ -113,31 +135,115 @@ pub struct Subscriptions {
     pub id: ScopeId,
     /// The version of the scope's last change.
     pub version: i64,
+    /// Those without a filter: with others, it takes more than the type to say
+    /// who wants an event.
     audiences: Box<[Audience]>,
+    filtered: Box<[Audience]>,
     memory: RwLock<Memory>,
     outdated: AtomicBool,
 }
 
+/// Events of a type that these filters accept, by their places, and no others.
+type AcceptedBy = (EventType, Box<[usize]>);
+
 /// What was worked out before.
 struct Memory {
     matches: HashMap<EventType, Arc<[EndpointId]>>,
+    /// The same for those events of a type that some filters accept.
+    accepted: HashMap<AcceptedBy, Arc<[EndpointId]>>,
     /// Of the whole snapshot.
     bytes: usize,
     /// What these bytes are taken from, once a cache keeps them.
     budget: Option<Arc<Budget>>,
 }
 
+impl Memory {
+    /// Takes so many bytes, if they are there to be had.
+    fn has_room_for(&mut self, bytes: usize) -> bool {
+        let has_room = self.budget.as_ref().is_none_or(|budget| budget.try_hold(bytes));
+        if has_room {
+            self.bytes += bytes;
+        }
+        has_room
+    }
+}
+
+/// All of these in the order of their ids.
+fn merged<'a>(lists: impl Iterator<Item = &'a Arc<[EndpointId]>>) -> Arc<[EndpointId]> {
+    let mut together: Vec<EndpointId> = lists.flat_map(|list| list.iter().copied()).collect();
+    // Made of sorted runs, which this one merges.
+    together.sort();
+    together.into()
+}
+
 impl Subscriptions {
     /// A snapshot of these endpoints.
     pub fn new(id: ScopeId, version: i64, audiences: Vec<Audience>) -> Self {
         let bytes = SHARED_BYTES + size_of::<Self>() + audiences.iter().map(Audience::bytes).sum::<usize>();
-        let memory = RwLock::new(Memory { matches: HashMap::new(), bytes, budget: None });
-        Self { id, version, audiences: audiences.into(), memory, outdated: AtomicBool::new(false) }
+        let memory = RwLock::new(Memory { matches: HashMap::new(), accepted: HashMap::new(), bytes, budget: None });
+        let (filtered, open): (Vec<_>, Vec<_>) = audiences.into_iter().partition(|audience| audience.filter.is_some());
+        let (audiences, filtered) = (open.into(), filtered.into());
+        Self { id, version, audiences, filtered, memory, outdated: AtomicBool::new(false) }
     }
 
-    /// The endpoints that want this type, in the order of their ids. What has
-    /// to be put together from several audiences, or looked for among many, is
-    /// worked out once for each type.
+    /// The endpoints that get this event, in the order of their ids. Where no
+    /// endpoint has a filter, that is said by its type alone.
+    pub fn recipients(&self, event: &NewEvent) -> Arc<[EndpointId]> {
+        if self.filtered.is_empty() {
+            return self.matching(&event.event_type);
+        }
+        match &event.judged {
+            Some(judged) if judged.scope == self.id && judged.version == self.version => Arc::clone(&judged.endpoints),
+            _ => self.passing(&event.event_type, || catalog::read_json(&event.body).ok()),
+        }
+    }
+
+    /// What filters say of an event: nothing where there are none.
+    pub(in crate::store) fn judge(&self, event_type: &EventType, event: &Value) -> Option<Judged> {
+        if self.filtered.is_empty() {
+            return None;
+        }
+        let endpoints = self.passing(event_type, || Some(event));
+        Some(Judged { scope: self.id, version: self.version, endpoints })
+    }
+
+    /// All who want the event, which is read once, and only if a filter is to see
+    /// it. One that cannot be read was let in by nobody, and nothing is held back.
+    /// Events that the same filters accept share one list, as those without do.
+    fn passing<V: Borrow<Value>>(&self, event_type: &EventType, read: impl FnOnce() -> Option<V>) -> Arc<[EndpointId]> {
+        let unfiltered = self.matching(event_type);
+        let wants = |(_, audience): &(usize, &Audience)| matching::wants(&audience.patterns, event_type);
+        let mut accepting = self.filtered.iter().enumerate().filter(wants).peekable();
+        if accepting.peek().is_none() {
+            return unfiltered;
+        }
+        let event = read();
+        let accepts = |filter: &Arc<Filter>| event.as_ref().is_none_or(|event| filter.accepts(event.borrow()));
+        let accepting: Vec<(usize, &Audience)> =
+            accepting.filter(|(_, audience)| audience.filter.as_ref().is_none_or(accepts)).collect();
+        match accepting[..] {
+            [] => return unfiltered,
+            [(_, only)] if unfiltered.is_empty() => return Arc::clone(&only.endpoints),
+            _ => {}
+        }
+        let by: Box<[usize]> = accepting.iter().map(|(place, _)| *place).collect();
+        let key = (event_type.clone(), by);
+        if let Some(known) = self.memory.read().expect(UNPOISONED).accepted.get(&key) {
+            return Arc::clone(known);
+        }
+        let accepted = accepting.iter().map(|(_, audience)| &audience.endpoints);
+        let together = merged(std::iter::once(&unfiltered).chain(accepted));
+        let mut memory = self.memory.write().expect(UNPOISONED);
+        let bytes = REMEMBERED_BYTES + size_of_val(&*key.1) + list_bytes(&together);
+        if memory.accepted.len() < REMEMBERED_TYPES && memory.has_room_for(bytes) {
+            memory.accepted.insert(key, Arc::clone(&together));
+        }
+        together
+    }
+
+    /// The endpoints without a filter that want this type, in the order of their
+    /// ids. What has to be put together from several audiences, or looked for among
+    /// many, is worked out once for each type.
     pub fn matching(&self, event_type: &EventType) -> Arc<[EndpointId]> {
         if self.audiences.len() <= LOOKED_THROUGH {
             let mut wanting = self.wanting(event_type);
@@ -155,11 +261,7 @@ impl Subscriptions {
             [] => (Arc::default(), 0),
             [only] => (Arc::clone(&only.endpoints), 0),
             _ => {
-                let mut together: Vec<EndpointId> =
-                    wanting.iter().flat_map(|audience| audience.endpoints.iter().copied()).collect();
-                // Made of sorted runs, which this one merges.
-                together.sort();
-                let together: Arc<[EndpointId]> = together.into();
+                let together = merged(wanting.iter().map(|audience| &audience.endpoints));
                 let bytes = list_bytes(&together);
                 (together, bytes)
             }
@@ -177,8 +279,7 @@ impl Subscriptions {
         if memory.matches.len() >= REMEMBERED_TYPES || memory.matches.contains_key(event_type) {
             return;
         }
-        if memory.budget.as_ref().is_none_or(|budget| budget.try_hold(bytes)) {
-            memory.bytes += bytes;
+        if memory.has_room_for(bytes) {
             memory.matches.insert(event_type.clone(), Arc::clone(found));
         }
     }
@@ -211,7 +312,7 @@ impl Subscriptions {
 
     /// How many endpoints there are.
     pub fn len(&self) -> usize {
-        self.audiences.iter().map(|audience| audience.endpoints.len()).sum()
+        self.audiences.iter().chain(&self.filtered).map(|audience| audience.endpoints.len()).sum()
     }
 
     /// Whether there is no endpoint at all.
@@ -270,6 +371,37 @@ mod tests {
                 prop_assert_eq!(&*snapshot.matching(&name), &expected[..], "{}", name);
             }
         }
+    }
+
+    /// However many events wait to be written, those of one kind share a list.
+    #[test]
+    fn events_that_the_same_filters_accept_share_a_list() {
+        let schema = |status: &str| serde_json::json!({ "properties": { "status": { "const": status } } });
+        let filter = |status: &str| Some(Arc::new(Filter::compile(&schema(status)).expect("a schema")));
+        let audience = |number: usize| Audience::new(patterns(&["a.*"]), vec![endpoint(number)]);
+        let filtered = |number: usize, status: &str| audience(number).filtered_by(filter(status));
+        let snapshot = Subscriptions::new(ScopeId(2), 1, vec![audience(3), filtered(2, "on"), filtered(4, "off")]);
+        let recipients = |body: &'static str| {
+            let event = NewEvent::new("a.b".parse().expect("a name"), body.as_bytes().into());
+            let read = catalog::read_json(&event.body).expect("JSON");
+            let unjudged = snapshot.recipients(&event);
+            let judged = snapshot.recipients(&event.judged_by(&snapshot, &read));
+            assert_eq!(judged, unjudged, "{body}");
+            assert!(Arc::ptr_eq(&judged, &unjudged), "{body}");
+            judged
+        };
+        let before = snapshot.bytes();
+        assert_eq!(*recipients(r#"{"status": "neither"}"#), [endpoint(3)]);
+        assert_eq!(snapshot.bytes(), before, "one audience is its own answer");
+        let on = recipients(r#"{"status": "on"}"#);
+        assert_eq!(*on, [endpoint(2), endpoint(3)]);
+        assert!(Arc::ptr_eq(&on, &recipients(r#"{"id": 1, "status": "on"}"#)));
+        assert_eq!(*recipients(r#"{"status": "off"}"#), [endpoint(3), endpoint(4)]);
+        assert_eq!(*recipients("{}"), [endpoint(2), endpoint(3), endpoint(4)]);
+        let list = |endpoints: usize, filters: usize| {
+            REMEMBERED_BYTES + SHARED_BYTES + endpoints * size_of::<EndpointId>() + filters * size_of::<usize>()
+        };
+        assert_eq!(snapshot.bytes() - before, 2 * list(2, 1) + list(3, 2));
     }
 
     #[test]

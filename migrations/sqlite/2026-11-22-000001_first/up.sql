@@ -29,6 +29,7 @@ CREATE TABLE versions (
 INSERT INTO versions (subject, version) VALUES ('keys', 1), ('catalog sandbox', 1), ('catalog production', 1);
 
 -- Lists of patterns, each once: sorted, with a space between. Most endpoints share one of a few.
+-- A word that begins with posthaste.filter. is no pattern but says by which filter they want it (src/store/filters.rs).
 CREATE TABLE interests (
   id INTEGER NOT NULL PRIMARY KEY,
   patterns TEXT NOT NULL UNIQUE

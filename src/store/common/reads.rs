@@ -4,6 +4,7 @@
 //! Compiled once for each backend, against its own `Connection`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use diesel::connection::DefaultLoadingMode;
 use diesel::dsl::sql;
@@ -11,7 +12,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 
 use super::{Connection, interests, translate};
+use crate::catalog::Filter;
 use crate::domain::{DisabledReason, Endpoint, EndpointId, OpenBreaker, PartnerName, Timestamp, Trouble};
+use crate::store::filters::{self, FilterWord};
 use crate::store::ids::{IdCodec, RowKey, time_of_key};
 use crate::store::rows::{SettingsRow, count_of, environment_number, environment_of, from_json, parsed};
 use crate::store::schema::{
@@ -96,9 +99,47 @@ pub(super) fn subscriptions_of(
     }
     let mut audiences = Vec::with_capacity(interested.len());
     for (interest, endpoints) in interested {
-        audiences.push(Audience::new(interests::patterns(connection, interest)?, endpoints));
+        let interest = interests::interest(connection, interest)?;
+        let filter = match interest.filter {
+            Some(word) => filter_of(connection, ids, &word, &endpoints)?,
+            None => None,
+        };
+        audiences.push(Audience::new(interest.patterns, endpoints).filtered_by(filter));
     }
     Ok(Subscriptions::new(scope, version, audiences))
+}
+
+/// The filter that goes by this word, from the settings of one of the endpoints
+/// that have it. `None` where there is none that can be used.
+fn filter_of(
+    connection: &mut Connection,
+    ids: &IdCodec,
+    word: &FilterWord,
+    endpoints: &[EndpointId],
+) -> Result<Option<Arc<Filter>>, StoreError> {
+    if let Some(known) = filters::known(word) {
+        return Ok(Some(known));
+    }
+    let Some(key) = endpoints.first().and_then(|endpoint| ids.endpoint_key(*endpoint)) else { return Ok(None) };
+    let settings: String =
+        endpoints::table
+            .inner_join(endpoint_versions::table.on(
+                endpoint_versions::endpoint.eq(endpoints::id).and(endpoint_versions::version.eq(endpoints::version)),
+            ))
+            .filter(endpoints::id.eq(key))
+            .select(endpoint_versions::settings)
+            .first(connection)
+            .map_err(translate)?;
+    match from_json::<SettingsRow>(&settings).and_then(SettingsRow::settings) {
+        Ok(settings) => Ok(settings.filter.and_then(|filter| filters::compiled(&filter))),
+        Err(error) => {
+            log::error!(
+                "the settings of {:?} cannot be read, and nothing is filtered by them: {error}",
+                endpoints.first()
+            );
+            Ok(None)
+        }
+    }
 }
 
 /// To be read at once: a deleted endpoint has no secrets, and nothing may be

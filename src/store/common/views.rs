@@ -1,4 +1,5 @@
-//! The lists that people look at: events, what became of them, deliveries.
+//! The lists that people look at: events and deliveries. What became of one event
+//! is in `outcomes`.
 //!
 //! Compiled once for each backend, against its own `Connection`.
 
@@ -12,7 +13,7 @@ use crate::domain::{Attempt, Delivery, DeliveryId, DeliveryStatus, Event, EventI
 use crate::store::ids::{IdCodec, RowKey, first_key_at, time_of_key};
 use crate::store::rows::{attempt_error, count_of, environment_number, parsed, status_of};
 use crate::store::schema::{attempts, deliveries, endpoints, events};
-use crate::store::{DeliveryFilter, EventOutcome, Page, PageRequest, Scope, ScopeId, StoreError};
+use crate::store::{DeliveryFilter, Page, PageRequest, Scope, ScopeId, StoreError};
 
 type EventRow = (i64, i64, String, i64, Vec<u8>);
 
@@ -88,59 +89,10 @@ pub(super) fn events_of(
     Page::from_overread(rows, page.limit).try_map(|row| event_of(connection, ids, row))
 }
 
-pub(super) fn event_outcomes(
-    connection: &mut Connection,
-    ids: &IdCodec,
-    scope: &Scope,
-    event: &Event,
-) -> Result<Vec<EventOutcome>, StoreError> {
-    let Some(id) = scope_id(connection, scope)? else { return Ok(Vec::new()) };
-    let Some(key) = ids.event_key(event.id) else { return Ok(Vec::new()) };
-    let fan_out: Option<i64> =
-        events::table.find(key).select(events::deliveries).first(connection).optional().map_err(translate)?;
-    let Some(fan_out) = fan_out else { return Ok(Vec::new()) };
-    let mut query = delivery_query().filter(deliveries::id.gt(key).and(deliveries::id.le(key + fan_out))).into_boxed();
-    if scope.partner.is_some() {
-        query = query.filter(endpoints::scope.eq(id.0));
-    }
-    let rows: Vec<DeliveryRow> = query.order(deliveries::id).load(connection).map_err(translate)?;
-    let mut outcomes = Vec::with_capacity(rows.len());
-    let mut reached = Vec::with_capacity(rows.len());
-    for row in rows {
-        reached.push(row.2);
-        let last: Option<AttemptRow> = attempts::table
-            .filter(attempts::delivery.eq(row.0))
-            .order(attempts::number.desc())
-            .select(ATTEMPT_COLUMNS)
-            .first(connection)
-            .optional()
-            .map_err(translate)?;
-        outcomes.push(EventOutcome::Delivery {
-            delivery: delivery_of(ids, row)?,
-            last_attempt: last.map(attempt_of).transpose()?,
-        });
-    }
-    // Over all partners, who was not subscribed is every other endpoint there
-    // is: that list answers nobody's question.
-    if scope.partner.is_some() {
-        let others: Vec<i64> = endpoints::table
-            .filter(endpoints::scope.eq(id.0))
-            .filter(endpoints::created_version.le(event.matched_version))
-            .filter(endpoints::deleted_version.is_null().or(endpoints::deleted_version.gt(event.matched_version)))
-            .order(endpoints::id)
-            .select(endpoints::id)
-            .load(connection)
-            .map_err(translate)?;
-        let unreached = others.into_iter().filter(|endpoint| !reached.contains(endpoint));
-        outcomes.extend(unreached.map(|endpoint| EventOutcome::NotSubscribed(ids.endpoint(endpoint))));
-    }
-    Ok(outcomes)
-}
-
-type DeliveryRow = (i64, i64, i64, i64, i64, Option<i64>, Option<i64>, String, bool, Option<i64>);
+pub(super) type DeliveryRow = (i64, i64, i64, i64, i64, Option<i64>, Option<i64>, String, bool, Option<i64>);
 
 #[diesel::dsl::auto_type]
-fn delivery_query() -> _ {
+pub(super) fn delivery_query() -> _ {
     deliveries::table.inner_join(events::table).inner_join(endpoints::table).select((
         deliveries::id,
         deliveries::event,
@@ -155,7 +107,7 @@ fn delivery_query() -> _ {
     ))
 }
 
-fn delivery_of(ids: &IdCodec, row: DeliveryRow) -> Result<Delivery, StoreError> {
+pub(super) fn delivery_of(ids: &IdCodec, row: DeliveryRow) -> Result<Delivery, StoreError> {
     let (key, event, endpoint, status, attempt_count, next_at, finished_at, event_type, enabled, deleted_at) = row;
     let stored = status_of(status)?;
     let status = DeliveryStatus::seen(stored, enabled, deleted_at.is_some());
@@ -355,9 +307,9 @@ pub(super) fn delivery(
     row.map(|row| delivery_of(ids, row)).transpose()
 }
 
-type AttemptRow = (i64, i64, i64, Option<i64>, Option<String>, Option<String>, Option<Vec<u8>>);
+pub(super) type AttemptRow = (i64, i64, i64, Option<i64>, Option<String>, Option<String>, Option<Vec<u8>>);
 
-const ATTEMPT_COLUMNS: (
+pub(super) const ATTEMPT_COLUMNS: (
     attempts::number,
     attempts::started_at,
     attempts::duration_ms,
@@ -375,7 +327,7 @@ const ATTEMPT_COLUMNS: (
     attempts::response_body,
 );
 
-fn attempt_of(row: AttemptRow) -> Result<Attempt, StoreError> {
+pub(super) fn attempt_of(row: AttemptRow) -> Result<Attempt, StoreError> {
     let (number, started_at, duration_ms, status_code, error_class, error_message, response_body) = row;
     let status_code = status_code
         .map(|code| u16::try_from(code).map_err(|_| StoreError::Corrupt(format!("HTTP status {code}"))))

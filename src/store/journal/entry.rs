@@ -43,7 +43,7 @@ impl AcceptEntry {
     /// About how many deliveries this makes.
     pub(super) fn deliveries(&self) -> usize {
         let subscriptions = &self.accept.subscriptions;
-        self.accept.events.iter().map(|event| subscriptions.matching(&event.event_type).len()).sum()
+        self.accept.events.iter().map(|event| subscriptions.recipients(event).len()).sum()
     }
 }
 

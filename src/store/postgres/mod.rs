@@ -12,6 +12,8 @@ mod error;
 mod interests;
 mod leases;
 mod line;
+#[path = "../common/outcomes.rs"]
+mod outcomes;
 #[path = "../common/reads.rs"]
 mod reads;
 mod statements;

@@ -13,7 +13,7 @@ use crate::domain::{
     PartnerName, Timestamp, Trouble,
 };
 use crate::store::postgres::error::translate;
-use crate::store::postgres::{PostgresStore, administration, at_once, reads, versions, views, work};
+use crate::store::postgres::{PostgresStore, administration, at_once, outcomes, reads, versions, views, work};
 use crate::store::{
     BornSince, Changes, DeliveryFilter, Due, EndpointRuntime, EventOutcome, KeyRecord, Lane, Leases, Page, PageRequest,
     Payload, Place, ReadPool, Scope, Sighting, Store, StoreError, StoredSecret, Subscriptions, Versions, Waiting,
@@ -130,7 +130,7 @@ impl Store for PostgresStore {
     }
 
     fn event_outcomes(&self, scope: &Scope, event: &Event) -> Result<Vec<EventOutcome>, StoreError> {
-        self.read_at_once(|reader| views::event_outcomes(reader, &self.ids, scope, event))
+        self.read_at_once(|reader| outcomes::event_outcomes(reader, &self.ids, scope, event))
     }
 
     fn deliveries(

@@ -7,6 +7,8 @@ mod administration;
 mod error;
 #[path = "../common/interests.rs"]
 mod interests;
+#[path = "../common/outcomes.rs"]
+mod outcomes;
 #[path = "../common/reads.rs"]
 mod reads;
 mod statements;

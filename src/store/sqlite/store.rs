@@ -13,7 +13,7 @@ use crate::domain::{
     PartnerName, Timestamp, Trouble,
 };
 use crate::store::sqlite::error::translate;
-use crate::store::sqlite::{SqliteStore, administration, reads, versions, views, work};
+use crate::store::sqlite::{SqliteStore, administration, outcomes, reads, versions, views, work};
 use crate::store::{
     BornSince, Changes, DeliveryFilter, Due, EndpointRuntime, EventOutcome, KeyRecord, Lane, Leases, Page, PageRequest,
     Payload, Place, ReadPool, Scope, Sighting, Store, StoreError, StoredSecret, Subscriptions, Versions, Waiting,
@@ -126,7 +126,7 @@ impl Store for SqliteStore {
     }
 
     fn event_outcomes(&self, scope: &Scope, event: &Event) -> Result<Vec<EventOutcome>, StoreError> {
-        self.read_at_once(|reader| views::event_outcomes(reader, &self.ids, scope, event))
+        self.read_at_once(|reader| outcomes::event_outcomes(reader, &self.ids, scope, event))
     }
 
     fn deliveries(

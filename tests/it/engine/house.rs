@@ -239,9 +239,9 @@ impl Life {
     pub async fn post(&self, count: usize) -> Vec<EventId> {
         let subscriptions =
             self.engine.store.subscriptions(&self.scope).expect("a read").expect("the partner is there");
-        let events = (0..count).map(|number| NewEvent {
-            event_type: "thing.happened".parse().expect("a plain name"),
-            body: Bytes::from(format!("{{\"number\":{number}}}")),
+        let events = (0..count).map(|number| {
+            let event_type = "thing.happened".parse().expect("a plain name");
+            NewEvent::new(event_type, Bytes::from(format!("{{\"number\":{number}}}")))
         });
         let accept = Accept {
             subscriptions: Arc::new(subscriptions),

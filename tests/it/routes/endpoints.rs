@@ -71,6 +71,7 @@ fn a_change_leaves_what_it_does_not_name_and_null_is_the_default() {
         json!({ "max_concurrency": 256, "timeout_ms": 60_000 }),
         json!({ "retry": { "schedule_ms": [1, 2] } }),
         json!({ "disable_on_gone": true }),
+        json!({ "filter": { "required": ["id"], "properties": { "b": {}, "a": { "minimum": 0.1 } } } }),
     ];
     for (index, change) in changes.iter().enumerate() {
         let mut changed = tenant.partner.patch(&path(&made), change.to_string()).expect(200);

@@ -8,6 +8,7 @@ mod campaigns;
 mod coherence;
 mod endpoints;
 mod event_types;
+mod filters;
 mod health;
 mod idempotency;
 mod isolation;

@@ -251,6 +251,7 @@ impl<'a> Played<'a> {
                             deliveries.insert(0, delivery);
                         }
                         EventOutcome::NotSubscribed(endpoint) => passed_by.push(endpoint),
+                        EventOutcome::Filtered { .. } => panic!("no endpoint has a filter"),
                     }
                 }
                 let of_event = DeliveryFilter { event: Some(event.id), ..DeliveryFilter::default() };

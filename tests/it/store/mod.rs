@@ -31,6 +31,7 @@ mod accepting;
 mod administration;
 mod due;
 mod endpoints;
+mod filtering;
 mod idempotency;
 mod journal;
 mod large;

@@ -62,6 +62,7 @@ fn outcomes(world: &World, scope: &Scope, event: EventId) -> Vec<(EndpointId, bo
     let brief = |outcome: EventOutcome| match outcome {
         EventOutcome::Delivery { delivery, .. } => (delivery.endpoint, true),
         EventOutcome::NotSubscribed(endpoint) => (endpoint, false),
+        EventOutcome::Filtered { .. } => panic!("no endpoint has a filter"),
     };
     outcomes.into_iter().map(brief).collect()
 }

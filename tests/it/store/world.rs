@@ -14,6 +14,7 @@ use posthaste::store::{
     EndpointConflict, Idempotency, Lane, NewEndpoint, NewEvent, Notice, Page, PageRequest, Record, Recorded, Scope,
     Store, StoreError, Subscriptions, Transaction, Verdict, Writer,
 };
+use serde_json::{Value, json};
 
 /// Where a store lives: a folder, a schema. Gone when this is dropped.
 pub trait Place: Send {
@@ -319,10 +320,15 @@ pub fn new_endpoint(scope: &Scope, settings: EndpointSettings) -> NewEndpoint {
 }
 
 pub fn event(event_type: &str) -> NewEvent {
-    NewEvent {
-        event_type: event_type.parse().expect("a case's own event type"),
-        body: Bytes::from(format!("{{\"event\":\"{event_type}\"}}")),
-    }
+    event_with(event_type, &json!({}))
+}
+
+/// An event with these fields.
+pub fn event_with(event_type: &str, fields: &Value) -> NewEvent {
+    let mut body = json!({ "event": event_type });
+    let fields = fields.as_object().expect("a case's own fields").clone();
+    body.as_object_mut().expect("it was made as one").extend(fields);
+    NewEvent::new(event_type.parse().expect("a case's own event type"), Bytes::from(body.to_string()))
 }
 
 pub fn idempotency(key: &str, request: u8) -> Option<Idempotency> {

@@ -37,7 +37,7 @@ pub(super) fn create(
     }
     let key = transaction.take_keys(1)?;
     let since = bump(transaction, scope)?;
-    let interest = interests::number_of(transaction.connection, &new.settings.events)?;
+    let interest = interests::number_of(transaction.connection, &new.settings.events, new.settings.filter.as_ref())?;
     diesel::insert_into(endpoints::table)
         .values((
             endpoints::id.eq(key),
@@ -84,7 +84,8 @@ pub(super) fn change(
         return Ok(Err(EndpointConflict::SameUrl(other)));
     }
     let since = bump(transaction, scope)?;
-    let interest = interests::number_of(transaction.connection, &change.settings.events)?;
+    let settings = &change.settings;
+    let interest = interests::number_of(transaction.connection, &settings.events, settings.filter.as_ref())?;
     diesel::update(endpoints::table.find(key))
         .set((
             endpoints::url.eq(&change.settings.url),

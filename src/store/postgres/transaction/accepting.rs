@@ -54,7 +54,7 @@ fn look_and_take_keys(
     let scopes: HashSet<i64> = accepts.iter().map(|accept| accept.subscriptions.id.0).collect();
     let scopes: Vec<i64> = scopes.into_iter().collect();
     let of_event = |accept: &Accept| -> usize {
-        accept.events.iter().map(|event| 1 + accept.subscriptions.matching(&event.event_type).len()).sum()
+        accept.events.iter().map(|event| 1 + accept.subscriptions.recipients(event).len()).sum()
     };
     let count = accepts.iter().map(|accept| of_event(accept)).sum();
     // What this transaction has changed itself, nobody else sees yet.
@@ -113,7 +113,7 @@ fn write(
         }
         let subscriptions = transaction.current(&accept.subscriptions)?;
         let endpoints: Vec<Arc<[EndpointId]>> =
-            accept.events.iter().map(|event| subscriptions.matching(&event.event_type)).collect();
+            accept.events.iter().map(|event| subscriptions.recipients(event)).collect();
         keys += endpoints.iter().map(|endpoints| 1 + endpoints.len()).sum::<usize>();
         matched.push((index, subscriptions.version, endpoints));
     }

@@ -27,7 +27,7 @@ pub(super) fn accept(transaction: &mut SqliteTransaction<'_>, accept: &Accept) -
     let matched = (scope.lies_in(), subscriptions.version);
     let mut accepted = Vec::with_capacity(accept.events.len());
     for event in &accept.events {
-        let endpoints = subscriptions.matching(&event.event_type);
+        let endpoints = subscriptions.recipients(event);
         let key = transaction.take_keys(1 + endpoints.len())?;
         let written = write_event(transaction, scope, key, event, endpoints.len(), subscriptions.version)?;
         for (endpoint, delivery) in endpoints.iter().zip(key + 1..) {

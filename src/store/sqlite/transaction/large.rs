@@ -23,7 +23,7 @@ pub(super) fn begin(transaction: &mut SqliteTransaction<'_>, accept: &Accept) ->
         return Ok(Begun::Answered(earlier));
     }
     let subscriptions = transaction.current(&accept.subscriptions)?;
-    let matches: Vec<_> = accept.events.iter().map(|event| subscriptions.matching(&event.event_type)).collect();
+    let matches: Vec<_> = accept.events.iter().map(|event| subscriptions.recipients(event)).collect();
     let first = transaction.take_keys(FanOut::keys(&matches))?;
     let fan_out = FanOut::new(first, subscriptions.version, matches);
     let (first_key, last_key) = fan_out.range();

@@ -112,6 +112,7 @@ fn what_the_engine_reads_goes_by_index() {
 #[test]
 fn what_partners_look_at_goes_by_index() {
     let (mut world, mut planner, acme) = world();
+    world.endpoint(&acme, "orders", &["order.*"]);
     let event = world.accept(&acme, "campaign.updated").id;
     let delivery = world.deliveries_of(&acme, event)[0].clone();
     let store = world.store();

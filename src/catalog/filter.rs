@@ -1,0 +1,364 @@
+//! An endpoint's filter: a JSON Schema that runs on every event that the
+//! endpoint subscribed to, on the way in. Whoever registers one is not its
+//! operator, so that a filter is bounded more tightly than a type's schema is: in
+//! what it takes to keep, and in what it takes to look at an event.
+
+use std::fmt;
+
+use jsonschema::{PatternOptions, Regex, Validator};
+use serde_json::Value;
+
+use crate::catalog::schema::{self, SchemaProblem};
+use crate::catalog::{FieldError, explain};
+use crate::domain::{EventFilter, MAX_FILTER_BYTES};
+
+/// Deepest nesting of arrays and objects.
+const MAX_DEPTH: usize = 64;
+/// Most arrays and objects, with what each `$ref` leads to counted anew: a few
+/// definitions that refer to each other twice would take longer than anyone waits.
+const MAX_UNFOLDED: usize = 1_000;
+/// Most regular expressions.
+const MAX_PATTERNS: usize = 16;
+/// Largest regular expression, compiled; and what each thread may take to run it.
+const MAX_PATTERN_BYTES: usize = 256 * 1024;
+
+/// What a schema may have at its root. Something else is a schema that says
+/// nothing, and most likely a field of the event.
+const KEYWORDS: [&str; 52] = [
+    "additionalItems",
+    "additionalProperties",
+    "allOf",
+    "anyOf",
+    "const",
+    "contains",
+    "contentEncoding",
+    "contentMediaType",
+    "contentSchema",
+    "default",
+    "definitions",
+    "dependencies",
+    "dependentRequired",
+    "dependentSchemas",
+    "deprecated",
+    "description",
+    "else",
+    "enum",
+    "examples",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "format",
+    "id",
+    "if",
+    "items",
+    "maxContains",
+    "maxItems",
+    "maxLength",
+    "maxProperties",
+    "maximum",
+    "minContains",
+    "minItems",
+    "minLength",
+    "minProperties",
+    "minimum",
+    "multipleOf",
+    "not",
+    "oneOf",
+    "pattern",
+    "patternProperties",
+    "prefixItems",
+    "properties",
+    "propertyNames",
+    "readOnly",
+    "required",
+    "then",
+    "title",
+    "type",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "uniqueItems",
+    "writeOnly",
+];
+
+/// Words that give a schema another name than its place, or go by one: what
+/// they lead to cannot be counted by looking.
+const NAMES: [&str; 6] = ["$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveAnchor", "$recursiveRef", "$id"];
+
+/// A compiled filter.
+pub struct Filter {
+    validator: Validator,
+    bytes: usize,
+}
+
+impl Filter {
+    /// The schema as an endpoint's filter, if it may be one; if not, where in it
+    /// and why.
+    pub fn checked(schema: &Value) -> Result<EventFilter, FieldError> {
+        let at_root = |detail: String| FieldError { pointer: String::new(), detail };
+        let Value::Object(fields) = schema else {
+            let detail =
+                format!("expected a JSON Schema, which is an object, or null; found {}", explain::found(schema));
+            return Err(at_root(detail));
+        };
+        // Depth first: what follows goes down the value by recursion.
+        if !schema::fits_depth(schema, MAX_DEPTH) {
+            return Err(at_root(format!("arrays and objects are nested more than {MAX_DEPTH} deep")));
+        }
+        let filter = EventFilter::from(fields);
+        if filter.as_str().len() > MAX_FILTER_BYTES {
+            return Err(at_root(format!("the limit is {MAX_FILTER_BYTES} bytes, written without spaces")));
+        }
+        if let Some(unknown) = fields.keys().find(|key| !is_keyword(key)) {
+            let detail = format!(
+                "`{}` is no keyword of JSON Schema; a field of the event goes below `properties`",
+                explain::short(unknown)
+            );
+            return Err(FieldError { pointer: below("", unknown), detail });
+        }
+        Self::compile(schema)?;
+        Cost::check(schema)?;
+        Ok(filter)
+    }
+
+    /// A filter that was [checked](Self::checked) when it was stored. An error
+    /// says where in the schema it cannot be used.
+    pub fn compile(schema: &Value) -> Result<Self, FieldError> {
+        let patterns = PatternOptions::<Regex>::regex().size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES);
+        let validator = schema::compile(schema, patterns).map_err(|problem| match problem {
+            SchemaProblem::Unusable(error) => error,
+            SchemaProblem::RemoteReference { reference } => FieldError {
+                pointer: String::new(),
+                detail: format!(
+                    "it refers to `{reference}`, and nothing is ever fetched: put what it needs under `$defs`"
+                ),
+            },
+        })?;
+        Ok(Self { validator, bytes: footprint(schema) })
+    }
+
+    /// Whether the event is delivered.
+    pub fn accepts(&self, event: &Value) -> bool {
+        self.validator.is_valid(event)
+    }
+
+    /// Why it is not, at least one thing; nothing where it is.
+    pub fn objections(&self, event: &Value) -> Vec<FieldError> {
+        if self.accepts(event) { Vec::new() } else { explain::errors(&self.validator, event) }
+    }
+
+    /// About how many bytes of memory this takes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl fmt::Debug for Filter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Filter").finish_non_exhaustive()
+    }
+}
+
+fn is_keyword(key: &str) -> bool {
+    KEYWORDS.contains(&key) || key.starts_with('$') || key.starts_with("x-")
+}
+
+fn below(pointer: &str, name: &str) -> String {
+    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+/// As measured: a small compiled schema takes some 23 KiB, a large one about 29
+/// times its text. What a regular expression takes depends on what it has seen.
+fn footprint(schema: &Value) -> usize {
+    let mut cost = Cost { schema, unfolded: 0, patterns: 0 };
+    cost.count_patterns(schema);
+    24 * 1024 + 32 * schema.to_string().len() + 32 * 1024 * cost.patterns
+}
+
+/// What a filter costs, counted while its references are followed.
+struct Cost<'a> {
+    schema: &'a Value,
+    unfolded: usize,
+    patterns: usize,
+}
+
+impl<'a> Cost<'a> {
+    /// Refuses what is too much, and what cannot be counted.
+    fn check(schema: &'a Value) -> Result<(), FieldError> {
+        let mut cost = Self { schema, unfolded: 0, patterns: 0 };
+        cost.count_patterns(schema);
+        if cost.patterns > MAX_PATTERNS {
+            let detail = format!("the limit is {MAX_PATTERNS} regular expressions in one filter");
+            return Err(FieldError { pointer: String::new(), detail });
+        }
+        cost.unfold(schema, "")
+    }
+
+    fn unfold(&mut self, part: &'a Value, pointer: &str) -> Result<(), FieldError> {
+        match part {
+            Value::Object(fields) => {
+                self.count_one()?;
+                for (name, value) in fields {
+                    let place = below(pointer, name);
+                    match value {
+                        Value::String(reference) if name == "$ref" => self.follow(reference, &place)?,
+                        // At the root it names the whole, and moves nothing.
+                        Value::String(_) | Value::Bool(_) if self.is_name(name) && place != "/$id" => {
+                            let detail = format!("`{name}` cannot be used in a filter; refer to `#/$defs/…` by `$ref`");
+                            return Err(FieldError { pointer: place, detail });
+                        }
+                        _ => self.unfold(value, &place)?,
+                    }
+                }
+            }
+            Value::Array(items) => {
+                self.count_one()?;
+                for (index, item) in items.iter().enumerate() {
+                    self.unfold(item, &format!("{pointer}/{index}"))?;
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, reference: &str, place: &str) -> Result<(), FieldError> {
+        let target = reference.strip_prefix('#').and_then(|pointer| Some((pointer, self.schema.pointer(pointer)?)));
+        match target {
+            Some((pointer, part)) => self.unfold(part, pointer),
+            None => {
+                let detail = "expected a reference into the filter itself, such as `#/$defs/amount`".to_owned();
+                Err(FieldError { pointer: place.to_owned(), detail })
+            }
+        }
+    }
+
+    fn count_one(&mut self) -> Result<(), FieldError> {
+        self.unfolded += 1;
+        if self.unfolded <= MAX_UNFOLDED {
+            return Ok(());
+        }
+        let detail = format!(
+            "the limit is {MAX_UNFOLDED} arrays and objects, counting what a `$ref` leads to each time it is referred to; \
+             what refers to itself has no end"
+        );
+        Err(FieldError { pointer: String::new(), detail })
+    }
+
+    /// Draft 4 has `id` where the later ones have `$id`.
+    fn is_name(&self, word: &str) -> bool {
+        let is_draft_4 = || self.schema["$schema"].as_str().is_some_and(|draft| draft.contains("draft-04"));
+        NAMES.contains(&word) || (word == "id" && is_draft_4())
+    }
+
+    fn count_patterns(&mut self, part: &Value) {
+        match part {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    match (name.as_str(), value) {
+                        ("pattern", Value::String(_)) => self.patterns += 1,
+                        ("patternProperties", Value::Object(patterns)) => self.patterns += patterns.len(),
+                        _ => {}
+                    }
+                    self.count_patterns(value);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.count_patterns(item)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn refused(schema: Value, pointer: &str, part: &str) {
+        let error = Filter::checked(&schema).expect_err("this filter is refused");
+        assert_eq!(error.pointer, pointer, "{}", error.detail);
+        assert!(error.detail.contains(part), "{}", error.detail);
+    }
+
+    #[test]
+    fn a_sound_filter_is_taken() {
+        for schema in [
+            json!({}),
+            json!({"properties": {"status": {"enum": ["ACTIVE", "PAUSED"]}}, "required": ["status"]}),
+            json!({"$id": "https://example.com/mine", "title": "mine", "x-note": 1, "$comment": "ours"}),
+            json!({"properties": {"at": {"$ref": "#/$defs/day"}}, "$defs": {"day": {"pattern": "^\\d{4}-\\d\\d-\\d\\d$"}}}),
+            json!({"properties": {"name": {"pattern": "^\\p{L}+( \\w+)*@[\\w.]{1,64}$"}, "$ref": {"type": "string"}}}),
+            json!({"$schema": "http://json-schema.org/draft-07/schema#", "if": {"required": ["a"]}, "then": {"required": ["b"]}}),
+        ] {
+            assert!(Filter::checked(&schema).is_ok_and(|filter| filter.schema() == schema), "{schema}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_with_its_place() {
+        for value in [json!(true), json!(false), json!("a"), json!([])] {
+            refused(value, "", "expected a JSON Schema");
+        }
+        refused(json!({"type": "strin"}), "/type", "strin");
+        refused(json!({"properties": {"a/b": {"minLength": -1}}}), "/properties/a~1b/minLength", "at least 0");
+        refused(json!({"properties": {"a": {"pattern": "(?=b)b"}}}), "/properties/a/pattern", "look-around");
+        refused(json!({"properties": {"a": {"$ref": "#/$defs/no"}}}), "", "no");
+        refused(json!({"$ref": "http://127.0.0.1:9/a.json"}), "", "nothing is ever fetched");
+        refused(json!({"status": "ACTIVE"}), "/status", "below `properties`");
+    }
+
+    #[test]
+    fn what_it_takes_to_keep_and_to_run_is_bounded() {
+        let sized = |bytes: usize| json!({ "$comment": "x".repeat(bytes - r#"{"$comment":""}"#.len()) });
+        assert!(Filter::checked(&sized(MAX_FILTER_BYTES)).is_ok());
+        refused(sized(MAX_FILTER_BYTES + 1), "", "the limit is 16384 bytes");
+        let nested = |depth: usize| (1..depth).fold(json!({}), |schema, _| json!({ "not": schema }));
+        assert!(Filter::checked(&nested(64)).is_ok());
+        refused(nested(65), "", "more than 64 deep");
+        refused(
+            json!({"properties": {"a": {"pattern": "a\\p{L}{90}b"}}}),
+            "/properties/a/pattern",
+            "regular expression",
+        );
+        let patterns = |count: usize| {
+            let fields = (0..count).map(|number| (format!("a{number}"), json!({"pattern": "b+"})));
+            json!({ "properties": fields.collect::<serde_json::Map<_, _>>() })
+        };
+        assert!(Filter::checked(&patterns(16)).is_ok());
+        refused(patterns(17), "", "16 regular expressions");
+        refused(json!({ "enum": vec![json!([]); 1_000] }), "", "1000 arrays and objects");
+    }
+
+    /// Each definition refers to the next one twice: 2^30 steps for an event.
+    #[test]
+    fn references_cannot_multiply() {
+        let twice = |next: usize| {
+            let next = json!({ "$ref": format!("#/$defs/{next}") });
+            json!({ "allOf": [next, next] })
+        };
+        let mut definitions: serde_json::Map<_, _> =
+            (0..30).map(|number| (number.to_string(), twice(number + 1))).collect();
+        definitions.insert("30".into(), json!({}));
+        refused(json!({ "$defs": definitions, "$ref": "#/$defs/0" }), "", "counting what a `$ref` leads to");
+        refused(json!({"properties": {"child": {"$ref": "#"}}}), "", "refers to itself");
+        for (name, value) in [("$anchor", json!("a")), ("$id", json!("b")), ("$dynamicAnchor", json!("c"))] {
+            refused(json!({"$defs": {"a": {name: value}}}), &format!("/$defs/a/{name}"), "cannot be used in a filter");
+        }
+        let draft_4 = json!({
+            "$schema": "http://json-schema.org/draft-04/schema#", "definitions": {"a": {"id": "http://example.com/b"}},
+        });
+        refused(draft_4, "/definitions/a/id", "cannot be used in a filter");
+    }
+
+    #[test]
+    fn an_event_is_accepted_or_objected_to() {
+        let filter = Filter::compile(&json!({"properties": {"amount": {"minimum": 100}}, "required": ["amount"]}));
+        let filter = filter.expect("a schema");
+        assert!(filter.accepts(&json!({"amount": 100})));
+        assert_eq!(filter.objections(&json!({"amount": 100})), []);
+        assert!(!filter.accepts(&json!({"amount": 5})));
+        let told = filter.objections(&json!({"amount": 5}));
+        assert_eq!((told[0].pointer.as_str(), told[0].detail.as_str()), ("/amount", "expected at least 100; found 5"));
+        assert_eq!(filter.objections(&json!({}))[0].pointer, "/amount");
+    }
+}
