@@ -17,14 +17,17 @@ const MAX_DEPTH: usize = 64;
 /// Most arrays and objects, with what each `$ref` leads to counted anew: a few
 /// definitions that refer to each other twice would take longer than anyone waits.
 const MAX_UNFOLDED: usize = 1_000;
-/// Most regular expressions.
+/// Deepest that references lead.
+const MAX_UNFOLDED_DEPTH: usize = 4 * MAX_DEPTH;
+/// Most regular expressions, counted anew for each `$ref` that leads to one.
 const MAX_PATTERNS: usize = 16;
-/// Largest regular expression, compiled; and what each thread may take to run it.
-const MAX_PATTERN_BYTES: usize = 256 * 1024;
+/// Largest regular expression, compiled; and what each thread may take to run it. With
+/// the size grows the time that one look at a long text takes.
+const MAX_PATTERN_BYTES: usize = 64 * 1024;
 
 /// What a schema may have at its root. Something else is a schema that says
 /// nothing, and most likely a field of the event.
-const KEYWORDS: [&str; 52] = [
+const KEYWORDS: [&str; 50] = [
     "additionalItems",
     "additionalProperties",
     "allOf",
@@ -73,8 +76,6 @@ const KEYWORDS: [&str; 52] = [
     "then",
     "title",
     "type",
-    "unevaluatedItems",
-    "unevaluatedProperties",
     "uniqueItems",
     "writeOnly",
 ];
@@ -82,6 +83,9 @@ const KEYWORDS: [&str; 52] = [
 /// Words that give a schema another name than its place, or go by one: what
 /// they lead to cannot be counted by looking.
 const NAMES: [&str; 6] = ["$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveAnchor", "$recursiveRef", "$id"];
+
+/// Words whose every nesting doubles the time that a look at an event takes.
+const DOUBLING: [&str; 2] = ["unevaluatedItems", "unevaluatedProperties"];
 
 /// A compiled filter.
 pub struct Filter {
@@ -114,8 +118,9 @@ impl Filter {
             );
             return Err(FieldError { pointer: below("", unknown), detail });
         }
-        Self::compile(schema)?;
+        // Compiling takes as long as what is compiled: what has no end is refused first.
         Cost::check(schema)?;
+        Self::compile(schema)?;
         Ok(filter)
     }
 
@@ -168,7 +173,7 @@ fn below(pointer: &str, name: &str) -> String {
 /// As measured: a small compiled schema takes some 23 KiB, a large one about 29
 /// times its text. What a regular expression takes depends on what it has seen.
 fn footprint(schema: &Value) -> usize {
-    let mut cost = Cost { schema, unfolded: 0, patterns: 0 };
+    let mut cost = Cost { schema, unfolded: 0, depth: 0, patterns: 0 };
     cost.count_patterns(schema);
     24 * 1024 + 32 * schema.to_string().len() + 32 * 1024 * cost.patterns
 }
@@ -177,28 +182,46 @@ fn footprint(schema: &Value) -> usize {
 struct Cost<'a> {
     schema: &'a Value,
     unfolded: usize,
+    /// How deep the count is just now, in parts and in what they refer to.
+    depth: usize,
     patterns: usize,
 }
 
 impl<'a> Cost<'a> {
     /// Refuses what is too much, and what cannot be counted.
     fn check(schema: &'a Value) -> Result<(), FieldError> {
-        let mut cost = Self { schema, unfolded: 0, patterns: 0 };
-        cost.count_patterns(schema);
-        if cost.patterns > MAX_PATTERNS {
-            let detail = format!("the limit is {MAX_PATTERNS} regular expressions in one filter");
-            return Err(FieldError { pointer: String::new(), detail });
-        }
+        let mut cost = Self { schema, unfolded: 0, depth: 0, patterns: 0 };
         cost.unfold(schema, "")
     }
 
     fn unfold(&mut self, part: &'a Value, pointer: &str) -> Result<(), FieldError> {
+        self.depth += 1;
+        if self.depth > MAX_UNFOLDED_DEPTH {
+            return Err(Self::has_no_end());
+        }
+        self.unfold_part(part, pointer)?;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn unfold_part(&mut self, part: &'a Value, pointer: &str) -> Result<(), FieldError> {
         match part {
             Value::Object(fields) => {
                 self.count_one()?;
                 for (name, value) in fields {
                     let place = below(pointer, name);
+                    self.count_patterns_at(name, value, &place)?;
                     match value {
+                        _ if DOUBLING.contains(&name.as_str()) => {
+                            let detail =
+                                format!("`{name}` cannot be used in a filter; name the fields that are allowed");
+                            return Err(FieldError { pointer: place, detail });
+                        }
+                        // Another draft reads what lies below in another way.
+                        Value::String(_) if name == "$schema" && place != "/$schema" => {
+                            let detail = "`$schema` stands at the root of a filter or nowhere".to_owned();
+                            return Err(FieldError { pointer: place, detail });
+                        }
                         Value::String(reference) if name == "$ref" => self.follow(reference, &place)?,
                         // At the root it names the whole, and moves nothing.
                         Value::String(_) | Value::Bool(_) if self.is_name(name) && place != "/$id" => {
@@ -220,12 +243,31 @@ impl<'a> Cost<'a> {
         Ok(())
     }
 
+    fn count_patterns_at(&mut self, name: &str, value: &Value, place: &str) -> Result<(), FieldError> {
+        self.patterns += match (name, value) {
+            ("pattern", Value::String(_)) => 1,
+            ("patternProperties", Value::Object(patterns)) => patterns.len(),
+            _ => 0,
+        };
+        if self.patterns <= MAX_PATTERNS {
+            return Ok(());
+        }
+        let detail = format!(
+            "the limit is {MAX_PATTERNS} regular expressions in one filter, counting one each time a `$ref` leads to it"
+        );
+        Err(FieldError { pointer: place.to_owned(), detail })
+    }
+
     fn follow(&mut self, reference: &str, place: &str) -> Result<(), FieldError> {
+        // What is written in percent leads elsewhere than it seems to.
+        let reference = if reference.contains('%') { "" } else { reference };
         let target = reference.strip_prefix('#').and_then(|pointer| Some((pointer, self.schema.pointer(pointer)?)));
         match target {
             Some((pointer, part)) => self.unfold(part, pointer),
             None => {
-                let detail = "expected a reference into the filter itself, such as `#/$defs/amount`".to_owned();
+                let detail =
+                    "expected a reference into the filter itself, such as `#/$defs/amount`; nothing is ever fetched"
+                        .to_owned();
                 Err(FieldError { pointer: place.to_owned(), detail })
             }
         }
@@ -236,11 +278,15 @@ impl<'a> Cost<'a> {
         if self.unfolded <= MAX_UNFOLDED {
             return Ok(());
         }
+        Err(Self::has_no_end())
+    }
+
+    fn has_no_end() -> FieldError {
         let detail = format!(
             "the limit is {MAX_UNFOLDED} arrays and objects, counting what a `$ref` leads to each time it is referred to; \
              what refers to itself has no end"
         );
-        Err(FieldError { pointer: String::new(), detail })
+        FieldError { pointer: String::new(), detail }
     }
 
     /// Draft 4 has `id` where the later ones have `$id`.
@@ -302,8 +348,8 @@ mod tests {
         refused(json!({"type": "strin"}), "/type", "strin");
         refused(json!({"properties": {"a/b": {"minLength": -1}}}), "/properties/a~1b/minLength", "at least 0");
         refused(json!({"properties": {"a": {"pattern": "(?=b)b"}}}), "/properties/a/pattern", "look-around");
-        refused(json!({"properties": {"a": {"$ref": "#/$defs/no"}}}), "", "no");
-        refused(json!({"$ref": "http://127.0.0.1:9/a.json"}), "", "nothing is ever fetched");
+        refused(json!({"properties": {"a": {"$ref": "#/$defs/no"}}}), "/properties/a/$ref", "into the filter itself");
+        refused(json!({"$ref": "http://127.0.0.1:9/a.json"}), "/$ref", "nothing is ever fetched");
         refused(json!({"status": "ACTIVE"}), "/status", "below `properties`");
     }
 
@@ -325,8 +371,29 @@ mod tests {
             json!({ "properties": fields.collect::<serde_json::Map<_, _>>() })
         };
         assert!(Filter::checked(&patterns(16)).is_ok());
-        refused(patterns(17), "", "16 regular expressions");
+        refused(patterns(17), "/properties/a16/pattern", "16 regular expressions");
         refused(json!({ "enum": vec![json!([]); 1_000] }), "", "1000 arrays and objects");
+    }
+
+    /// All of these take a time that doubles with each nesting, to compile or for each
+    /// event, and are refused before they are compiled.
+    #[test]
+    fn what_doubles_is_refused() {
+        for word in DOUBLING {
+            refused(json!({"not": {word: {"minLength": 0}}}), &format!("/not/{word}"), "cannot be used in a filter");
+        }
+        let twice = |next: &str| json!({"allOf": [{"$ref": next}, {"$ref": next}]});
+        let decoy = json!({"$ref": "#/$defs/k0", "$defs": {"%6B%31": {}, "k1": {}, "k0": twice("#/$defs/%6B%31")}});
+        refused(decoy, "/$defs/k0/allOf/0/$ref", "a reference into the filter itself");
+        let below =
+            json!({"properties": {"q": {"$schema": "http://json-schema.org/draft-04/schema#", "id": "http://x/a"}}});
+        refused(below, "/properties/q/$schema", "at the root of a filter");
+        let pattern = json!({"$ref": "#/$defs/p"});
+        let often = json!({"allOf": vec![pattern; 20], "$defs": {"p": {"pattern": "a"}}});
+        let error = Filter::checked(&often).expect_err("one expression, looked at twenty times");
+        assert!(error.detail.contains("each time a `$ref` leads to it"), "{}", error.detail);
+        let large = json!({"pattern": "(0|1)*1(0|1){3000}[2-9]"});
+        assert_eq!(Filter::checked(&large).expect_err("it is too large").pointer, "/pattern");
     }
 
     /// Each definition refers to the next one twice: 2^30 steps for an event.

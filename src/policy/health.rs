@@ -13,8 +13,10 @@ const FIRST_PROBE_AFTER: Duration = Duration::from_secs(1);
 const PROBES_WITHIN: Duration = Duration::from_secs(30);
 /// By how much of itself a wait for a probe is longer or shorter at most.
 const PROBE_JITTER: f64 = 0.1;
+/// The longest wait between two probes, jitter included.
+pub const LONGEST_PROBE_WAIT: Duration = Duration::from_secs(33);
 /// For how long a receiver may ask for no requests.
-const LONGEST_REST: Duration = Duration::from_secs(3600);
+pub const LONGEST_REST: Duration = Duration::from_secs(3600);
 
 /// Failed attempts in a row that are trouble, unless the operator says otherwise.
 const ARE_TROUBLE: u32 = 5;
@@ -44,6 +46,8 @@ pub struct Health {
     trouble: Trouble,
     /// Failed attempts since the last success, and the first of them.
     failures: u32,
+    /// An attempt has succeeded since it is watched: what failed before that is past.
+    has_succeeded: bool,
     first_failed: Option<(Timestamp, DeliveryId)>,
     /// They are of more than one delivery.
     are_of_several: bool,
@@ -54,6 +58,8 @@ pub struct Health {
 pub struct Failure<'a> {
     /// Whose.
     pub delivery: DeliveryId,
+    /// Attempts of it that failed before this one.
+    pub failed_before: u32,
     /// When it ended.
     pub ended_at: Timestamp,
     /// What came of it.
@@ -94,12 +100,13 @@ impl Health {
         self.failures > 0 || self.trouble.failing_since.is_some()
     }
 
-    /// An attempt succeeded: that is the end of all trouble. Says whether there was
-    /// any that is stored.
-    pub fn succeeded(&mut self) -> bool {
-        let was_in_trouble = !self.trouble.is_none();
-        *self = Self::default();
-        was_in_trouble
+    /// An attempt succeeded: that is the end of all trouble, but for a rest that the
+    /// receiver asked for and that is not over. Says whether what is stored changed.
+    pub fn succeeded(&mut self, now: Timestamp) -> bool {
+        let before = std::mem::take(&mut self.trouble);
+        let not_before = before.not_before.filter(|until| *until > now);
+        *self = Self { has_succeeded: true, ..Self::new(Trouble { not_before, ..Trouble::default() }) };
+        self.trouble != before
     }
 
     /// An attempt failed. Says whether that changed what is to be stored, and what
@@ -114,6 +121,11 @@ impl Health {
         let before = self.trouble.clone();
         let (_, first) = *self.first_failed.get_or_insert((failure.ended_at, failure.delivery));
         self.failures = self.failures.saturating_add(1);
+        if !self.has_succeeded {
+            // Seldom tried, it is forgotten from one attempt to the next; its
+            // delivery's own are not.
+            self.failures = self.failures.max(failure.failed_before.saturating_add(1));
+        }
         self.are_of_several |= first != failure.delivery;
         if let Some(asked) = failure.outcome.retry_after {
             let until = match asked {
@@ -157,12 +169,16 @@ impl Health {
         }
         let Some(since) = self.trouble.failing_since else { return Advice::Wait };
         let failing_for = failure.ended_at.since(since);
-        if patience.disable_after.is_some_and(|limit| failing_for >= limit) {
-            Advice::Disable(DisabledReason::Failing)
-        } else if failing_for >= patience.warn_after && self.trouble.warned_at.is_none() {
-            Advice::Warn
-        } else {
-            Advice::Wait
+        match (self.trouble.warned_at, patience.disable_after) {
+            (None, _) if failing_for >= patience.warn_after => Advice::Warn,
+            // Nobody is disabled who was not warned of long enough before.
+            (Some(warned), Some(limit))
+                if failing_for >= limit
+                    && failure.ended_at.since(warned) >= limit.saturating_sub(patience.warn_after) =>
+            {
+                Advice::Disable(DisabledReason::Failing)
+            }
+            _ => Advice::Wait,
         }
     }
 }
@@ -217,14 +233,14 @@ mod tests {
             for (whose, succeeds, after, is_probe) in attempts {
                 now += after;
                 if succeeds {
-                    prop_assert_eq!(health.succeeded(), !stored.is_none(), "what was stored has to go");
+                    prop_assert_eq!(health.succeeded(at(now)), !stored.is_none(), "what was stored has to go");
                     (failures, of, stored) = (0, Vec::new(), Trouble::default());
                     prop_assert!(health.trouble().is_none() && !health.is_open());
                     continue;
                 }
                 let was_open = health.is_open();
                 let outcome = Outcome::failed(ErrorClass::Connect, "refused");
-                let failure = Failure { delivery: number(whose), ended_at: at(now), outcome: &outcome, is_probe };
+                let failure = Failure { failed_before: 0, delivery: number(whose), ended_at: at(now), outcome: &outcome, is_probe };
                 let (has_changed, advice) = health.failed(failure, &patience, false, random);
                 failures += 1;
                 of.push(whose);
@@ -253,12 +269,15 @@ mod tests {
             for asked in [RetryAfter::In(Duration::from_secs(asked.into())), RetryAfter::At(at(0) + Duration::from_secs(date.unsigned_abs().into()))] {
                 let mut health = Health::default();
                 let outcome = Outcome { retry_after: Some(asked), ..Outcome::answered(503, Bytes::new()) };
-                let failure = Failure { delivery: number(1), ended_at: at(100), outcome: &outcome, is_probe: false };
+                let failure = Failure { failed_before: 0, delivery: number(1), ended_at: at(100), outcome: &outcome, is_probe: false };
                 health.failed(failure, &Patience::default(), false, 0.5);
                 let until = health.trouble().not_before;
                 prop_assert!(until.is_none_or(|until| until > at(100) && until <= at(100) + LONGEST_REST));
-                health.succeeded();
-                prop_assert_eq!(health.trouble().not_before, None);
+                // Others that were under way may well succeed: the rest stands.
+                health.succeeded(at(101));
+                prop_assert_eq!(health.trouble().not_before, until.filter(|until| *until > at(101)));
+                health.succeeded(at(100) + LONGEST_REST);
+                prop_assert!(health.trouble().is_none());
             }
         }
     }

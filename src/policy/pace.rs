@@ -38,8 +38,13 @@ impl Pace {
         self.next
     }
 
-    /// A request begins.
-    pub fn took(&mut self, now: Monotonic) {
+    /// A request begins. One that does not wait for its turn costs the next one's, but
+    /// however many there are of those, no more.
+    pub fn took(&mut self, now: Monotonic, passes: bool) {
+        if passes {
+            self.next = self.next.max(now + self.interval);
+            return;
+        }
         // A timer's delay is made up for, a pause is not.
         let late = now.since(self.next);
         let from = if late <= TIMERS_ARE_LATE_BY.max(self.interval / 2) { self.next } else { now };
@@ -70,7 +75,7 @@ mod tests {
             for wait in waits {
                 now += wait;
                 if pace.next() <= at(now) {
-                    pace.took(at(now));
+                    pace.took(at(now), false);
                     begun.push(now);
                 }
             }
@@ -91,7 +96,7 @@ mod tests {
             let mut now = at(0);
             for late in late {
                 now = now.max(pace.next() + Duration::from_micros(late));
-                pace.took(now);
+                pace.took(now, false);
             }
             prop_assert!(pace.next() <= Monotonic::from_start(interval * (count + 1)), "{:?}", pace.next());
         }
@@ -100,8 +105,8 @@ mod tests {
     #[test]
     fn a_pause_is_not_made_up_for() {
         let mut pace = Pace::new(10, at(0));
-        pace.took(at(100_000));
-        pace.took(at(5_000_000));
+        pace.took(at(100_000), false);
+        pace.took(at(5_000_000), false);
         assert_eq!(pace.next(), at(5_100_000));
     }
 }

@@ -131,6 +131,7 @@ impl EndpointActor {
             }
         });
         let effects = self.state.step_all(inputs, now);
+        self.right.go_by(self.state.order());
         let mut reads = Reads::default();
         let mut unread = Vec::new();
         for effect in effects {

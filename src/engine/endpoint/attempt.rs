@@ -42,7 +42,7 @@ pub(super) async fn make_attempt(
     };
     let request = target.request(&headers, payload.body.clone());
     // The last moment: it may have waited long for its place.
-    if !right.may_send() {
+    if !right.may_begin(&sending) {
         return Input::Unsent(sending.delivery);
     }
     engine.metrics.attempts_in_flight.inc();

@@ -358,6 +358,7 @@ impl State {
     /// A held endpoint keeps nothing in memory: the store has it all, and is
     /// read again when the hold ends.
     fn hold(&mut self) {
+        self.gate.countermand();
         let in_flight: HashSet<DeliveryId> = self.flights.keys().copied().collect();
         self.known.retain(|delivery| in_flight.contains(delivery));
         self.fresh.clear();

@@ -161,6 +161,9 @@ pub struct Sending {
     pub number: u32,
     /// Who asked for it.
     pub kind: AttemptKind,
+    /// What [`State::order`] was then: if that has moved on before a scheduled attempt
+    /// begins, it is [not to](Input::Unsent).
+    pub order: u64,
 }
 
 /// Limits that come from configuration.

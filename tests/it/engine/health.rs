@@ -272,6 +272,59 @@ fn retry_after_holds_everything_for_up_to_an_hour_and_is_remembered() {
 }
 
 #[test]
+fn a_rest_that_was_asked_for_outlasts_the_successes_of_others() {
+    let mut life = Life::begin(Plan::new(32, hourly()));
+    life.born(8);
+    let sent = life.take_sent();
+    let busy =
+        Outcome { retry_after: Some(RetryAfter::In(Duration::from_secs(60))), ..Outcome::answered(429, Bytes::new()) };
+    life.end(sent[0], busy);
+    sent[1..].iter().for_each(|delivery| life.end(*delivery, delivered()));
+    life.born(1);
+    assert!(life.take_sent().is_empty(), "they were under way before");
+    assert_eq!(life.trouble().not_before, Some(begin().wall + Duration::from_secs(60)));
+    assert_eq!(life.wake_until_sent(), Duration::from_secs(60));
+    let sent = life.take_sent();
+    life.end(sent[0], delivered());
+    assert_eq!(life.trouble(), Trouble::default());
+}
+
+#[test]
+fn what_was_handed_out_and_waits_is_countermanded() {
+    let mut life = Life::begin(Plan::new(32, hourly()));
+    life.born(8);
+    let (sent, order) = (life.take_sent(), life.state.order());
+    sent[..4].iter().for_each(|delivery| life.end(*delivery, failed()));
+    assert_eq!(life.state.order(), order);
+    life.end(sent[4], failed());
+    assert!(life.state.order() > order, "the breaker opened");
+    let order = life.state.order();
+    // They never began, and are there again when it closes.
+    sent[5..].iter().for_each(|delivery| life.step(Input::Unsent(*delivery)));
+    life.wake_until_sent();
+    let probe = life.take_sent();
+    assert_eq!(probe.len(), 1);
+    life.end(probe[0], delivered());
+    life.step(Input::Settings(Some(Plan { enabled: false, ..Plan::new(32, hourly()) })));
+    assert!(life.state.order() > order, "it is held");
+}
+
+#[test]
+fn an_endpoint_that_is_seldom_tried_is_seen_to_fail() {
+    // Each attempt is of a life of its own: it rests between them.
+    let (mut shelf, mut now) = (Shelf::default(), begin());
+    shelf.accept();
+    for attempt in 1..=6 {
+        let mut life = Life::go_on(Plan::new(32, hourly()), shelf, now);
+        let sent = life.take_sent();
+        assert_eq!(sent.len(), 1, "attempt {attempt}");
+        life.end(sent[0], failed());
+        assert_eq!(life.trouble().failing_since.is_some(), attempt >= 5, "after attempt {attempt}");
+        (now, shelf) = (life.now.after(Duration::from_secs(3_600)), life.shelf);
+    }
+}
+
+#[test]
 fn who_has_too_much_is_given_less() {
     let mut life = Life::begin(Plan::new(32, hourly()));
     life.born(64);

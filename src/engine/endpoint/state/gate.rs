@@ -31,13 +31,16 @@ pub(super) struct Gate {
     probe_at: Option<Monotonic>,
     rest_until: Option<Monotonic>,
     /// Since when the breaker keeps deliveries waiting, as far as this life knows.
-    open_since: Option<Timestamp>,
+    open_since: Option<Moment>,
+    /// How often what had been handed out was not to begin any more.
+    order: u64,
 }
 
 /// An attempt that ended.
 pub(super) struct Ended<'a> {
     pub(super) delivery: DeliveryId,
     pub(super) kind: AttemptKind,
+    pub(super) failed_before: u32,
     pub(super) started: Moment,
     pub(super) ended: Moment,
     pub(super) outcome: &'a Outcome,
@@ -51,7 +54,7 @@ impl Gate {
         if before.is_none() || is_resumed {
             let requests = if plan.trouble.is_none() { FIRST_REQUESTS } else { 1 };
             self.health = Health::new(plan.trouble.clone());
-            self.open_since = self.health.is_open().then_some(now.wall);
+            self.open_since = self.health.is_open().then_some(now);
             self.probe = None;
             self.anchor(now);
             self.allowance = Some(Allowance::beginning(plan.max_concurrency, requests));
@@ -83,17 +86,34 @@ impl Gate {
 
     /// For how long the breaker alone has kept waiting what was due then.
     pub(super) fn kept_waiting(&self, due_at: Timestamp, now: Moment) -> Duration {
-        self.open_since.map_or(Duration::ZERO, |open_since| now.wall.since(due_at.max(open_since)))
+        self.open_since.map_or(Duration::ZERO, |open_since| {
+            // By both clocks: a jump of the one is nobody's wait.
+            now.wall.since(due_at.max(open_since.wall)).min(now.monotonic.since(open_since.monotonic))
+        })
     }
 
     /// An attempt begins.
     pub(super) fn took(&mut self, delivery: DeliveryId, kind: AttemptKind, now: Moment) {
         if let Some(pace) = &mut self.pace {
-            pace.took(now.monotonic);
+            pace.took(now.monotonic, kind == AttemptKind::Manual);
         }
         if kind == AttemptKind::Scheduled && self.is_open() {
             self.probe = Some(delivery);
         }
+    }
+
+    pub(super) fn order(&self) -> u64 {
+        self.order
+    }
+
+    /// What was handed out and has not begun is not to begin.
+    pub(super) fn countermand(&mut self) {
+        self.order += 1;
+    }
+
+    /// What is known of trouble now.
+    pub(super) fn trouble(&self) -> &Trouble {
+        self.health.trouble()
     }
 
     /// An attempt will not end.
@@ -114,7 +134,7 @@ impl Gate {
         let is_probe = self.probe == Some(attempt.delivery);
         self.forget(attempt.delivery);
         if attempt.outcome.is_delivered() {
-            self.succeeded()
+            self.succeeded(attempt.ended)
         } else if attempt.kind == AttemptKind::Scheduled {
             self.failed(attempt, is_probe, patience, plan, random, effects)
         } else {
@@ -122,10 +142,14 @@ impl Gate {
         }
     }
 
-    fn succeeded(&mut self) -> Option<Trouble> {
+    fn succeeded(&mut self, ended: Moment) -> Option<Trouble> {
         let was_open = self.is_open();
-        let has_changed = self.health.succeeded();
-        (self.probe_at, self.rest_until, self.open_since) = (None, None, None);
+        let has_changed = self.health.succeeded(ended.wall);
+        // A probe that is still under way is one of many now.
+        (self.probe, self.open_since) = (None, None);
+        if has_changed {
+            self.anchor(ended);
+        }
         if let Some(allowance) = &mut self.allowance {
             if was_open {
                 allowance.begin_with(1);
@@ -133,7 +157,7 @@ impl Gate {
                 allowance.succeeded();
             }
         }
-        has_changed.then(Trouble::default)
+        has_changed.then(|| self.health.trouble().clone())
     }
 
     fn failed(
@@ -151,14 +175,19 @@ impl Gate {
         {
             allowance.overloaded(started.monotonic, ended.monotonic);
         }
-        let failure = Failure { delivery, ended_at: ended.wall, outcome, is_probe };
+        let failure =
+            Failure { delivery, failed_before: attempt.failed_before, ended_at: ended.wall, outcome, is_probe };
         let disables_on_gone = plan.is_some_and(|plan| plan.disable_on_gone);
+        let before = (self.is_open(), self.health.trouble().not_before);
         let (has_changed, advice) = self.health.failed(failure, patience, disables_on_gone, random);
         if has_changed {
             if self.is_open() {
-                self.open_since.get_or_insert(ended.wall);
+                self.open_since.get_or_insert(ended);
             }
             self.anchor(ended);
+            if before != (self.is_open(), self.health.trouble().not_before) {
+                self.countermand();
+            }
         }
         match advice {
             Advice::Wait => {}
@@ -170,12 +199,19 @@ impl Gate {
 
     fn anchor(&mut self, now: Moment) {
         let trouble = self.health.trouble();
-        self.probe_at = trouble.breaker.map(|open| now.anchor(open.probe_at));
-        self.rest_until = trouble.not_before.map(|time| now.anchor(time));
+        // A clock that was set back keeps nobody waiting for longer than that.
+        let within = |time: Timestamp, most: Duration| now.anchor(time).min(now.monotonic + most);
+        self.probe_at = trouble.breaker.map(|open| within(open.probe_at, health::LONGEST_PROBE_WAIT));
+        self.rest_until = trouble.not_before.map(|time| within(time, health::LONGEST_REST));
     }
 }
 
 impl State {
+    /// Which scheduled attempts may still begin: those that carry this number.
+    pub fn order(&self) -> u64 {
+        self.gate.order()
+    }
+
     /// Whether the breaker is open.
     pub fn sends_probes(&self) -> bool {
         self.gate.is_open()

@@ -61,7 +61,7 @@ impl State {
             flight.ready.due_at = ended.wall + whole_millis(wait);
         }
         let (attempts_before, was_open) = (flight.ready.attempt_count, self.gate.is_open());
-        let attempt = Ended { delivery, kind, started, ended, outcome: &outcome };
+        let attempt = Ended { delivery, kind, failed_before: attempts_before, started, ended, outcome: &outcome };
         let trouble = self.gate.heard(&attempt, &self.limits.patience, self.plan.as_ref(), random, effects);
         let record = Arc::new(Record {
             delivery,
@@ -160,7 +160,15 @@ impl State {
             }
             for delivery in entry.remove() {
                 if let Some(Flight { stage: Stage::Recording(record), .. }) = self.flights.get(&delivery) {
-                    effects.push(Effect::Record(Arc::clone(record)));
+                    // What else was learnt meanwhile stands: an old record must not
+                    // bring old trouble back.
+                    let record = match &record.trouble {
+                        Some(trouble) if trouble != self.gate.trouble() => {
+                            Arc::new(Record { trouble: Some(self.gate.trouble().clone()), ..(**record).clone() })
+                        }
+                        _ => Arc::clone(record),
+                    };
+                    effects.push(Effect::Record(record));
                 }
             }
         }

@@ -19,6 +19,7 @@ impl State {
                 payload: ready.payload.clone(),
                 number: ready.attempt_count + 1,
                 kind,
+                order: self.gate.order(),
             }));
             self.sending += 1;
             self.known.insert(ready.delivery);

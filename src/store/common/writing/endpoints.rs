@@ -83,6 +83,7 @@ pub(super) fn change(
     if let Some(other) = same_url(transaction, scope, &change.settings.url, Some(key))? {
         return Ok(Err(EndpointConflict::SameUrl(other)));
     }
+    let before = read_endpoint(transaction, &change.scope, key)?;
     let since = bump(transaction, scope)?;
     let settings = &change.settings;
     let interest = interests::number_of(transaction.connection, &settings.events, settings.filter.as_ref())?;
@@ -99,8 +100,8 @@ pub(super) fn change(
         .execute(transaction.connection)
         .map_err(translate)?;
     write_settings(transaction, key, version + 1, since, &change.settings)?;
-    if change.settings.enabled {
-        trouble::forgive(transaction, key)?;
+    if change.settings.enabled && !before.settings.enabled {
+        trouble::forget(transaction, key)?;
     }
     transaction.notices.push(Notice::EndpointChanged(change.endpoint));
     read_endpoint(transaction, &change.scope, key).map(Ok)
@@ -166,6 +167,10 @@ fn set_pause(
         ))
         .execute(transaction.connection)
         .map_err(translate)?;
+    if paused_at.is_none() {
+        // What it failed at before the pause is long ago.
+        trouble::forget(transaction, key)?;
+    }
     transaction.notices.push(Notice::EndpointChanged(endpoint));
     Ok(Some(Endpoint { paused_at, ..found }))
 }

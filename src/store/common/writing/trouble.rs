@@ -24,7 +24,9 @@ pub(super) fn learn(transaction: &mut Tx<'_>, records: &[&Record], recorded: &[R
             continue;
         }
         let endpoint: Option<i64> = deliveries::table
+            .inner_join(endpoint_rows::table.on(endpoint_rows::id.eq(deliveries::endpoint)))
             .filter(deliveries::id.eq(key))
+            .filter(endpoint_rows::deleted_at.is_null())
             .select(deliveries::endpoint)
             .first(transaction.connection)
             .optional()
@@ -71,18 +73,6 @@ pub(super) fn forget(transaction: &mut Tx<'_>, endpoint: RowKey) -> Result<(), S
     Ok(())
 }
 
-/// Forgets why an endpoint was disabled that is enabled again, and all that led to it.
-pub(super) fn forgive(transaction: &mut Tx<'_>, endpoint: RowKey) -> Result<(), StoreError> {
-    diesel::delete(
-        endpoint_health::table
-            .filter(endpoint_health::endpoint.eq(endpoint))
-            .filter(endpoint_health::disabled_at.is_not_null()),
-    )
-    .execute(transaction.connection)
-    .map_err(translate)?;
-    Ok(())
-}
-
 /// Gives an endpoint its next version of settings, disabled. False when it is gone or
 /// disabled already.
 pub(super) fn disable(
@@ -122,6 +112,10 @@ pub(super) fn disable(
         .map_err(translate)?;
     endpoints::write_settings(transaction, key, version + 1, since, &settings)?;
     let mut trouble = reads::trouble(transaction.connection, key)?;
+    if reason == DisabledReason::Failing && trouble.failing_since.is_none() {
+        // Whoever thinks so has not heard that it is well again.
+        return Ok(false);
+    }
     trouble.disabled = Some((transaction.now, reason));
     // Whoever enables it again wants to know how it is, and not to wait.
     (trouble.breaker, trouble.not_before) = (None::<OpenBreaker>, None);

@@ -166,7 +166,9 @@ async fn keys_and_types_changed_through_one_node_are_so_for_another() {
 #[actix_rt::test]
 async fn a_schedule_given_to_a_type_through_one_node_is_that_of_all() {
     let server = Postgres::start(&[]);
-    let cluster = Cluster::start(&server.url(), 2).await;
+    // One delivery after the other fails here, and each by its own schedule.
+    let settings = [("CLUSTER_TOKEN", TOKEN), ("BREAKER_OPENS_AFTER", "0")];
+    let cluster = Cluster::start_with(&server.url(), 2, &settings).await;
     let subscriber = Subscriber::start(Behaviour { fail_rate: 1.0, ..Behaviour::default() });
     define(cluster.api(0), "lane.number_0").await;
     // So many that each node owns some of them.
