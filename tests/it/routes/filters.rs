@@ -105,7 +105,7 @@ fn what_cannot_be_a_filter_is_422_with_its_place() {
         (json!({ "status": "ACTIVE" }), "/filter/status", "below `properties`"),
         (json!({ "type": "objekt" }), "/filter/type", "objekt"),
         (json!({ "properties": { "id": { "pattern": "(" } } }), "/filter/properties/id/pattern", "regular expression"),
-        (json!({ "$ref": "https://example.com/schema.json" }), "/filter", "nothing is ever fetched"),
+        (json!({ "$ref": "https://example.com/schema.json" }), "/filter/$ref", "nothing is ever fetched"),
         (json!({ "$comment": "x".repeat(17_000) }), "/filter", "16384 bytes"),
         (json!({ "$defs": { "b": multiplying }, "$ref": "#/$defs/b" }), "/filter", "refers to itself"),
     ] {
