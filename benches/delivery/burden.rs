@@ -47,8 +47,16 @@ pub async fn measure(
     // The endpoints of the first were made before its server was started.
     let to_make = if burden == Burden::IdleEndpoints { 0 } else { audience.partners };
     for partner in 0..to_make {
-        let hangs = burden == Burden::Hanging && burdened && partner >= audience.counted;
-        let url = if hangs { stage.sink.hanging_url(partner) } else { stage.sink.url(partner) };
+        let url = match partner.checked_sub(audience.counted) {
+            Some(number) if burden == Burden::Hanging && burdened => {
+                if number % 2 == 0 {
+                    stage.sink.hanging_url(partner)
+                } else {
+                    refusing_url(partner)
+                }
+            }
+            _ => stage.sink.url(partner),
+        };
         let name = audience.name(partner);
         if let Some(name) = &name {
             servers[0].create_partner(name).await?;
@@ -60,6 +68,11 @@ pub async fn measure(
     post(Subject { scenario, system: System::Posthaste, case }, servers, posted_to, stage, shape, options).await
 }
 
+/// Where nobody listens.
+fn refusing_url(endpoint: usize) -> String {
+    format!("http://127.0.0.1:9/{endpoint}")
+}
+
 fn audience(burden: Burden, shape: &Shape, options: &Options) -> Audience {
     match burden {
         Burden::IdleEndpoints => Audience::of_partners(options.sizes.registered.div_ceil(ENDPOINTS_OF_PARTNER)),
@@ -68,7 +81,7 @@ fn audience(burden: Burden, shape: &Shape, options: &Options) -> Audience {
         Burden::Hanging => {
             let serving = options.sizes.serving;
             // The same ones are looked at when all of them answer.
-            Audience { counted: serving - serving / 5, ..Audience::of_partners(serving) }
+            Audience { counted: serving - 2 * (serving / 5), ..Audience::of_partners(serving) }
         }
     }
 }
