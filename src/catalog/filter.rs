@@ -11,7 +11,7 @@ use jsonschema::{PatternOptions, Regex, Validator};
 use serde_json::Value;
 
 use crate::catalog::schema::{self, SchemaProblem};
-use crate::catalog::{FieldError, explain};
+use crate::catalog::{FieldError, explain, pointer_below};
 use crate::domain::{EventFilter, MAX_FILTER_BYTES};
 
 /// Deepest nesting of arrays and objects.
@@ -104,7 +104,7 @@ impl Filter {
                 "`{}` is no keyword of JSON Schema; a field of the event goes below `properties`",
                 explain::short(unknown)
             );
-            return Err(FieldError { pointer: cost::below("", unknown), detail });
+            return Err(FieldError { pointer: pointer_below("", unknown), detail });
         }
         // Compiling takes as long as what is compiled: what has no end is refused first.
         cost::check(schema)?;

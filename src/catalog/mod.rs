@@ -22,7 +22,7 @@ use crate::domain::{EventType, TypePattern};
 pub use body::read as read_json;
 pub use definition::{CatalogLimits, DefinitionError, DefinitionProblem, TypeDefinition};
 pub use filter::Filter;
-pub use refusal::{FieldError, Refusal};
+pub use refusal::{FieldError, Refusal, pointer_below};
 pub use shipped::shipped;
 
 /// The event types of one environment, by name.

@@ -15,6 +15,11 @@ pub struct FieldError {
     pub detail: String,
 }
 
+/// The JSON pointer of a member of what this pointer leads to.
+pub fn pointer_below(pointer: &str, name: &str) -> String {
+    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
 /// Why a body is not an event of the catalog.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {

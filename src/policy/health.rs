@@ -95,11 +95,6 @@ impl Health {
         self.trouble.breaker.is_some()
     }
 
-    /// Attempts have failed, and none has succeeded since.
-    pub fn is_failing(&self) -> bool {
-        self.failures > 0 || self.trouble.failing_since.is_some()
-    }
-
     /// An attempt succeeded: that is the end of all trouble, but for a rest that the
     /// receiver asked for and that is not over. Says whether what is stored changed.
     pub fn succeeded(&mut self, now: Timestamp) -> bool {
@@ -169,16 +164,17 @@ impl Health {
         }
         let Some(since) = self.trouble.failing_since else { return Advice::Wait };
         let failing_for = failure.ended_at.since(since);
-        match (self.trouble.warned_at, patience.disable_after) {
-            (None, _) if failing_for >= patience.warn_after => Advice::Warn,
-            // Nobody is disabled who was not warned of long enough before.
-            (Some(warned), Some(limit))
-                if failing_for >= limit
-                    && failure.ended_at.since(warned) >= limit.saturating_sub(patience.warn_after) =>
-            {
-                Advice::Disable(DisabledReason::Failing)
-            }
-            _ => Advice::Wait,
+        let warn_after = patience.disable_after.map_or(patience.warn_after, |limit| limit.min(patience.warn_after));
+        let Some(warned_at) = self.trouble.warned_at else {
+            return if failing_for >= warn_after { Advice::Warn } else { Advice::Wait };
+        };
+        // Nobody is disabled who was not warned of long enough before.
+        let warned_for = failure.ended_at.since(warned_at);
+        let is_over = |limit: Duration| failing_for >= limit && warned_for >= limit - warn_after;
+        if patience.disable_after.is_some_and(is_over) {
+            Advice::Disable(DisabledReason::Failing)
+        } else {
+            Advice::Wait
         }
     }
 }
@@ -219,6 +215,10 @@ mod tests {
         Timestamp::from_millis(1_700_000_000_000) + Duration::from_secs(seconds)
     }
 
+    fn failure(whose: u8, ended_at: u64, outcome: &Outcome) -> Failure<'_> {
+        Failure { delivery: number(whose), failed_before: 0, ended_at: at(ended_at), outcome, is_probe: false }
+    }
+
     /// Attempts one after another: whose, how they end, and how long after the last.
     fn attempts() -> impl Strategy<Value = Vec<(u8, bool, u64, bool)>> {
         let attempt = (0..4_u8, prop::bool::weighted(0.1), 0..100_000_u64, any::<bool>());
@@ -240,7 +240,7 @@ mod tests {
                 }
                 let was_open = health.is_open();
                 let outcome = Outcome::failed(ErrorClass::Connect, "refused");
-                let failure = Failure { failed_before: 0, delivery: number(whose), ended_at: at(now), outcome: &outcome, is_probe };
+                let failure = Failure { is_probe, ..failure(whose, now, &outcome) };
                 let (has_changed, advice) = health.failed(failure, &patience, false, random);
                 failures += 1;
                 of.push(whose);
@@ -266,11 +266,11 @@ mod tests {
 
         #[test]
         fn nobody_rests_for_more_than_an_hour(asked in any::<u32>(), date in any::<i32>()) {
-            for asked in [RetryAfter::In(Duration::from_secs(asked.into())), RetryAfter::At(at(0) + Duration::from_secs(date.unsigned_abs().into()))] {
+            let date = at(0) + Duration::from_secs(date.unsigned_abs().into());
+            for asked in [RetryAfter::In(Duration::from_secs(asked.into())), RetryAfter::At(date)] {
                 let mut health = Health::default();
                 let outcome = Outcome { retry_after: Some(asked), ..Outcome::answered(503, Bytes::new()) };
-                let failure = Failure { failed_before: 0, delivery: number(1), ended_at: at(100), outcome: &outcome, is_probe: false };
-                health.failed(failure, &Patience::default(), false, 0.5);
+                health.failed(failure(1, 100, &outcome), &Patience::default(), false, 0.5);
                 let until = health.trouble().not_before;
                 prop_assert!(until.is_none_or(|until| until > at(100) && until <= at(100) + LONGEST_REST));
                 // Others that were under way may well succeed: the rest stands.
@@ -280,6 +280,19 @@ mod tests {
                 prop_assert!(health.trouble().is_none());
             }
         }
+    }
+
+    #[test]
+    fn whoever_has_little_patience_warns_no_later_than_it_disables() {
+        let patience = Patience { disable_after: Some(Duration::from_secs(600)), ..Patience::default() };
+        let outcome = Outcome::answered(500, Bytes::new());
+        let mut health = Health::default();
+        let mut said = Vec::new();
+        for minute in 0..30 {
+            let (_, advice) = health.failed(failure(1, minute * 60, &outcome), &patience, false, 0.5);
+            said.extend((advice != Advice::Wait).then_some((minute, advice)));
+        }
+        assert_eq!(said[..2], [(10, Advice::Warn), (11, Advice::Disable(DisabledReason::Failing))]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::auth::Permission;
+use crate::catalog::pointer_below;
 use crate::domain::EndpointId;
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Problem};
@@ -58,8 +59,7 @@ async fn asked_of(
     if has_bytes(request)
         && let Some(unknown) = optional_fields(api, request, payload).await?.keys().next()
     {
-        let pointer = format!("/{}", unknown.replace('~', "~0").replace('/', "~1"));
-        return Err(Problem::invalid_field(pointer, "unknown field; there is none"));
+        return Err(Problem::invalid_field(pointer_below("", unknown), "unknown field; there is none"));
     }
     let id = id.parse().map_err(|_| Problem::not_found("endpoint"))?;
     Ok((scope, id))

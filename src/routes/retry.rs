@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use crate::catalog::pointer_below;
 use crate::domain::{RetryBounds, RetryPolicy, RetryPolicyError};
 use crate::routes::problem::FieldProblem;
 
@@ -65,7 +66,7 @@ pub fn read(value: &Value, limits: &RetryLimits) -> Result<Option<RetryPolicy>, 
 
 fn refuse_unknown(fields: &Map<String, Value>, known: &[&str], errors: &mut Vec<FieldProblem>) {
     for unknown in fields.keys().filter(|name| !known.contains(&name.as_str())) {
-        let pointer = format!("/retry/{}", unknown.replace('~', "~0").replace('/', "~1"));
+        let pointer = pointer_below("/retry", unknown);
         let detail =
             "unknown field; there is either `schedule_ms`, or `retries`, `base_ms`, `factor`, `max_ms` and `jitter`";
         errors.push(FieldProblem::new(pointer, detail));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::catalog::{self, Catalog, FieldError, Filter};
+use crate::catalog::{self, Catalog, FieldError, Filter, pointer_below};
 use crate::domain::{
     DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_MS, EndpointSettings, Environment, Header, MAX_CONCURRENCY,
     MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPES, MAX_HEADERS, MAX_RATE, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, TypePattern,
@@ -98,7 +98,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn wrong(&mut self, field: &str, detail: impl Into<String>) {
-        self.errors.push(FieldProblem::new(format!("/{}", field.replace('~', "~0").replace('/', "~1")), detail));
+        self.errors.push(FieldProblem::new(pointer_below("", field), detail));
     }
 
     fn finish(self) -> Result<(), Problem> {
@@ -216,17 +216,17 @@ impl Reader<'_> {
         }
         let mut headers: Vec<Header> = Vec::with_capacity(fields.len());
         for (name, value) in fields {
-            let pointer = format!("headers/{}", name.replace('~', "~0").replace('/', "~1"));
+            let pointer = pointer_below("/headers", name);
             let Value::String(value) = value else {
-                self.errors.push(FieldProblem::new(format!("/{pointer}"), "expected a string"));
+                self.errors.push(FieldProblem::new(pointer, "expected a string"));
                 continue;
             };
             match Header::new(name, value) {
                 Ok(header) if headers.iter().any(|known| known.name == header.name) => {
-                    self.errors.push(FieldProblem::new(format!("/{pointer}"), "given twice: names have no case"));
+                    self.errors.push(FieldProblem::new(pointer, "given twice: names have no case"));
                 }
                 Ok(header) => headers.push(header),
-                Err(problem) => self.errors.push(FieldProblem::new(format!("/{pointer}"), problem.to_string())),
+                Err(problem) => self.errors.push(FieldProblem::new(pointer, problem.to_string())),
             }
         }
         settings.headers = headers;
@@ -267,7 +267,7 @@ impl Reader<'_> {
             _ => return self.wrong("rate_limit", "expected an object such as {\"per_second\": 10}"),
         };
         for unknown in fields.keys().filter(|name| name.as_str() != "per_second") {
-            let pointer = format!("/rate_limit/{}", unknown.replace('~', "~0").replace('/', "~1"));
+            let pointer = pointer_below("/rate_limit", unknown);
             self.errors.push(FieldProblem::new(pointer, "unknown field; there is `per_second`"));
         }
         let number = fields.get("per_second").and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());

@@ -250,7 +250,8 @@ pub trait Transaction {
     ) -> Result<bool, StoreError>;
 
     /// Gives an endpoint its next version of settings, disabled for a reason that is
-    /// kept until it is enabled again. False when it is gone or disabled already.
+    /// kept until it is enabled again. False when it is gone, disabled already, or not
+    /// failing although that is the reason.
     fn disable_endpoint(&mut self, endpoint: EndpointId, reason: DisabledReason) -> Result<bool, StoreError>;
 
     /// Asks for one more attempt of a delivery, by hand. Asking again before

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::catalog::FieldError;
+use crate::catalog::{FieldError, pointer_below};
 
 /// Most arrays and objects, with what each `$ref` leads to counted anew: a few
 /// definitions that refer to each other twice would take longer than anyone waits.
@@ -29,10 +29,6 @@ pub(super) fn patterns(schema: &Value) -> usize {
     let mut cost = Cost::new(schema);
     cost.count_patterns(schema);
     cost.patterns
-}
-
-pub(super) fn below(pointer: &str, name: &str) -> String {
-    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 /// What a filter costs, counted while its references are followed.
@@ -64,7 +60,7 @@ impl<'a> Cost<'a> {
             Value::Object(fields) => {
                 self.count_one()?;
                 for (name, value) in fields {
-                    let place = below(pointer, name);
+                    let place = pointer_below(pointer, name);
                     self.count_patterns_at(name, value, &place)?;
                     match value {
                         _ if DOUBLING.contains(&name.as_str()) => {

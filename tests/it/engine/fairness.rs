@@ -76,3 +76,28 @@ fn endpoints_that_answered_and_then_hang_together_are_not_felt_either() {
         drop(held);
     });
 }
+
+#[test]
+fn what_waits_for_its_place_does_not_begin_once_it_is_held() {
+    let narrow = EngineOptions { max_in_flight: 1, ..options() };
+    let answer = |call: &Call| if hangs(call) { Answer::Later } else { Answer::Status(200) };
+    House::new().live(narrow, answer, async |life: &mut Life| {
+        life.act_for("dead").await;
+        life.endpoint("dead", |_| {}).await;
+        life.post(1).await;
+        let holds_the_place = life.call().await;
+        life.act_for("waiting").await;
+        let waiting = life.endpoint("waiting", |_| {}).await;
+        life.post(1).await;
+        life.until_it_shows(waiting, |actor| actor.in_flight == 1 && !actor.more_in_store).await;
+        life.change_endpoint(waiting, |settings| settings.enabled = false).await;
+        // It has heard of that once it has left everything to the store.
+        life.until_it_shows(waiting, |actor| actor.more_in_store).await;
+        holds_the_place.answer(200);
+        life.until_it_shows(waiting, |actor| actor.in_flight == 0).await;
+        assert!(life.calls.try_recv().is_err(), "it was told to wait before it had its turn");
+        life.change_endpoint(waiting, |settings| settings.enabled = true).await;
+        assert_eq!(life.call().await.number, 1, "no attempt was spent");
+        life.until(|life| life.all_are(DeliveryStatus::Delivered)).await;
+    });
+}

@@ -279,6 +279,16 @@ impl Life {
         within(waiting).await;
     }
 
+    /// Waits until an endpoint's actor is in memory and shows this.
+    pub async fn until_it_shows(&self, endpoint: EndpointId, is_so: impl Fn(&Snapshot) -> bool) {
+        let waiting = async {
+            while !self.inspect(endpoint).await.as_ref().is_some_and(&is_so) {
+                actix_rt::task::yield_now().await;
+            }
+        };
+        within(waiting).await;
+    }
+
     pub async fn inspect(&self, endpoint: EndpointId) -> Option<Snapshot> {
         within(self.supervisor.send(Inspect(endpoint))).await.expect("the supervisor lives")
     }

@@ -4,6 +4,7 @@
 mod actors;
 mod fairness;
 mod health;
+mod histories;
 mod house;
 mod model;
 mod owning;

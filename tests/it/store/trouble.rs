@@ -10,7 +10,9 @@ for_every_backend! {
     trouble_is_kept_with_the_outcome_that_taught_it
     of_one_endpoint_the_latest_counts
     a_disabled_endpoint_has_a_version_a_reason_and_its_deliveries
+    what_is_well_again_is_not_disabled_for_failing
     whoever_enables_it_begins_anew
+    the_end_of_a_pause_begins_anew_but_keeps_the_reason_of_what_stays_disabled
     a_deleted_endpoint_leaves_nothing
 }
 
@@ -91,6 +93,43 @@ fn a_disabled_endpoint_has_a_version_a_reason_and_its_deliveries(world: &mut Wor
     assert_eq!(world.delivery(&acme, delivery).status.as_str(), "held", "nothing is lost by it");
     world.record(&failing(world, delivery, 1, Some(trouble())));
     assert_eq!(known(world, endpoint), expected, "an attempt that was under way changes none of it");
+}
+
+fn what_is_well_again_is_not_disabled_for_failing(world: &mut World) {
+    let acme = world.partner("acme");
+    let made = world.endpoint(&acme, "one", &["*"]);
+    world.advance(HOUR);
+    assert!(!world.commit(|transaction| transaction.disable_endpoint(made.id, DisabledReason::Failing)));
+    assert!(world.notices.is_empty(), "nothing happened: {:?}", world.notices);
+    assert_eq!(world.store().endpoint(&acme, made.id).expect("readable"), Some(made.clone()), "no version, no change");
+    let runtime = world.store().endpoint_runtime(made.id, world.now).expect("readable").expect("it is there");
+    assert!(!runtime.is_holding);
+    assert_eq!(known(world, made.id), Trouble::default());
+    // A 410 is the receiver's own word.
+    assert!(world.commit(|transaction| transaction.disable_endpoint(made.id, DisabledReason::Gone)));
+}
+
+fn the_end_of_a_pause_begins_anew_but_keeps_the_reason_of_what_stays_disabled(world: &mut World) {
+    let acme = world.partner("acme");
+    let endpoint = world.endpoint(&acme, "one", &["*"]).id;
+    let delivery = world.deliver(&acme, "order.paid");
+    let paused = |world: &mut World| {
+        world.commit(|transaction| transaction.pause_endpoint(&acme, endpoint)).expect("it is there");
+    };
+    let resumed = |world: &mut World| {
+        world.commit(|transaction| transaction.resume_endpoint(&acme, endpoint)).expect("it is there");
+    };
+    world.record(&failing(world, delivery, 0, Some(trouble())));
+    paused(world);
+    assert_eq!(known(world, endpoint), trouble());
+    resumed(world);
+    assert_eq!(known(world, endpoint), Trouble::default());
+    world.record(&failing(world, delivery, 1, Some(trouble())));
+    assert!(world.commit(|transaction| transaction.disable_endpoint(endpoint, DisabledReason::Failing)));
+    let disabled = known(world, endpoint);
+    paused(world);
+    resumed(world);
+    assert_eq!(known(world, endpoint), disabled, "it is still disabled, and somebody will ask why");
 }
 
 fn whoever_enables_it_begins_anew(world: &mut World) {

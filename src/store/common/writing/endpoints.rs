@@ -72,35 +72,31 @@ pub(super) fn change(
     let Some((scope, key)) = live_endpoint(transaction, &change.scope, change.endpoint)? else {
         return Ok(Err(EndpointConflict::NotFound));
     };
-    let (version, paused_at): (i64, Option<i64>) = endpoints::table
-        .find(key)
-        .select((endpoints::version, endpoints::paused_at))
-        .first(transaction.connection)
-        .map_err(translate)?;
-    if version != i64::from(change.from_version) {
+    let before = read_endpoint(transaction, &change.scope, key)?;
+    if before.version != change.from_version {
         return Ok(Err(EndpointConflict::Outdated));
     }
+    let version = i64::from(before.version);
     if let Some(other) = same_url(transaction, scope, &change.settings.url, Some(key))? {
         return Ok(Err(EndpointConflict::SameUrl(other)));
     }
-    let before = read_endpoint(transaction, &change.scope, key)?;
     let since = bump(transaction, scope)?;
     let settings = &change.settings;
     let interest = interests::number_of(transaction.connection, &settings.events, settings.filter.as_ref())?;
     diesel::update(endpoints::table.find(key))
         .set((
-            endpoints::url.eq(&change.settings.url),
+            endpoints::url.eq(&settings.url),
             endpoints::interest.eq(interest),
             endpoints::version.eq(version + 1),
             // A pause outlives a change of settings.
-            endpoints::enabled.eq(change.settings.enabled && paused_at.is_none()),
+            endpoints::enabled.eq(settings.enabled && before.paused_at.is_none()),
             endpoints::changed_version.eq(since),
             endpoints::updated_at.eq(transaction.now.as_millis()),
         ))
         .execute(transaction.connection)
         .map_err(translate)?;
-    write_settings(transaction, key, version + 1, since, &change.settings)?;
-    if change.settings.enabled && !before.settings.enabled {
+    write_settings(transaction, key, version + 1, since, settings)?;
+    if settings.enabled && !before.settings.enabled {
         trouble::forget(transaction, key)?;
     }
     transaction.notices.push(Notice::EndpointChanged(change.endpoint));
@@ -167,8 +163,9 @@ fn set_pause(
         ))
         .execute(transaction.connection)
         .map_err(translate)?;
-    if paused_at.is_none() {
-        // What it failed at before the pause is long ago.
+    if paused_at.is_none() && found.settings.enabled {
+        // What it failed at before the pause is long ago. One that stays disabled
+        // keeps the reason.
         trouble::forget(transaction, key)?;
     }
     transaction.notices.push(Notice::EndpointChanged(endpoint));

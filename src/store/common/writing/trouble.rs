@@ -7,7 +7,7 @@ use diesel::prelude::*;
 
 use super::super::{reads, translate};
 use super::{Tx, endpoints};
-use crate::domain::{DisabledReason, EndpointId, OpenBreaker, Timestamp, Trouble};
+use crate::domain::{DisabledReason, EndpointId, Timestamp, Trouble};
 use crate::store::ids::RowKey;
 use crate::store::rows::{SettingsRow, from_json};
 use crate::store::schema::{deliveries, endpoint_health, endpoint_versions, endpoints as endpoint_rows};
@@ -73,8 +73,9 @@ pub(super) fn forget(transaction: &mut Tx<'_>, endpoint: RowKey) -> Result<(), S
     Ok(())
 }
 
-/// Gives an endpoint its next version of settings, disabled. False when it is gone or
-/// disabled already.
+/// Gives an endpoint its next version of settings, disabled. False, and nothing is
+/// written, when it is gone, disabled already, or not failing although that is the
+/// reason.
 pub(super) fn disable(
     transaction: &mut Tx<'_>,
     endpoint: EndpointId,
@@ -96,7 +97,10 @@ pub(super) fn disable(
         .first(transaction.connection)
         .map_err(translate)?;
     let mut settings = from_json::<SettingsRow>(&text)?.settings()?;
-    if !settings.enabled {
+    let mut trouble = reads::trouble(transaction.connection, key)?;
+    // Whoever finds it failing may not have heard that it is well again.
+    let is_outdated = reason == DisabledReason::Failing && trouble.failing_since.is_none();
+    if !settings.enabled || is_outdated {
         return Ok(false);
     }
     settings.enabled = false;
@@ -111,14 +115,9 @@ pub(super) fn disable(
         .execute(transaction.connection)
         .map_err(translate)?;
     endpoints::write_settings(transaction, key, version + 1, since, &settings)?;
-    let mut trouble = reads::trouble(transaction.connection, key)?;
-    if reason == DisabledReason::Failing && trouble.failing_since.is_none() {
-        // Whoever thinks so has not heard that it is well again.
-        return Ok(false);
-    }
+    // Nothing is probed or waited for while it is held; the rest says why it is.
+    (trouble.breaker, trouble.not_before) = (None, None);
     trouble.disabled = Some((transaction.now, reason));
-    // Whoever enables it again wants to know how it is, and not to wait.
-    (trouble.breaker, trouble.not_before) = (None::<OpenBreaker>, None);
     write(transaction, key, &trouble)?;
     transaction.notices.push(Notice::EndpointChanged(endpoint));
     Ok(true)

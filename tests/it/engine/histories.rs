@@ -1,0 +1,69 @@
+//! Whatever order things can happen in: random histories of the model, each step of
+//! which is checked against the promises.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::model::{World, delivered, failed};
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_024, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_nothing_is_forgotten_or_done_twice(
+        concurrency in 1..6_usize,
+        lossy: bool,
+        happenings in prop::collection::vec((0..34_u8, any::<u16>()), 1..200),
+    ) {
+        let mut world = World::new(concurrency);
+        for (what, choice) in happenings {
+            happen(&mut world, what, usize::from(choice), lossy);
+        }
+        world.calm_down(&failed());
+        world.assert_nothing_forgotten();
+        world.finish();
+        world.assert_nothing_forgotten();
+    }
+}
+
+fn happen(world: &mut World, what: u8, choice: usize, lossy: bool) {
+    match what {
+        0..=2 => {
+            world.accept(choice % 8);
+            world.tell(usize::MAX);
+        }
+        3 => world.accept(choice % 8),
+        4 => world.tell(choice % 4),
+        5 => world.tell_out_of_turn(choice),
+        6 => world.tell_again(choice),
+        7 => {
+            world.accept(choice % 4);
+            if lossy {
+                world.lose_births();
+            }
+        }
+        8 => world.ask(choice, true),
+        9 => world.ask(choice, !lossy || !choice.is_multiple_of(3)),
+        10 => world.change(!choice.is_multiple_of(3), 1 + choice % 5),
+        11 if choice.is_multiple_of(8) => world.sweep(),
+        11 => world.die(),
+        12 => world.advance(Duration::from_millis(choice as u64 % 300)),
+        13 => world.advance(Duration::from_millis(choice as u64)),
+        14..=16 => world.settings(!choice.is_multiple_of(8)),
+        17 => world.look(choice),
+        18..=19 => world.page(choice, !choice.is_multiple_of(8)),
+        20..=22 => world.attempt_ends(choice, if choice.is_multiple_of(2) { delivered() } else { failed() }),
+        23 => world.attempt_fails_to_begin(choice),
+        24 => world.write(choice),
+        25..=27 => world.acknowledge(choice),
+        28 => world.writing_fails(choice),
+        29 => world.rest(),
+        30 => world.write_what_was_left_behind(choice),
+        31 => world.look_for_new(),
+        32 => world.tell_what_is_new(),
+        _ if choice.is_multiple_of(16) => world.drain(),
+        _ if choice.is_multiple_of(5) => world.calm_down(&delivered()),
+        _ => world.advance(Duration::from_millis(1)),
+    }
+}
