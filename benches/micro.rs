@@ -138,6 +138,7 @@ fn state(criterion: &mut Criterion) {
                     outcome: outcome.clone(),
                     random: 0.5,
                     retry: None,
+                    expires_at: None,
                 };
                 let effects = step(&mut state, ended);
                 assert!(matches!(effects[..], [Effect::Record(_), Effect::Send(_)]), "{effects:?}");
@@ -179,7 +180,7 @@ fn busy_state() -> State {
 
 fn held_payload() -> Arc<HeldPayload> {
     let body = Bytes::from(event::Template::new().body(1));
-    let payload = Payload { event: event_id(1), event_type: event_type(event::EVENT_TYPE), body };
+    let payload = Payload { event: event_id(1), event_type: event_type(event::EVENT_TYPE), body, expires_at: None };
     let budget = BodyBudget::new(event::EVENT_BYTES, Arc::new(Metrics::default()));
     budget.try_hold(&Arc::new(payload)).expect("there is room for one event")
 }

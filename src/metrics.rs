@@ -52,6 +52,8 @@ pub struct Metrics {
     pub delivery_seconds: Histogram,
     /// Deliveries whose schedule ended without success.
     pub deliveries_exhausted: Counter,
+    /// Deliveries discarded because their time was over.
+    pub deliveries_expired: Counter,
     /// Requests in flight to endpoints.
     pub attempts_in_flight: Gauge,
     /// Attempts that wait for their place among those.
@@ -107,6 +109,7 @@ impl Default for Metrics {
             attempt_seconds: seconds(),
             delivery_seconds: seconds(),
             deliveries_exhausted: Counter::default(),
+            deliveries_expired: Counter::default(),
             attempts_in_flight: Gauge::default(),
             attempts_waiting: Gauge::default(),
             attempts_in_trouble: Gauge::default(),
@@ -151,6 +154,11 @@ impl Metrics {
             "deliveries_exhausted",
             "Deliveries whose schedule ended without success",
             self.deliveries_exhausted.clone(),
+        );
+        registry.register(
+            "deliveries_expired",
+            "Deliveries discarded because their time was over",
+            self.deliveries_expired.clone(),
         );
         registry.register("attempts_in_flight", "Requests in flight to endpoints", self.attempts_in_flight.clone());
         registry.register(

@@ -134,7 +134,7 @@ impl Seed {
             .into_iter()
             .filter_map(|notice| match notice {
                 Notice::Born(birth) => Some(birth.delivery),
-                Notice::EndpointChanged(_) | Notice::AttemptRequested(_) => None,
+                _ => None,
             })
             .collect();
         // Every partner's endpoints want everything, or the store is not what the

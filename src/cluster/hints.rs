@@ -35,6 +35,8 @@ pub enum Hint {
     Changed(EndpointId),
     /// An attempt was asked for.
     AttemptRequested(EndpointId),
+    /// A delivery was made that is due later.
+    Scheduled(EndpointId),
 }
 
 /// The way to the nodes that own what this one does not.

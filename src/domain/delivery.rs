@@ -12,6 +12,10 @@ pub enum DiscardReason {
     EndpointDeleted,
     /// It was held longer than deliveries are kept.
     Retention,
+    /// Somebody skipped it by hand.
+    Skipped,
+    /// The time was over within which it was worth anything.
+    Expired,
 }
 
 impl DiscardReason {
@@ -20,6 +24,8 @@ impl DiscardReason {
         match self {
             Self::EndpointDeleted => "endpoint_deleted",
             Self::Retention => "retention",
+            Self::Skipped => "skipped",
+            Self::Expired => "expired",
         }
     }
 }
@@ -29,9 +35,12 @@ impl DiscardReason {
 /// neither has to be written to a million rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StoredStatus {
-    /// Not tried yet.
+    /// Behind another one in its endpoint's order, and not due before that has ended.
+    Queued,
+    /// Not tried yet. Where the endpoint wants an order, it has no place in it yet.
     Pending,
-    /// Failed, and waiting for its next attempt.
+    /// It has a time for its next attempt: because it failed, because its event was to
+    /// be delivered later, or because it is the first in its endpoint's order.
     Retrying,
     /// Answered 2xx.
     Delivered,
@@ -44,7 +53,7 @@ pub enum StoredStatus {
 impl StoredStatus {
     /// Whether attempts are still to come.
     pub const fn is_unfinished(self) -> bool {
-        matches!(self, Self::Pending | Self::Retrying)
+        matches!(self, Self::Queued | Self::Pending | Self::Retrying)
     }
 }
 
@@ -66,18 +75,17 @@ pub enum DeliveryStatus {
 }
 
 impl DeliveryStatus {
-    /// What a stored state looks like, given its endpoint's.
-    pub const fn seen(stored: StoredStatus, endpoint_enabled: bool, endpoint_deleted: bool) -> Self {
+    /// What a stored state looks like, given its endpoint's, and whether its schedule
+    /// has made an attempt.
+    pub const fn seen(stored: StoredStatus, was_tried: bool, endpoint_enabled: bool, endpoint_deleted: bool) -> Self {
         match stored {
             StoredStatus::Delivered => Self::Delivered,
             StoredStatus::RetriesExhausted => Self::RetriesExhausted,
             StoredStatus::Discarded(reason) => Self::Discarded(reason),
-            StoredStatus::Pending | StoredStatus::Retrying if endpoint_deleted => {
-                Self::Discarded(DiscardReason::EndpointDeleted)
-            }
-            StoredStatus::Pending | StoredStatus::Retrying if !endpoint_enabled => Self::Held,
-            StoredStatus::Pending => Self::Pending,
-            StoredStatus::Retrying => Self::Retrying,
+            _ if endpoint_deleted => Self::Discarded(DiscardReason::EndpointDeleted),
+            _ if !endpoint_enabled => Self::Held,
+            StoredStatus::Retrying if was_tried => Self::Retrying,
+            StoredStatus::Queued | StoredStatus::Pending | StoredStatus::Retrying => Self::Pending,
         }
     }
 
@@ -158,6 +166,9 @@ pub struct Delivery {
     pub attempt_count: u32,
     /// When the next scheduled attempt is due; `None` when there is none.
     pub next_attempt_at: Option<Timestamp>,
+    /// Its place among all that its endpoint was given in order, from 1, sent as
+    /// `posthaste-sequence`; `None` where it has none.
+    pub sequence: Option<u64>,
     /// When its event was accepted: the time inside the id.
     pub created_at: Timestamp,
     /// When it reached its last state.
@@ -172,13 +183,26 @@ mod tests {
     fn finished_deliveries_keep_their_state_whatever_their_endpoint_does() {
         for enabled in [true, false] {
             for deleted in [true, false] {
-                assert_eq!(DeliveryStatus::seen(StoredStatus::Delivered, enabled, deleted), DeliveryStatus::Delivered);
+                let seen = DeliveryStatus::seen(StoredStatus::Delivered, true, enabled, deleted);
+                assert_eq!(seen, DeliveryStatus::Delivered);
             }
         }
-        assert_eq!(DeliveryStatus::seen(StoredStatus::Retrying, false, false), DeliveryStatus::Held);
-        assert_eq!(
-            DeliveryStatus::seen(StoredStatus::Pending, false, true),
-            DeliveryStatus::Discarded(DiscardReason::EndpointDeleted)
-        );
+        for stored in [StoredStatus::Queued, StoredStatus::Pending, StoredStatus::Retrying] {
+            for was_tried in [true, false] {
+                let seen = |enabled, deleted| DeliveryStatus::seen(stored, was_tried, enabled, deleted);
+                assert_eq!(seen(false, false), DeliveryStatus::Held);
+                assert_eq!(seen(false, true), DeliveryStatus::Discarded(DiscardReason::EndpointDeleted));
+            }
+        }
+    }
+
+    #[test]
+    fn what_waits_for_its_first_attempt_is_pending_for_whatever_reason() {
+        let seen = |stored, was_tried| DeliveryStatus::seen(stored, was_tried, true, false);
+        for stored in [StoredStatus::Queued, StoredStatus::Pending, StoredStatus::Retrying] {
+            assert_eq!(seen(stored, false), DeliveryStatus::Pending);
+        }
+        assert_eq!(seen(StoredStatus::Retrying, true), DeliveryStatus::Retrying);
+        assert_eq!(seen(StoredStatus::Queued, true), DeliveryStatus::Pending);
     }
 }

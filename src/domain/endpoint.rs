@@ -4,7 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::domain::{EndpointId, Environment, EventFilter, PartnerName, RetryPolicy, Timestamp, TypePattern};
+use crate::domain::{
+    EndpointId, Environment, EventFilter, EventOrder, PartnerName, RetryPolicy, Timestamp, TypePattern,
+};
 
 /// Most patterns of an endpoint.
 pub const MAX_EVENT_TYPES: usize = 100;
@@ -151,6 +153,8 @@ pub struct EndpointSettings {
     pub disable_on_gone: bool,
     /// Of those events, only what this accepts goes there; `None` is all.
     pub filter: Option<EventFilter>,
+    /// In which order they go there; `None` is none.
+    pub order: Option<EventOrder>,
 }
 
 impl EndpointSettings {
@@ -168,6 +172,7 @@ impl EndpointSettings {
             rate_limit: None,
             disable_on_gone: false,
             filter: None,
+            order: None,
         }
     }
 }

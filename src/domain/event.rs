@@ -105,6 +105,15 @@ impl FromStr for TypePattern {
     }
 }
 
+/// When an event is to be delivered, if its producer said so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeliveryTimes {
+    /// No attempt begins before then.
+    pub deliver_at: Option<Timestamp>,
+    /// No attempt begins from then on: what is not delivered by then is discarded.
+    pub expires_at: Option<Timestamp>,
+}
+
 /// One thing that happened. Immutable once accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -120,6 +129,8 @@ pub struct Event {
     pub body: Bytes,
     /// When it was accepted: the time inside the id.
     pub accepted_at: Timestamp,
+    /// When it is to be delivered.
+    pub times: DeliveryTimes,
     /// The subscriptions it was matched against, see `store::Subscriptions`.
     pub matched_version: i64,
 }

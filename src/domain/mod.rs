@@ -7,6 +7,7 @@ mod delivery;
 mod endpoint;
 mod event;
 mod event_filter;
+mod event_order;
 mod ids;
 mod partition;
 mod partner;
@@ -21,8 +22,9 @@ pub use endpoint::{
     MAX_CONCURRENCY, MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPES, MAX_HEADERS, MAX_RATE, MAX_TIMEOUT_MS, MAX_URL_BYTES,
     MIN_TIMEOUT_MS, SettingsProblem,
 };
-pub use event::{Event, EventType, EventTypeError, TypePattern};
+pub use event::{DeliveryTimes, Event, EventType, EventTypeError, TypePattern};
 pub use event_filter::{EventFilter, EventFilterError, MAX_FILTER_BYTES};
+pub use event_order::{EventOrder, EventOrderError, FieldPointer, FieldPointerError, MAX_POINTER_BYTES};
 pub use ids::{DeliveryId, EndpointId, EventId, IdError, KeyId, NodeId};
 pub use partition::{PARTITIONS, Partition, PartitionSet};
 pub use partner::{Environment, EnvironmentError, Partner, PartnerName, PartnerNameError, Role, RoleError};

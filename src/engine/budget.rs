@@ -83,6 +83,7 @@ mod tests {
             event: EventId::from_uuid(Uuid::nil()),
             event_type: "a.b".parse().expect("a plain name"),
             body: Bytes::from_static(b"123456"),
+            expires_at: None,
         });
         let first = budget.try_hold(&payload).expect("6 of 10");
         assert!(budget.try_hold(&payload).is_none(), "12 of 10");

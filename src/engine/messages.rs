@@ -21,6 +21,8 @@ pub(in crate::engine) enum News {
     Changed(EndpointId),
     /// An attempt was asked for.
     AttemptRequested(EndpointId),
+    /// A delivery was made that is due later.
+    Scheduled(EndpointId),
 }
 
 /// To the supervisor: partitions come or go. It is never lost, unlike news.

@@ -215,13 +215,18 @@ impl Supervisor {
     /// Tells the actors what happened to their endpoints.
     fn hear(&mut self, news: impl IntoIterator<Item = News>, context: &Context<Self>) {
         let mut births: HashMap<EndpointId, Vec<Fresh>> = HashMap::new();
+        let mut for_later = HashSet::new();
         for item in news {
             match item {
                 News::Born(endpoint, fresh) => births.entry(endpoint).or_default().push(fresh),
                 // One without an actor may have been enabled again.
                 News::Changed(endpoint) => self.tell(endpoint, Tell::Changed, context),
                 News::AttemptRequested(endpoint) => self.tell(endpoint, Tell::Hint(Lane::Manual), context),
+                News::Scheduled(endpoint) => drop(for_later.insert(endpoint)),
             }
+        }
+        for endpoint in for_later {
+            self.tell(endpoint, Tell::Hint(Lane::Retry), context);
         }
         for (endpoint, fresh) in births {
             self.tell(endpoint, Tell::Born(fresh), context);
@@ -293,6 +298,7 @@ impl Handler<Hinted> for Supervisor {
                 Hint::Born { .. } => {}
                 Hint::Changed(endpoint) => news.push(News::Changed(endpoint)),
                 Hint::AttemptRequested(endpoint) => news.push(News::AttemptRequested(endpoint)),
+                Hint::Scheduled(endpoint) => news.push(News::Scheduled(endpoint)),
             }
         }
         self.hear(news, context);

@@ -58,7 +58,7 @@ impl NewsWire {
         let mut held = None;
         let mut news = Vec::with_capacity(notices.len());
         for notice in notices {
-            created += u64::from(matches!(notice, Notice::Born(_)));
+            created += u64::from(matches!(notice, Notice::Born(_) | Notice::Scheduled(_)));
             let is_ours = wire.is_ours(subject(&notice));
             // What it was matched against holds for its sending: settings that its
             // owner may not have heard of come first.
@@ -87,6 +87,7 @@ impl NewsWire {
                 }
                 Notice::EndpointChanged(endpoint) => News::Changed(endpoint),
                 Notice::AttemptRequested(endpoint) => News::AttemptRequested(endpoint),
+                Notice::Scheduled(endpoint) => News::Scheduled(endpoint),
             });
         }
         wire.metrics.deliveries_created.inc_by(created);
@@ -143,6 +144,7 @@ impl Wire {
             }
             Notice::EndpointChanged(endpoint) => Hint::Changed(*endpoint),
             Notice::AttemptRequested(endpoint) => Hint::AttemptRequested(*endpoint),
+            Notice::Scheduled(endpoint) => Hint::Scheduled(*endpoint),
         };
         self.forward.forward(Partition::of(subject(notice)), hint);
     }
@@ -159,6 +161,8 @@ impl Wire {
 fn subject(notice: &Notice) -> EndpointId {
     match notice {
         Notice::Born(birth) => birth.endpoint,
-        Notice::EndpointChanged(endpoint) | Notice::AttemptRequested(endpoint) => *endpoint,
+        Notice::EndpointChanged(endpoint) | Notice::AttemptRequested(endpoint) | Notice::Scheduled(endpoint) => {
+            *endpoint
+        }
     }
 }

@@ -1,14 +1,15 @@
-//! `GET /deliveries`, `GET /deliveries/{id}`, `POST /deliveries/{id}/retry`.
+//! `GET /deliveries`, `GET /deliveries/{id}`, and what is done to one by hand: `POST
+//! /deliveries/{id}/retry` and `/skip`.
 
 use actix_web::{HttpResponse, web};
 use serde_json::Value;
 
 use crate::auth::Permission;
-use crate::domain::{DeliveryId, DeliveryStatus, EndpointStatus};
+use crate::domain::{DeliveryId, DeliveryStatus, DiscardReason, EndpointStatus};
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::{Api, page, show};
-use crate::store::{self, DeliveryFilter};
+use crate::store::{self, DeliveryFilter, Skipped};
 
 /// How often a delivery and its attempts are read until they fit together.
 const READ_TRIES: usize = 4;
@@ -93,4 +94,31 @@ pub async fn retry(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -
     }
     api.journal.change(move |transaction| transaction.request_attempt(id)).await?;
     Ok(HttpResponse::Accepted().json(show::delivery(&delivery)))
+}
+
+/// Gives a delivery up that is not finished: what waits for it in order goes on. What
+/// is on its way at this moment may still arrive.
+pub async fn skip(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
+    caller.may(Permission::RetryDeliveries)?;
+    caller.query().only(&[])?;
+    let scope = api.known(caller.scope()?).await?;
+    let id: DeliveryId = id.parse().map_err(|_| Problem::not_found("delivery"))?;
+    let within = scope.clone();
+    let skipped = api.journal.change(move |transaction| transaction.skip_delivery(&within, id)).await?;
+    match skipped {
+        Skipped::NotFound => return Err(Problem::not_found("delivery")),
+        Skipped::Busy => {
+            return Err(Problem::new(Kind::StoreUnavailable, "the delivery is just being written to; try again"));
+        }
+        Skipped::Done | Skipped::Ended => {}
+    }
+    let found = store::blocking(&api.store, move |store| store.delivery(&scope, id)).await?;
+    let delivery = found.ok_or_else(|| Problem::not_found("delivery"))?;
+    match (skipped, delivery.status) {
+        // Skipping what was skipped changes nothing.
+        (Skipped::Ended, status) if status != DeliveryStatus::Discarded(DiscardReason::Skipped) => {
+            Err(Problem::new(Kind::Conflict, format!("the delivery has ended before: {status}")))
+        }
+        _ => Ok(HttpResponse::Ok().json(show::delivery(&delivery))),
+    }
 }

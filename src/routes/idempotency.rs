@@ -5,6 +5,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::routes::problem::{Kind, Problem};
+use crate::routes::timing;
 use crate::store::Idempotency;
 
 /// Longest key.
@@ -27,6 +28,14 @@ pub fn of(request: &HttpRequest, body: &[u8], refused: Bytes) -> Result<Option<I
     for part in [request.path().as_bytes(), request.query_string().as_bytes()] {
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part);
+    }
+    // Without them the digest is what it was before there were such headers.
+    for name in [timing::DELIVER_AT, timing::EXPIRES_IN] {
+        for value in request.headers().get_all(name) {
+            digest.update(name);
+            digest.update((value.len() as u64).to_be_bytes());
+            digest.update(value.as_bytes());
+        }
     }
     digest.update(body);
     Ok(Some(Idempotency { key: key.to_owned(), request: digest.finalize().into(), refused }))

@@ -10,10 +10,11 @@ use serde_json::value::RawValue;
 
 use crate::auth::Permission;
 use crate::catalog::{Catalog, Recognised};
+use crate::domain::DeliveryTimes;
 use crate::metrics::Admission;
 use crate::routes::extract::{self, Producer};
 use crate::routes::problem::{Answer, Kind, Problem};
-use crate::routes::{Api, Dated, idempotency};
+use crate::routes::{Api, Dated, idempotency, timing};
 use crate::store::{Accept, Accepted, AcceptedEvent, NewEvent, ReliedOn, Scope, Subscriptions};
 
 const NDJSON: [&str; 4] = ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/json"];
@@ -34,13 +35,14 @@ pub async fn one(api: web::Data<Api>, producer: Producer, request: HttpRequest, 
 async fn accept_one(api: &Api, mut producer: Producer, request: &HttpRequest, payload: &mut web::Payload) -> Answer {
     let mut scope = posted_to(&producer)?;
     let body = extract::body(request, payload, &["application/json"], "event_bytes", api.limits.event_bytes).await?;
+    let times = timing::of(request, api.clock.wall(), api.limits.retries.retention)?;
     for _ in 0..MOST_TRIES {
         let subscriptions = api.subscriptions(&scope).await?;
         let Dated { catalog, version } = api.catalogs.dated(scope.environment);
         let relied_on = ReliedOn { keys: producer.keys_version(), catalog: version };
         // What was read goes away here: nobody needs it while the commit is waited for.
         let checked = catalog.recognise(&body).map(|Recognised { event_type, event }| {
-            NewEvent::new(event_type, body.clone()).judged_by(&subscriptions, &event)
+            NewEvent::new(event_type, body.clone()).delivered_at(times).judged_by(&subscriptions, &event)
         });
         match checked {
             Ok(event) => {
@@ -79,11 +81,13 @@ pub async fn batch(
     let mut scope = posted_to(&producer)?;
     let body = extract::body(&request, &mut payload, &NDJSON, "batch_bytes", api.limits.batch_bytes).await?;
     let lines = lines(&body, api.limits.batch_events)?;
+    let times = timing::of(&request, api.clock.wall(), api.limits.retries.retention)?;
     for _ in 0..MOST_TRIES {
         let subscriptions = api.subscriptions(&scope).await?;
         let Dated { catalog, version } = api.catalogs.dated(scope.environment);
         let relied_on = ReliedOn { keys: producer.keys_version(), catalog: version };
-        let Checked { events, refused, admissions } = check(&lines, &catalog, &subscriptions, api.limits.event_bytes);
+        let Checked { events, refused, admissions } =
+            check(&lines, &catalog, &subscriptions, times, api.limits.event_bytes);
         let good_lines = events.len();
         let idempotency = idempotency::of(&request, &body, refused.clone())?;
         // Also where every line is refused: the transaction judges that too.
@@ -153,7 +157,13 @@ struct Checked {
     admissions: Vec<Admission>,
 }
 
-fn check(lines: &[Bytes], catalog: &Catalog, subscriptions: &Subscriptions, most_bytes: usize) -> Checked {
+fn check(
+    lines: &[Bytes],
+    catalog: &Catalog,
+    subscriptions: &Subscriptions,
+    times: DeliveryTimes,
+    most_bytes: usize,
+) -> Checked {
     let mut events = Vec::with_capacity(lines.len());
     let mut admissions = Vec::new();
     let mut refused: Vec<Option<Box<RawValue>>> = Vec::with_capacity(lines.len());
@@ -165,7 +175,8 @@ fn check(lines: &[Bytes], catalog: &Catalog, subscriptions: &Subscriptions, most
         };
         match checked {
             Ok(Recognised { event_type, event }) => {
-                events.push(NewEvent::new(event_type, line.clone()).judged_by(subscriptions, &event));
+                let new = NewEvent::new(event_type, line.clone()).delivered_at(times);
+                events.push(new.judged_by(subscriptions, &event));
                 refused.push(None);
             }
             Err(problem) => {
@@ -182,7 +193,7 @@ fn check(lines: &[Bytes], catalog: &Catalog, subscriptions: &Subscriptions, most
 fn key_reused() -> Problem {
     Problem::new(
         Kind::IdempotencyKeyReused,
-        "this `Idempotency-Key` came with another body or query in the last 24 h; use a new key for a new request",
+        "this `Idempotency-Key` came with another body, query or time in the last 24 h; use a new key for a new request",
     )
 }
 

@@ -21,6 +21,7 @@ mod retry;
 mod settings;
 mod shared_read;
 mod show;
+mod timing;
 mod webhook;
 
 use std::future::Future;
@@ -210,6 +211,11 @@ pub fn configure(config: &mut web::ServiceConfig) {
             web::resource("/deliveries/{id}")
                 .route(web::get().to(deliveries::read))
                 .default_service(web::to(|request| wrong_method(request, "GET"))),
+        )
+        .service(
+            web::resource("/deliveries/{id}/skip")
+                .route(web::post().to(deliveries::skip))
+                .default_service(web::to(|request| wrong_method(request, "POST"))),
         )
         .service(
             web::resource("/deliveries/{id}/retry")

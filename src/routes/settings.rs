@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::catalog::{self, Catalog, FieldError, Filter, pointer_below};
 use crate::domain::{
-    DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_MS, EndpointSettings, Environment, Header, MAX_CONCURRENCY,
+    DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_MS, EndpointSettings, Environment, EventOrder, Header, MAX_CONCURRENCY,
     MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPES, MAX_HEADERS, MAX_RATE, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, TypePattern,
 };
 use crate::policy::address::AddressPolicy;
@@ -141,7 +141,7 @@ impl Reader<'_> {
                     _ => self.wrong("disable_on_gone", "expected true or false"),
                 },
                 "format" => self.only_default("format", &value, "flat"),
-                "ordering" => self.only_default("ordering", &value, "none"),
+                "ordering" => self.ordering(settings, &value),
                 "rate_limit" => self.rate_limit(settings, &value),
                 "filter" => self.filter(settings, &value),
                 unknown => {
@@ -290,6 +290,29 @@ impl Reader<'_> {
             Err(FieldError { pointer, detail }) => {
                 self.errors.push(FieldProblem::new(format!("/filter{pointer}"), detail));
             }
+        }
+    }
+
+    fn ordering(&mut self, settings: &mut EndpointSettings, value: &Value) {
+        let expected = "expected `none`, `fifo`, or an object with a JSON pointer such as {\"by\": \"/id\"}";
+        match value {
+            Value::Null => settings.order = None,
+            Value::String(word) if word == "none" => settings.order = None,
+            Value::String(word) if word == "fifo" => settings.order = Some(EventOrder::Fifo),
+            Value::Object(fields) => {
+                for unknown in fields.keys().filter(|name| name.as_str() != "by") {
+                    let pointer = pointer_below("/ordering", unknown);
+                    self.errors.push(FieldProblem::new(pointer, "unknown field; there is `by`"));
+                }
+                match fields.get("by").map(|by| by.as_str().map(str::parse)) {
+                    Some(Some(Ok(pointer))) => settings.order = Some(EventOrder::By(pointer)),
+                    Some(Some(Err(error))) => {
+                        self.errors.push(FieldProblem::new("/ordering/by", error.to_string()));
+                    }
+                    Some(None) | None => self.errors.push(FieldProblem::new("/ordering/by", expected)),
+                }
+            }
+            _ => self.wrong("ordering", expected),
         }
     }
 

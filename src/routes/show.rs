@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::domain::{
-    Attempt, Delivery, DeliveryStatus, Endpoint, EndpointSettings, Event, EventFilter, Partner, Timestamp, Trouble,
+    Attempt, Delivery, DeliveryStatus, Endpoint, EndpointSettings, Event, EventFilter, EventOrder, Partner, Timestamp,
+    Trouble,
 };
 use crate::routes::retry;
 use crate::store::{EventOutcome, KeyRecord, NodeRecord};
@@ -45,6 +46,7 @@ pub fn endpoint(endpoint: &Endpoint) -> Value {
         rate_limit,
         disable_on_gone,
         filter,
+        order,
     } = &endpoint.settings;
     let headers: Map<String, Value> =
         headers.iter().map(|header| (header.name.to_string(), json!("(redacted)"))).collect();
@@ -58,7 +60,7 @@ pub fn endpoint(endpoint: &Endpoint) -> Value {
         "enabled": enabled,
         "headers": headers,
         "format": "flat",
-        "ordering": "none",
+        "ordering": ordering(order.as_ref()),
         "rate_limit": rate_limit.map(|per_second| json!({ "per_second": per_second })),
         "filter": filter.as_ref().map(EventFilter::schema),
         "max_concurrency": max_concurrency,
@@ -73,6 +75,14 @@ pub fn endpoint(endpoint: &Endpoint) -> Value {
     })
 }
 
+fn ordering(order: Option<&EventOrder>) -> Value {
+    match order {
+        None => json!("none"),
+        Some(EventOrder::Fifo) => json!("fifo"),
+        Some(EventOrder::By(pointer)) => json!({ "by": pointer.as_str() }),
+    }
+}
+
 /// A delivery without its attempts.
 pub fn delivery(delivery: &Delivery) -> Value {
     let mut value = json!({
@@ -83,6 +93,7 @@ pub fn delivery(delivery: &Delivery) -> Value {
         "status": delivery.status.as_str(),
         "attempt_count": delivery.attempt_count,
         "next_attempt_at": maybe_time(delivery.next_attempt_at),
+        "sequence": delivery.sequence,
         "created_at": time(delivery.created_at),
         "finished_at": maybe_time(delivery.finished_at),
     });
@@ -116,6 +127,8 @@ pub fn event(event: &Event) -> Value {
         "environment": event.environment.as_str(),
         "partner": event.partner.as_ref().map_or("*", |partner| partner.as_str()),
         "accepted_at": time(event.accepted_at),
+        "deliver_at": maybe_time(event.times.deliver_at),
+        "expires_at": maybe_time(event.times.expires_at),
         "bytes": event.body.len(),
     })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::domain::{EventId, EventType};
+use crate::domain::{DeliveryTimes, EventId, EventType};
 use crate::store::{Judged, Subscriptions};
 
 /// One event as it was posted, already validated.
@@ -15,6 +15,8 @@ pub struct NewEvent {
     pub event_type: EventType,
     /// The very bytes that were posted.
     pub body: Bytes,
+    /// When it is to be delivered.
+    pub times: DeliveryTimes,
     /// Whom it is for by the filters of a snapshot, if that was worked out
     /// before. Otherwise it is when somebody asks, from the bytes.
     pub(in crate::store) judged: Option<Judged>,
@@ -23,7 +25,14 @@ pub struct NewEvent {
 impl NewEvent {
     /// An event that no filter was asked about yet.
     pub fn new(event_type: EventType, body: Bytes) -> Self {
-        Self { event_type, body, judged: None }
+        Self { event_type, body, times: DeliveryTimes::default(), judged: None }
+    }
+
+    /// The same, to be delivered then.
+    #[must_use]
+    pub fn delivered_at(mut self, times: DeliveryTimes) -> Self {
+        self.times = times;
+        self
     }
 
     /// The same, with the snapshot's filters asked, if it has any: where it still

@@ -3,25 +3,60 @@
 
 use std::sync::Arc;
 
-use crate::domain::{EndpointId, Environment};
+use crate::domain::{EndpointId, Environment, StoredStatus, Timestamp};
 use crate::store::ids::{IdCodec, RowKey, time_of_key};
 use crate::store::{AcceptedEvent, Birth, NewEvent, Notice, Payload};
 
 /// What an event's deliveries carry.
 pub(in crate::store) fn payload(ids: &IdCodec, key: RowKey, event: &NewEvent) -> Arc<Payload> {
-    Arc::new(Payload { event: ids.event(key), event_type: event.event_type.clone(), body: event.body.clone() })
+    Arc::new(Payload {
+        event: ids.event(key),
+        event_type: event.event_type.clone(),
+        body: event.body.clone(),
+        expires_at: event.times.expires_at,
+    })
+}
+
+/// How an event's deliveries begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Beginning {
+    /// Due as soon as they are there.
+    AtOnce,
+    /// Due then.
+    Later(Timestamp),
+}
+
+impl Beginning {
+    /// That of an event which is accepted now.
+    pub(in crate::store) fn of(event: &NewEvent, now: Timestamp) -> Self {
+        event.times.deliver_at.filter(|at| *at > now).map_or(Self::AtOnce, Self::Later)
+    }
+
+    /// Where a delivery with this key stands at first, and when it is due. Keys only
+    /// grow, and so run ahead of a clock that was set back: what was never tried does
+    /// not wait for it, but it is read in this order.
+    pub(in crate::store) fn of_delivery(self, key: RowKey) -> (StoredStatus, Timestamp) {
+        match self {
+            Self::AtOnce => (StoredStatus::Pending, time_of_key(key)),
+            Self::Later(at) => (StoredStatus::Retrying, at),
+        }
+    }
 }
 
 /// The event's deliveries, which follow it in key, and what they were matched
-/// against.
+/// against. Of those that are for later, no more than that there are some.
 pub(in crate::store) fn births<'a>(
     ids: &'a IdCodec,
     event: RowKey,
     endpoints: &'a [EndpointId],
     payload: &'a Arc<Payload>,
     matched: (Environment, i64),
+    begins: Beginning,
 ) -> impl Iterator<Item = Notice> + 'a {
     endpoints.iter().zip(event + 1..).map(move |(endpoint, delivery)| {
+        if let Beginning::Later(_) = begins {
+            return Notice::Scheduled(*endpoint);
+        }
         Notice::Born(Birth {
             endpoint: *endpoint,
             delivery: ids.delivery(delivery),

@@ -21,6 +21,8 @@ pub struct Payload {
     pub event_type: EventType,
     /// The very bytes that were posted.
     pub body: Bytes,
+    /// No attempt begins from then on.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// A delivery that a commit has just made.
@@ -43,9 +45,10 @@ pub struct Birth {
 /// front of new events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lane {
-    /// Never tried.
+    /// Never tried. Where the endpoint wants an order, without a place in it.
     Fresh,
-    /// Failed before.
+    /// With a time for the next attempt: failed before, to be delivered later, or
+    /// first in its endpoint's order.
     Retry,
     /// Asked for by hand.
     Manual,
@@ -67,6 +70,8 @@ pub struct Due {
     pub attempt_count: u32,
     /// Those among them that the schedule made.
     pub scheduled_attempts: u32,
+    /// Its place in its endpoint's order, if it has one.
+    pub sequence: Option<u64>,
     /// When the attempt is due: for one asked for by hand, when it was asked.
     pub due_at: Timestamp,
 }
@@ -119,6 +124,8 @@ pub enum Verdict {
     RetryAt(Timestamp),
     /// The schedule is at its end.
     Exhausted,
+    /// The next scheduled attempt would come too late to be worth anything.
+    Expired,
     /// An attempt by hand failed: the delivery stays as it was.
     Unchanged,
 }
@@ -160,6 +167,43 @@ pub enum Recorded {
     Superseded,
     /// Refused: another node owns the endpoint now. Nothing was written.
     Fenced,
+}
+
+/// A delivery that is to get its place in its endpoint's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placing {
+    /// Which.
+    pub delivery: DeliveryId,
+    /// What it waits for others by; `None` waits for nobody.
+    pub order_key: Option<i64>,
+}
+
+/// What became of deliveries that were to be put in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placed {
+    /// Those that were still there have their places; so many.
+    Done(usize),
+    /// What the endpoint has was in another order, or in one that is no longer
+    /// wanted: some of it was taken out of that.
+    Undone {
+        /// There is more of it.
+        more: bool,
+    },
+    /// Refused: another node owns the endpoint now. Nothing was written.
+    Fenced,
+}
+
+/// What became of a delivery that was to be discarded by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skipped {
+    /// It is discarded.
+    Done,
+    /// It had ended before.
+    Ended,
+    /// There is no such delivery.
+    NotFound,
+    /// Its attempt's outcome is being written at this moment: ask again.
+    Busy,
 }
 
 /// What one slice of retention did.

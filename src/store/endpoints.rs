@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::domain::{EndpointId, EndpointSettings, Timestamp, Trouble};
+use crate::domain::{EndpointId, EndpointSettings, EventOrder, Timestamp, Trouble};
 use crate::store::{Scope, ScopeId};
 
 /// An endpoint to be made.
@@ -76,4 +76,8 @@ pub struct EndpointRuntime {
     pub secrets: Vec<StoredSecret>,
     /// What is known of its trouble.
     pub trouble: Trouble,
+    /// The order that what it has is in, whatever its settings want by now.
+    pub stored_order: Option<EventOrder>,
+    /// How many of its deliveries were discarded by hand so far.
+    pub discards: i64,
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::domain::EndpointId;
 use crate::store::Accepted;
+use crate::store::births::Beginning;
 use crate::store::ids::RowKey;
 
 /// Whether there is anything to write.
@@ -25,6 +26,8 @@ pub struct FanOut {
     /// Each event's endpoints, in the order the events were posted. Events of
     /// one type share them.
     matches: Vec<Arc<[EndpointId]>>,
+    /// How each event's deliveries begin.
+    begins: Vec<Beginning>,
 }
 
 /// One delivery to be written.
@@ -33,6 +36,7 @@ pub(in crate::store) struct Planned {
     pub(in crate::store) event: RowKey,
     pub(in crate::store) delivery: RowKey,
     pub(in crate::store) endpoint: EndpointId,
+    pub(in crate::store) begins: Beginning,
 }
 
 impl FanOut {
@@ -43,8 +47,13 @@ impl FanOut {
     }
 
     /// With keys from `first` on. There is at least one event.
-    pub(in crate::store) fn new(first: RowKey, matched_version: i64, matches: Vec<Arc<[EndpointId]>>) -> Self {
-        Self { first, matched_version, matches }
+    pub(in crate::store) fn new(
+        first: RowKey,
+        matched_version: i64,
+        matches: Vec<Arc<[EndpointId]>>,
+        begins: Vec<Beginning>,
+    ) -> Self {
+        Self { first, matched_version, matches, begins }
     }
 
     /// How many deliveries there are.
@@ -62,20 +71,20 @@ impl FanOut {
         (self.first, self.first + Self::keys(&self.matches) as RowKey - 1)
     }
 
-    /// Each event's key and endpoints.
-    pub(in crate::store) fn events(&self) -> impl Iterator<Item = (RowKey, &Arc<[EndpointId]>)> {
+    /// Each event's key and endpoints, and how its deliveries begin.
+    pub(in crate::store) fn events(&self) -> impl Iterator<Item = (RowKey, &Arc<[EndpointId]>, Beginning)> {
         let mut next = self.first;
-        self.matches.iter().map(move |endpoints| {
+        self.matches.iter().zip(&self.begins).map(move |(endpoints, begins)| {
             let event = next;
             next += 1 + endpoints.len() as RowKey;
-            (event, endpoints)
+            (event, endpoints, *begins)
         })
     }
 
     /// Up to `limit` deliveries behind the first `from`.
     pub(in crate::store) fn chunk(&self, from: usize, limit: usize) -> impl Iterator<Item = Planned> {
         let mut skipped = 0;
-        let rest = self.events().flat_map(move |(event, endpoints)| {
+        let rest = self.events().flat_map(move |(event, endpoints, begins)| {
             // Event by event, so that a late chunk need not count to its place.
             let skip = (from - skipped).min(endpoints.len());
             skipped += skip;
@@ -83,6 +92,7 @@ impl FanOut {
                 event,
                 delivery,
                 endpoint: *endpoint,
+                begins,
             })
         });
         rest.take(limit)
@@ -98,7 +108,8 @@ mod tests {
 
     fn fan_out(sizes: &[usize]) -> FanOut {
         let endpoints = |count: usize| (0..count as u128).map(|number| EndpointId::from_uuid(Uuid::from_u128(number)));
-        FanOut::new(1_000, 7, sizes.iter().map(|size| endpoints(*size).collect()).collect())
+        let matches = sizes.iter().map(|size| endpoints(*size).collect()).collect();
+        FanOut::new(1_000, 7, matches, vec![Beginning::AtOnce; sizes.len()])
     }
 
     proptest! {
@@ -117,7 +128,7 @@ mod tests {
         #[test]
         fn every_key_of_the_range_is_one_event_or_delivery(sizes in prop::collection::vec(0usize..20, 1..20)) {
             let fan_out = fan_out(&sizes);
-            let mut keys: Vec<RowKey> = fan_out.events().map(|(event, _)| event).collect();
+            let mut keys: Vec<RowKey> = fan_out.events().map(|(event, ..)| event).collect();
             keys.extend(fan_out.chunk(0, usize::MAX).map(|planned| planned.delivery));
             keys.sort_unstable();
             let (first, last) = fan_out.range();

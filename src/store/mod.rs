@@ -20,6 +20,7 @@ pub mod journal;
 mod keys;
 mod leases;
 mod page;
+mod placing;
 pub mod postgres;
 mod reading;
 mod rows;
@@ -30,8 +31,8 @@ mod versions;
 
 pub use accept::{Accept, Accepted, AcceptedEvent, Idempotency, NewEvent, ReliedOn};
 pub use deliveries::{
-    AttemptKind, Birth, BornSince, DeliveryFilter, Due, EventOutcome, Lane, Payload, Place, Record, Recorded, Retired,
-    Sighting, Verdict, Waiting,
+    AttemptKind, Birth, BornSince, DeliveryFilter, Due, EventOutcome, Lane, Payload, Place, Placed, Placing, Record,
+    Recorded, Retired, Sighting, Skipped, Verdict, Waiting,
 };
 pub use endpoints::{EndpointChange, EndpointConflict, EndpointRuntime, NewEndpoint, StoredSecret};
 pub use error::{CommitError, StoreError};
@@ -49,8 +50,8 @@ use std::time::Duration;
 
 use crate::catalog::TypeDefinition;
 use crate::domain::{
-    Attempt, Delivery, DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, Event, EventId, EventType, KeyId,
-    PartitionSet, Partner, PartnerName, Timestamp, Trouble,
+    Attempt, Delivery, DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, Event, EventId, EventOrder,
+    EventType, KeyId, PartitionSet, Partner, PartnerName, Timestamp, Trouble,
 };
 
 /// Reads, and the one writer. Methods block: callers on an actor's or a
@@ -95,18 +96,25 @@ pub trait Store: Send + Sync + 'static {
     fn due(&self, endpoint: EndpointId, lane: Lane, after: Option<Place>, limit: usize)
     -> Result<Vec<Due>, StoreError>;
 
+    /// Up to `limit` deliveries of an endpoint that have no place in its order yet and
+    /// should: those never tried, as they were accepted, and then those for later
+    /// whose time has come by `now`.
+    fn unplaced(&self, endpoint: EndpointId, now: Timestamp, limit: usize) -> Result<Vec<Due>, StoreError>;
+
     /// The events' types and bytes, in no order; what is gone is left out.
     fn payloads(&self, events: &[EventId]) -> Result<Vec<Payload>, StoreError>;
 
     /// Endpoints of these partitions that are enabled and have unfinished
     /// deliveries, with the earliest time of each, from about `limit` endpoints
     /// behind `after`; and where to go on, if there are more. In an order of the
-    /// store's own.
+    /// store's own. What was never tried is due by `now`, whatever the clock said
+    /// when it was accepted.
     fn waiting(
         &self,
         of: &PartitionSet,
         after: Option<EndpointId>,
         limit: usize,
+        now: Timestamp,
     ) -> Result<(Vec<Waiting>, Option<EndpointId>), StoreError>;
 
     /// The first `limit` deliveries of these partitions that were accepted since
@@ -253,6 +261,27 @@ pub trait Transaction {
     /// kept until it is enabled again. False when it is gone, disabled already, or not
     /// failing although that is the reason.
     fn disable_endpoint(&mut self, endpoint: EndpointId, reason: DisabledReason) -> Result<bool, StoreError>;
+
+    /// Gives deliveries of an endpoint their numbers and places in this order, one
+    /// after the other, behind all that have one: of those with the same key the first
+    /// is due, and whichever follows becomes so when that has ended, however it does.
+    /// What is not there any more, or has its place, is passed over. Where what the
+    /// endpoint has is in another order, some of that is undone instead, as it is
+    /// where `order` is `None`.
+    fn place_deliveries(
+        &mut self,
+        endpoint: EndpointId,
+        order: Option<&EventOrder>,
+        placings: &[Placing],
+        fence: Option<Fence>,
+    ) -> Result<Placed, StoreError>;
+
+    /// Discards an unfinished delivery of a scope by hand.
+    fn skip_delivery(&mut self, scope: &Scope, delivery: DeliveryId) -> Result<Skipped, StoreError>;
+
+    /// Discards an unfinished delivery that nobody should get any more. Answers
+    /// where it stands now.
+    fn expire_delivery(&mut self, delivery: DeliveryId, fence: Option<Fence>) -> Result<Recorded, StoreError>;
 
     /// Asks for one more attempt of a delivery, by hand. Asking again before
     /// it was made changes nothing.

@@ -33,26 +33,39 @@ pub(in crate::store) fn environment_of(number: i64) -> Result<Environment, Store
 /// The number of a state.
 pub(in crate::store) fn status_number(status: StoredStatus) -> i64 {
     match status {
+        StoredStatus::Queued => -1,
         StoredStatus::Pending => 0,
         StoredStatus::Retrying => 1,
         StoredStatus::Delivered => 2,
         StoredStatus::RetriesExhausted => 3,
         StoredStatus::Discarded(DiscardReason::EndpointDeleted) => 4,
         StoredStatus::Discarded(DiscardReason::Retention) => 5,
+        StoredStatus::Discarded(DiscardReason::Skipped) => 6,
+        StoredStatus::Discarded(DiscardReason::Expired) => 7,
     }
 }
 
 /// The state with this number.
 pub(in crate::store) fn status_of(number: i64) -> Result<StoredStatus, StoreError> {
     match number {
+        -1 => Ok(StoredStatus::Queued),
         0 => Ok(StoredStatus::Pending),
         1 => Ok(StoredStatus::Retrying),
         2 => Ok(StoredStatus::Delivered),
         3 => Ok(StoredStatus::RetriesExhausted),
         4 => Ok(StoredStatus::Discarded(DiscardReason::EndpointDeleted)),
         5 => Ok(StoredStatus::Discarded(DiscardReason::Retention)),
+        6 => Ok(StoredStatus::Discarded(DiscardReason::Skipped)),
+        7 => Ok(StoredStatus::Discarded(DiscardReason::Expired)),
         other => Err(StoreError::Corrupt(format!("delivery status {other}"))),
     }
+}
+
+/// A place in an endpoint's order.
+pub(in crate::store) fn sequence_of(number: Option<i64>) -> Result<Option<u64>, StoreError> {
+    number
+        .map(|number| u64::try_from(number).map_err(|_| StoreError::Corrupt(format!("sequence {number}"))))
+        .transpose()
 }
 
 /// A count that is never negative in a sound store.
@@ -61,18 +74,19 @@ pub(in crate::store) fn count_of(number: i64) -> Result<u32, StoreError> {
 }
 
 /// A delivery with an attempt to come: `id`, `event`, `status`, `attempt_count`,
-/// `scheduled_attempts` and when it is due.
-pub(in crate::store) type DueRow = (i64, i64, i64, i64, i64, i64);
+/// `scheduled_attempts`, `sequence` and when it is due.
+pub(in crate::store) type DueRow = (i64, i64, i64, i64, i64, Option<i64>, i64);
 
 /// The delivery that a row shows.
 pub(in crate::store) fn due_of(ids: &IdCodec, row: DueRow) -> Result<Due, StoreError> {
-    let (id, event, status, attempt_count, scheduled_attempts, due_at) = row;
+    let (id, event, status, attempt_count, scheduled_attempts, sequence, due_at) = row;
     Ok(Due {
         delivery: ids.delivery(id),
         event: ids.event(event),
         status: status_of(status)?,
         attempt_count: count_of(attempt_count)?,
         scheduled_attempts: count_of(scheduled_attempts)?,
+        sequence: sequence_of(sequence)?,
         due_at: Timestamp::from_millis(due_at),
     })
 }
@@ -128,6 +142,8 @@ pub(in crate::store) struct SettingsRow {
     disable_on_gone: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     filter: Option<Box<RawValue>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ordering: Option<String>,
 }
 
 /// [`RetryPolicy`] as JSON, an endpoint's or an event type's.
@@ -159,6 +175,7 @@ impl From<&EndpointSettings> for SettingsRow {
             filter: settings.filter.as_ref().map(|filter| {
                 RawValue::from_string(filter.as_str().to_owned()).expect("a filter is JSON from its making on")
             }),
+            ordering: settings.order.as_ref().map(ToString::to_string),
         }
     }
 }
@@ -182,6 +199,7 @@ impl SettingsRow {
             rate_limit: self.rate_limit,
             disable_on_gone: self.disable_on_gone,
             filter: self.filter.map(|text| parsed(text.get())).transpose()?,
+            order: self.ordering.map(|text| parsed(&text)).transpose()?,
         })
     }
 }
@@ -220,6 +238,7 @@ impl RetryRow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::EventOrder;
 
     #[test]
     fn settings_read_back_as_they_were() {
@@ -227,6 +246,7 @@ mod tests {
         settings.description = Some("ours".into());
         (settings.rate_limit, settings.disable_on_gone) = (Some(20), true);
         settings.headers = vec![Header::new("x-token", "abc").expect("a plain header")];
+        settings.order = Some(EventOrder::By("/id".parse().expect("a pointer")));
         settings.filter = Some(r#"{"required":["id"],"minimum":0.1}"#.parse().expect("an object"));
         for retry in [
             None,

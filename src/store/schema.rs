@@ -52,6 +52,7 @@ diesel::table! {
         deleted_at -> Nullable<BigInt>,
         drained -> Bool,
         paused_at -> Nullable<BigInt>,
+        discards -> BigInt,
     }
 }
 
@@ -106,6 +107,8 @@ diesel::table! {
         deliveries -> BigInt,
         matched_version -> BigInt,
         body -> Binary,
+        deliver_at -> Nullable<BigInt>,
+        expires_at -> Nullable<BigInt>,
     }
 }
 
@@ -119,6 +122,16 @@ diesel::table! {
         scheduled_attempts -> BigInt,
         next_at -> Nullable<BigInt>,
         finished_at -> Nullable<BigInt>,
+        sequence -> Nullable<BigInt>,
+        order_key -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    endpoint_orders (endpoint) {
+        endpoint -> BigInt,
+        event_order -> Nullable<Text>,
+        last_sequence -> BigInt,
     }
 }
 
@@ -182,6 +195,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     api_keys,
     attempts,
     deliveries,
+    endpoint_orders,
     endpoint_secrets,
     endpoint_versions,
     endpoints,

@@ -1,5 +1,6 @@
 //! Hints as JSON, both ways:
-//! `{"hints": [["born", "ep_…", "dlv_…", "evt_…"], ["changed", "ep_…"], ["attempt", "ep_…"]]}`.
+//! `{"hints": [["born", "ep_…", "dlv_…", "evt_…"], ["changed", "ep_…"], ["attempt", "ep_…"],
+//! ["scheduled", "ep_…"]]}`.
 //! Releases differ while nodes are upgraded one by one, so kinds, members and
 //! elements that a newer release may add are passed over. What is known must be
 //! right.
@@ -54,6 +55,7 @@ fn write_hints<S: Serializer>(hints: &[Hint], serializer: S) -> Result<S::Ok, S:
             }
             Hint::Changed(endpoint) => sequence.serialize_element(&("changed", Text(endpoint)))?,
             Hint::AttemptRequested(endpoint) => sequence.serialize_element(&("attempt", Text(endpoint)))?,
+            Hint::Scheduled(endpoint) => sequence.serialize_element(&("scheduled", Text(endpoint)))?,
         }
     }
     sequence.end()
@@ -123,6 +125,7 @@ impl<'de> Visitor<'de> for OneHint {
             }),
             Kind::Changed => Some(Hint::Changed(parsed(&mut elements, "an endpoint's id")?)),
             Kind::Attempt => Some(Hint::AttemptRequested(parsed(&mut elements, "an endpoint's id")?)),
+            Kind::Scheduled => Some(Hint::Scheduled(parsed(&mut elements, "an endpoint's id")?)),
             Kind::Unknown => None,
         };
         while elements.next_element::<IgnoredAny>()?.is_some() {}
@@ -134,6 +137,7 @@ enum Kind {
     Born,
     Changed,
     Attempt,
+    Scheduled,
     Unknown,
 }
 
@@ -145,6 +149,7 @@ impl FromStr for Kind {
             "born" => Self::Born,
             "changed" => Self::Changed,
             "attempt" => Self::Attempt,
+            "scheduled" => Self::Scheduled,
             _ => Self::Unknown,
         })
     }
@@ -207,6 +212,7 @@ mod tests {
             }),
             endpoint().prop_map(Hint::Changed),
             endpoint().prop_map(Hint::AttemptRequested),
+            endpoint().prop_map(Hint::Scheduled),
         ]
     }
 
@@ -240,11 +246,12 @@ mod tests {
             delivery: "dlv_01h455vb4pex5vsknk084sn02q".parse().expect("an id"),
             event: "evt_01h455vb4pex5vsknk084sn02q".parse().expect("an id"),
         };
-        let hints = [born, Hint::Changed(endpoint()), Hint::AttemptRequested(endpoint())];
+        let hints = [born, Hint::Changed(endpoint()), Hint::AttemptRequested(endpoint()), Hint::Scheduled(endpoint())];
         let expected = concat!(
             r#"{"hints":[["born","ep_01h455vb4pex5vsknk084sn02q","dlv_01h455vb4pex5vsknk084sn02q","#,
             r#""evt_01h455vb4pex5vsknk084sn02q"],["changed","ep_01h455vb4pex5vsknk084sn02q"],"#,
-            r#"["attempt","ep_01h455vb4pex5vsknk084sn02q"]]}"#
+            r#"["attempt","ep_01h455vb4pex5vsknk084sn02q"],"#,
+            r#"["scheduled","ep_01h455vb4pex5vsknk084sn02q"]]}"#
         );
         assert_eq!(encode(&hints), expected);
         let fullest = encode(&vec![born; HintOptions::default().request_hints]);

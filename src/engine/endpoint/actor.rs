@@ -6,6 +6,7 @@
 //! at each wake, `FuturesUnordered` only those that can go on. What comes of
 //! them is handed to the state together, as many as there are.
 
+mod arranging;
 mod reading;
 mod recording;
 mod sending;
@@ -145,7 +146,9 @@ impl EndpointActor {
                     }
                     None => unread.push(sending),
                 },
+                Effect::Arrange { order, is_stored } => self.arrange(order, is_stored),
                 Effect::Record(record) => self.record(record),
+                Effect::Expire(delivery) => self.expire(delivery),
                 Effect::Warn(since) => self.warn(since),
                 Effect::Disable(reason) => self.disable(reason),
                 Effect::Rest => self.ask_to_rest(),
@@ -305,6 +308,9 @@ fn prepare(runtime: &EndpointRuntime) -> Result<(Plan, Target), StoreError> {
         rate_limit: settings.rate_limit,
         disable_on_gone: settings.disable_on_gone,
         trouble: runtime.trouble.clone(),
+        order: settings.order.clone(),
+        stored_order: runtime.stored_order.clone(),
+        discards: runtime.discards,
     };
     Ok((plan, Target::new(runtime)?))
 }

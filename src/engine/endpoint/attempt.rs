@@ -9,7 +9,7 @@ use crate::engine::endpoint::right::Right;
 use crate::engine::endpoint::step::{Input, Sending};
 use crate::engine::places::{Claimant, Held, Place, Places};
 use crate::metrics::{AttemptLabels, Metrics};
-use crate::store::Payload;
+use crate::store::{AttemptKind, Payload};
 
 /// Places among all that may be in flight, for the first of these claimants: for
 /// one, as soon as there is one, and for as many more as there are then. None
@@ -34,9 +34,15 @@ pub(super) async fn make_attempt(
     place: Place,
 ) -> Input {
     let started = engine.clock.now();
+    let is_late = payload.expires_at.is_some_and(|end| started.wall >= end);
+    // Whoever asks for an attempt by hand knows what time it is.
+    if is_late && sending.kind == AttemptKind::Scheduled {
+        return if right.may_send() { Input::Expired(sending.delivery) } else { Input::Unsent(sending.delivery) };
+    }
     let headers = AttemptHeaders {
         event: sending.event,
         delivery: Some(sending.delivery),
+        sequence: sending.sequence,
         number: sending.number,
         at: started.wall,
     };
@@ -62,7 +68,8 @@ pub(super) async fn make_attempt(
     } else {
         (engine.schedule_of_type)(target.partner.lies_in(), &payload.event_type)
     };
-    Input::Attempted { delivery: sending.delivery, started, ended, outcome, random: fastrand::f64(), retry }
+    let (delivery, random, expires_at) = (sending.delivery, fastrand::f64(), payload.expires_at);
+    Input::Attempted { delivery, started, ended, outcome, random, retry, expires_at }
 }
 
 /// Counts a request out again, also when it is aborted.

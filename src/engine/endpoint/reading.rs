@@ -16,6 +16,9 @@ pub(super) struct Reading {
     pub(super) under_way: bool,
     /// The read under way began where the last one ended.
     pub(super) is_continued: bool,
+    /// What the read under way shows may be as it was before something that counts: it
+    /// is not taken.
+    pub(super) is_outdated: bool,
     /// Something was left to the store while a read was under way that may
     /// have missed it.
     pub(super) missed: bool,
@@ -41,10 +44,17 @@ impl Reading {
         self.overtaking = true;
     }
 
+    /// Leaves all there is to the store, also what a read under way may have seen.
+    pub(super) fn leave_all_to_store(&mut self) {
+        self.leave_to_store();
+        self.is_outdated |= self.under_way;
+    }
+
     /// Answers whether something was left to the store meanwhile: then there
     /// is more after all, as soon as the caller has taken what it kept.
     pub(super) fn finished(&mut self, more: bool) -> bool {
         self.under_way = false;
+        self.is_outdated = false;
         self.more = more;
         self.settled.clear();
         std::mem::take(&mut self.missed)
@@ -52,6 +62,7 @@ impl Reading {
 
     pub(super) fn failed(&mut self, now: Monotonic) {
         self.under_way = false;
+        self.is_outdated = false;
         self.more = true;
         self.missed = false;
         self.settled.clear();

@@ -31,6 +31,8 @@ pub(in crate::engine) struct AttemptHeaders {
     pub event: EventId,
     /// `None` for a test, which is no delivery.
     pub delivery: Option<DeliveryId>,
+    /// Its place in the endpoint's order, if it has one.
+    pub sequence: Option<u64>,
     pub number: u32,
     pub at: Timestamp,
 }
@@ -64,7 +66,7 @@ impl Target {
         };
         let secrets: Vec<SigningSecret> = self.secrets.iter().filter_map(live).collect();
         let signature = signature::sign(&secrets, &webhook_id, seconds, &body);
-        let mut headers: Vec<(Cow<'static, str>, String)> = Vec::with_capacity(7 + self.headers.len());
+        let mut headers: Vec<(Cow<'static, str>, String)> = Vec::with_capacity(8 + self.headers.len());
         headers.push((Cow::Borrowed("content-type"), "application/json".to_owned()));
         headers.push((Cow::Borrowed("user-agent"), USER_AGENT.to_owned()));
         headers.push((Cow::Borrowed("webhook-id"), webhook_id));
@@ -72,6 +74,9 @@ impl Target {
         headers.push((Cow::Borrowed("webhook-signature"), signature));
         if let Some(delivery) = attempt.delivery {
             headers.push((Cow::Borrowed("posthaste-delivery"), delivery.to_string()));
+        }
+        if let Some(sequence) = attempt.sequence {
+            headers.push((Cow::Borrowed("posthaste-sequence"), sequence.to_string()));
         }
         headers.push((Cow::Borrowed("posthaste-attempt"), attempt.number.to_string()));
         for header in &self.headers {

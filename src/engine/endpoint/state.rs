@@ -18,6 +18,7 @@ use crate::engine::endpoint::reading::{READ_AGAIN_AFTER, Reading};
 use crate::store::{AttemptKind, Fence, Lane, Place, Record};
 
 mod gate;
+mod order;
 mod outcome;
 mod rest;
 mod settled;
@@ -25,6 +26,7 @@ mod turn;
 mod window;
 
 use gate::Gate;
+use order::Order;
 use outcome::Attempted;
 use settled::Settled;
 
@@ -60,12 +62,16 @@ struct Ready {
     due_at: Timestamp,
     attempt_count: u32,
     scheduled_attempts: u32,
+    /// Its place in the endpoint's order.
+    sequence: Option<u64>,
 }
 
 #[derive(Debug)]
 enum Stage {
     Sending,
     Recording(Arc<Record>),
+    /// It came too late, and is being discarded.
+    Expiring,
 }
 
 #[derive(Debug)]
@@ -89,6 +95,7 @@ pub struct State {
     plan: Option<Plan>,
     /// When scheduled attempts may begin, and how many.
     gate: Gate,
+    order: Order,
     reading_settings: bool,
     settings_changed: bool,
     settings_not_before: Option<Monotonic>,
@@ -140,6 +147,7 @@ impl State {
             limits,
             plan: None,
             gate: Gate::default(),
+            order: Order::default(),
             reading_settings: false,
             settings_changed: true,
             settings_not_before: None,
@@ -194,6 +202,7 @@ impl State {
                 self.gone = plan.is_none();
                 if let Some(plan) = &plan {
                     self.gate.adopt(plan, self.plan.as_ref(), now);
+                    self.adopt_order(plan);
                 }
                 self.plan = plan;
             }
@@ -202,7 +211,13 @@ impl State {
                 self.settings_changed = true;
                 self.settings_not_before = Some(now.monotonic + READ_AGAIN_AFTER);
             }
-            Input::Changed => self.settings_changed = true,
+            Input::Changed => {
+                self.settings_changed = true;
+                if self.plan.is_none() {
+                    // Nothing will tell whether what is being read is from before that.
+                    self.leave_all_to_store();
+                }
+            }
             Input::Born(births) => self.take_births(births),
             // What is due in this lane may stand before the whole window.
             Input::Hint(Lane::Retry) => self.lane(Lane::Retry).leave_early_to_store(),
@@ -217,9 +232,12 @@ impl State {
                 }
                 self.lane(lane).failed(now.monotonic);
             }
-            Input::Attempted { delivery, started, ended, outcome, random, retry } => {
-                self.judge(delivery, Attempted { started, ended, outcome, random, of_type: retry }, effects);
+            Input::Attempted { delivery, started, ended, outcome, random, retry, expires_at } => {
+                let attempted = Attempted { started, ended, outcome, random, of_type: retry, expires_at };
+                self.judge(delivery, attempted, effects);
             }
+            Input::Arranged { order, is_page_full, placed } => self.take_arranged(order, is_page_full, placed),
+            Input::Expired(delivery) => self.expire(delivery, effects),
             Input::PayloadGone(delivery) => {
                 self.forget(delivery);
                 // The store may show it again, and with it nothing new.
@@ -255,14 +273,15 @@ impl State {
         }
         let scheduled = self.scheduled_at();
         let far = self.far_retry.map(|due| due - FAR_RETRY_LEAD).filter(|_| !self.is_holding());
+        let unplaced = self.order.unplaced_at.filter(|_| !self.is_holding());
         let rest = self.idle_since.map(|since| since + self.limits.passivate_after);
         let settings = self.settings_not_before.filter(|_| self.settings_changed && !self.reading_settings);
         let reads = LANES
             .into_iter()
             .map(|lane| (lane, self.lanes.of(lane)))
-            .filter(|(lane, reading)| !self.is_holding() && reading.is_wanted(self.has_room(*lane)))
+            .filter(|(lane, reading)| self.may_read(*lane) && reading.is_wanted(self.has_room(*lane)))
             .filter_map(|(_, reading)| reading.not_before);
-        [scheduled, far, record, rest, settings].into_iter().flatten().chain(reads).min()
+        [scheduled, far, unplaced, record, rest, settings].into_iter().flatten().chain(reads).min()
     }
 
     /// Requests in flight, outcomes not yet durable, deliveries in the
@@ -300,13 +319,32 @@ impl State {
         self.plan.as_ref().is_some_and(|plan| !plan.enabled)
     }
 
+    /// Whether a lane's deliveries are of use: nothing is given its place by an order that
+    /// may not be wanted any more, and what is due may be so by another order only.
+    fn may_read(&self, lane: Lane) -> bool {
+        let is_of_use = match lane {
+            Lane::Fresh if self.order.gives_places() => {
+                // What was begun by another order ends before this one begins.
+                self.is_current() && (self.order.is_stored() || self.flights.is_empty())
+            }
+            Lane::Fresh => true,
+            Lane::Retry => self.order.is_stored(),
+            Lane::Manual => true,
+        };
+        is_of_use && !self.is_holding()
+    }
+
+    /// Whether the settings are those that somebody may have been told of.
+    fn is_current(&self) -> bool {
+        !self.settings_changed && !self.reading_settings
+    }
+
     /// Whether another attempt may begin. Outcomes waiting for their commit
     /// hold no connection, but memory.
     fn may_send(&self) -> bool {
         // Whoever was told of a change may rely on it: nothing goes out by
         // settings that may be older.
-        let is_current = !self.settings_changed && !self.reading_settings;
-        is_current
+        self.is_current()
             && !self.is_ending()
             && self.plan.as_ref().is_some_and(|plan| {
                 plan.enabled
@@ -348,6 +386,7 @@ impl State {
         if self.is_holding() {
             self.hold();
         } else {
+            self.place_what_is_due(now.monotonic);
             // What goes out makes room for what is read.
             self.send(now, effects);
             self.read_ahead(now, effects);
@@ -358,6 +397,11 @@ impl State {
     /// A held endpoint keeps nothing in memory: the store has it all, and is
     /// read again when the hold ends.
     fn hold(&mut self) {
+        self.leave_all_to_store();
+    }
+
+    /// Keeps nothing but what is in flight, and begins nothing of what was handed out.
+    fn leave_all_to_store(&mut self) {
         self.gate.countermand();
         let in_flight: HashSet<DeliveryId> = self.flights.keys().copied().collect();
         self.known.retain(|delivery| in_flight.contains(delivery));
@@ -367,8 +411,9 @@ impl State {
         self.retries.clear();
         self.far_retry = None;
         self.manual.clear();
+        self.order.unplaced_at = None;
         for reading in self.lanes.0.iter_mut() {
-            reading.leave_to_store();
+            reading.leave_all_to_store();
         }
     }
 }

@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{DeliveryId, DisabledReason, EventId, Moment, Monotonic, Outcome, RetryPolicy, Timestamp, Trouble};
+use crate::domain::{
+    DeliveryId, DisabledReason, EventId, EventOrder, Moment, Monotonic, Outcome, RetryPolicy, Timestamp, Trouble,
+};
 use crate::engine::budget::HeldPayload;
 use crate::policy::health::Patience;
-use crate::store::{AttemptKind, Due, Lane, Place, Record, Recorded};
+use crate::store::{AttemptKind, Due, Lane, Place, Placed, Record, Recorded};
 
 /// The part of an endpoint's settings that decides.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +27,12 @@ pub struct Plan {
     pub disable_on_gone: bool,
     /// What the store knows of trouble it has had.
     pub trouble: Trouble,
+    /// In which order it wants its events.
+    pub order: Option<EventOrder>,
+    /// The order that what it has is in.
+    pub stored_order: Option<EventOrder>,
+    /// How many of its deliveries were discarded by hand so far.
+    pub discards: i64,
 }
 
 impl Plan {
@@ -37,6 +45,9 @@ impl Plan {
             rate_limit: None,
             disable_on_gone: false,
             trouble: Trouble::default(),
+            order: None,
+            stored_order: None,
+            discards: 0,
         }
     }
 }
@@ -95,7 +106,20 @@ pub enum Input {
         /// When the event's type is tried again, if its catalog says so and the
         /// attempt failed.
         retry: Option<RetryPolicy>,
+        /// No attempt begins from then on.
+        expires_at: Option<Timestamp>,
     },
+    /// What had no place in the endpoint's order was given one.
+    Arranged {
+        /// By this order.
+        order: Option<EventOrder>,
+        /// There was as much of it as was looked for.
+        is_page_full: bool,
+        /// What the store said.
+        placed: Placed,
+    },
+    /// An attempt was not begun: its event is worth nothing any more.
+    Expired(DeliveryId),
     /// An event's bytes are no longer in the store, so there is nothing to send.
     PayloadGone(DeliveryId),
     /// An attempt was not begun: its bytes could not be read.
@@ -129,8 +153,19 @@ pub enum Effect {
         /// How many.
         limit: usize,
     },
+    /// Give what has no place in this order one, or undo another order; answer with
+    /// [`Input::Arranged`], or with [`Input::PageFailed`] of the fresh lane.
+    Arrange {
+        /// The order.
+        order: Option<EventOrder>,
+        /// It is the one that what the endpoint has is in: where nothing is without a
+        /// place, there is nothing to write.
+        is_stored: bool,
+    },
     /// Make an attempt; answer with [`Input::Attempted`].
     Send(Sending),
+    /// Discard what nobody should get any more; answer with [`Input::Recorded`].
+    Expire(DeliveryId),
     /// Write an outcome down; answer with [`Input::Recorded`].
     Record(Arc<Record>),
     /// Warn whoever operates it: it has failed since then.
@@ -161,6 +196,8 @@ pub struct Sending {
     pub number: u32,
     /// Who asked for it.
     pub kind: AttemptKind,
+    /// Its place in the endpoint's order.
+    pub sequence: Option<u64>,
     /// What [`State::order`] was then: if that has moved on before a scheduled attempt
     /// begins, it is [not to](Input::Unsent).
     pub order: u64,

@@ -77,11 +77,12 @@ impl Supervisor {
         self.sweeping.under_way = true;
         let of = std::mem::take(&mut self.sweeping.wanted);
         let store = Arc::clone(&self.engine.store);
+        let now = self.engine.clock.wall();
         let look = move |store: &dyn Store| {
             let mut found = Vec::new();
             let mut after = None;
             loop {
-                let (page, next) = store.waiting(&of, after, WAITING_PAGE)?;
+                let (page, next) = store.waiting(&of, after, WAITING_PAGE, now)?;
                 found.extend(page);
                 match next {
                     Some(next) => after = Some(next),

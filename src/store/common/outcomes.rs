@@ -43,9 +43,10 @@ pub(super) fn event_outcomes(
     let mut outcomes = Vec::with_capacity(rows.len());
     let mut reached = Vec::with_capacity(rows.len());
     for row in rows {
-        reached.push(row.2);
+        let (delivery, _, endpoint) = row.0;
+        reached.push(endpoint);
         let last: Option<AttemptRow> = attempts::table
-            .filter(attempts::delivery.eq(row.0))
+            .filter(attempts::delivery.eq(delivery))
             .order(attempts::number.desc())
             .select(ATTEMPT_COLUMNS)
             .first(connection)

@@ -13,12 +13,12 @@ use diesel::sql_types::{BigInt, Bool};
 
 use super::{Connection, interests, translate};
 use crate::catalog::Filter;
-use crate::domain::{DisabledReason, Endpoint, EndpointId, OpenBreaker, PartnerName, Timestamp, Trouble};
+use crate::domain::{DisabledReason, Endpoint, EndpointId, EventOrder, OpenBreaker, PartnerName, Timestamp, Trouble};
 use crate::store::filters::{self, FilterWord};
 use crate::store::ids::{IdCodec, RowKey, time_of_key};
 use crate::store::rows::{SettingsRow, count_of, environment_number, environment_of, from_json, parsed};
 use crate::store::schema::{
-    deliveries, endpoint_health, endpoint_secrets, endpoint_versions, endpoints, partners, scopes,
+    deliveries, endpoint_health, endpoint_orders, endpoint_secrets, endpoint_versions, endpoints, partners, scopes,
 };
 use crate::store::{
     Audience, EndpointRuntime, Page, PageRequest, Scope, ScopeId, StoreError, StoredSecret, Subscriptions,
@@ -149,18 +149,18 @@ pub(super) fn endpoint_runtime(
     key: RowKey,
     now: Timestamp,
 ) -> Result<Option<EndpointRuntime>, StoreError> {
-    let found: Option<(i64, bool, String)> =
+    let found: Option<(i64, bool, i64, String)> =
         endpoints::table
             .inner_join(endpoint_versions::table.on(
                 endpoint_versions::endpoint.eq(endpoints::id).and(endpoint_versions::version.eq(endpoints::version)),
             ))
             .filter(endpoints::id.eq(key))
             .filter(endpoints::deleted_at.is_null())
-            .select((endpoints::scope, endpoints::enabled, endpoint_versions::settings))
+            .select((endpoints::scope, endpoints::enabled, endpoints::discards, endpoint_versions::settings))
             .first(connection)
             .optional()
             .map_err(translate)?;
-    let Some((scope, enabled, settings)) = found else { return Ok(None) };
+    let Some((scope, enabled, discards, settings)) = found else { return Ok(None) };
     let row: SettingsRow = from_json(&settings)?;
     Ok(Some(EndpointRuntime {
         scope: ScopeId(scope),
@@ -168,7 +168,19 @@ pub(super) fn endpoint_runtime(
         is_holding: !enabled,
         secrets: secrets(connection, key, now)?,
         trouble: trouble(connection, key)?,
+        stored_order: stored_order(connection, key)?,
+        discards,
     }))
+}
+
+fn stored_order(connection: &mut Connection, endpoint: RowKey) -> Result<Option<EventOrder>, StoreError> {
+    let found: Option<Option<String>> = endpoint_orders::table
+        .find(endpoint)
+        .select(endpoint_orders::event_order)
+        .get_result(connection)
+        .optional()
+        .map_err(translate)?;
+    found.flatten().map(|text| parsed(&text)).transpose()
 }
 
 type TroubleRow = (Option<i64>, Option<i64>, i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<String>);
@@ -327,7 +339,7 @@ pub(super) fn backlog(
 ) -> Result<(usize, Option<Timestamp>), StoreError> {
     let mut count = 0;
     let mut earliest: Option<i64> = None;
-    for status in [0, 1] {
+    for status in [0, 1, -1] {
         let times: Vec<Option<i64>> = deliveries::table
             .filter(deliveries::endpoint.eq(endpoint))
             .filter(deliveries::status.eq(status))

@@ -9,16 +9,20 @@ use diesel::sql_types::{BigInt, Bool};
 use super::reads::{IS_SEALED, scope_id, scope_of};
 use super::statements;
 use super::{Connection, translate};
-use crate::domain::{Attempt, Delivery, DeliveryId, DeliveryStatus, Event, EventId, Outcome, StatusFilter, Timestamp};
+use crate::domain::{
+    Attempt, Delivery, DeliveryId, DeliveryStatus, DeliveryTimes, Event, EventId, Outcome, StatusFilter, StoredStatus,
+    Timestamp,
+};
 use crate::store::ids::{IdCodec, RowKey, first_key_at, time_of_key};
-use crate::store::rows::{attempt_error, count_of, environment_number, parsed, status_of};
+use crate::store::rows::{attempt_error, count_of, environment_number, parsed, sequence_of, status_of};
 use crate::store::schema::{attempts, deliveries, endpoints, events};
 use crate::store::{DeliveryFilter, Page, PageRequest, Scope, ScopeId, StoreError};
 
-type EventRow = (i64, i64, String, i64, Vec<u8>);
+type EventRow = (i64, i64, String, i64, Vec<u8>, Option<i64>, Option<i64>);
 
 fn event_of(connection: &mut Connection, ids: &IdCodec, row: EventRow) -> Result<Event, StoreError> {
-    let (key, scope, event_type, matched_version, body) = row;
+    let (key, scope, event_type, matched_version, body, deliver_at, expires_at) = row;
+    let time = |millis: Option<i64>| millis.map(Timestamp::from_millis);
     let scope = scope_of(connection, ScopeId(scope))?;
     Ok(Event {
         id: ids.event(key),
@@ -27,12 +31,28 @@ fn event_of(connection: &mut Connection, ids: &IdCodec, row: EventRow) -> Result
         event_type: parsed(&event_type)?,
         body: body.into(),
         accepted_at: time_of_key(key),
+        times: DeliveryTimes { deliver_at: time(deliver_at), expires_at: time(expires_at) },
         matched_version,
     })
 }
 
-const EVENT_COLUMNS: (events::id, events::scope, events::event_type, events::matched_version, events::body) =
-    (events::id, events::scope, events::event_type, events::matched_version, events::body);
+const EVENT_COLUMNS: (
+    events::id,
+    events::scope,
+    events::event_type,
+    events::matched_version,
+    events::body,
+    events::deliver_at,
+    events::expires_at,
+) = (
+    events::id,
+    events::scope,
+    events::event_type,
+    events::matched_version,
+    events::body,
+    events::deliver_at,
+    events::expires_at,
+);
 
 /// An event's own scope and the one over all partners: what a partner sees.
 fn visible_scopes(id: ScopeId) -> [i64; 2] {
@@ -89,18 +109,18 @@ pub(super) fn events_of(
     Page::from_overread(rows, page.limit).try_map(|row| event_of(connection, ids, row))
 }
 
-pub(super) type DeliveryRow = (i64, i64, i64, i64, i64, Option<i64>, Option<i64>, String, bool, Option<i64>);
+/// Of a delivery: `id`, `event`, `endpoint`; `status`, `attempt_count`,
+/// `scheduled_attempts`; `next_at`, `finished_at`, `sequence`. Then its event's type,
+/// and whether its endpoint is enabled, and when it was deleted.
+pub(super) type DeliveryRow =
+    ((i64, i64, i64), (i64, i64, i64), (Option<i64>, Option<i64>, Option<i64>), String, bool, Option<i64>);
 
 #[diesel::dsl::auto_type]
 pub(super) fn delivery_query() -> _ {
     deliveries::table.inner_join(events::table).inner_join(endpoints::table).select((
-        deliveries::id,
-        deliveries::event,
-        deliveries::endpoint,
-        deliveries::status,
-        deliveries::attempt_count,
-        deliveries::next_at,
-        deliveries::finished_at,
+        (deliveries::id, deliveries::event, deliveries::endpoint),
+        (deliveries::status, deliveries::attempt_count, deliveries::scheduled_attempts),
+        (deliveries::next_at, deliveries::finished_at, deliveries::sequence),
         events::event_type,
         endpoints::enabled,
         endpoints::deleted_at,
@@ -108,12 +128,15 @@ pub(super) fn delivery_query() -> _ {
 }
 
 pub(super) fn delivery_of(ids: &IdCodec, row: DeliveryRow) -> Result<Delivery, StoreError> {
-    let (key, event, endpoint, status, attempt_count, next_at, finished_at, event_type, enabled, deleted_at) = row;
+    let ((key, event, endpoint), standing, (next_at, finished_at, sequence), event_type, enabled, deleted_at) = row;
+    let (status, attempt_count, scheduled_attempts) = standing;
     let stored = status_of(status)?;
-    let status = DeliveryStatus::seen(stored, enabled, deleted_at.is_some());
+    let status = DeliveryStatus::seen(stored, scheduled_attempts > 0, enabled, deleted_at.is_some());
+    // What waits for others has no time of its own.
+    let has_time = !ended_with(status, stored) && stored != StoredStatus::Queued;
     // A deleted endpoint's deliveries end with it, also those that no sweep
     // has written down yet.
-    let ended_with_endpoint = matches!(status, DeliveryStatus::Discarded(_)) && stored.is_unfinished();
+    let ended_with_endpoint = ended_with(status, stored);
     Ok(Delivery {
         id: ids.delivery(key),
         endpoint: ids.endpoint(endpoint),
@@ -121,25 +144,41 @@ pub(super) fn delivery_of(ids: &IdCodec, row: DeliveryRow) -> Result<Delivery, S
         event_type: parsed(&event_type)?,
         status,
         attempt_count: count_of(attempt_count)?,
-        next_attempt_at: next_at.filter(|_| !ended_with_endpoint).map(Timestamp::from_millis),
+        next_attempt_at: next_at.filter(|_| has_time).map(Timestamp::from_millis),
+        sequence: sequence_of(sequence)?,
         created_at: time_of_key(key),
         finished_at: if ended_with_endpoint { deleted_at } else { finished_at }.map(Timestamp::from_millis),
     })
 }
 
+/// A stored state, and how often the schedule has tried what counts.
+type StoredState = (i64, (i64, i64));
+
+const UNTRIED: (i64, i64) = (0, 0);
+const TRIED: (i64, i64) = (1, i64::MAX);
+const EITHER: (i64, i64) = (0, i64::MAX);
+
 /// The stored states that look like this, for an endpoint as it is now.
-fn stored_states(filter: Option<StatusFilter>, enabled: bool, deleted: bool) -> &'static [i64] {
+fn stored_states(filter: Option<StatusFilter>, enabled: bool, deleted: bool) -> &'static [StoredState] {
     match (filter, enabled, deleted) {
-        (None, ..) => &[0, 1, 2, 3, 4, 5],
-        (Some(StatusFilter::Delivered), ..) => &[2],
-        (Some(StatusFilter::RetriesExhausted), ..) => &[3],
-        (Some(StatusFilter::Discarded), _, true) => &[0, 1, 4, 5],
-        (Some(StatusFilter::Discarded), _, false) => &[4, 5],
-        (Some(StatusFilter::Pending), true, false) => &[0],
-        (Some(StatusFilter::Retrying), true, false) => &[1],
-        (Some(StatusFilter::Held), false, false) => &[0, 1],
+        // Asked for without looking at states.
+        (None, ..) => &[],
+        (Some(StatusFilter::Delivered), ..) => &[(2, EITHER)],
+        (Some(StatusFilter::RetriesExhausted), ..) => &[(3, EITHER)],
+        (Some(StatusFilter::Discarded), _, true) => {
+            &[(-1, EITHER), (0, EITHER), (1, EITHER), (4, EITHER), (5, EITHER), (6, EITHER), (7, EITHER)]
+        }
+        (Some(StatusFilter::Discarded), _, false) => &[(4, EITHER), (5, EITHER), (6, EITHER), (7, EITHER)],
+        (Some(StatusFilter::Pending), true, false) => &[(-1, EITHER), (0, EITHER), (1, UNTRIED)],
+        (Some(StatusFilter::Retrying), true, false) => &[(1, TRIED)],
+        (Some(StatusFilter::Held), false, false) => &[(-1, EITHER), (0, EITHER), (1, EITHER)],
         (Some(StatusFilter::Pending | StatusFilter::Retrying | StatusFilter::Held), ..) => &[],
     }
+}
+
+/// Whether it ended with its endpoint.
+const fn ended_with(status: DeliveryStatus, stored: StoredStatus) -> bool {
+    matches!(status, DeliveryStatus::Discarded(_)) && stored.is_unfinished()
 }
 
 /// Keys between which a list lies, both left out.
@@ -209,7 +248,7 @@ fn keys_of_endpoint(
     connection: &mut Connection,
     endpoint: RowKey,
     filter: &DeliveryFilter,
-    states: &[i64],
+    states: &[StoredState],
     (above, below): (RowKey, RowKey),
     limit: usize,
 ) -> Result<Vec<RowKey>, StoreError> {
@@ -228,14 +267,23 @@ fn keys_of_endpoint(
     }
     if filter.event.is_some() {
         // One event's deliveries are few, whatever their state.
-        return newest().filter(deliveries::status.eq_any(states)).load(connection).map_err(translate);
+        let mut keys: Vec<RowKey> = Vec::new();
+        for (state, (least, most)) in states {
+            let found: Vec<RowKey> = newest()
+                .filter(deliveries::status.eq(*state))
+                .filter(deliveries::scheduled_attempts.between(*least, *most))
+                .load(connection)
+                .map_err(translate)?;
+            keys.extend(found);
+        }
+        return Ok(keys);
     }
     let mut keys: Vec<RowKey> = Vec::new();
-    for state in states {
+    for (state, (least, most)) in states {
         let found = match state {
             // What is unfinished is sorted here: it may be many, but what was
             // delivered before it is more.
-            0 | 1 => statements::unfinished(connection, endpoint, *state, above, below, limit as i64)
+            ..=1 => statements::unfinished(connection, endpoint, *state, *least, *most, above, below, limit as i64)
                 .map(|rows| rows.into_iter().map(|(key,)| key).collect()),
             2 => newest().filter(deliveries::status.eq(2)).load(connection),
             // The very words of the index over what was given up.
@@ -274,10 +322,13 @@ fn keys_of_environment(
         Some(StatusFilter::Delivered) => query.filter(deliveries::status.eq(2)),
         Some(StatusFilter::RetriesExhausted) => query.filter(deliveries::status.eq(3)),
         Some(StatusFilter::Pending) => {
-            query.filter(deliveries::status.eq(0)).filter(live).filter(endpoints::enabled.eq(true))
+            let untried =
+                deliveries::status.lt(1).or(deliveries::status.eq(1).and(deliveries::scheduled_attempts.eq(0)));
+            query.filter(untried).filter(live).filter(endpoints::enabled.eq(true))
         }
         Some(StatusFilter::Retrying) => {
-            query.filter(deliveries::status.eq(1)).filter(live).filter(endpoints::enabled.eq(true))
+            let tried = deliveries::status.eq(1).and(deliveries::scheduled_attempts.gt(0));
+            query.filter(tried).filter(live).filter(endpoints::enabled.eq(true))
         }
         Some(StatusFilter::Held) => {
             query.filter(deliveries::status.lt(2)).filter(live).filter(endpoints::enabled.eq(false))

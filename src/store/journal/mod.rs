@@ -40,6 +40,8 @@ pub enum Notice {
     EndpointChanged(EndpointId),
     /// Someone asked for an attempt of one of its deliveries.
     AttemptRequested(EndpointId),
+    /// A delivery was made that is due later.
+    Scheduled(EndpointId),
 }
 
 /// Told of each commit, on the journal's thread, before any caller is.

@@ -54,7 +54,7 @@ query! {
 }
 
 statement! {
-    /// Writes events down with all their deliveries, which are due.
+    /// Writes events down with all their deliveries.
     fn insert_events(
         ids: &'a [i64] => Array<BigInt>,
         scopes: &'a [i64] => Array<BigInt>,
@@ -62,38 +62,43 @@ statement! {
         deliveries: &'a [i64] => Array<BigInt>,
         matched_versions: &'a [i64] => Array<BigInt>,
         bodies: &'a [&'a [u8]] => Array<Binary>,
+        deliver_at: &'a [Option<i64>] => Array<Nullable<BigInt>>,
+        expires_at: &'a [Option<i64>] => Array<Nullable<BigInt>>,
         delivery_ids: &'a [i64] => Array<BigInt>,
         delivery_events: &'a [i64] => Array<BigInt>,
         endpoints: &'a [i64] => Array<BigInt>,
         next_at: &'a [i64] => Array<BigInt>,
         partitions: &'a [i16] => Array<SmallInt>,
+        statuses: &'a [i16] => Array<SmallInt>,
     )
     "WITH written AS ( \
-       INSERT INTO events (id, scope, event_type, deliveries, matched_version, body) \
-       SELECT * FROM unnest(?, ?, ?, ?, ?, ?)) \
+       INSERT INTO events (id, scope, event_type, deliveries, matched_version, body, deliver_at, expires_at) \
+       SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?)) \
      INSERT INTO pending (id, event, endpoint, next_at, partition, status, attempt_count, scheduled_attempts) \
-     SELECT *, 0, 0, 0 FROM unnest(?, ?, ?, ?, ?)"
+     SELECT *, 0, 0 FROM unnest(?, ?, ?, ?, ?, ?)"
 }
 
 statement! {
-    /// Makes deliveries that were never tried and are due.
+    /// Makes deliveries that were never tried.
     fn insert_pending(
         ids: &'a [i64] => Array<BigInt>,
         events: &'a [i64] => Array<BigInt>,
         endpoints: &'a [i64] => Array<BigInt>,
         next_at: &'a [i64] => Array<BigInt>,
         partitions: &'a [i16] => Array<SmallInt>,
+        statuses: &'a [i16] => Array<SmallInt>,
     )
     "INSERT INTO pending (id, event, endpoint, next_at, partition, status, attempt_count, scheduled_attempts) \
-     SELECT *, 0, 0, 0 FROM unnest(?, ?, ?, ?, ?)"
+     SELECT *, 0, 0 FROM unnest(?, ?, ?, ?, ?, ?)"
 }
 
 query! {
     /// Moves unfinished deliveries on that stand where the attempt found them, and
     /// writes the attempts down. Of one delivery there is one outcome. What would be
     /// retried stays as it is where its endpoint is gone. Answers which were
-    /// written, and which were refused because their fence no longer stands. Whoever
-    /// wants to draw a new one in place of a fence that does waits until this
+    /// written, and which were refused because their fence no longer stands; with the
+    /// endpoint and the key of what ended and has others waiting for it. Whoever
+    /// wants to draw a new fence in place of one that does stand waits until this
     /// transaction has ended.
     fn advance(
         ids: &'a [i64] => Array<BigInt>,
@@ -109,7 +114,7 @@ query! {
         response_bodies: &'a [Option<&'a [u8]>] => Array<Nullable<Binary>>,
         fences: &'a [Option<i64>] => Array<Nullable<BigInt>>,
         tokens: &'a [i64] => Array<BigInt>,
-    ) -> (i64, bool) => (BigInt, Bool)
+    ) -> (i64, bool, Option<i64>, Option<i64>) => (BigInt, Bool, Nullable<BigInt>, Nullable<BigInt>)
     "WITH named AS ( \
        SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS o \
          (id, attempts_before, status, next_at, finished_at, started_at, duration_ms, status_code, error_class, \
@@ -121,7 +126,8 @@ query! {
      ended AS ( \
        DELETE FROM pending USING outcome \
        WHERE pending.id = outcome.id AND pending.attempt_count = outcome.attempts_before AND outcome.status >= 2 \
-       RETURNING pending.id, event, endpoint, finished_at, outcome.status, attempt_count, scheduled_attempts), \
+       RETURNING pending.id, event, endpoint, finished_at, outcome.status, attempt_count, scheduled_attempts, \
+         sequence, order_key), \
      kept AS ( \
        UPDATE pending SET status = 1, attempt_count = attempt_count + 1, \
          scheduled_attempts = scheduled_attempts + 1, next_at = outcome.next_at \
@@ -130,18 +136,20 @@ query! {
          AND NOT EXISTS (SELECT 1 FROM endpoints WHERE endpoints.id = pending.endpoint AND deleted_at IS NOT NULL) \
        RETURNING pending.id), \
      history AS ( \
-       INSERT INTO finished (id, event, endpoint, finished_at, status, attempt_count, scheduled_attempts) \
-       SELECT id, event, endpoint, finished_at, status, attempt_count + 1, scheduled_attempts + 1 FROM ended), \
-     moved AS (SELECT id FROM ended UNION ALL SELECT id FROM kept), \
+       INSERT INTO finished (id, event, endpoint, finished_at, status, attempt_count, scheduled_attempts, sequence) \
+       SELECT id, event, endpoint, finished_at, status, attempt_count + 1, scheduled_attempts + 1, sequence \
+       FROM ended), \
+     moved AS ( \
+       SELECT id, endpoint, order_key FROM ended UNION ALL SELECT id, NULL::bigint, NULL::bigint FROM kept), \
      tried AS ( \
        INSERT INTO attempts (delivery, number, started_at, duration_ms, status_code, error_class, error_message, \
          response_body) \
        SELECT outcome.id, attempts_before + 1, started_at, duration_ms, status_code, error_class, error_message, \
          response_body \
        FROM outcome JOIN moved ON moved.id = outcome.id) \
-     SELECT id, TRUE FROM moved \
+     SELECT id, TRUE, endpoint, order_key FROM moved \
      UNION ALL \
-     SELECT id, FALSE FROM named WHERE fence IS NOT NULL AND fence NOT IN (SELECT token FROM standing)"
+     SELECT id, FALSE, NULL, NULL FROM named WHERE fence IS NOT NULL AND fence NOT IN (SELECT token FROM standing)"
 }
 
 query! {
@@ -152,8 +160,9 @@ query! {
         endpoint: i64 => BigInt,
         after: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt)
-    "SELECT id, event, 0::bigint, attempt_count::bigint, scheduled_attempts::bigint, next_at FROM pending \
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, BigInt)
+    "SELECT id, event, 0::bigint, attempt_count::bigint, scheduled_attempts::bigint, sequence, next_at \
+     FROM pending \
      WHERE status = 0 AND partition = ? AND endpoint = ? AND id > ? \
      AND NOT EXISTS (SELECT 1 FROM unsealed WHERE pending.id BETWEEN first_key AND last_key) \
      ORDER BY id LIMIT ?"
@@ -167,9 +176,11 @@ query! {
         after_time: i64 => BigInt,
         after_id: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt)
-    "SELECT id, event, 1::bigint, attempt_count::bigint, scheduled_attempts::bigint, next_at FROM pending \
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, BigInt)
+    "SELECT id, event, 1::bigint, attempt_count::bigint, scheduled_attempts::bigint, sequence, next_at \
+     FROM pending \
      WHERE status = 1 AND partition = ? AND endpoint = ? AND (next_at, id) > (?, ?) \
+     AND NOT EXISTS (SELECT 1 FROM unsealed WHERE pending.id BETWEEN first_key AND last_key) \
      ORDER BY next_at, id LIMIT ?"
 }
 
@@ -181,25 +192,98 @@ query! {
         after_time: i64 => BigInt,
         after_id: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt)
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, BigInt)
     "SELECT found.*, asked.requested_at \
      FROM (SELECT delivery, requested_at FROM manual_attempts \
        WHERE endpoint = ? AND (requested_at, delivery) > (?, ?) ORDER BY requested_at, delivery LIMIT ?) asked, \
      LATERAL ( \
-       SELECT id, event, status::bigint, attempt_count::bigint, scheduled_attempts::bigint FROM pending \
+       SELECT id, event, status::bigint, attempt_count::bigint, scheduled_attempts::bigint, sequence FROM pending \
        WHERE id = asked.delivery \
        UNION ALL \
-       SELECT id, event, status::bigint, attempt_count::bigint, scheduled_attempts::bigint FROM finished \
+       SELECT id, event, status::bigint, attempt_count::bigint, scheduled_attempts::bigint, sequence FROM finished \
        WHERE id = asked.delivery) found \
      ORDER BY asked.requested_at, asked.delivery"
 }
 
 query! {
-    /// Events' types and bytes.
+    /// An endpoint's deliveries for later that have no place in its order and are due.
+    fn due_without_place(
+        partition: i16 => SmallInt,
+        endpoint: i64 => BigInt,
+        now: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, BigInt)
+    "SELECT id, event, 1::bigint, attempt_count::bigint, scheduled_attempts::bigint, sequence, next_at \
+     FROM pending \
+     WHERE status = 1 AND partition = ? AND endpoint = ? AND next_at <= ? \
+     AND scheduled_attempts = 0 AND sequence IS NULL \
+     AND NOT EXISTS (SELECT 1 FROM unsealed WHERE pending.id BETWEEN first_key AND last_key) \
+     ORDER BY next_at, id LIMIT ?"
+}
+
+query! {
+    /// `id` and `sequence` of those that have no place in their endpoint's order and were
+    /// not tried by their schedule, locked.
+    fn without_place(
+        ids: &'a [i64] => Array<BigInt>,
+        endpoint: i64 => BigInt,
+    ) -> (i64, Option<i64>) => (BigInt, Nullable<BigInt>)
+    "SELECT id, sequence FROM pending \
+     WHERE id = ANY(?) AND endpoint = ? \
+     AND (status = 0 OR (status = 1 AND scheduled_attempts = 0 AND sequence IS NULL)) \
+     ORDER BY id FOR UPDATE"
+}
+
+query! {
+    /// Those of these keys that an unfinished delivery of the endpoint has.
+    fn taken_keys(
+        keys: &'a [i64] => Array<BigInt>,
+        endpoint: i64 => BigInt,
+    ) -> (i64,) => (BigInt)
+    "SELECT wanted.order_key FROM unnest(?) AS wanted (order_key) \
+     WHERE EXISTS (SELECT 1 FROM pending WHERE endpoint = ? AND pending.order_key = wanted.order_key)"
+}
+
+statement! {
+    /// Gives deliveries their places. What is due has been so since it was accepted.
+    fn place(
+        now: i64 => BigInt,
+        ids: &'a [i64] => Array<BigInt>,
+        statuses: &'a [i16] => Array<SmallInt>,
+        sequences: &'a [i64] => Array<BigInt>,
+        order_keys: &'a [Option<i64>] => Array<Nullable<BigInt>>,
+    )
+    "UPDATE pending SET status = placed.status, sequence = placed.sequence, order_key = placed.order_key, \
+       next_at = LEAST(next_at, ?) \
+     FROM unnest(?, ?, ?, ?) AS placed (id, status, sequence, order_key) WHERE pending.id = placed.id"
+}
+
+statement! {
+    /// Makes the first of those that wait due, for each of these endpoints and keys of
+    /// which nothing is.
+    fn release(
+        now: i64 => BigInt,
+        endpoints: &'a [i64] => Array<BigInt>,
+        order_keys: &'a [i64] => Array<BigInt>,
+    )
+    "UPDATE pending SET status = 1, \
+       next_at = GREATEST(?, CASE WHEN scheduled_attempts = 0 THEN 0 ELSE next_at END) \
+     WHERE id IN ( \
+       SELECT next.id FROM unnest(?, ?) AS freed (endpoint, order_key), LATERAL ( \
+         SELECT id FROM pending \
+         WHERE pending.endpoint = freed.endpoint AND pending.order_key = freed.order_key AND status = -1 \
+         ORDER BY sequence LIMIT 1) AS next \
+       WHERE NOT EXISTS ( \
+         SELECT 1 FROM pending \
+         WHERE pending.endpoint = freed.endpoint AND pending.order_key = freed.order_key AND status = 1))"
+}
+
+query! {
+    /// Events' types and bytes, and until when they are worth delivering.
     fn payloads(
         events: &'a [i64] => Array<BigInt>,
-    ) -> (i64, String, Vec<u8>) => (BigInt, Text, Binary)
-    "SELECT id, event_type, body FROM events WHERE id = ANY(?)"
+    ) -> (i64, String, Vec<u8>, Option<i64>) => (BigInt, Text, Binary, Nullable<BigInt>)
+    "SELECT id, event_type, body, expires_at FROM events WHERE id = ANY(?)"
 }
 
 query! {
@@ -218,17 +302,20 @@ query! {
 }
 
 query! {
-    /// An endpoint's unfinished deliveries of a status, newest first, between two
-    /// keys.
+    /// An endpoint's unfinished deliveries of a status that its schedule tried so many
+    /// times, newest first, between two keys.
     fn unfinished(
         endpoint: i64 => BigInt,
         status: i64 => BigInt,
+        least_tried: i64 => BigInt,
+        most_tried: i64 => BigInt,
         above: i64 => BigInt,
         below: i64 => BigInt,
         limit: i64 => BigInt,
     ) -> (i64,) => (BigInt)
     "SELECT id FROM deliveries \
-     WHERE endpoint = ? AND status = ? AND id > ? AND id < ? AND next_at IS NOT NULL \
+     WHERE endpoint = ? AND status = ? AND scheduled_attempts BETWEEN ? AND ? AND id > ? AND id < ? \
+     AND next_at IS NOT NULL \
      AND NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key) \
      ORDER BY id DESC LIMIT ?"
 }

@@ -35,6 +35,23 @@ pub(super) fn due(
     rows.into_iter().map(|row| due_of(ids, row)).collect()
 }
 
+pub(super) fn unplaced(
+    connection: &mut PgConnection,
+    ids: &IdCodec,
+    endpoint: (EndpointId, RowKey),
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<Due>, StoreError> {
+    let (partition, endpoint) = (number_of(Partition::of(endpoint.0)), endpoint.1);
+    let mut rows = statements::fresh(connection, partition, endpoint, 0, limit as i64).map_err(translate)?;
+    if rows.len() < limit {
+        let room = (limit - rows.len()) as i64;
+        let due = statements::due_without_place(connection, partition, endpoint, now.as_millis(), room);
+        rows.extend(due.map_err(translate)?);
+    }
+    rows.into_iter().map(|row| due_of(ids, row)).collect()
+}
+
 pub(super) fn payloads(
     connection: &mut PgConnection,
     ids: &IdCodec,
@@ -46,8 +63,9 @@ pub(super) fn payloads(
     }
     let rows = statements::payloads(connection, &keys).map_err(translate)?;
     rows.into_iter()
-        .map(|(key, event_type, body)| {
-            Ok(Payload { event: ids.event(key), event_type: parsed(&event_type)?, body: body.into() })
+        .map(|(key, event_type, body, expires_at)| {
+            let expires_at = expires_at.map(Timestamp::from_millis);
+            Ok(Payload { event: ids.event(key), event_type: parsed(&event_type)?, body: body.into(), expires_at })
         })
         .collect()
 }
@@ -62,8 +80,8 @@ struct WaitingRow {
 }
 
 /// Jumps from endpoint to endpoint in the indexes of one partition's work, instead
-/// of reading every delivery that waits. Only what was never tried can be
-/// unsealed.
+/// of reading every delivery that waits. Only what was never tried by its schedule
+/// can be unsealed.
 const WAITING: &str = "
     WITH RECURSIVE due (endpoint) AS (
       SELECT LEAST(
@@ -79,12 +97,15 @@ const WAITING: &str = "
     SELECT endpoint, CASE WHEN EXISTS (
         SELECT 1 FROM endpoints WHERE endpoints.id = listed.endpoint AND enabled AND deleted_at IS NULL)
       THEN LEAST(
-        (SELECT next_at FROM pending
+        (SELECT LEAST(next_at, $4) FROM pending
          WHERE status = 0 AND partition = $1 AND pending.endpoint = listed.endpoint
            AND NOT EXISTS (SELECT 1 FROM unsealed WHERE pending.id BETWEEN first_key AND last_key)
          ORDER BY id LIMIT 1),
         (SELECT next_at FROM pending
-         WHERE status = 1 AND partition = $1 AND pending.endpoint = listed.endpoint ORDER BY next_at, id LIMIT 1))
+         WHERE status = 1 AND partition = $1 AND pending.endpoint = listed.endpoint
+           AND (scheduled_attempts > 0 OR NOT EXISTS (
+             SELECT 1 FROM unsealed WHERE pending.id BETWEEN first_key AND last_key))
+         ORDER BY next_at, id LIMIT 1))
       END AS due_at
     FROM (SELECT endpoint FROM due WHERE endpoint IS NOT NULL LIMIT $3) listed";
 
@@ -102,6 +123,7 @@ pub(super) fn waiting(
     of: &PartitionSet,
     after: Option<EndpointId>,
     limit: usize,
+    now: Timestamp,
 ) -> Result<(Vec<Waiting>, Option<EndpointId>), StoreError> {
     let mut found: BTreeMap<EndpointId, Timestamp> = BTreeMap::new();
     let mut take = |row: &WaitingRow| {
@@ -130,6 +152,7 @@ pub(super) fn waiting(
             .bind::<SmallInt, _>(number_of(partition))
             .bind::<BigInt, _>(after_key)
             .bind::<BigInt, _>((limit - walked) as i64)
+            .bind::<BigInt, _>(now.as_millis())
             .load(connection)
             .map_err(translate)?;
         rows.iter().for_each(&mut take);

@@ -16,20 +16,24 @@ statement! {
         deliveries: i64 => BigInt,
         matched_version: i64 => BigInt,
         body: &'a [u8] => Binary,
+        deliver_at: Option<i64> => Nullable<BigInt>,
+        expires_at: Option<i64> => Nullable<BigInt>,
     )
-    "INSERT INTO events (id, scope, event_type, deliveries, matched_version, body) VALUES (?, ?, ?, ?, ?, ?)"
+    "INSERT INTO events (id, scope, event_type, deliveries, matched_version, body, deliver_at, expires_at) \
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 }
 
 statement! {
-    /// Makes a delivery that was never tried and is due.
+    /// Makes a delivery that was never tried.
     fn insert_delivery(
         id: i64 => BigInt,
         event: i64 => BigInt,
         endpoint: i64 => BigInt,
+        status: i64 => BigInt,
         next_at: i64 => BigInt,
     )
     "INSERT INTO deliveries (id, event, endpoint, status, attempt_count, scheduled_attempts, next_at) \
-     VALUES (?, ?, ?, 0, 0, 0, ?)"
+     VALUES (?, ?, ?, ?, 0, 0, ?)"
 }
 
 statement! {
@@ -72,8 +76,8 @@ query! {
         after_time: i64 => BigInt,
         after_id: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt)
-    "SELECT id, event, status, attempt_count, scheduled_attempts, next_at \
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, BigInt)
+    "SELECT id, event, status, attempt_count, scheduled_attempts, sequence, next_at \
      FROM deliveries INDEXED BY deliveries_due \
      WHERE next_at IS NOT NULL AND endpoint = ? AND status = ? AND (next_at, id) > (?, ?) \
      AND NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key) \
@@ -88,19 +92,93 @@ query! {
         after_time: i64 => BigInt,
         after_id: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt)
-    "SELECT deliveries.id, event, status, attempt_count, scheduled_attempts, requested_at \
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, BigInt)
+    "SELECT deliveries.id, event, status, attempt_count, scheduled_attempts, sequence, requested_at \
      FROM manual_attempts JOIN deliveries ON deliveries.id = manual_attempts.delivery \
      WHERE manual_attempts.endpoint = ? AND (requested_at, manual_attempts.delivery) > (?, ?) \
      ORDER BY requested_at, manual_attempts.delivery LIMIT ? + 0"
 }
 
 query! {
-    /// An event's type and bytes.
+    /// An endpoint's deliveries for later that have no place in its order and are due.
+    fn due_without_place(
+        endpoint: i64 => BigInt,
+        now: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, BigInt)
+    "SELECT id, event, status, attempt_count, scheduled_attempts, sequence, next_at \
+     FROM deliveries INDEXED BY deliveries_due \
+     WHERE next_at IS NOT NULL AND endpoint = ? AND status = 1 AND next_at <= ? \
+     AND scheduled_attempts = 0 AND sequence IS NULL \
+     AND NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key) \
+     ORDER BY next_at, id LIMIT ? + 0"
+}
+
+query! {
+    /// An endpoint that wants an order or did, if there is any.
+    fn any_order() -> (i64,) => (BigInt)
+    "SELECT endpoint FROM endpoint_orders LIMIT 1 + 0"
+}
+
+query! {
+    /// Whether an unfinished delivery of an endpoint has this key.
+    fn has_key(
+        endpoint: i64 => BigInt,
+        order_key: i64 => BigInt,
+    ) -> (i64,) => (BigInt)
+    "SELECT id FROM deliveries INDEXED BY deliveries_in_order \
+     WHERE order_key IS NOT NULL AND next_at IS NOT NULL AND endpoint = ? AND order_key = ? LIMIT 1 + 0"
+}
+
+query! {
+    /// `id` and `sequence` of a delivery that has no place in its endpoint's order and
+    /// was not tried by its schedule.
+    fn without_place(
+        id: i64 => BigInt,
+        endpoint: i64 => BigInt,
+    ) -> (i64, Option<i64>) => (BigInt, Nullable<BigInt>)
+    "SELECT id, sequence FROM deliveries \
+     WHERE id = ? AND endpoint = ? AND next_at IS NOT NULL \
+     AND (status = 0 OR (status = 1 AND scheduled_attempts = 0 AND sequence IS NULL))"
+}
+
+statement! {
+    /// Gives a delivery its place. What is due has been so since it was accepted.
+    fn place(
+        status: i64 => BigInt,
+        sequence: i64 => BigInt,
+        order_key: Option<i64> => Nullable<BigInt>,
+        now: i64 => BigInt,
+        id: i64 => BigInt,
+    )
+    "UPDATE deliveries SET status = ?, sequence = ?, order_key = ?, next_at = MIN(next_at, ?) WHERE id = ?"
+}
+
+statement! {
+    /// Makes the first of those that wait due, if nothing with their key is.
+    fn release(
+        now: i64 => BigInt,
+        endpoint: i64 => BigInt,
+        order_key: i64 => BigInt,
+        same_endpoint: i64 => BigInt,
+        same_key: i64 => BigInt,
+    )
+    "UPDATE deliveries SET status = 1, next_at = MAX(?, CASE WHEN scheduled_attempts = 0 THEN 0 ELSE next_at END) \
+     WHERE id = ( \
+       SELECT id FROM deliveries INDEXED BY deliveries_in_order \
+       WHERE order_key IS NOT NULL AND next_at IS NOT NULL AND endpoint = ? AND order_key = ? AND status = -1 \
+       ORDER BY sequence LIMIT 1 + 0) \
+     AND NOT EXISTS ( \
+       SELECT 1 FROM deliveries INDEXED BY deliveries_in_order \
+       WHERE order_key IS NOT NULL AND next_at IS NOT NULL AND endpoint = ? AND order_key = ? AND status = 1)"
+}
+
+query! {
+    /// An event's type and bytes, and until when they are worth delivering.
     fn payload(
         event: i64 => BigInt,
-    ) -> (String, Vec<u8>) => (Text, Binary)
-    "SELECT event_type, body FROM events WHERE id = ?"
+    ) -> (String, Vec<u8>, Option<i64>) => (Text, Binary, Nullable<BigInt>)
+    "SELECT event_type, body, expires_at FROM events WHERE id = ?"
 }
 
 query! {
@@ -116,18 +194,21 @@ query! {
 }
 
 query! {
-    /// An endpoint's unfinished deliveries of a status, newest first, between two
-    /// keys. Their order costs a sort: they may be many, but what was delivered
-    /// beside them is more.
+    /// An endpoint's unfinished deliveries of a status that its schedule tried so many
+    /// times, newest first, between two keys. Their order costs a sort: they may be
+    /// many, but what was delivered beside them is more.
     fn unfinished(
         endpoint: i64 => BigInt,
         status: i64 => BigInt,
+        least_tried: i64 => BigInt,
+        most_tried: i64 => BigInt,
         above: i64 => BigInt,
         below: i64 => BigInt,
         limit: i64 => BigInt,
     ) -> (i64,) => (BigInt)
     "SELECT id FROM deliveries INDEXED BY deliveries_due \
-     WHERE next_at IS NOT NULL AND endpoint = ? AND status = ? AND id > ? AND id < ? \
+     WHERE next_at IS NOT NULL AND endpoint = ? AND status = ? AND scheduled_attempts BETWEEN ? AND ? \
+     AND id > ? AND id < ? \
      AND NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key) \
      ORDER BY id DESC LIMIT ? + 0"
 }

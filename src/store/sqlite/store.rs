@@ -81,6 +81,11 @@ impl Store for SqliteStore {
         self.read(|reader| work::due(reader, &self.ids, key, lane, after, limit))
     }
 
+    fn unplaced(&self, endpoint: EndpointId, now: Timestamp, limit: usize) -> Result<Vec<Due>, StoreError> {
+        let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(Vec::new()) };
+        self.read_at_once(|reader| work::unplaced(reader, &self.ids, key, now, limit))
+    }
+
     fn payloads(&self, events: &[EventId]) -> Result<Vec<Payload>, StoreError> {
         self.read(|reader| work::payloads(reader, &self.ids, events))
     }
@@ -90,8 +95,9 @@ impl Store for SqliteStore {
         of: &PartitionSet,
         after: Option<EndpointId>,
         limit: usize,
+        now: Timestamp,
     ) -> Result<(Vec<Waiting>, Option<EndpointId>), StoreError> {
-        self.read_at_once(|reader| work::waiting(reader, &self.ids, of, after, limit))
+        self.read_at_once(|reader| work::waiting(reader, &self.ids, of, after, limit, now))
     }
 
     fn born(&self, of: &PartitionSet, since: BornSince, limit: usize) -> Result<Vec<Sighting>, StoreError> {

@@ -34,6 +34,22 @@ pub(super) fn due(
     rows.into_iter().map(|row| due_of(ids, row)).collect()
 }
 
+pub(super) fn unplaced(
+    connection: &mut SqliteConnection,
+    ids: &IdCodec,
+    endpoint: RowKey,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<Due>, StoreError> {
+    let never_tried = status_number(StoredStatus::Pending);
+    let mut rows = statements::due(connection, endpoint, never_tried, i64::MIN, 0, limit as i64).map_err(translate)?;
+    if rows.len() < limit {
+        let room = (limit - rows.len()) as i64;
+        rows.extend(statements::due_without_place(connection, endpoint, now.as_millis(), room).map_err(translate)?);
+    }
+    rows.into_iter().map(|row| due_of(ids, row)).collect()
+}
+
 pub(super) fn payloads(
     connection: &mut SqliteConnection,
     ids: &IdCodec,
@@ -42,8 +58,9 @@ pub(super) fn payloads(
     let mut found = Vec::with_capacity(wanted.len());
     for event in wanted {
         let Some(key) = ids.event_key(*event) else { continue };
-        for (event_type, body) in statements::payload(connection, key).map_err(translate)? {
-            found.push(Payload { event: *event, event_type: parsed(&event_type)?, body: body.into() });
+        for (event_type, body, expires_at) in statements::payload(connection, key).map_err(translate)? {
+            let expires_at = expires_at.map(Timestamp::from_millis);
+            found.push(Payload { event: *event, event_type: parsed(&event_type)?, body: body.into(), expires_at });
         }
     }
     Ok(found)
@@ -58,8 +75,8 @@ struct WaitingRow {
 }
 
 /// Jumps from endpoint to endpoint in the index of what is due, instead of
-/// reading every delivery that waits. Only what was never tried can be
-/// unsealed; an endpoint that has nothing else has no time.
+/// reading every delivery that waits. Only what was never tried by its schedule can
+/// be unsealed; an endpoint that has nothing else has no time.
 const WAITING: &str = "
     WITH RECURSIVE
       due (endpoint) AS (
@@ -77,13 +94,16 @@ const WAITING: &str = "
       found (endpoint, due_at) AS (
         SELECT endpoint, (
           SELECT MIN(first) FROM (
-            SELECT (SELECT next_at FROM deliveries INDEXED BY deliveries_due
+            SELECT (SELECT MIN(next_at, ?) FROM deliveries INDEXED BY deliveries_due
                     WHERE next_at IS NOT NULL AND endpoint = due.endpoint AND status = 0
                       AND NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key)
                     ORDER BY next_at LIMIT 1) AS first
             UNION ALL
-            SELECT (SELECT MIN(next_at) FROM deliveries INDEXED BY deliveries_due
-                    WHERE next_at IS NOT NULL AND endpoint = due.endpoint AND status = 1)))
+            SELECT (SELECT next_at FROM deliveries INDEXED BY deliveries_due
+                    WHERE next_at IS NOT NULL AND endpoint = due.endpoint AND status = 1
+                      AND (scheduled_attempts > 0 OR NOT EXISTS (
+                        SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key))
+                    ORDER BY next_at LIMIT 1)))
         FROM due WHERE endpoint IS NOT NULL
         UNION ALL
         SELECT endpoint, due_at FROM asked)
@@ -95,6 +115,7 @@ pub(super) fn waiting(
     of: &PartitionSet,
     after: Option<EndpointId>,
     limit: usize,
+    now: Timestamp,
 ) -> Result<(Vec<Waiting>, Option<EndpointId>), StoreError> {
     let begin = after.and_then(|endpoint| ids.endpoint_key(endpoint)).unwrap_or(0);
     let rows: Vec<WaitingRow> = diesel::sql_query(WAITING)
@@ -102,6 +123,7 @@ pub(super) fn waiting(
         .bind::<BigInt, _>(limit as i64)
         .bind::<BigInt, _>(begin)
         .bind::<BigInt, _>(limit as i64)
+        .bind::<BigInt, _>(now.as_millis())
         .bind::<BigInt, _>(limit as i64)
         .load(connection)
         .map_err(translate)?;

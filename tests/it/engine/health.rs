@@ -91,7 +91,7 @@ impl Life {
 
     fn end(&mut self, delivery: DeliveryId, outcome: Outcome) {
         let (started, ended) = (self.now, self.now);
-        self.step(Input::Attempted { delivery, started, ended, outcome, random: 0.5, retry: None });
+        self.step(Input::Attempted { delivery, started, ended, outcome, random: 0.5, retry: None, expires_at: None });
     }
 
     /// What was sent since this was asked last.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use posthaste::domain::EventOrder;
 use proptest::prelude::*;
 
 use super::model::{World, delivered, failed};
@@ -14,7 +15,7 @@ proptest! {
     fn whatever_happens_nothing_is_forgotten_or_done_twice(
         concurrency in 1..6_usize,
         lossy: bool,
-        happenings in prop::collection::vec((0..34_u8, any::<u16>()), 1..200),
+        happenings in prop::collection::vec((0..44_u8, any::<u16>()), 1..200),
     ) {
         let mut world = World::new(concurrency);
         for (what, choice) in happenings {
@@ -25,6 +26,10 @@ proptest! {
         world.finish();
         world.assert_nothing_forgotten();
     }
+}
+
+fn by(pointer: &str) -> EventOrder {
+    EventOrder::By(pointer.parse().expect("a pointer"))
 }
 
 fn happen(world: &mut World, what: u8, choice: usize, lossy: bool) {
@@ -62,6 +67,18 @@ fn happen(world: &mut World, what: u8, choice: usize, lossy: bool) {
         30 => world.write_what_was_left_behind(choice),
         31 => world.look_for_new(),
         32 => world.tell_what_is_new(),
+        34 => world.accept_for_later(Duration::from_millis(choice as u64 % 4_000), !lossy || choice.is_multiple_of(2)),
+        35 => world.skip(choice),
+        36 => world.reorder(match choice % 4 {
+            0 => None,
+            1 => Some(EventOrder::Fifo),
+            2 => Some(by("/id")),
+            _ => Some(by("/other")),
+        }),
+        37 => world.arrange(),
+        38..=40 => world.arranged(!choice.is_multiple_of(8)),
+        41 => world.attempt_expires(choice),
+        42..=43 => world.expiry_is_written(choice, !choice.is_multiple_of(4)),
         _ if choice.is_multiple_of(16) => world.drain(),
         _ if choice.is_multiple_of(5) => world.calm_down(&delivered()),
         _ => world.advance(Duration::from_millis(1)),

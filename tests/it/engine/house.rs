@@ -15,8 +15,8 @@ use bytes::Bytes;
 use posthaste::clock::Clock;
 use posthaste::cluster::{Forward, Hint, Ownership};
 use posthaste::domain::{
-    Attempt, Delivery, DeliveryId, DeliveryStatus, EndpointId, EndpointSettings, Environment, EventId, Partition,
-    PartnerName, RetryPolicy, TypePattern,
+    Attempt, Delivery, DeliveryId, DeliveryStatus, DeliveryTimes, EndpointId, EndpointSettings, Environment, EventId,
+    Partition, PartnerName, RetryPolicy, TypePattern,
 };
 use posthaste::engine::{BodyBudget, Drain, Engine, EngineOptions, Inspect, NewsWire, Places, Snapshot, Supervisor};
 use posthaste::metrics::Metrics;
@@ -24,7 +24,8 @@ use posthaste::policy::health::Patience;
 use posthaste::store::journal::JournalOptions;
 use posthaste::store::sqlite::SqliteStore;
 use posthaste::store::{
-    Accept, Accepted, DeliveryFilter, EndpointChange, Journal, Lease, NewEndpoint, NewEvent, PageRequest, Scope, Store,
+    Accept, Accepted, DeliveryFilter, EndpointChange, Journal, Lease, NewEndpoint, NewEvent, PageRequest, Scope,
+    Skipped, Store,
 };
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -235,13 +236,31 @@ impl Life {
         asked.expect("the journal writes");
     }
 
+    /// Discards a delivery by hand.
+    pub async fn skip(&self, delivery: DeliveryId) -> Skipped {
+        let scope = self.scope.clone();
+        let skipped = self.engine.journal.change(move |transaction| transaction.skip_delivery(&scope, delivery)).await;
+        skipped.expect("the journal writes")
+    }
+
     /// Posts events in one request; each says its number.
     pub async fn post(&self, count: usize) -> Vec<EventId> {
+        self.post_at(count, DeliveryTimes::default()).await
+    }
+
+    /// The same, to be delivered then.
+    pub async fn post_at(&self, count: usize, times: DeliveryTimes) -> Vec<EventId> {
+        let bodies = (0..count).map(|number| format!("{{\"number\":{number}}}"));
+        self.post_bodies(bodies, times).await
+    }
+
+    /// Posts events with these bodies in one request.
+    pub async fn post_bodies(&self, bodies: impl Iterator<Item = String>, times: DeliveryTimes) -> Vec<EventId> {
         let subscriptions =
             self.engine.store.subscriptions(&self.scope).expect("a read").expect("the partner is there");
-        let events = (0..count).map(|number| {
+        let events = bodies.map(|body| {
             let event_type = "thing.happened".parse().expect("a plain name");
-            NewEvent::new(event_type, Bytes::from(format!("{{\"number\":{number}}}")))
+            NewEvent::new(event_type, Bytes::from(body)).delivered_at(times)
         });
         let accept = Accept {
             subscriptions: Arc::new(subscriptions),

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use posthaste::domain::{
-    DeliveryId, ErrorClass, Moment, Monotonic, Outcome, RetryPolicy, StoredStatus, Timestamp, Trouble,
+    DeliveryId, DiscardReason, ErrorClass, EventOrder, Moment, Monotonic, Outcome, RetryPolicy, StoredStatus,
+    Timestamp, Trouble,
 };
 use posthaste::engine::endpoint::state::{Effect, Fresh, Input, Limits, Plan, Sending, State};
 use posthaste::policy::health::Patience;
-use posthaste::store::{Due, Fence, Lane, Place, Record, Recorded};
+use posthaste::store::{AttemptKind, Due, Fence, Lane, Place, Placed, Record, Recorded};
 
 use super::shelf::{Row, Shelf, delivery, event};
 
@@ -70,6 +71,17 @@ struct Writing {
     recorded: Option<Recorded>,
 }
 
+/// Deliveries that get their places at once, and that are taken out of an order.
+const PLACED_AT_ONCE: usize = 3;
+
+/// What has no place is being put in order.
+struct Arranging {
+    order: Option<EventOrder>,
+    /// What the store said, once it was asked: whether there was as much as was looked
+    /// for, and what became of it.
+    placed: Option<(bool, Placed)>,
+}
+
 /// The store, the way to it, and one life of the endpoint's state.
 pub struct World {
     pub now: Moment,
@@ -80,8 +92,10 @@ pub struct World {
     heard: Option<Plan>,
     settings_read: Option<Option<Plan>>,
     reads: Vec<Read>,
-    sending: BTreeMap<DeliveryId, Moment>,
+    arranging: Option<Arranging>,
+    sending: BTreeMap<DeliveryId, (Moment, AttemptKind)>,
     writing: Vec<Writing>,
+    expiring: Vec<DeliveryId>,
     /// Births that nobody has told of yet, and those told of already.
     untold: Vec<u128>,
     told: Vec<u128>,
@@ -111,8 +125,10 @@ impl World {
             heard: None,
             settings_read: None,
             reads: Vec::new(),
+            arranging: None,
             sending: BTreeMap::new(),
             writing: Vec::new(),
+            expiring: Vec::new(),
             untold: Vec::new(),
             told: Vec::new(),
             lost: false,
@@ -138,6 +154,29 @@ impl World {
                 self.advance(made_at.since(self.now.monotonic));
             }
             self.untold.push(self.shelf.accept());
+        }
+    }
+
+    /// Accepts one that is due in so long.
+    pub fn accept_for_later(&mut self, wait: Duration, told: bool) {
+        let made_at = self.now.anchor(delivery(self.shelf.next()).made_at());
+        if made_at > self.now.monotonic {
+            self.advance(made_at.since(self.now.monotonic));
+        }
+        self.shelf.accept_for_later(self.now.wall + wait);
+        if told {
+            self.step(Input::Hint(Lane::Retry));
+        } else {
+            self.lost = true;
+        }
+    }
+
+    /// Somebody discards any delivery there is.
+    pub fn skip(&mut self, choice: usize) {
+        let Some(delivery) = self.shelf.rows.keys().nth(choice % self.shelf.rows.len().max(1)).copied() else { return };
+        if self.shelf.discard(delivery, DiscardReason::Skipped, self.now.wall) {
+            self.shelf.discards += 1;
+            self.step(Input::Changed);
         }
     }
 
@@ -206,7 +245,14 @@ impl World {
 
     pub fn change(&mut self, enabled: bool, max_concurrency: usize) {
         let rate_limit = (max_concurrency == 2).then_some(5);
-        self.plan = Plan { enabled, rate_limit, ..Plan::new(max_concurrency, policy()) };
+        let order = self.plan.order.clone();
+        self.plan = Plan { enabled, rate_limit, order, ..Plan::new(max_concurrency, policy()) };
+        self.step(Input::Changed);
+    }
+
+    /// Wants another order.
+    pub fn reorder(&mut self, order: Option<EventOrder>) {
+        self.plan.order = order;
         self.step(Input::Changed);
     }
 
@@ -247,13 +293,17 @@ impl World {
             return;
         }
         let Some(until) = self.state.rest_until() else { return };
-        assert!(self.sending.is_empty() && self.writing.is_empty(), "work under way is not left alone");
+        assert!(
+            self.sending.is_empty() && self.writing.is_empty() && self.expiring.is_empty(),
+            "work under way is not left alone"
+        );
         if self.plan.enabled
             && self.heard.as_ref() == Some(&self.plan)
             && !self.is_anything_lost()
             && self.outdated.is_empty()
         {
-            let told = |row: &&Row| !self.untold.contains(&row.number);
+            // What waits for others is not due.
+            let told = |row: &&Row| !self.untold.contains(&row.number) && row.status != StoredStatus::Queued;
             let first = self.shelf.rows.values().filter(told).filter_map(|row| row.next_at).min();
             if let Some(first) = first {
                 assert!(until.is_some_and(|until| until <= self.now.anchor(first)), "{until:?} oversleeps {first}");
@@ -272,8 +322,10 @@ impl World {
         (self.heard, self.settings_read) = (None, None);
         self.outdated.clear();
         self.reads.clear();
+        self.arranging = None;
         self.sending.clear();
         self.writing.clear();
+        self.expiring.clear();
         (self.draining, self.drained) = (false, false);
         self.step(Input::Timer);
     }
@@ -288,7 +340,8 @@ impl World {
     pub fn settings(&mut self, read: bool) {
         let Some(plan) = self.settings_read.take() else { return };
         if read {
-            self.heard = plan.clone().map(|plan| Plan { trouble: Trouble::default(), ..plan });
+            let known = |plan| Plan { trouble: Trouble::default(), stored_order: None, discards: 0, ..plan };
+            self.heard = plan.clone().map(known);
             self.step(Input::Settings(plan));
         } else {
             self.step(Input::SettingsFailed);
@@ -320,10 +373,61 @@ impl World {
         }
     }
 
+    /// The store puts in order what it has, and nobody has said so yet.
+    pub fn arrange(&mut self) {
+        let Some(Arranging { order, placed: placed @ None }) = &mut self.arranging else { return };
+        let placings = match order {
+            Some(order) => self.shelf.unplaced(self.now.wall, order, PLACED_AT_ONCE),
+            None => Vec::new(),
+        };
+        let is_page_full = placings.len() == PLACED_AT_ONCE;
+        *placed = Some((is_page_full, self.shelf.place(order.as_ref(), &placings, PLACED_AT_ONCE)));
+    }
+
+    pub fn arranged(&mut self, is_heard: bool) {
+        self.arrange();
+        let Some(Arranging { order, placed: Some((is_page_full, placed)) }) = self.arranging.take() else { return };
+        self.step(match is_heard {
+            true => Input::Arranged { order, is_page_full, placed },
+            false => Input::PageFailed(Lane::Fresh),
+        });
+    }
+
+    /// An attempt was not begun: its event is worth nothing any more.
+    pub fn attempt_expires(&mut self, choice: usize) {
+        let scheduled = self.sending.iter().filter(|(_, (_, kind))| *kind == AttemptKind::Scheduled);
+        let scheduled: Vec<DeliveryId> = scheduled.map(|(delivery, _)| *delivery).collect();
+        let Some(delivery) = scheduled.get(choice % scheduled.len().max(1)) else { return };
+        self.sending.remove(delivery);
+        self.step(Input::Expired(*delivery));
+    }
+
+    pub fn expiry_is_written(&mut self, choice: usize, is_written: bool) {
+        if self.expiring.is_empty() {
+            return;
+        }
+        let delivery = self.expiring.remove(choice % self.expiring.len());
+        if is_written {
+            self.shelf.discard(delivery, DiscardReason::Expired, self.now.wall);
+            let recorded = Recorded::Written(self.shelf.rows[&delivery].status);
+            self.step(Input::Recorded { delivery, recorded });
+        } else {
+            self.step(Input::RecordFailed(delivery));
+        }
+    }
+
     pub fn attempt_ends(&mut self, choice: usize, outcome: Outcome) {
         let Some(delivery) = self.sending.keys().nth(choice % self.sending.len().max(1)).copied() else { return };
-        let Some(started) = self.sending.remove(&delivery) else { return };
-        self.step(Input::Attempted { delivery, started, ended: self.now, outcome, random: 0.5, retry: None });
+        let Some((started, _)) = self.sending.remove(&delivery) else { return };
+        self.step(Input::Attempted {
+            delivery,
+            started,
+            ended: self.now,
+            outcome,
+            random: 0.5,
+            retry: None,
+            expires_at: None,
+        });
     }
 
     /// An attempt was not begun: its bytes could not be read.
@@ -378,14 +482,24 @@ impl World {
             match effect {
                 Effect::ReadSettings => {
                     assert!(self.settings_read.is_none(), "one read of the settings at a time");
-                    let trouble = self.shelf.trouble.clone();
-                    self.settings_read = Some(Some(Plan { trouble, ..self.plan.clone() }));
+                    let (trouble, stored_order) = (self.shelf.trouble.clone(), self.shelf.order.clone());
+                    let discards = self.shelf.discards;
+                    self.settings_read = Some(Some(Plan { trouble, stored_order, discards, ..self.plan.clone() }));
                 }
                 Effect::ReadPage { lane, after, limit } => {
                     assert!(self.reads.iter().all(|read| read.lane != lane), "one read of a lane at a time");
+                    assert!(lane != Lane::Fresh || self.arranging.is_none(), "it is being put in order");
                     self.reads.push(Read { lane, after, limit, page: None });
                 }
+                Effect::Arrange { order, is_stored } => {
+                    assert!(self.arranging.is_none(), "one at a time");
+                    let heard = self.heard.as_ref().map(|heard| &heard.order);
+                    assert_eq!(heard, Some(&order), "nothing is put in an order that nobody wants");
+                    assert!(order.is_some() || !is_stored, "there is nothing to do");
+                    self.arranging = Some(Arranging { order, placed: None });
+                }
                 Effect::Send(sending) => self.check_sending(&sending),
+                Effect::Expire(delivery) => self.expiring.push(delivery),
                 Effect::Record(record) => self.writing.push(Writing { record, recorded: None }),
                 Effect::Rest => assert!(self.state.rest_until().is_some(), "it rests with work to do"),
                 Effect::Warn(since) => assert!(self.now.wall.since(since) >= LIMITS.patience.warn_after),
@@ -410,11 +524,11 @@ impl World {
     }
 
     fn check_sending(&mut self, sending: &Sending) {
-        let Sending { delivery, number, .. } = sending;
+        let Sending { delivery, number, kind, sequence, .. } = sending;
         let heard = self.heard.as_ref().expect("nothing is sent before the settings are known");
         assert!(heard.enabled && !self.draining, "nothing is sent while it is held or drained");
         assert!(!self.writing.iter().any(|writing| writing.record.delivery == *delivery), "its outcome is not durable");
-        let twice = self.sending.insert(*delivery, self.now);
+        let twice = self.sending.insert(*delivery, (self.now, *kind));
         assert!(twice.is_none(), "{delivery} is sent twice at once");
         assert!(self.sending.len() <= heard.max_concurrency, "more at once than the endpoint wants");
         self.sent += 1;
@@ -426,6 +540,19 @@ impl World {
         let asked = self.shelf.asked.contains_key(delivery);
         assert!(due || asked, "{delivery} is {:?} until {:?} and nobody asked", row.status, row.next_at);
         assert_eq!(*number, row.attempt_count + 1, "{delivery}");
+        if *kind == AttemptKind::Scheduled && heard.order.is_some() {
+            assert_eq!(row.status, StoredStatus::Retrying, "{delivery} waits for others, or has no place yet");
+            assert_eq!(*sequence, row.sequence, "{delivery}");
+            let of_key = |other: &&DeliveryId| {
+                let other_row = &self.shelf.rows[*other];
+                // Of what an earlier life has moved on, this one knows too little.
+                let is_known = *other != delivery && !self.outdated.contains(*other);
+                is_known && row.order_key.is_some() && other_row.order_key == row.order_key
+            };
+            let under_way = self.sending.iter().filter(|(_, (_, kind))| *kind == AttemptKind::Scheduled);
+            let beside = under_way.map(|(other, _)| other).find(of_key);
+            assert_eq!(beside, None, "{delivery} must not overtake it");
+        }
     }
 
     // What must be true in the end.
@@ -438,6 +565,10 @@ impl World {
                 self.settings(true);
             } else if !self.untold.is_empty() {
                 self.tell(usize::MAX);
+            } else if self.arranging.is_some() {
+                self.arranged(true);
+            } else if !self.expiring.is_empty() {
+                self.expiry_is_written(0, true);
             } else if !self.reads.is_empty() {
                 self.page(0, true);
             } else if !self.sending.is_empty() {
@@ -470,6 +601,12 @@ impl World {
         }
         assert!(self.shelf.asked.is_empty(), "asked for and never tried: {:?}", self.shelf.asked);
         for (delivery, row) in &self.shelf.rows {
+            if row.status == StoredStatus::Queued {
+                let key = row.order_key.expect("what waits, waits by a key");
+                let is_due = |status| status == StoredStatus::Retrying;
+                assert!(self.shelf.has_key(key, is_due), "{delivery} waits for nobody");
+                continue;
+            }
             assert!(row.next_at.is_none_or(|at| at > self.now.wall), "{delivery} has been due since {:?}", row.next_at);
         }
     }

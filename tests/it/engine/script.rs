@@ -36,6 +36,8 @@ pub struct Call {
     /// `None` is a test.
     pub delivery: Option<DeliveryId>,
     pub number: u32,
+    /// Its place in the endpoint's order.
+    pub sequence: Option<u64>,
     pub body: Bytes,
     pub at: Monotonic,
     pub wall: Timestamp,
@@ -109,6 +111,7 @@ impl Transport for Scripted {
                 event: header("webhook-id").expect("every request has one").parse().expect("an event's id"),
                 delivery: header("posthaste-delivery").map(|text| text.parse().expect("a delivery's id")),
                 number: header("posthaste-attempt").expect("every request has one").parse().expect("a number"),
+                sequence: header("posthaste-sequence").map(|text| text.parse().expect("a number")),
                 body: request.body.clone(),
                 at: now.monotonic,
                 wall: now.wall,

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use posthaste::domain::{DeliveryId, EventId, StoredStatus, Timestamp, Trouble};
-use posthaste::store::{AttemptKind, Due, Lane, Place, Record, Recorded, Verdict};
+use posthaste::domain::{DeliveryId, DiscardReason, EventId, EventOrder, StoredStatus, Timestamp, Trouble};
+use posthaste::store::{AttemptKind, Due, Lane, Place, Placed, Placing, Record, Recorded, Verdict};
 use uuid::Uuid;
 
 use super::model::begin;
@@ -15,6 +15,8 @@ pub struct Row {
     pub attempt_count: u32,
     scheduled_attempts: u32,
     pub next_at: Option<Timestamp>,
+    pub sequence: Option<u64>,
+    pub order_key: Option<i64>,
 }
 
 #[derive(Default)]
@@ -23,6 +25,11 @@ pub struct Shelf {
     /// Attempts asked for by hand and not recorded yet.
     pub asked: BTreeMap<DeliveryId, Timestamp>,
     pub trouble: Trouble,
+    /// The order that the rows are in.
+    pub order: Option<EventOrder>,
+    last_sequence: u64,
+    /// How many were discarded by hand.
+    pub discards: i64,
     attempts: BTreeSet<(DeliveryId, u32, Timestamp)>,
 }
 
@@ -48,10 +55,102 @@ impl Shelf {
     /// Makes a delivery that is due. Answers its number.
     pub fn accept(&mut self) -> u128 {
         let number = self.next();
-        let next_at = Some(delivery(number).made_at());
-        let row = Row { number, status: StoredStatus::Pending, attempt_count: 0, scheduled_attempts: 0, next_at };
-        self.rows.insert(delivery(number), row);
+        self.insert(number, StoredStatus::Pending, delivery(number).made_at());
         number
+    }
+
+    /// Makes a delivery that is due later.
+    pub fn accept_for_later(&mut self, at: Timestamp) {
+        self.insert(self.next(), StoredStatus::Retrying, at);
+    }
+
+    fn insert(&mut self, number: u128, status: StoredStatus, next_at: Timestamp) {
+        let row = Row {
+            number,
+            status,
+            attempt_count: 0,
+            scheduled_attempts: 0,
+            next_at: Some(next_at),
+            sequence: None,
+            order_key: None,
+        };
+        self.rows.insert(delivery(number), row);
+    }
+
+    /// What has no place and should have one, and what each waits by.
+    pub fn unplaced(&self, now: Timestamp, order: &EventOrder, limit: usize) -> Vec<Placing> {
+        let is_for_later = |row: &Row| row.status == StoredStatus::Retrying && row.is_unplaced();
+        let is_due = |row: &Row| row.next_at.is_some_and(|at| at <= now);
+        let wanted = |row: &&Row| row.status == StoredStatus::Pending || (is_for_later(row) && is_due(row));
+        let order_key = |row: &Row| match order {
+            EventOrder::Fifo => Some(0),
+            // One in four has no such field.
+            EventOrder::By(_) => Some(1 + (row.number % 4) as i64).filter(|key| *key < 4),
+        };
+        let placing = |row: &Row| Placing { delivery: delivery(row.number), order_key: order_key(row) };
+        self.rows.values().filter(wanted).take(limit).map(placing).collect()
+    }
+
+    pub fn place(&mut self, order: Option<&EventOrder>, placings: &[Placing], limit: usize) -> Placed {
+        if self.order.as_ref() != order {
+            let in_order = self.rows.values_mut().filter(|row| row.order_key.is_some() && row.next_at.is_some());
+            let mut undone = 0;
+            for row in in_order.take(limit) {
+                undone += 1;
+                row.order_key = None;
+                row.status = match row.scheduled_attempts {
+                    0 => StoredStatus::Pending,
+                    _ => StoredStatus::Retrying,
+                };
+            }
+            if undone < limit {
+                self.order = order.cloned();
+            }
+            return Placed::Undone { more: undone == limit };
+        }
+        let mut placed = 0;
+        for Placing { delivery, order_key } in placings {
+            let is_taken = order_key.is_some_and(|key| self.has_key(key, |_| true));
+            let Some(row) = self.rows.get_mut(delivery).filter(|row| row.next_at.is_some()) else { continue };
+            if row.status != StoredStatus::Pending && !row.is_unplaced() {
+                continue;
+            }
+            placed += 1;
+            if row.sequence.is_none() {
+                self.last_sequence += 1;
+                row.sequence = Some(self.last_sequence);
+            }
+            row.order_key = *order_key;
+            row.status = if is_taken { StoredStatus::Queued } else { StoredStatus::Retrying };
+        }
+        Placed::Done(placed)
+    }
+
+    /// Whether an unfinished delivery of this key is in such a state.
+    pub fn has_key(&self, key: i64, is_so: impl Fn(StoredStatus) -> bool) -> bool {
+        self.rows.values().any(|row| row.order_key == Some(key) && row.next_at.is_some() && is_so(row.status))
+    }
+
+    /// One of this key has ended: the next is due.
+    fn release_behind(&mut self, ended: DeliveryId, now: Timestamp) {
+        let Some(key) = self.rows[&ended].order_key else { return };
+        if self.has_key(key, |status| status == StoredStatus::Retrying) {
+            return;
+        }
+        let waits = |row: &&mut Row| row.order_key == Some(key) && row.status == StoredStatus::Queued;
+        if let Some(next) = self.rows.values_mut().filter(waits).min_by_key(|row| row.sequence) {
+            next.status = StoredStatus::Retrying;
+            next.next_at = Some(now);
+        }
+    }
+
+    /// Ends a delivery without an attempt, if it has not ended.
+    pub fn discard(&mut self, delivery: DeliveryId, reason: DiscardReason, now: Timestamp) -> bool {
+        let Some(row) = self.rows.get_mut(&delivery).filter(|row| row.next_at.is_some()) else { return false };
+        (row.status, row.next_at) = (StoredStatus::Discarded(reason), None);
+        self.asked.remove(&delivery);
+        self.release_behind(delivery, now);
+        true
     }
 
     pub fn due(&self, lane: Lane, after: Option<Place>, limit: usize) -> Vec<Due> {
@@ -63,6 +162,7 @@ impl Shelf {
                 status: row.status,
                 attempt_count: row.attempt_count,
                 scheduled_attempts: row.scheduled_attempts,
+                sequence: row.sequence,
                 due_at,
             }
         };
@@ -99,11 +199,24 @@ impl Shelf {
             Verdict::Delivered => (StoredStatus::Delivered, None),
             Verdict::RetryAt(at) if scheduled => (StoredStatus::Retrying, Some(at)),
             Verdict::Exhausted if scheduled => (StoredStatus::RetriesExhausted, None),
-            Verdict::RetryAt(_) | Verdict::Exhausted | Verdict::Unchanged => (row.status, row.next_at),
+            Verdict::RetryAt(_) | Verdict::Exhausted | Verdict::Expired | Verdict::Unchanged => {
+                (row.status, row.next_at)
+            }
         };
+        let status = row.status;
+        if !status.is_unfinished() {
+            self.release_behind(record.delivery, record.finished_at);
+        }
         if record.kind == AttemptKind::Manual {
             self.asked.remove(&record.delivery);
         }
-        Recorded::Written(row.status)
+        Recorded::Written(status)
+    }
+}
+
+impl Row {
+    /// It was for later, and is in no order yet.
+    fn is_unplaced(&self) -> bool {
+        self.scheduled_attempts == 0 && self.sequence.is_none()
     }
 }

@@ -41,6 +41,7 @@ fn new(number: u128, now: Moment) -> Due {
         status: StoredStatus::Pending,
         attempt_count: 0,
         scheduled_attempts: 0,
+        sequence: None,
         due_at: now.wall,
     }
 }
@@ -65,6 +66,7 @@ fn attempted(number: u128, now: Moment) -> Input {
         outcome: delivered(),
         random: 0.5,
         retry: None,
+        expires_at: None,
     }
 }
 
@@ -188,6 +190,7 @@ fn a_refused_outcome_ends_everything_at_once() {
         outcome: failed(),
         random: 0.5,
         retry: None,
+        expires_at: None,
     };
     let effects = state.step_all([ended, recorded(1, Recorded::Fenced)], now);
     assert!(matches!(effects[..], [Effect::Fenced]), "{effects:?}");

@@ -41,7 +41,15 @@ fn reads(effects: &[Effect], lane: Lane) -> bool {
 }
 
 fn attempted(number: u128, started: Moment, outcome: Outcome) -> Input {
-    Input::Attempted { delivery: delivery(number), started, ended: started, outcome, random: 0.5, retry: None }
+    Input::Attempted {
+        delivery: delivery(number),
+        started,
+        ended: started,
+        outcome,
+        random: 0.5,
+        retry: None,
+        expires_at: None,
+    }
 }
 
 fn written(number: u128, status: StoredStatus) -> Input {
@@ -55,6 +63,7 @@ fn due(number: u128, status: StoredStatus, at: Moment) -> Due {
         status,
         attempt_count: 1,
         scheduled_attempts: 1,
+        sequence: None,
         due_at: at.wall,
     }
 }
@@ -81,8 +90,15 @@ fn a_failing_day(jump: impl Fn(u32, Moment) -> Moment, rest: bool) -> Vec<Durati
         let started = now;
         now = now.after(Duration::from_millis(1_234));
         let random = f64::from(number % 10) / 9.0;
-        let ended =
-            Input::Attempted { delivery: delivery(1), started, ended: now, outcome: failed(), random, retry: None };
+        let ended = Input::Attempted {
+            delivery: delivery(1),
+            started,
+            ended: now,
+            outcome: failed(),
+            random,
+            retry: None,
+            expires_at: None,
+        };
         let verdict = record(&state.step(ended, now)).verdict;
         let Verdict::RetryAt(stored_at) = verdict else {
             assert_eq!(verdict, Verdict::Exhausted);
@@ -317,8 +333,15 @@ fn read_anew_over_a_page(of_page: std::ops::Range<u128>) {
     let mut effects = state.step(page, now);
     for _ in 0..5 {
         let Some(delivery) = sent(&effects).last().map(|sending| sending.delivery) else { break };
-        let ended =
-            Input::Attempted { delivery, started: now, ended: now, outcome: delivered(), random: 0.5, retry: None };
+        let ended = Input::Attempted {
+            delivery,
+            started: now,
+            ended: now,
+            outcome: delivered(),
+            random: 0.5,
+            retry: None,
+            expires_at: None,
+        };
         effects.extend(state.step(ended, now));
         let recorded = Recorded::Written(StoredStatus::Delivered);
         effects.extend(state.step(Input::Recorded { delivery, recorded }, now));

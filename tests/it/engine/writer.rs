@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use posthaste::catalog::TypeDefinition;
 use posthaste::domain::{
-    DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventType, KeyId, Partner, PartnerName,
-    Timestamp,
+    DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventOrder, EventType, KeyId, Partner,
+    PartnerName, Timestamp,
 };
 use posthaste::store::{
-    Accept, Accepted, Begun, CommitError, EndpointChange, EndpointConflict, FanOut, KeyRecord, NewEndpoint, NewKey,
-    Notice, Record, Recorded, Retired, Scope, StoreError, Transaction, Writer,
+    Accept, Accepted, Begun, CommitError, EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord, NewEndpoint,
+    NewKey, Notice, Placed, Placing, Record, Recorded, Retired, Scope, Skipped, StoreError, Transaction, Writer,
 };
 use tokio::sync::mpsc;
 
@@ -105,6 +105,24 @@ impl Transaction for Fencing<'_> {
 
     fn disable_endpoint(&mut self, endpoint: EndpointId, reason: DisabledReason) -> Result<bool, StoreError> {
         self.0.disable_endpoint(endpoint, reason)
+    }
+
+    fn place_deliveries(
+        &mut self,
+        _: EndpointId,
+        _: Option<&EventOrder>,
+        _: &[Placing],
+        _: Option<Fence>,
+    ) -> Result<Placed, StoreError> {
+        Ok(Placed::Fenced)
+    }
+
+    fn skip_delivery(&mut self, scope: &Scope, delivery: DeliveryId) -> Result<Skipped, StoreError> {
+        self.0.skip_delivery(scope, delivery)
+    }
+
+    fn expire_delivery(&mut self, _: DeliveryId, _: Option<Fence>) -> Result<Recorded, StoreError> {
+        Ok(Recorded::Fenced)
     }
 
     fn request_attempt(&mut self, delivery: DeliveryId) -> Result<(), StoreError> {

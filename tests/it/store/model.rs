@@ -178,9 +178,10 @@ impl Model {
             endpoint: endpoint.id,
             event: event.id,
             event_type: event.event_type.clone(),
-            status: DeliveryStatus::seen(delivery.status, endpoint.enabled, endpoint.deleted.is_some()),
+            status: DeliveryStatus::seen(delivery.status, true, endpoint.enabled, endpoint.deleted.is_some()),
             attempt_count: delivery.attempts,
             next_attempt_at: if left_behind { None } else { delivery.next_at },
+            sequence: None,
             created_at: event.accepted_at,
             finished_at: if left_behind { endpoint.deleted_at } else { delivery.finished_at },
         }

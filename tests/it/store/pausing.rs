@@ -25,7 +25,7 @@ fn runtime(world: &World, id: EndpointId) -> EndpointRuntime {
 
 /// Who waits for an attempt, as the engine sees it.
 fn waiting(world: &World) -> Vec<EndpointId> {
-    let (waiting, _) = world.store().waiting(&PartitionSet::ALL, None, 10).expect("readable");
+    let (waiting, _) = world.store().waiting(&PartitionSet::ALL, None, 10, world.now).expect("readable");
     waiting.iter().map(|waiting| waiting.endpoint).collect()
 }
 

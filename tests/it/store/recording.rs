@@ -66,7 +66,7 @@ fn deliveries_in_every_state(world: &mut World, scope: &Scope, round: usize) -> 
 }
 
 fn shown(status: StoredStatus) -> DeliveryStatus {
-    DeliveryStatus::seen(status, true, false)
+    DeliveryStatus::seen(status, true, true, false)
 }
 
 fn every_verdict_in_every_state(world: &mut World) {

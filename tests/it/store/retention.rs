@@ -75,7 +75,7 @@ fn what_finished_lately_stays(world: &mut World) {
     {
         retire(world, horizon);
         assert_eq!(is_there(world, &acme, event.id), stays, "{horizon}");
-        let (waiting, _) = world.store().waiting(&PartitionSet::ALL, None, 10).expect("readable");
+        let (waiting, _) = world.store().waiting(&PartitionSet::ALL, None, 10, world.now).expect("readable");
         assert_eq!(waiting.len(), usize::from(stays), "nobody waits for an attempt of what is gone");
     }
 }

@@ -50,6 +50,10 @@ impl EndpointActor {
                 Some(Input::Recorded { delivery, recorded: Recorded::Fenced })
             }
             Ok(recorded) => {
+                if let store::Verdict::Expired = record.verdict {
+                    self.engine.metrics.deliveries_expired.inc();
+                    log::info!("{delivery} to {endpoint}: expires before its next attempt would be due");
+                }
                 if let store::Verdict::Exhausted = record.verdict {
                     self.engine.metrics.deliveries_exhausted.inc();
                     log::warn!("{delivery} to {endpoint}: retries exhausted after {}", record.attempts_before + 1);

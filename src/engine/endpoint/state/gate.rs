@@ -219,7 +219,7 @@ impl State {
 
     /// Whether a scheduled attempt may be under way beside those that are.
     pub(super) fn has_room_at_gate(&self) -> bool {
-        self.may_send() && self.sending < self.gate.allowed() && self.gate.probe.is_none()
+        self.may_send() && self.order.is_stored() && self.sending < self.gate.allowed() && self.gate.probe.is_none()
     }
 
     /// When the next scheduled attempt begins, if nothing else happens before.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::gate::Ended;
 use super::{Flight, Stage, State};
-use crate::domain::{DeliveryId, Moment, Outcome, RetryPolicy};
+use crate::domain::{DeliveryId, Moment, Outcome, RetryPolicy, Timestamp};
 use crate::engine::endpoint::step::Effect;
 use crate::policy::retry::{self, Next};
 use crate::store::{AttemptKind, Lane, Record, Recorded, Verdict};
@@ -22,12 +22,14 @@ pub(super) struct Attempted {
     pub(super) random: f64,
     /// The schedule of its event's type.
     pub(super) of_type: Option<RetryPolicy>,
+    /// No attempt begins from then on.
+    pub(super) expires_at: Option<Timestamp>,
 }
 
 impl State {
     /// What an attempt means for its delivery, and for the endpoint.
     pub(super) fn judge(&mut self, delivery: DeliveryId, attempted: Attempted, effects: &mut Vec<Effect>) {
-        let Attempted { started, ended, outcome, random, of_type } = attempted;
+        let Attempted { started, ended, outcome, random, of_type, expires_at } = attempted;
         let Some(flight) = self.flights.get_mut(&delivery) else { return };
         let Stage::Sending = flight.stage else { return };
         self.sending -= 1;
@@ -49,6 +51,9 @@ impl State {
                 retry::after_failure(&policy, scheduled_attempts, random)
             };
             match next {
+                Next::RetryAfter(after) if expires_at.is_some_and(|end| ended.wall + whole_millis(after) >= end) => {
+                    Verdict::Expired
+                }
                 Next::RetryAfter(after) => {
                     wait = Some(after);
                     Verdict::RetryAt(ended.wall + whole_millis(after))
@@ -116,7 +121,13 @@ impl State {
                 }
                 return;
             }
-            Recorded::Written(status) if !status.is_unfinished() => return,
+            Recorded::Written(status) if !status.is_unfinished() => {
+                if self.order.wanted().is_some() {
+                    // What waited for it is due.
+                    self.lane(Lane::Retry).leave_early_to_store();
+                }
+                return;
+            }
             Recorded::Written(_) => {}
         }
         ready.attempt_count += 1;
@@ -130,6 +141,11 @@ impl State {
             self.lane(Lane::Retry).leave_early_to_store();
             return;
         };
+        if self.order.wanted().is_some() && ready.sequence.is_none() {
+            // It may have been given its place while it was in flight.
+            self.lane(Lane::Retry).leave_early_to_store();
+            return;
+        }
         let beyond_window =
             self.lanes.of(Lane::Retry).more && self.retries.last_key_value().is_none_or(|((last, _), _)| at > *last);
         if beyond_window {
@@ -141,6 +157,17 @@ impl State {
         if self.trim_retries() {
             self.lane(Lane::Retry).leave_to_store();
         }
+    }
+
+    /// An attempt was not begun, and none is to be.
+    pub(super) fn expire(&mut self, delivery: DeliveryId, effects: &mut Vec<Effect>) {
+        let Some(flight) = self.flights.get_mut(&delivery) else { return };
+        let Stage::Sending = flight.stage else { return };
+        flight.stage = Stage::Expiring;
+        flight.ready.payload = None;
+        self.sending -= 1;
+        self.gate.forget(delivery);
+        effects.push(Effect::Expire(delivery));
     }
 
     pub(super) fn forget(&mut self, delivery: DeliveryId) {
@@ -159,7 +186,11 @@ impl State {
                 break;
             }
             for delivery in entry.remove() {
-                if let Some(Flight { stage: Stage::Recording(record), .. }) = self.flights.get(&delivery) {
+                let flight = self.flights.get(&delivery);
+                if let Some(Flight { stage: Stage::Expiring, .. }) = flight {
+                    effects.push(Effect::Expire(delivery));
+                }
+                if let Some(Flight { stage: Stage::Recording(record), .. }) = flight {
                     // What else was learnt meanwhile stands: an old record must not
                     // bring old trouble back.
                     let record = match &record.trouble {

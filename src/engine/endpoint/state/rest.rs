@@ -36,6 +36,6 @@ impl State {
             && !self.settings_changed;
         let gate = self.gate.not_before();
         let next_retry = self.retries.first_key_value().map(|((due, _), _)| gate.map_or(*due, |gate| gate.max(*due)));
-        at_rest.then(|| [next_retry, self.far_retry].into_iter().flatten().min())
+        at_rest.then(|| [next_retry, self.far_retry, self.order.unplaced_at].into_iter().flatten().min())
     }
 }

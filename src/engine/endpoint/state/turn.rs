@@ -19,6 +19,7 @@ impl State {
                 payload: ready.payload.clone(),
                 number: ready.attempt_count + 1,
                 kind,
+                sequence: ready.sequence,
                 order: self.gate.order(),
             }));
             self.sending += 1;
@@ -68,6 +69,7 @@ impl State {
             scheduled = Some(key.0);
             ready.attempt_count = ready.attempt_count.max(known.attempt_count);
             ready.scheduled_attempts = known.scheduled_attempts;
+            ready.sequence = ready.sequence.or(known.sequence);
         }
         self.fresh.retain(|fresh| fresh.delivery != ready.delivery);
         Some((ready, AttemptKind::Manual, scheduled))

@@ -25,6 +25,10 @@ impl State {
             return false;
         }
         let reading = self.lanes.of(Lane::Fresh);
+        if self.order.gives_places() {
+            // All that is without its place is looked for.
+            return if reading.under_way { !reading.missed } else { !reading.more };
+        }
         let is_ahead = !self.is_behind(delivery);
         // What is under way may have been read before this was there.
         let will_be_read = if reading.under_way { reading.missed } else { reading.more };
@@ -57,6 +61,11 @@ impl State {
     }
 
     pub(super) fn take_births(&mut self, births: Vec<Fresh>) {
+        if self.order.gives_places() {
+            // The store says where their places are.
+            self.lane(Lane::Fresh).leave_to_store();
+            return;
+        }
         for birth in births {
             let reading = self.lanes.of(Lane::Fresh);
             if reading.under_way && !reading.missed && self.meanwhile.len() < self.window() {
@@ -115,6 +124,14 @@ impl State {
         payloads: &HashMap<EventId, Arc<HeldPayload>>,
         now: Moment,
     ) {
+        if self.lanes.of(lane).is_outdated {
+            self.lane(lane).finished(true);
+            if lane == Lane::Fresh {
+                self.meanwhile.clear();
+                self.read_anew = false;
+            }
+            return;
+        }
         let mut more = due.len() >= limit;
         if lane == Lane::Retry {
             self.far_retry = None;
@@ -140,6 +157,13 @@ impl State {
                 }
                 Lane::Retry => {
                     let at = now.anchor(due.due_at);
+                    if self.order.wanted().is_some() && due.sequence.is_none() && due.scheduled_attempts == 0 {
+                        // For later, and not in order yet. The rest of the page is read
+                        // when it is.
+                        self.order.unplaced_at = Some(at);
+                        more = false;
+                        break;
+                    }
                     // Never what would be read again at once.
                     let is_far = at > now.monotonic + self.limits.passivate_after.max(2 * FAR_RETRY_LEAD);
                     if is_far && !self.known.contains(&due.delivery) {
@@ -236,7 +260,13 @@ impl State {
         }
         for lane in [Lane::Manual, Lane::Fresh, Lane::Retry] {
             let has_room = self.has_room(lane);
-            if !self.lane(lane).begin(has_room, now.monotonic) {
+            if !self.may_read(lane) || !self.lane(lane).begin(has_room, now.monotonic) {
+                continue;
+            }
+            if lane == Lane::Fresh && self.order.gives_places() {
+                self.lane(lane).is_continued = false;
+                let order = self.order.wanted().cloned();
+                effects.push(Effect::Arrange { order, is_stored: self.order.is_stored() });
                 continue;
             }
             let after = self.read_up_to.filter(|_| lane == Lane::Fresh);
@@ -246,7 +276,12 @@ impl State {
                 // Retries come in smaller pages: most wait for hours. What is
                 // held or in flight is unfinished in the store, too: the page
                 // must reach past it.
-                None if lane == Lane::Retry => RETRY_PAGE.min(self.window()) + self.retries.len() + self.flights.len(),
+                None if lane == Lane::Retry => {
+                    // In order, new deliveries come this way, too.
+                    let page =
+                        if self.order.wanted().is_some() { self.window() } else { RETRY_PAGE.min(self.window()) };
+                    page + self.retries.len() + self.flights.len()
+                }
                 None => self.window() + self.flights.len(),
             };
             effects.push(Effect::ReadPage { lane, after, limit });
@@ -263,6 +298,7 @@ impl From<Fresh> for Ready {
             due_at: birth.delivery.made_at(),
             attempt_count: 0,
             scheduled_attempts: 0,
+            sequence: None,
         }
     }
 }
@@ -276,6 +312,7 @@ impl From<Due> for Ready {
             due_at: due.due_at,
             attempt_count: due.attempt_count,
             scheduled_attempts: due.scheduled_attempts,
+            sequence: due.sequence,
         }
     }
 }

@@ -225,7 +225,7 @@ pub(super) fn bump(transaction: &mut Tx<'_>, scope: ScopeId) -> Result<i64, Stor
 }
 
 /// Moves an environment's clock on: something of an endpoint changed.
-fn tick(transaction: &mut Tx<'_>, scope: ScopeId) -> Result<i64, StoreError> {
+pub(super) fn tick(transaction: &mut Tx<'_>, scope: ScopeId) -> Result<i64, StoreError> {
     let all = scope.environment();
     let version = transaction.scope_version(all)? + 1;
     diesel::update(scopes::table.find(all.0))

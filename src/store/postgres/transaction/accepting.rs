@@ -5,10 +5,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::domain::{EndpointId, Partition};
-use crate::store::births::{answer, births, payload};
-use crate::store::ids::{RowKey, time_of_key};
+use crate::domain::{EndpointId, Partition, Timestamp};
+use crate::store::births::{Beginning, answer, births, payload};
+use crate::store::ids::RowKey;
 use crate::store::postgres::{number_of, statements, translate};
+use crate::store::rows::status_number;
 use crate::store::{Accept, Accepted, NewEvent, ScopeId, StoreError};
 
 use super::PostgresTransaction;
@@ -133,12 +134,13 @@ fn write(
         let matched = (accept.subscriptions.id.lies_in(), version);
         let mut accepted = Vec::with_capacity(accept.events.len());
         for (event, endpoints) in accept.events.iter().zip(endpoints) {
+            let begins = Beginning::of(event, transaction.now);
             events.push(key, accept.subscriptions.id, event, endpoints.len(), version);
             for (endpoint, delivery) in endpoints.iter().zip(key + 1..) {
-                deliveries.push(transaction, key, delivery, *endpoint)?;
+                deliveries.push(transaction, key, delivery, *endpoint, begins)?;
             }
             let payload = payload(transaction.ids, key, event);
-            transaction.notices.extend(births(transaction.ids, key, &endpoints, &payload, matched));
+            transaction.notices.extend(births(transaction.ids, key, &endpoints, &payload, matched, begins));
             accepted.push(answer(&payload, endpoints.len()));
             key += 1 + endpoints.len() as RowKey;
         }
@@ -159,6 +161,8 @@ pub(super) struct EventRows<'a> {
     deliveries: Vec<i64>,
     matched_versions: Vec<i64>,
     bodies: Vec<&'a [u8]>,
+    deliver_at: Vec<Option<i64>>,
+    expires_at: Vec<Option<i64>>,
 }
 
 impl<'a> EventRows<'a> {
@@ -169,6 +173,8 @@ impl<'a> EventRows<'a> {
         self.deliveries.push(deliveries as i64);
         self.matched_versions.push(version);
         self.bodies.push(&event.body);
+        self.deliver_at.push(event.times.deliver_at.map(Timestamp::as_millis));
+        self.expires_at.push(event.times.expires_at.map(Timestamp::as_millis));
     }
 
     /// With these deliveries, all in one go.
@@ -185,11 +191,14 @@ impl<'a> EventRows<'a> {
             &self.deliveries,
             &self.matched_versions,
             &self.bodies,
+            &self.deliver_at,
+            &self.expires_at,
             &deliveries.ids,
             &deliveries.events,
             &deliveries.endpoints,
             &deliveries.next_at,
             &deliveries.partitions,
+            &deliveries.statuses,
         )
         .map_err(translate)?;
         Ok(())
@@ -204,6 +213,7 @@ pub(super) struct DeliveryRows {
     endpoints: Vec<i64>,
     next_at: Vec<i64>,
     partitions: Vec<i16>,
+    statuses: Vec<i16>,
 }
 
 impl DeliveryRows {
@@ -213,13 +223,14 @@ impl DeliveryRows {
         event: RowKey,
         delivery: RowKey,
         endpoint: EndpointId,
+        begins: Beginning,
     ) -> Result<(), StoreError> {
+        let (status, due_at) = begins.of_delivery(delivery);
         self.ids.push(delivery);
         self.events.push(event);
         self.endpoints.push(transaction.endpoint_key(endpoint)?);
-        // Keys only grow, so that they run ahead of a clock that was set back; the
-        // first attempt does not wait for it.
-        self.next_at.push(time_of_key(delivery).min(transaction.now).as_millis());
+        self.next_at.push(due_at.as_millis());
+        self.statuses.push(status_number(status) as i16);
         self.partitions.push(number_of(Partition::of(endpoint)));
         Ok(())
     }
@@ -235,6 +246,7 @@ impl DeliveryRows {
             &self.endpoints,
             &self.next_at,
             &self.partitions,
+            &self.statuses,
         )
         .map_err(translate)?;
         Ok(())

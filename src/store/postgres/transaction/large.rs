@@ -6,7 +6,7 @@
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
-use crate::store::births::{answer, births, payload};
+use crate::store::births::{Beginning, answer, births, payload};
 use crate::store::postgres::translate;
 use crate::store::{Accept, Accepted, Begun, FanOut, StoreError};
 
@@ -29,7 +29,8 @@ pub(super) fn begin(transaction: &mut PostgresTransaction<'_>, accept: &Accept) 
     let subscriptions = transaction.current(&accept.subscriptions)?;
     let matches: Vec<_> = accept.events.iter().map(|event| subscriptions.recipients(event)).collect();
     let first = transaction.take_keys(FanOut::keys(&matches))?;
-    let fan_out = FanOut::new(first, subscriptions.version, matches);
+    let begins = accept.events.iter().map(|event| Beginning::of(event, transaction.now)).collect();
+    let fan_out = FanOut::new(first, subscriptions.version, matches, begins);
     let (first_key, last_key) = fan_out.range();
     diesel::sql_query("INSERT INTO unsealed (first_key, last_key, matched_version, node) VALUES ($1, $2, $3, $4)")
         .bind::<BigInt, _>(first_key)
@@ -61,7 +62,7 @@ pub(super) fn write_chunk(
     }
     let mut deliveries = DeliveryRows::default();
     for planned in fan_out.chunk(from, limit) {
-        deliveries.push(transaction, planned.event, planned.delivery, planned.endpoint)?;
+        deliveries.push(transaction, planned.event, planned.delivery, planned.endpoint, planned.begins)?;
     }
     deliveries.insert(transaction)
 }
@@ -89,10 +90,10 @@ pub(super) fn seal(
     let mut events = EventRows::default();
     let matched = (scope.lies_in(), fan_out.matched_version());
     let mut accepted = Vec::with_capacity(accept.events.len());
-    for (event, (key, endpoints)) in accept.events.iter().zip(fan_out.events()) {
+    for (event, (key, endpoints, begins)) in accept.events.iter().zip(fan_out.events()) {
         events.push(key, scope, event, endpoints.len(), fan_out.matched_version());
         let payload = payload(transaction.ids, key, event);
-        transaction.notices.extend(births(transaction.ids, key, endpoints, &payload, matched));
+        transaction.notices.extend(births(transaction.ids, key, endpoints, &payload, matched, begins));
         accepted.push(answer(&payload, endpoints.len()));
     }
     // Its deliveries were written before.

@@ -14,6 +14,7 @@ use crate::store::schema::{attempts, deliveries, endpoints, manual_attempts};
 use crate::store::{AttemptKind, Fence, Record, Recorded, StoreError, Verdict};
 
 use super::PostgresTransaction;
+use super::ordering::{Freed, release_behind};
 
 pub(super) fn record(
     transaction: &mut PostgresTransaction<'_>,
@@ -35,10 +36,12 @@ pub(super) fn record(
             taken.insert(key, (index, status));
         }
     }
-    for (key, is_written) in rows.advance(transaction)? {
+    let mut freed = Vec::new();
+    for (key, is_written, endpoint, order_key) in rows.advance(transaction)? {
         if let Some((index, status)) = taken.get(&key) {
             answers[*index] = Some(if is_written { Recorded::Written(*status) } else { Recorded::Fenced });
         }
+        freed.extend(endpoint.zip(order_key));
     }
     let rest = || records.iter().zip(&answers).filter(|(_, answer)| answer.is_none()).map(|(record, _)| *record);
     let standing = standing_fences(transaction, rest())?;
@@ -48,9 +51,10 @@ pub(super) fn record(
             (Some(answer), _) => answer,
             (None, _) if record.fence.is_some_and(|fence| !standing.contains(&fence.0)) => Recorded::Fenced,
             (None, None) => Recorded::Superseded,
-            (None, Some(key)) => record_singly(transaction, key, record)?,
+            (None, Some(key)) => record_singly(transaction, key, record, &mut freed)?,
         });
     }
+    release_behind(transaction, &freed)?;
     Ok(written)
 }
 
@@ -64,6 +68,11 @@ fn standing_fences<'a>(
     if tokens.is_empty() {
         return Ok(HashSet::new());
     }
+    standing(transaction, &tokens)
+}
+
+/// Those of these tokens that still stand, locked until the transaction ends.
+pub(super) fn standing(transaction: &mut PostgresTransaction<'_>, tokens: &[i64]) -> Result<HashSet<i64>, StoreError> {
     let standing: Vec<Token> =
         diesel::sql_query("SELECT token FROM leases WHERE token = ANY($1) ORDER BY partition FOR KEY SHARE")
             .bind::<Array<BigInt>, _>(tokens)
@@ -89,9 +98,13 @@ fn planned_status(record: &Record) -> Result<StoredStatus, StoreError> {
         Verdict::Delivered => Ok(StoredStatus::Delivered),
         Verdict::RetryAt(_) => Ok(StoredStatus::Retrying),
         Verdict::Exhausted => Ok(StoredStatus::RetriesExhausted),
+        Verdict::Expired => Ok(StoredStatus::Discarded(DiscardReason::Expired)),
         Verdict::Unchanged => Err(StoreError::Constraint("a scheduled attempt always changes its delivery".into())),
     }
 }
+
+/// A delivery, whether its outcome was written, and what [`Freed`] says.
+type Advanced = (RowKey, bool, Option<i64>, Option<i64>);
 
 /// Outcomes to be written together.
 #[derive(Default)]
@@ -131,8 +144,9 @@ impl<'a> OutcomeRows<'a> {
         self.fences.push(record.fence);
     }
 
-    /// Answers which of them were written, and which refused.
-    fn advance(&self, transaction: &mut PostgresTransaction<'_>) -> Result<Vec<(RowKey, bool)>, StoreError> {
+    /// Answers which of them were written, and which refused; and of what ended and
+    /// others wait for, the endpoint and the key.
+    fn advance(&self, transaction: &mut PostgresTransaction<'_>) -> Result<Vec<Advanced>, StoreError> {
         if self.ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -183,28 +197,40 @@ impl<'a> AttemptRow<'a> {
     }
 }
 
-/// Where a delivery stands, and in which of the two tables.
+/// Where a delivery stands, in which of the two tables, and in its endpoint's order.
 struct Standing {
     status: StoredStatus,
     attempt_count: i64,
     is_pending: bool,
     endpoint_is_deleted: bool,
+    endpoint: RowKey,
+    order_key: Option<i64>,
 }
 
-fn standing(transaction: &mut PostgresTransaction<'_>, key: RowKey) -> Result<Option<Standing>, StoreError> {
-    let found: Option<(i64, i64, Option<i64>, Option<i64>)> = deliveries::table
+fn stands(transaction: &mut PostgresTransaction<'_>, key: RowKey) -> Result<Option<Standing>, StoreError> {
+    type Found = (i64, i64, Option<i64>, Option<i64>, i64, Option<i64>);
+    let found: Option<Found> = deliveries::table
         .inner_join(endpoints::table)
         .filter(deliveries::id.eq(key))
-        .select((deliveries::status, deliveries::attempt_count, deliveries::next_at, endpoints::deleted_at))
+        .select((
+            deliveries::status,
+            deliveries::attempt_count,
+            deliveries::next_at,
+            endpoints::deleted_at,
+            deliveries::endpoint,
+            deliveries::order_key,
+        ))
         .first(transaction.connection)
         .optional()
         .map_err(translate)?;
-    let Some((status, attempt_count, next_at, deleted_at)) = found else { return Ok(None) };
+    let Some((status, attempt_count, next_at, deleted_at, endpoint, order_key)) = found else { return Ok(None) };
     Ok(Some(Standing {
         status: status_of(status)?,
         attempt_count,
         is_pending: next_at.is_some(),
         endpoint_is_deleted: deleted_at.is_some(),
+        endpoint,
+        order_key,
     }))
 }
 
@@ -215,8 +241,9 @@ fn record_singly(
     transaction: &mut PostgresTransaction<'_>,
     key: RowKey,
     record: &Record,
+    freed: &mut Vec<Freed>,
 ) -> Result<Recorded, StoreError> {
-    let Some(standing) = standing(transaction, key)? else { return Ok(Recorded::Superseded) };
+    let Some(standing) = stands(transaction, key)? else { return Ok(Recorded::Superseded) };
     if standing.attempt_count != i64::from(record.attempts_before) {
         let same: Option<i64> = attempts::table
             .find((key, i64::from(record.attempts_before) + 1))
@@ -243,11 +270,16 @@ fn record_singly(
         };
         let mut rows = OutcomeRows::default();
         rows.push(key, record, status);
-        let is_written = rows.advance(transaction)?.iter().any(|(_, is_written)| *is_written);
+        let advanced = rows.advance(transaction)?;
+        let is_written = advanced.iter().any(|(_, is_written, ..)| *is_written);
+        freed.extend(advanced.iter().filter_map(|(_, _, endpoint, order_key)| endpoint.zip(*order_key)));
         return Ok(if is_written { Recorded::Written(status) } else { Recorded::Superseded });
     }
     insert_attempt(transaction, key, record)?;
     let status = count_beside_schedule(transaction, key, record, &standing)?;
+    if standing.status.is_unfinished() && !status.is_unfinished() {
+        freed.extend(standing.order_key.map(|key| (standing.endpoint, key)));
+    }
     if record.kind == AttemptKind::Manual {
         diesel::delete(manual_attempts::table.find(key)).execute(transaction.connection).map_err(translate)?;
     }
@@ -265,8 +297,8 @@ fn count_beside_schedule(
     let (statement, status) = match (succeeded, standing.is_pending) {
         (true, true) => (
             "WITH ended AS (DELETE FROM pending WHERE id = $1 RETURNING *)
-             INSERT INTO finished (id, event, endpoint, finished_at, status, attempt_count, scheduled_attempts)
-             SELECT id, event, endpoint, $2, 2, attempt_count + 1, scheduled_attempts FROM ended",
+             INSERT INTO finished (id, event, endpoint, finished_at, status, attempt_count, scheduled_attempts, sequence)
+             SELECT id, event, endpoint, $2, 2, attempt_count + 1, scheduled_attempts, sequence FROM ended",
             StoredStatus::Delivered,
         ),
         (true, false) => (

@@ -9,10 +9,10 @@ use crate::store::ids::{RowKey, first_key_at};
 use crate::store::postgres::days::{self, Day};
 use crate::store::postgres::{number_of, translate};
 use crate::store::rows::status_number;
-use crate::store::schema::{endpoints, manual_attempts};
+use crate::store::schema::{endpoint_orders, endpoints, manual_attempts};
 use crate::store::{Retired, StoreError};
 
-use super::{IDEMPOTENCY_HOLDS_MS, PostgresTransaction};
+use super::{IDEMPOTENCY_HOLDS_MS, PostgresTransaction, ordering};
 
 /// A deleted endpoint counts as drained so long after it was deleted: an accept that
 /// was under way on another node has ended by then.
@@ -26,21 +26,20 @@ struct Key {
     id: i64,
 }
 
-/// Ends deliveries without an attempt.
-fn discard(
+/// Ends deliveries whose endpoint is gone: nothing waits for them.
+fn discard_with_endpoint(
     transaction: &mut PostgresTransaction<'_>,
     keys: &[RowKey],
-    reason: DiscardReason,
     finished_at: i64,
 ) -> Result<usize, StoreError> {
     diesel::sql_query(
         "WITH ended AS (DELETE FROM pending WHERE id = ANY($1) RETURNING *)
-         INSERT INTO finished (id, event, endpoint, finished_at, status, attempt_count, scheduled_attempts)
-         SELECT id, event, endpoint, $2, $3, attempt_count, scheduled_attempts FROM ended",
+         INSERT INTO finished (id, event, endpoint, finished_at, status, attempt_count, scheduled_attempts, sequence)
+         SELECT id, event, endpoint, $2, $3, attempt_count, scheduled_attempts, sequence FROM ended",
     )
     .bind::<Array<BigInt>, _>(keys)
     .bind::<BigInt, _>(finished_at)
-    .bind::<SmallInt, _>(status_number(StoredStatus::Discarded(reason)) as i16)
+    .bind::<SmallInt, _>(status_number(StoredStatus::Discarded(DiscardReason::EndpointDeleted)) as i16)
     .execute(transaction.connection)
     .map_err(translate)
 }
@@ -69,7 +68,9 @@ pub(super) fn discard_deleted(transaction: &mut PostgresTransaction<'_>, limit: 
         let unfinished: Vec<Key> = diesel::sql_query(
             "(SELECT id FROM pending WHERE status = 0 AND partition = $1 AND endpoint = $2 LIMIT $3)
              UNION ALL
-             (SELECT id FROM pending WHERE status = 1 AND partition = $1 AND endpoint = $2 LIMIT $3) LIMIT $3",
+             (SELECT id FROM pending WHERE status = 1 AND partition = $1 AND endpoint = $2 LIMIT $3)
+             UNION ALL
+             (SELECT id FROM pending WHERE status = -1 AND order_key IS NOT NULL AND endpoint = $2 LIMIT $3) LIMIT $3",
         )
         .bind::<SmallInt, _>(number_of(Partition::of(transaction.ids.endpoint(endpoint))))
         .bind::<BigInt, _>(endpoint)
@@ -79,7 +80,7 @@ pub(super) fn discard_deleted(transaction: &mut PostgresTransaction<'_>, limit: 
         let keys: Vec<RowKey> = unfinished.iter().map(|row| row.id).collect();
         if !keys.is_empty() {
             // They ended with their endpoint, and have read so ever since.
-            discarded += discard(transaction, &keys, DiscardReason::EndpointDeleted, deleted_at)?;
+            discarded += discard_with_endpoint(transaction, &keys, deleted_at)?;
         }
         if keys.len() == room {
             break;
@@ -88,6 +89,7 @@ pub(super) fn discard_deleted(transaction: &mut PostgresTransaction<'_>, limit: 
             .execute(transaction.connection)
             .map_err(translate)?;
         if deleted_at < transaction.now.as_millis() - DRAINED_AFTER_MS {
+            diesel::delete(endpoint_orders::table.find(endpoint)).execute(transaction.connection).map_err(translate)?;
             diesel::update(endpoints::table.find(endpoint))
                 .set(endpoints::drained.eq(true))
                 .execute(transaction.connection)
@@ -161,8 +163,7 @@ pub(super) fn retire(
         }
     }
     if !held.is_empty() {
-        let now = transaction.now.as_millis();
-        discard(transaction, &held, DiscardReason::Retention, now)?;
+        ordering::discard_all(transaction, &held, DiscardReason::Retention)?;
     }
     if !gone.is_empty() {
         forget(transaction, &gone, &ends)?;

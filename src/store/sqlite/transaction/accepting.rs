@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use crate::domain::EndpointId;
-use crate::store::births::{answer, births, payload};
-use crate::store::ids::{RowKey, time_of_key};
+use crate::domain::{EndpointId, Timestamp};
+use crate::store::births::{Beginning, answer, births, payload};
+use crate::store::ids::RowKey;
+use crate::store::rows::status_number;
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::statements;
 use crate::store::{Accept, Accepted, NewEvent, Payload, ScopeId, StoreError};
@@ -30,10 +31,11 @@ pub(super) fn accept(transaction: &mut SqliteTransaction<'_>, accept: &Accept) -
         let endpoints = subscriptions.recipients(event);
         let key = transaction.take_keys(1 + endpoints.len())?;
         let written = write_event(transaction, scope, key, event, endpoints.len(), subscriptions.version)?;
+        let begins = Beginning::of(event, transaction.now);
         for (endpoint, delivery) in endpoints.iter().zip(key + 1..) {
-            write_delivery(transaction, key, delivery, *endpoint)?;
+            write_delivery(transaction, key, delivery, *endpoint, begins)?;
         }
-        transaction.notices.extend(births(transaction.ids, key, &endpoints, &written, matched));
+        transaction.notices.extend(births(transaction.ids, key, &endpoints, &written, matched, begins));
         accepted.push(answer(&written, endpoints.len()));
     }
     if let Some(idempotency) = &accept.idempotency {
@@ -59,6 +61,8 @@ pub(super) fn write_event(
         deliveries as i64,
         matched_version,
         &event.body,
+        event.times.deliver_at.map(Timestamp::as_millis),
+        event.times.expires_at.map(Timestamp::as_millis),
     )
     .map_err(translate)?;
     Ok(payload(transaction.ids, key, event))
@@ -69,12 +73,11 @@ pub(super) fn write_delivery(
     event: RowKey,
     delivery: RowKey,
     endpoint: EndpointId,
+    begins: Beginning,
 ) -> Result<(), StoreError> {
-    // Keys only grow, so that they run ahead of a clock that was set back; the
-    // first attempt does not wait for it.
-    let due_at = time_of_key(delivery).min(transaction.now);
-    let endpoint = transaction.endpoint_key(endpoint)?;
-    statements::insert_delivery(transaction.connection, delivery, event, endpoint, due_at.as_millis())
+    let (status, due_at) = begins.of_delivery(delivery);
+    let (endpoint, status) = (transaction.endpoint_key(endpoint)?, status_number(status));
+    statements::insert_delivery(transaction.connection, delivery, event, endpoint, status, due_at.as_millis())
         .map_err(translate)?;
     Ok(())
 }

@@ -4,7 +4,7 @@
 
 use diesel::prelude::*;
 
-use crate::store::births::{answer, births};
+use crate::store::births::{Beginning, answer, births};
 use crate::store::schema::{deliveries, unsealed};
 use crate::store::sqlite::error::translate;
 use crate::store::{Accept, Accepted, Begun, FanOut, StoreError};
@@ -25,7 +25,8 @@ pub(super) fn begin(transaction: &mut SqliteTransaction<'_>, accept: &Accept) ->
     let subscriptions = transaction.current(&accept.subscriptions)?;
     let matches: Vec<_> = accept.events.iter().map(|event| subscriptions.recipients(event)).collect();
     let first = transaction.take_keys(FanOut::keys(&matches))?;
-    let fan_out = FanOut::new(first, subscriptions.version, matches);
+    let begins = accept.events.iter().map(|event| Beginning::of(event, transaction.now)).collect();
+    let fan_out = FanOut::new(first, subscriptions.version, matches, begins);
     let (first_key, last_key) = fan_out.range();
     diesel::insert_into(unsealed::table)
         .values((
@@ -45,7 +46,7 @@ pub(super) fn write_chunk(
     limit: usize,
 ) -> Result<(), StoreError> {
     for planned in fan_out.chunk(from, limit) {
-        write_delivery(transaction, planned.event, planned.delivery, planned.endpoint)?;
+        write_delivery(transaction, planned.event, planned.delivery, planned.endpoint, planned.begins)?;
     }
     Ok(())
 }
@@ -68,9 +69,9 @@ pub(super) fn seal(
     }
     let matched = (scope.lies_in(), fan_out.matched_version());
     let mut accepted = Vec::with_capacity(accept.events.len());
-    for (event, (key, endpoints)) in accept.events.iter().zip(fan_out.events()) {
+    for (event, (key, endpoints, begins)) in accept.events.iter().zip(fan_out.events()) {
         let written = write_event(transaction, scope, key, event, endpoints.len(), fan_out.matched_version())?;
-        transaction.notices.extend(births(transaction.ids, key, endpoints, &written, matched));
+        transaction.notices.extend(births(transaction.ids, key, endpoints, &written, matched, begins));
         accepted.push(answer(&written, endpoints.len()));
     }
     if let Some(idempotency) = &accept.idempotency {

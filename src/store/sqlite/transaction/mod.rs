@@ -6,11 +6,14 @@ mod accepting;
 mod administration;
 #[path = "../../common/writing/asking.rs"]
 mod asking;
+#[path = "../../common/writing/discarding.rs"]
+mod discarding;
 #[path = "../../common/writing/endpoints.rs"]
 mod endpoints;
 #[path = "../../common/writing/idempotency.rs"]
 mod idempotency;
 mod large;
+mod ordering;
 mod recording;
 #[path = "../../common/writing/trouble.rs"]
 mod trouble;
@@ -23,16 +26,17 @@ use diesel::prelude::*;
 
 use crate::catalog::TypeDefinition;
 use crate::domain::{
-    DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventType, KeyId, Partner, PartnerName,
-    Timestamp,
+    DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventOrder, EventType, KeyId, Partner,
+    PartnerName, Timestamp,
 };
 use crate::store::ids::{IdCodec, KeySequence, RowKey};
 use crate::store::schema::scopes;
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::{reads, versions};
 use crate::store::{
-    Accept, Accepted, Begun, EndpointChange, EndpointConflict, FanOut, KeyRecord, NewEndpoint, NewKey, Notice, Record,
-    Recorded, ReliedOn, Retired, Scope, ScopeId, StoreError, Subscriptions, Transaction, Versions,
+    Accept, Accepted, Begun, EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, Notice,
+    Placed, Placing, Record, Recorded, ReliedOn, Retired, Scope, ScopeId, Skipped, StoreError, Subscriptions,
+    Transaction, Versions,
 };
 
 /// How long an idempotency key holds (`product.md`: 24 h).
@@ -54,6 +58,8 @@ pub(super) struct SqliteTransaction<'a> {
     kept: Option<Versions>,
     /// What was loaded anew because a request's snapshot was outdated.
     reloaded: HashMap<ScopeId, Arc<Subscriptions>>,
+    /// Whether any endpoint wants an order, once somebody has looked.
+    has_orders: Option<bool>,
 }
 
 impl<'a> SqliteTransaction<'a> {
@@ -72,6 +78,7 @@ impl<'a> SqliteTransaction<'a> {
             versions: HashMap::new(),
             kept: None,
             reloaded: HashMap::new(),
+            has_orders: None,
         }
     }
 
@@ -213,6 +220,27 @@ impl Transaction for SqliteTransaction<'_> {
 
     fn disable_endpoint(&mut self, endpoint: EndpointId, reason: DisabledReason) -> Result<bool, StoreError> {
         trouble::disable(self, endpoint, reason)
+    }
+
+    fn place_deliveries(
+        &mut self,
+        endpoint: EndpointId,
+        order: Option<&EventOrder>,
+        placings: &[Placing],
+        fence: Option<Fence>,
+    ) -> Result<Placed, StoreError> {
+        if !ordering::fence_stands(self, fence)? {
+            return Ok(Placed::Fenced);
+        }
+        ordering::place(self, endpoint, order, placings)
+    }
+
+    fn skip_delivery(&mut self, scope: &Scope, delivery: DeliveryId) -> Result<Skipped, StoreError> {
+        discarding::skip(self, scope, delivery)
+    }
+
+    fn expire_delivery(&mut self, delivery: DeliveryId, fence: Option<Fence>) -> Result<Recorded, StoreError> {
+        discarding::expire(self, delivery, fence)
     }
 
     fn request_attempt(&mut self, delivery: DeliveryId) -> Result<(), StoreError> {

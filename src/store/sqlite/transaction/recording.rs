@@ -11,6 +11,7 @@ use crate::store::sqlite::statements;
 use crate::store::{AttemptKind, Record, Recorded, StoreError, Verdict};
 
 use super::SqliteTransaction;
+use super::ordering::release_behind;
 
 pub(super) fn record(transaction: &mut SqliteTransaction<'_>, record: &Record) -> Result<Recorded, StoreError> {
     let Some(key) = transaction.ids.delivery_key(record.delivery) else { return Ok(Recorded::Superseded) };
@@ -24,6 +25,10 @@ pub(super) fn record(transaction: &mut SqliteTransaction<'_>, record: &Record) -
             }
             Verdict::RetryAt(at) => (StoredStatus::Retrying, Some(at.as_millis()), None),
             Verdict::Exhausted => (StoredStatus::RetriesExhausted, None, Some(record.finished_at.as_millis())),
+            Verdict::Expired => {
+                let status = StoredStatus::Discarded(DiscardReason::Expired);
+                (status, None, Some(record.finished_at.as_millis()))
+            }
             Verdict::Unchanged => {
                 return Err(StoreError::Constraint("a scheduled attempt always changes its delivery".into()));
             }
@@ -39,6 +44,9 @@ pub(super) fn record(transaction: &mut SqliteTransaction<'_>, record: &Record) -
         .map_err(translate)?;
         if moved == 1 {
             insert_attempt(transaction, key, record)?;
+            if !status.is_unfinished() {
+                release_behind(transaction, key)?;
+            }
             return Ok(Recorded::Written(status));
         }
     }
@@ -83,6 +91,9 @@ pub(super) fn record_beside_schedule(
             ))
             .execute(transaction.connection)
             .map_err(translate)?;
+        if status.is_unfinished() {
+            release_behind(transaction, key)?;
+        }
         StoredStatus::Delivered
     } else {
         diesel::update(row).set(counted).execute(transaction.connection).map_err(translate)?;

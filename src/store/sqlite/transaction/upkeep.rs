@@ -7,10 +7,13 @@ use diesel::sql_types::Bool;
 use crate::domain::{DiscardReason, EventId, StoredStatus, Timestamp};
 use crate::store::ids::first_key_at;
 use crate::store::rows::status_number;
-use crate::store::schema::{attempts, deliveries, endpoints, events, idempotency_keys, manual_attempts};
+use crate::store::schema::{
+    attempts, deliveries, endpoint_orders, endpoints, events, idempotency_keys, manual_attempts,
+};
 use crate::store::sqlite::error::translate;
 use crate::store::{Retired, StoreError};
 
+use super::ordering::release_behind;
 use super::{IDEMPOTENCY_HOLDS_MS, SqliteTransaction};
 
 pub(super) fn discard_deleted(transaction: &mut SqliteTransaction<'_>, limit: usize) -> Result<usize, StoreError> {
@@ -29,7 +32,7 @@ pub(super) fn discard_deleted(transaction: &mut SqliteTransaction<'_>, limit: us
     let Some((endpoint, deleted_at)) = found else { return Ok(0) };
     let unfinished: Vec<i64> = deliveries::table
         .filter(deliveries::endpoint.eq(endpoint))
-        .filter(deliveries::status.eq_any([0, 1]))
+        .filter(deliveries::status.eq_any([-1, 0, 1]))
         .filter(deliveries::next_at.is_not_null())
         .select(deliveries::id)
         .limit(limit as i64)
@@ -48,6 +51,7 @@ pub(super) fn discard_deleted(transaction: &mut SqliteTransaction<'_>, limit: us
         diesel::delete(manual_attempts::table.filter(manual_attempts::endpoint.eq(endpoint)))
             .execute(transaction.connection)
             .map_err(translate)?;
+        diesel::delete(endpoint_orders::table.find(endpoint)).execute(transaction.connection).map_err(translate)?;
         diesel::update(endpoints::table.find(endpoint))
             .set(endpoints::drained.eq(true))
             .execute(transaction.connection)
@@ -99,6 +103,7 @@ pub(super) fn retire(
                 ))
                 .execute(transaction.connection)
                 .map_err(translate)?;
+            release_behind(transaction, delivery)?;
         }
         let still_needed: Option<i64> = deliveries::table
             .filter(of_event())

@@ -104,7 +104,7 @@ fn what_the_engine_reads_goes_by_index() {
         assert!(plans.contains("endpoints USING COVERING INDEX endpoints_by_interest (scope=?"), "{plans}");
     }
     // The groups of a page are few; what matters is that it jumps.
-    let plans = planner.look("waiting", || store.waiting(&PartitionSet::ALL, None, 10));
+    let plans = planner.look("waiting", || store.waiting(&PartitionSet::ALL, None, 10, START));
     assert!(!plans.contains("SCAN deliveries"), "{plans}");
     assert!(plans.contains("deliveries USING COVERING INDEX deliveries_due (endpoint>?"), "{plans}");
 }

@@ -1,0 +1,33 @@
+-- When an event is to be delivered at the earliest, and until when it is worth delivering; NULL is at once, and for ever.
+-- Its deliveries begin with status 1 and their time in next_at.
+ALTER TABLE events ADD COLUMN deliver_at BIGINT;
+ALTER TABLE events ADD COLUMN expires_at BIGINT;
+
+-- A delivery's number in its endpoint's order, which it keeps, and what it waits for others by: of those with one key only
+-- the first has status 1, and all others have status -1 and are not due. Both are NULL where the endpoint wants no order,
+-- order_key also where the event has no such field.
+ALTER TABLE pending ADD COLUMN sequence BIGINT;
+ALTER TABLE pending ADD COLUMN order_key BIGINT;
+CREATE INDEX pending_in_order ON pending (endpoint, order_key, status, sequence) WHERE order_key IS NOT NULL;
+ALTER TABLE finished ADD COLUMN sequence BIGINT;
+CREATE OR REPLACE VIEW deliveries AS
+  SELECT id, event, endpoint, status::BIGINT AS status, attempt_count::BIGINT AS attempt_count,
+         scheduled_attempts::BIGINT AS scheduled_attempts, next_at, NULL::BIGINT AS finished_at, sequence, order_key
+  FROM pending
+  UNION ALL
+  SELECT id, event, endpoint, status::BIGINT, attempt_count::BIGINT, scheduled_attempts::BIGINT, NULL::BIGINT, finished_at,
+         sequence, NULL::BIGINT
+  FROM finished;
+
+-- Endpoints that want an order, or did: by which one what they have is in order, NULL for none, and the last number given.
+-- Whoever ends deliveries of one locks its row first, or waits for no other row while holding any: the next in order
+-- becomes due in one place at a time.
+CREATE TABLE endpoint_orders (
+  endpoint BIGINT NOT NULL PRIMARY KEY,
+  event_order TEXT,
+  last_sequence BIGINT NOT NULL
+) WITH (fillfactor = 50);
+
+-- How many of its deliveries were discarded by hand: whoever holds some in memory sees that it has to look again.
+-- Deliveries' status 6 is discarded: skipped, 7 discarded: expired.
+ALTER TABLE endpoints ADD COLUMN discards BIGINT NOT NULL DEFAULT 0;
