@@ -49,7 +49,12 @@ const WAITING: u128 = 64;
 const LIMITS: Limits = Limits {
     window: 128,
     passivate_after: Duration::from_secs(30),
-    patience: Patience { opens_after: Some(5), warn_after: Duration::from_secs(86_400), disable_after: None },
+    patience: Patience {
+        opens_after: Some(5),
+        warn_after: Duration::from_secs(86_400),
+        disable_after: None,
+        announce_after: Duration::from_secs(60),
+    },
 };
 const BEGIN: Moment = Moment {
     wall: Timestamp::from_millis(1_900_000_000_000),
@@ -139,6 +144,7 @@ fn state(criterion: &mut Criterion) {
                     random: 0.5,
                     retry: None,
                     expires_at: None,
+                    is_system: false,
                 };
                 let effects = step(&mut state, ended);
                 assert!(matches!(effects[..], [Effect::Record(_), Effect::Send(_)]), "{effects:?}");

@@ -1,6 +1,7 @@
 //! The composition root: what starts, in which order, and what drains, in
 //! which order. The only place that knows every room.
 
+mod held;
 mod membership;
 mod options;
 
@@ -18,7 +19,9 @@ use tokio::sync::oneshot;
 use crate::auth::{ApiKey, Authenticator};
 use crate::catalog;
 use crate::clock::Clock;
-use crate::cluster::{self, Forward, HintOptions, HintSender, NoForward, Owners, Ownership, new_node_id};
+use crate::cluster::{
+    self, Forward, HintOptions, HintSender, Hold, Neighbours, NoForward, Owners, Ownership, new_node_id,
+};
 use crate::config::{Config, StoreLocation};
 use crate::domain::{PARTITIONS, Role};
 use crate::engine::{BodyBudget, Drain, Engine, Janitor, NewsWire, Places, Retention, Supervisor};
@@ -97,7 +100,7 @@ impl App {
             Err(error) => log::warn!("the limit of open files stays as it is: {error}"),
         }
 
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::naming(config.server.metrics_endpoints));
         let node = ThisNode {
             id: new_node_id(clock.wall()).map_err(AppError::Randomness)?,
             address: config.cluster.advertised(address),
@@ -116,6 +119,8 @@ impl App {
                 metrics: Arc::clone(&metrics),
             })?),
         };
+        let hold = Hold::new(config.server.hold);
+        metrics.node_held.set(i64::from(hold.is_on()));
         let bodies = BodyBudget::new(config.engine.body_budget_bytes, Arc::clone(&metrics));
         let joining = match store.leases() {
             Some(leases) => {
@@ -127,6 +132,7 @@ impl App {
                     owners: Owners::default(),
                     handle,
                     orders,
+                    hold: hold.clone(),
                     since: store.versions()?,
                     term: config.cluster.lease_term,
                 })
@@ -144,6 +150,8 @@ impl App {
             }
             _ => Arc::new(NoForward),
         };
+        let neighbours =
+            joining.as_ref().map(|joining| Neighbours::new(joining.owners.clone(), token.map(|token| token.expose())));
         let wire = NewsWire::new(bodies.clone(), Arc::clone(&metrics), ownership.clone(), forward);
         let (failed, journal_failed) = oneshot::channel();
         let told = wire.clone();
@@ -159,6 +167,8 @@ impl App {
             Box::new(move |notices| told.tell(notices)),
             failed,
         )?;
+        let brakes = store.brakes()?.len();
+        metrics.count_brakes(brakes);
         let first_key = prepare(&store, &journal, config.server.operator_key.is_some()).await?;
 
         let addresses =
@@ -172,6 +182,7 @@ impl App {
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
             ownership,
+            hold: hold.clone(),
             handed_over: Arc::new(move |leases| {
                 if let Some(keeper) = &handed_over {
                     keeper.handed_over(leases);
@@ -202,13 +213,18 @@ impl App {
             metrics: Arc::clone(&metrics),
             store: Arc::clone(&store),
             node: node.clone(),
+            hold: hold.clone(),
             hints: token.map(|token| {
                 let wire = wire.clone();
                 HintsIn::new(token.expose(), Arc::new(move |hints| wire.hinted(hints)))
             }),
+            neighbours,
         });
+        let now = clock.wall();
         let membership = match joining {
-            Some(joining) => Some(Membership::start(joining, &node, store, clock, metrics, &wire, api.clone())?),
+            Some(joining) => {
+                Some(Membership::start(joining, &node, Arc::clone(&store), clock, metrics, &wire, api.clone())?)
+            }
             None => None,
         };
         let server = HttpServer::new(move || {
@@ -222,6 +238,10 @@ impl App {
         let handle = server.handle();
         actix_rt::spawn(server);
         log::info!("posthaste {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
+        held::warn_of_brakes(brakes);
+        if hold.is_on() {
+            held::tell_what_waits(store, node.id, address, now);
+        }
         Ok(Self {
             address,
             first_key,

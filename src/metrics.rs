@@ -1,6 +1,8 @@
 //! Every metric, declared once, with the words `/metrics` explains it by.
 //! A leaf: anyone may count.
 
+mod breakers;
+
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
@@ -11,6 +13,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+
+pub use breakers::OpenBreakers;
+
+/// Endpoints that are named at most, where nobody said otherwise.
+const NAMED: usize = 100;
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -68,6 +75,26 @@ pub struct Metrics {
     pub endpoint_warnings: Counter,
     /// Endpoints that were disabled because they failed for too long, or are gone.
     pub endpoints_disabled: Counter,
+    /// Endpoints whose breaker is open, as far as something waits for them here.
+    pub breakers_open: Gauge,
+    /// Endpoints that have failed for long enough to speak of trouble, likewise.
+    pub endpoints_failing: Gauge,
+    /// Live endpoints that keep a pace of their own.
+    pub endpoints_paced: Gauge,
+    /// Deliveries that wait in the memory of actors.
+    pub deliveries_in_windows: Gauge,
+    /// Requests that all live endpoints together are given at once.
+    pub concurrency_allowed: Gauge,
+    /// Breakers that opened.
+    pub breaker_openings: Counter,
+    /// Probes that ended.
+    pub breaker_probes: Counter,
+    /// Probes that failed.
+    pub breaker_probes_failed: Counter,
+    /// Which endpoints' breakers are open.
+    pub open_breakers: OpenBreakers,
+    /// For how long the delivery is due that has been due longest.
+    pub oldest_overdue_seconds: Gauge<f64, AtomicU64>,
     /// Hints to actors that found no room; a sweep of the store makes up for them.
     pub hints_lost: Counter,
     /// Hints for other nodes that found no way to them; they poll the store.
@@ -82,6 +109,10 @@ pub struct Metrics {
     pub journal_rollbacks: Counter,
     /// Rows that retention removed or changed.
     pub rows_retired: Counter<u64, AtomicU64>,
+    /// Brakes in force, over partners and environments.
+    pub brakes: Gauge,
+    /// Whether this node is held, and sends nothing: 1 or 0.
+    pub node_held: Gauge,
     /// Partitions that this node works for.
     pub partitions_owned: Gauge,
     /// Partitions taken because nobody owned them, or nobody any more.
@@ -100,6 +131,13 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
+        Self::naming(NAMED)
+    }
+}
+
+impl Metrics {
+    /// Names so many endpoints at most.
+    pub fn naming(most: usize) -> Self {
         let seconds = || Histogram::new(exponential_buckets(0.000_25, 2.0, 18));
         let metrics = Self {
             registry: Mutex::new(Registry::with_prefix("posthaste")),
@@ -117,6 +155,16 @@ impl Default for Metrics {
             endpoint_actor_panics: Counter::default(),
             endpoint_warnings: Counter::default(),
             endpoints_disabled: Counter::default(),
+            breakers_open: Gauge::default(),
+            endpoints_failing: Gauge::default(),
+            endpoints_paced: Gauge::default(),
+            deliveries_in_windows: Gauge::default(),
+            concurrency_allowed: Gauge::default(),
+            breaker_openings: Counter::default(),
+            breaker_probes: Counter::default(),
+            breaker_probes_failed: Counter::default(),
+            open_breakers: OpenBreakers::naming(most),
+            oldest_overdue_seconds: Gauge::default(),
             hints_lost: Counter::default(),
             node_hints_dropped: Counter::default(),
             body_bytes_held: Gauge::default(),
@@ -124,6 +172,8 @@ impl Default for Metrics {
             journal_batch_entries: Histogram::new(exponential_buckets(1.0, 2.0, 12)),
             journal_rollbacks: Counter::default(),
             rows_retired: Counter::default(),
+            brakes: Gauge::default(),
+            node_held: Gauge::default(),
             partitions_owned: Gauge::default(),
             lease_takeovers: Counter::default(),
             leases_lost: Counter::default(),
@@ -135,9 +185,7 @@ impl Default for Metrics {
         metrics.register();
         metrics
     }
-}
 
-impl Metrics {
     fn register(&self) {
         let mut registry = self.registry.lock().expect("no holder of this lock can panic");
         registry.register("events", "Events posted, by what became of them", self.events.clone());
@@ -213,12 +261,55 @@ impl Metrics {
         registry.register("journal_rollbacks", "Batches that were undone", self.journal_rollbacks.clone());
         registry.register("rows_retired", "Rows that retention removed or changed", self.rows_retired.clone());
         drop(registry);
+        self.register_endpoints();
         self.register_nodes();
+    }
+
+    /// How the endpoints fare, by what their actors know.
+    fn register_endpoints(&self) {
+        let mut registry = self.registry.lock().expect("no holder of this lock can panic");
+        registry.register(
+            "breakers_open",
+            "Endpoints with deliveries waiting whose breaker is open",
+            self.breakers_open.clone(),
+        );
+        registry.register(
+            "endpoints_failing",
+            "Endpoints with deliveries waiting that have only failed of late",
+            self.endpoints_failing.clone(),
+        );
+        registry.register(
+            "endpoints_paced",
+            "Endpoints with a live actor and a rate limit",
+            self.endpoints_paced.clone(),
+        );
+        registry.register(
+            "deliveries_in_windows",
+            "Deliveries that wait in the memory of endpoint actors",
+            self.deliveries_in_windows.clone(),
+        );
+        registry.register(
+            "concurrency_allowed",
+            "Requests that all live endpoints together are given at once as they keep up",
+            self.concurrency_allowed.clone(),
+        );
+        registry.register("breaker_openings", "Breakers that opened", self.breaker_openings.clone());
+        registry.register("breaker_probes", "Probes of open breakers that ended", self.breaker_probes.clone());
+        registry.register("breaker_probes_failed", "Those of them that failed", self.breaker_probes_failed.clone());
+        registry.register_with_unit(
+            "oldest_overdue",
+            "How long the delivery was due that had been due longest, at the last look through the store",
+            Unit::Seconds,
+            self.oldest_overdue_seconds.clone(),
+        );
+        registry.register_collector(Box::new(self.open_breakers.clone()));
     }
 
     /// What several nodes on one database are watched by.
     fn register_nodes(&self) {
         let mut registry = self.registry.lock().expect("no holder of this lock can panic");
+        registry.register("brakes", "Brakes in force, over partners and environments", self.brakes.clone());
+        registry.register("node_held", "Whether this node is held, and sends nothing", self.node_held.clone());
         registry.register("partitions_owned", "Partitions that this node works for", self.partitions_owned.clone());
         registry.register(
             "lease_takeovers",
@@ -252,6 +343,11 @@ impl Metrics {
             Admission::Overloaded => "overloaded",
         };
         self.events.get_or_create(&AdmissionLabels { outcome }).inc_by(count as u64);
+    }
+
+    /// Says how many brakes are in force.
+    pub fn count_brakes(&self, in_force: usize) {
+        self.brakes.set(i64::try_from(in_force).unwrap_or(i64::MAX));
     }
 
     /// All of it in Prometheus' text format.

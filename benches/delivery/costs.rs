@@ -198,7 +198,9 @@ fn attempt(delivery: DeliveryId, attempts_before: u32, retry_after: Option<Durat
         Some(wait) => (Outcome::failed(ErrorClass::Connect, "connection refused"), Verdict::RetryAt(now + wait)),
     };
     Record {
+        is_ordered: false,
         trouble: None,
+        announcements: Vec::new(),
         delivery,
         kind: AttemptKind::Scheduled,
         attempts_before,

@@ -90,7 +90,9 @@ impl Schedule {
             let started_at = at;
             at = at + *wait;
             Record {
+                is_ordered: false,
                 trouble: None,
+                announcements: Vec::new(),
                 delivery,
                 kind: AttemptKind::Scheduled,
                 attempts_before: number as u32,

@@ -68,7 +68,9 @@ pub async fn write(directory: &Directory, options: &Options) -> Result<(), Box<d
 
 fn delivered(delivery: DeliveryId, at: Timestamp) -> Record {
     Record {
+        is_ordered: false,
         trouble: None,
+        announcements: Vec::new(),
         delivery,
         kind: AttemptKind::Scheduled,
         attempts_before: 0,

@@ -171,7 +171,9 @@ async fn deliver(
 fn delivered(desk: &Desk, delivery: DeliveryId) -> Record {
     let now = desk.clock.wall();
     Record {
+        is_ordered: false,
         trouble: None,
+        announcements: Vec::new(),
         delivery,
         kind: AttemptKind::Scheduled,
         attempts_before: 0,

@@ -132,6 +132,11 @@ pub struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
+    /// Which event it is.
+    pub fn sequence(&self) -> usize {
+        self.sequence
+    }
+
     /// When it was about to be posted.
     pub fn posted(&self) -> Option<Nanos> {
         read(&self.ledger.posted[self.sequence])

@@ -22,7 +22,9 @@ mod ledger;
 mod load;
 mod measured;
 mod nodes;
+mod outage;
 mod reach;
+mod recovery;
 mod report;
 mod retries;
 mod run;
@@ -100,6 +102,9 @@ struct Arguments {
     /// Deliveries that nobody takes, in `dead`.
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = size(1_000, 10_000_000))]
     dead: usize,
+    /// Endpoints that are delivered to, in `recovery`; one in ten is well all the time.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = size(10, 10_000))]
+    recovering: usize,
     /// Where the server keeps things.
     #[arg(long, value_enum, default_value_t = BackendName::Sqlite)]
     store: BackendName,
@@ -122,8 +127,8 @@ struct Arguments {
 
 impl Arguments {
     fn sizes(&self) -> Sizes {
-        let Self { queued, due_per_second, registered, history, serving, dead, .. } = *self;
-        Sizes { queued, due_per_second, registered, history, serving, dead }
+        let Self { queued, due_per_second, registered, history, serving, dead, recovering, .. } = *self;
+        Sizes { queued, due_per_second, registered, history, serving, dead, recovering }
     }
 }
 
@@ -227,6 +232,7 @@ async fn measure_into(
             let findings = match watched {
                 Watched::Retries => retries::measure(options).await?,
                 Watched::Dead => dead::measure(options).await?,
+                Watched::Recovery => recovery::measure(options).await?,
                 Watched::Costs => costs::measure(options).await?,
             };
             let judgements = findings.iter().map(|finding| Judgement::found(name, finding, options.backend)).collect();

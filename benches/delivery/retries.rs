@@ -162,7 +162,9 @@ async fn fill(stage: &Stage, due: usize, options: &Options) -> Result<Timestamp,
 
 fn failed(delivery: DeliveryId, at: Timestamp, due_at: Timestamp) -> Record {
     Record {
+        is_ordered: false,
         trouble: None,
+        announcements: Vec::new(),
         delivery,
         kind: AttemptKind::Scheduled,
         attempts_before: 0,

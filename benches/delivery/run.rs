@@ -18,6 +18,7 @@ use crate::journal::Callers;
 use crate::ledger::Ledger;
 use crate::load::Load;
 use crate::measured::{Look, Measured, Subject};
+use crate::outage::Outage;
 use crate::scenario::{Pace, Shape};
 use crate::server::{Installation, Server, ServerError, System};
 use crate::sink::Sink;
@@ -50,6 +51,7 @@ pub struct Sizes {
     pub history: usize,
     pub serving: usize,
     pub dead: usize,
+    pub recovering: usize,
 }
 
 /// What one measurement takes place on.
@@ -97,8 +99,19 @@ impl Options {
 impl Stage {
     /// A sink and an empty directory, with room for so many events.
     pub fn set(options: &Options, events: usize, audience: Audience) -> std::io::Result<Self> {
-        let ledger = Arc::new(Ledger::new(Clock::system(), events, audience));
-        let sink = Sink::start(Arc::clone(&ledger))?;
+        Self::set_with(options, events, audience, None)
+    }
+
+    /// The same with subscribers that can be out.
+    pub fn set_with(
+        options: &Options,
+        events: usize,
+        audience: Audience,
+        outage: Option<Arc<Outage>>,
+    ) -> std::io::Result<Self> {
+        let clock = outage.as_ref().map_or_else(Clock::system, |outage| outage.clock().clone());
+        let ledger = Arc::new(Ledger::new(clock, events, audience));
+        let sink = Sink::start(Arc::clone(&ledger), outage)?;
         Ok(Self { ledger, sink, directory: Directory::create(&options.installation.parent)? })
     }
 

@@ -88,6 +88,8 @@ pub enum Watched {
     Retries,
     /// Deliveries whose endpoints are gone, in the midst of their schedule.
     Dead,
+    /// Endpoints that are all back at once.
+    Recovery,
     /// The database, while it is given one sort of work at a time.
     Costs,
 }
@@ -169,7 +171,7 @@ impl Figure {
 }
 
 /// All of them, in the order they are run.
-pub const SCENARIOS: [Scenario; 12] = [
+pub const SCENARIOS: [Scenario; 13] = [
     Scenario {
         name: "one-to-one",
         about: "one event a call, one endpoint, as fast as it goes",
@@ -255,6 +257,11 @@ pub const SCENARIOS: [Scenario; 12] = [
         name: "dead",
         about: "a day's retries of deliveries that nobody takes (--dead)",
         kind: Kind::Watched(Watched::Dead),
+    },
+    Scenario {
+        name: "recovery",
+        about: "nine in ten endpoints refuse until each has a backlog, and then take what comes at once (--recovering)",
+        kind: Kind::Watched(Watched::Recovery),
     },
     Scenario {
         name: "nodes",

@@ -14,12 +14,15 @@ use futures_util::future::{Either, select};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
+use tokio::time::sleep;
 
 use crate::event::Template;
 use crate::ledger::Ledger;
+use crate::outage::{ANSWER_AFTER, Outage, Reply};
 use crate::wire::Connection;
 
 const ANSWER: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
 /// The path of every endpoint, before its number.
 const PATH: &str = "/hook/";
 
@@ -33,7 +36,7 @@ pub struct Sink {
 
 impl Sink {
     /// Starts one on a free port.
-    pub fn start(ledger: Arc<Ledger>) -> io::Result<Self> {
+    pub fn start(ledger: Arc<Ledger>, outage: Option<Arc<Outage>>) -> io::Result<Self> {
         let (listener, address) = listen()?;
         let (silent, hanging) = listen()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -42,7 +45,7 @@ impl Sink {
             let serving = LocalSet::new();
             let served = serving.run_until(async move {
                 tokio::task::spawn_local(hang(silent));
-                let accepting = std::pin::pin!(accept(listener, ledger));
+                let accepting = std::pin::pin!(accept(listener, ledger, outage));
                 if let Either::Left((Err(error), _)) = select(accepting, stopped).await {
                     eprintln!("the sink takes no more connections: {error}");
                 }
@@ -80,16 +83,16 @@ fn listen() -> io::Result<(std::net::TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-async fn accept(listener: std::net::TcpListener, ledger: Arc<Ledger>) -> io::Result<()> {
+async fn accept(listener: std::net::TcpListener, ledger: Arc<Ledger>, outage: Option<Arc<Outage>>) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let template = Rc::new(Template::new());
     loop {
         let (stream, _) = listener.accept().await?;
-        let (template, ledger) = (Rc::clone(&template), Arc::clone(&ledger));
+        let (template, ledger, outage) = (Rc::clone(&template), Arc::clone(&ledger), outage.clone());
         tokio::task::spawn_local(async move {
             // A sender that resets its connection is no news: what it has not
             // delivered, it sends again or is found missing.
-            let _ = serve(stream, &template, &ledger).await;
+            let _ = serve(stream, &template, &ledger, outage.as_deref()).await;
         });
     }
 }
@@ -113,12 +116,26 @@ async fn hang(listener: std::net::TcpListener) -> io::Result<()> {
     }
 }
 
-async fn serve(stream: TcpStream, template: &Template, ledger: &Ledger) -> io::Result<()> {
+async fn serve(stream: TcpStream, template: &Template, ledger: &Ledger, outage: Option<&Outage>) -> io::Result<()> {
     let mut connection = Connection::over(stream)?;
     while let Some(request) = connection.read().await? {
         let at = ledger.now();
         match (template.sequence(request.body), endpoint(request.target())) {
-            (Some(sequence), Some(endpoint)) => ledger.receive(sequence, endpoint, at),
+            (Some(sequence), Some(endpoint)) => {
+                match outage.map(|outage| (outage, outage.begin(sequence, endpoint, at))) {
+                    None | Some((_, Reply::Taken)) => ledger.receive(sequence, endpoint, at),
+                    Some((outage, Reply::TakenSlowly)) => {
+                        ledger.receive(sequence, endpoint, at);
+                        sleep(ANSWER_AFTER).await;
+                        // Whoever hears it may send the next before this thread goes on.
+                        outage.answered(endpoint);
+                    }
+                    Some((_, Reply::Refused)) => {
+                        connection.write(REFUSAL).await?;
+                        continue;
+                    }
+                }
+            }
             _ => ledger.stray(),
         }
         connection.write(ANSWER).await?;

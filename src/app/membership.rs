@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix_web::web;
 
 use crate::clock::Clock;
-use crate::cluster::{Keeper, KeeperHandle, KeeperOptions, Observers, Orders, Owners, Ownership, Pulse};
+use crate::cluster::{Hold, Keeper, KeeperHandle, KeeperOptions, Observers, Orders, Owners, Ownership, Pulse};
 use crate::engine::NewsWire;
 use crate::metrics::Metrics;
 use crate::routes::{Api, ThisNode};
@@ -25,6 +25,7 @@ pub(super) struct Joining {
     pub(super) owners: Owners,
     pub(super) handle: KeeperHandle,
     pub(super) orders: Orders,
+    pub(super) hold: Hold,
     /// From before anything was read into memory.
     pub(super) since: Versions,
     pub(super) term: Duration,
@@ -47,11 +48,12 @@ impl Membership {
         wire: &NewsWire,
         api: web::Data<Api>,
     ) -> Result<Self, AppError> {
-        let Joining { leases, ownership, owners, handle, orders, since, term } = joining;
-        let (moved, changed) = (wire.clone(), wire.clone());
+        let Joining { leases, ownership, owners, handle, orders, hold, since, term } = joining;
+        let (moved, changed, counted) = (wire.clone(), wire.clone(), Arc::clone(&metrics));
         let observers = Observers {
             engine: Box::new(move |told| changed.moved(told)),
             caches: Box::new(move |versions| api.versions_seen(versions)),
+            brakes: Box::new(move |in_force| counted.count_brakes(in_force)),
         };
         let pulse = Pulse::start(store, clock.clone(), ownership.clone(), since, observers)?;
         let options = KeeperOptions {
@@ -59,6 +61,7 @@ impl Membership {
             address: node.address.clone(),
             term,
             leases,
+            hold,
             ownership,
             owners,
             clock,

@@ -17,6 +17,7 @@ pub(super) fn engine(config: &Config) -> EngineOptions {
             opens_after: engine.breaker_opens_after,
             warn_after: engine.warn_after,
             disable_after: engine.disable_after,
+            announce_after: engine.announce_after,
         },
         body_budget_bytes: engine.body_budget_bytes,
     }

@@ -17,19 +17,25 @@ pub enum Permission {
     ReadEventTypes,
     /// Change the catalog.
     WriteEventTypes,
+    /// Make an endpoint that hears of the troubles of all partners.
+    HearOfAllPartners,
+    /// Stop the flow to partners, and let it go.
+    Brake,
     /// Partners, keys and nodes.
     Operate,
 }
 
 impl Permission {
     /// All of them, for a test that walks the table.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::ManageEndpoints,
         Self::PostEvents,
         Self::ReadDeliveries,
         Self::RetryDeliveries,
         Self::ReadEventTypes,
         Self::WriteEventTypes,
+        Self::HearOfAllPartners,
+        Self::Brake,
         Self::Operate,
     ];
 
@@ -39,7 +45,9 @@ impl Permission {
             Self::ManageEndpoints | Self::RetryDeliveries => matches!(role, Role::Partner | Role::Operator),
             Self::PostEvents => matches!(role, Role::Producer | Role::Operator),
             Self::ReadDeliveries | Self::ReadEventTypes => true,
-            Self::WriteEventTypes | Self::Operate => matches!(role, Role::Operator),
+            Self::WriteEventTypes | Self::HearOfAllPartners | Self::Brake | Self::Operate => {
+                matches!(role, Role::Operator)
+            }
         }
     }
 
@@ -49,7 +57,7 @@ impl Permission {
             Self::ManageEndpoints | Self::RetryDeliveries => "`partner` or `operator`",
             Self::PostEvents => "`producer` or `operator`",
             Self::ReadDeliveries | Self::ReadEventTypes => "`partner`, `producer` or `operator`",
-            Self::WriteEventTypes | Self::Operate => "`operator`",
+            Self::WriteEventTypes | Self::HearOfAllPartners | Self::Brake | Self::Operate => "`operator`",
         }
     }
 }

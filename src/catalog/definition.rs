@@ -58,7 +58,7 @@ pub struct DefinitionError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DefinitionProblem {
     /// A name that belongs to Posthaste's own events.
-    #[error("names beginning with `posthaste.` are kept for posthaste's own events; choose another")]
+    #[error("names beginning with `posthaste.` are reserved for posthaste's own events; choose another")]
     SystemName,
     /// A name that is defined already.
     #[error("it is defined twice")]
@@ -119,6 +119,9 @@ impl TypeDefinition {
     /// This definition, if it keeps its bounds, its schema compiles and its
     /// example is an event that the schema accepts.
     pub fn checked(self, limits: &CatalogLimits) -> Result<Self, DefinitionError> {
+        if self.name.is_system() {
+            return Err(DefinitionProblem::SystemName.of(&self.name));
+        }
         self.keeps(limits).map_err(|problem| problem.of(&self.name))?;
         let errors = self.example_errors(&self.validator()?);
         if errors.is_empty() { Ok(self) } else { Err(DefinitionProblem::Example(errors).of(&self.name)) }
@@ -130,10 +133,7 @@ impl TypeDefinition {
         compiled.map_err(|problem| DefinitionProblem::from(problem).of(&self.name))
     }
 
-    fn keeps(&self, limits: &CatalogLimits) -> Result<(), DefinitionProblem> {
-        if self.name.is_system() {
-            return Err(DefinitionProblem::SystemName);
-        }
+    pub(super) fn keeps(&self, limits: &CatalogLimits) -> Result<(), DefinitionProblem> {
         let limit = limits.description_chars;
         if self.description.chars().count() > limit {
             return Err(DefinitionProblem::TooLong { part: "description", limit, unit: "characters" });
@@ -151,7 +151,7 @@ impl TypeDefinition {
         Ok(())
     }
 
-    fn example_errors(&self, validator: &Validator) -> Vec<FieldError> {
+    pub(super) fn example_errors(&self, validator: &Validator) -> Vec<FieldError> {
         let Value::Object(fields) = &self.example else {
             let detail = format!("expected an object; found {}", explain::found(&self.example));
             return vec![FieldError { pointer: String::new(), detail }];

@@ -13,6 +13,7 @@ mod filter;
 mod refusal;
 mod schema;
 mod shipped;
+pub mod system;
 
 use jsonschema::Validator;
 use serde_json::Value;
@@ -70,6 +71,14 @@ impl Catalog {
         Ok(Self { entries })
     }
 
+    /// The same, and Posthaste's own types beside them. Of these names they are the only
+    /// ones; others that begin like them were let in by nobody, and are left alone.
+    pub fn compile_whole(mut stored: Vec<TypeDefinition>) -> Result<Self, DefinitionError> {
+        stored.retain(|definition| !system::is_built_in(definition.name.as_str()));
+        stored.extend(system::system());
+        Self::compile(stored)
+    }
+
     /// Reads the body of a posted event once and says which type it is of, or
     /// why it is none.
     pub fn validate(&self, body: &[u8]) -> Result<EventType, Refusal> {
@@ -87,8 +96,11 @@ impl Catalog {
             other => return Err(Refusal::NoEventType { found: other.map(explain::found) }),
         };
         let Some(entry) = self.find(name) else {
-            return Err(Refusal::unknown(name, self.names()));
+            return Err(if is_reserved(name) { Refusal::reserved(name) } else { Refusal::unknown(name, self.names()) });
         };
+        if system::is_built_in(name) {
+            return Err(Refusal::reserved(name));
+        }
         let event_type = entry.name().clone();
         if entry.validator.is_valid(&event) {
             return Ok(Recognised { event_type, event });
@@ -110,7 +122,7 @@ impl Catalog {
     /// an event of today's catalog.
     pub fn knows(&self, pattern: &TypePattern) -> bool {
         match pattern {
-            TypePattern::Any => !self.is_empty(),
+            TypePattern::Any => self.names().next().is_some(),
             TypePattern::Exactly(name) => self.get(name).is_some(),
             TypePattern::Below(prefix) => {
                 let first = self.entries.partition_point(|entry| entry.name().as_str() < &**prefix);
@@ -129,9 +141,14 @@ impl Catalog {
         self.entries.get(place)
     }
 
+    /// Of those that may be posted.
     fn names(&self) -> impl Iterator<Item = &EventType> + Clone {
-        self.entries.iter().map(Entry::name)
+        self.entries.iter().map(Entry::name).filter(|name| !name.is_system())
     }
+}
+
+fn is_reserved(name: &str) -> bool {
+    name.parse::<EventType>().is_ok_and(|name| name.is_system())
 }
 
 #[cfg(test)]

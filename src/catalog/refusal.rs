@@ -49,6 +49,12 @@ pub enum Refusal {
         /// A few names that it has: those most like it, if any is.
         known: Vec<EventType>,
     },
+    /// A name that only Posthaste's own events have.
+    #[error("`{name}` cannot be posted: names beginning with `posthaste.` are reserved for posthaste's own events")]
+    Reserved {
+        /// The name that was posted, cut short.
+        name: String,
+    },
     /// A known type whose schema the body breaks.
     #[error("the event breaks the schema of `{event_type}`{}", first(.errors))]
     Invalid {
@@ -67,9 +73,14 @@ impl Refusal {
         match self {
             Self::NotJson { .. } => Vec::new(),
             Self::NotAnObject { .. } => at(""),
-            Self::NoEventType { .. } | Self::UnknownEventType { .. } => at("/event"),
+            Self::NoEventType { .. } | Self::UnknownEventType { .. } | Self::Reserved { .. } => at("/event"),
             Self::Invalid { errors, .. } => errors.clone(),
         }
+    }
+
+    /// The refusal of a name that is ours.
+    pub(super) fn reserved(name: &str) -> Self {
+        Self::Reserved { name: explain::short(name) }
     }
 
     /// The refusal of a name that is not among those of the catalog.

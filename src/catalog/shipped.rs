@@ -36,7 +36,7 @@ struct Definition {
     example: Value,
 }
 
-fn definitions(text: &str) -> Vec<TypeDefinition> {
+pub(super) fn definitions(text: &str) -> Vec<TypeDefinition> {
     let file: File = serde_json::from_str(text).expect("tests read the files that are compiled in");
     let shared = file.shared_schema;
     let whole = |definition: Definition| TypeDefinition {

@@ -4,7 +4,7 @@
 //! come twice or come too late; the store is the truth, and owners poll it.
 
 mod json;
-mod network;
+pub(super) mod network;
 mod peer;
 mod queues;
 mod sender;

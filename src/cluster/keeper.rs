@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::cluster::plan::{Plan, Task};
-use crate::cluster::{Move, Owners, Ownership};
+use crate::cluster::{Hold, Move, Owners, Ownership};
 use crate::domain::{Monotonic, NodeId};
 use crate::metrics::Metrics;
 use crate::store::{Lease, Leases, NodeReport, Renewed, StoreError};
@@ -24,6 +24,8 @@ pub struct KeeperOptions {
     pub term: Duration,
     /// Where leases are kept.
     pub leases: Arc<dyn Leases>,
+    /// While it is on, this node takes nothing.
+    pub hold: Hold,
     /// What it keeps up to date for everyone in this node.
     pub ownership: Ownership,
     /// The same, about the other nodes.
@@ -111,6 +113,7 @@ pub(super) struct Keeping {
     leases: Arc<dyn Leases>,
     plan: Plan,
     report: NodeReport,
+    hold: Hold,
     term: Duration,
     owners: Owners,
     clock: Clock,
@@ -121,11 +124,11 @@ pub(super) struct Keeping {
 
 impl Keeping {
     pub(super) fn new(options: KeeperOptions, observer: Box<dyn Fn(Move) + Send>) -> Self {
-        let KeeperOptions { node, address, term, leases, ownership, owners, clock, metrics } = options;
-        let plan = Plan::new(node, ownership, term, clock.now().monotonic);
+        let KeeperOptions { node, address, term, leases, hold, ownership, owners, clock, metrics } = options;
+        let plan = Plan::new(node, ownership, term, clock.now().monotonic).held(hold.is_on());
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let report = NodeReport { id: node, address, version, in_flight: 0, is_leaving: false };
-        Self { leases, plan, report, term, owners, clock, metrics, observer, is_failing: false }
+        let report = NodeReport { id: node, address, version, in_flight: 0, is_leaving: false, is_held: hold.is_on() };
+        Self { leases, plan, report, hold, term, owners, clock, metrics, observer, is_failing: false }
     }
 
     fn run(mut self, orders: &Orders) {
@@ -161,6 +164,9 @@ impl Keeping {
     /// anything else.
     pub(super) fn turn(&mut self) -> Monotonic {
         let now = self.clock.now().monotonic;
+        if !self.hold.is_on() {
+            self.plan.release(now);
+        }
         let expired = self.plan.expire(now);
         self.tell(expired);
         let wake_at = match self.plan.next(now) {
@@ -215,7 +221,9 @@ impl Keeping {
 
     fn renew(&mut self, named: &[Lease], sent: Monotonic) -> Result<(Renewed, Monotonic), StoreError> {
         self.report.in_flight = u32::try_from(self.metrics.attempts_in_flight.get()).unwrap_or(0);
-        self.report.is_leaving = self.plan.is_leaving();
+        self.report.is_held = self.plan.is_held();
+        // Releases that know nothing of holds are not to count on it either.
+        self.report.is_leaving = self.plan.is_leaving() || self.report.is_held;
         let answer = self.leases.renew(&self.report, named, self.term)?;
         let received = self.clock.now().monotonic;
         self.clock.follow(answer.now, sent, received);
@@ -248,7 +256,7 @@ impl Keeping {
                     log::warn!("{} partitions are not this node's any more", leases.len());
                 }
                 Move::HandOver(leases) => log::info!("{} partitions are to go to other nodes", leases.len()),
-                Move::Changed(_) => {}
+                Move::Changed(_) | Move::ManyChanged => {}
             }
             (self.observer)(told);
         }

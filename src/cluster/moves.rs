@@ -16,4 +16,6 @@ pub enum Move {
     HandOver(Vec<Lease>),
     /// Settings or secrets of these endpoints changed, on whichever node.
     Changed(Vec<EndpointId>),
+    /// The same of so many that none is named.
+    ManyChanged,
 }

@@ -61,6 +61,7 @@ pub(super) struct Plan {
     /// Nothing is asked before, because the last thing failed.
     not_before: Monotonic,
     is_leaving: bool,
+    is_held: bool,
 }
 
 impl Plan {
@@ -77,6 +78,25 @@ impl Plan {
             look_at: now,
             not_before: now,
             is_leaving: false,
+            is_held: false,
+        }
+    }
+
+    /// The same of a node that takes nothing before it is released, if it is held.
+    pub(super) fn held(self, is_held: bool) -> Self {
+        Self { is_held, ..self }
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    /// It takes its share from now on, if it was held.
+    pub(super) fn release(&mut self, now: Monotonic) {
+        if self.is_held {
+            self.is_held = false;
+            // So that the others know, and make room.
+            self.look_at = now;
         }
     }
 
@@ -217,7 +237,7 @@ impl Plan {
     /// How many free partitions this node should have.
     fn may_take(&self) -> Option<usize> {
         match self.balance() {
-            Balance::Take(most) if self.free > 0 && !self.is_leaving => Some(most),
+            Balance::Take(most) if self.free > 0 && !self.is_leaving && !self.is_held => Some(most),
             _ => None,
         }
     }

@@ -18,10 +18,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Whom a pulse tells. Called from its thread, in order.
 pub struct Observers {
-    /// Told [`Move::Changed`], when endpoints changed.
+    /// Told [`Move::Changed`] or [`Move::ManyChanged`], when endpoints changed.
     pub engine: Box<dyn Fn(Move) + Send>,
     /// Told the new versions, when keys or catalogs changed.
     pub caches: Box<dyn Fn(&Versions) + Send>,
+    /// Told how many brakes are in force, when that may have changed.
+    pub brakes: Box<dyn Fn(usize) + Send>,
 }
 
 /// A running pulse.
@@ -93,9 +95,14 @@ impl Looking {
             log::info!("changes of settings can be looked for again");
         }
         self.is_failing = false;
-        let Changes { versions, endpoints } = found;
-        if !endpoints.is_empty() {
+        let Changes { versions, endpoints, are_too_many, brakes } = found;
+        if are_too_many {
+            (self.observers.engine)(Move::ManyChanged);
+        } else if !endpoints.is_empty() {
             (self.observers.engine)(Move::Changed(endpoints));
+        }
+        if let Some(in_force) = brakes {
+            (self.observers.brakes)(in_force);
         }
         if (versions.keys, versions.catalogs) != (self.since.keys, self.since.catalogs) {
             (self.observers.caches)(&versions);
@@ -123,6 +130,7 @@ mod tests {
         looking: Looking,
         told: Arc<Mutex<Vec<Move>>>,
         versions: Arc<Mutex<Vec<Versions>>>,
+        brakes: Arc<Mutex<Vec<usize>>>,
     }
 
     fn world() -> World {
@@ -132,10 +140,12 @@ mod tests {
         let lease = Lease { partition: Partition::numbered(3), epoch: 1, fence: Some(Fence(7)) };
         ownership.grant(lease, clock.now().monotonic + Duration::from_secs(600));
         let (told, versions) = (Arc::<Mutex<Vec<Move>>>::default(), Arc::<Mutex<Vec<Versions>>>::default());
-        let (engine, caches) = (Arc::clone(&told), Arc::clone(&versions));
+        let brakes = Arc::<Mutex<Vec<usize>>>::default();
+        let (engine, caches, counted) = (Arc::clone(&told), Arc::clone(&versions), Arc::clone(&brakes));
         let observers = Observers {
             engine: Box::new(move |told| engine.lock().unwrap().push(told)),
             caches: Box::new(move |versions| caches.lock().unwrap().push(*versions)),
+            brakes: Box::new(move |in_force| counted.lock().unwrap().push(in_force)),
         };
         let looking = Looking {
             clock: clock.clone(),
@@ -144,7 +154,7 @@ mod tests {
             observers,
             is_failing: false,
         };
-        World { clock, ownership, lease, looking, told, versions }
+        World { clock, ownership, lease, looking, told, versions, brakes }
     }
 
     #[test]
@@ -154,18 +164,28 @@ mod tests {
         let with_endpoint = Versions { endpoints: [0, 4], ..Versions::default() };
         looking.look(|since| {
             assert_eq!(*since, Versions::default());
-            Ok(Changes { versions: with_endpoint, endpoints: vec![endpoint] })
+            Ok(Changes { versions: with_endpoint, endpoints: vec![endpoint], ..Changes::default() })
         });
         assert_eq!(*told.lock().unwrap(), [Move::Changed(vec![endpoint])]);
         assert!(versions.lock().unwrap().is_empty(), "neither keys nor catalogs changed");
         let with_keys = Versions { keys: 9, ..with_endpoint };
         looking.look(|since| {
             assert_eq!(*since, with_endpoint);
-            Ok(Changes { versions: with_keys, endpoints: Vec::new() })
+            Ok(Changes { versions: with_keys, ..Changes::default() })
         });
-        looking.look(|_| Ok(Changes { versions: with_keys, endpoints: Vec::new() }));
+        looking.look(|_| Ok(Changes { versions: with_keys, ..Changes::default() }));
         assert_eq!(told.lock().unwrap().len(), 1);
         assert_eq!(*versions.lock().unwrap(), [with_keys]);
+    }
+
+    #[test]
+    fn very_many_are_told_of_without_their_names() {
+        let World { mut looking, told, brakes, .. } = world();
+        let some = vec![EndpointId::from_uuid(Uuid::from_u128(5))];
+        looking.look(|_| Ok(Changes { endpoints: some, are_too_many: true, brakes: Some(1), ..Changes::default() }));
+        looking.look(|_| Ok(Changes::default()));
+        assert_eq!(*told.lock().unwrap(), [Move::ManyChanged]);
+        assert_eq!(*brakes.lock().unwrap(), [1]);
     }
 
     #[test]

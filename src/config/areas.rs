@@ -25,8 +25,12 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Threads that serve HTTP.
     pub workers: usize,
+    /// Whether nothing is sent before an operator says so.
+    pub hold: bool,
     /// The first operator key; `None`: one is made.
     pub operator_key: Option<Secret>,
+    /// Most endpoints that `/metrics` names.
+    pub metrics_endpoints: usize,
 }
 
 /// Where things are kept, and for how long.
@@ -127,6 +131,8 @@ pub struct EngineConfig {
     pub passivate_after: Duration,
     /// Failed attempts in a row that open an endpoint's breaker; `None`: none do.
     pub breaker_opens_after: Option<u32>,
+    /// How long an endpoint may fail before those who subscribed to that are told.
+    pub announce_after: Duration,
     /// How long an endpoint may fail before it is warned of.
     pub warn_after: Duration,
     /// How long before it is disabled; `None` is for ever.
@@ -167,7 +173,9 @@ impl Check<'_> {
         Ok(ServerConfig {
             listen: values.listen,
             workers: self.threads("workers", values.workers, half_the_cores)?,
+            hold: values.hold,
             operator_key: self.secret("operator_key", &values.operator_key)?,
+            metrics_endpoints: self.within("metrics_endpoints", values.metrics_endpoints, 0..=10_000)?,
         })
     }
 
@@ -228,6 +236,11 @@ impl Check<'_> {
             max_in_flight: self.within("max_in_flight", values.max_in_flight, 1..=1_000_000)?,
             passivate_after: self.millis("passivate_after_ms", values.passivate_after_ms, 1..=86_400_000)?,
             breaker_opens_after: Some(values.breaker_opens_after).filter(|failures| *failures > 0),
+            announce_after: self.millis(
+                "endpoint_announce_after_ms",
+                values.endpoint_announce_after_ms,
+                1..=u64::MAX / 2,
+            )?,
             warn_after: self.millis("endpoint_warn_after_ms", values.endpoint_warn_after_ms, 1..=u64::MAX / 2)?,
             disable_after: Some(self.millis(
                 "endpoint_disable_after_ms",

@@ -70,7 +70,10 @@ options! {
     "Server" {
         listen: SocketAddr = "POSTHASTE_LISTEN";
         workers: usize = "POSTHASTE_WORKERS";
+        hold: bool = "POSTHASTE_HOLD", num_args = 0..=1, require_equals = true,
+            default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new();
         operator_key: Secret = "POSTHASTE_OPERATOR_KEY", hide_env_values = true;
+        metrics_endpoints: usize = "POSTHASTE_METRICS_ENDPOINTS";
     }
     "Store" {
         store: String = "POSTHASTE_STORE", hide_env_values = true;
@@ -114,6 +117,7 @@ options! {
         max_in_flight: usize = "POSTHASTE_MAX_IN_FLIGHT";
         passivate_after_ms: u64 = "POSTHASTE_PASSIVATE_AFTER_MS";
         breaker_opens_after: u32 = "POSTHASTE_BREAKER_OPENS_AFTER";
+        endpoint_announce_after_ms: u64 = "POSTHASTE_ENDPOINT_ANNOUNCE_AFTER_MS";
         endpoint_warn_after_ms: u64 = "POSTHASTE_ENDPOINT_WARN_AFTER_MS";
         endpoint_disable_after_ms: u64 = "POSTHASTE_ENDPOINT_DISABLE_AFTER_MS";
         body_budget_bytes: usize = "POSTHASTE_BODY_BUDGET_BYTES";

@@ -10,6 +10,8 @@ use crate::domain::{
 
 /// Most patterns of an endpoint.
 pub const MAX_EVENT_TYPES: usize = 100;
+/// Most endpoints of a partner, or of an operator for all partners, that hear of troubles.
+pub const MAX_LISTENERS: usize = 20;
 /// Most headers of an endpoint.
 pub const MAX_HEADERS: usize = 20;
 /// Longest URL.
@@ -182,7 +184,7 @@ impl EndpointSettings {
 pub enum EndpointStatus {
     /// They go out.
     Active,
-    /// Somebody paused it for a while; its settings say nothing of that.
+    /// Somebody holds it for a while; its settings say nothing of that.
     Paused,
     /// Its settings say so, paused or not: ending the pause would not be enough.
     Disabled,
@@ -199,13 +201,35 @@ impl EndpointStatus {
     }
 }
 
-/// A partner's webhook subscription.
+/// Who paused an endpoint, and so who can end it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PausedBy {
+    /// Its partner, this endpoint alone.
+    Partner,
+    /// An operator, by a brake over its partner or its environment.
+    Operator,
+    /// Either of them: both have to end it.
+    Both,
+}
+
+impl PausedBy {
+    /// The word used in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Partner => "partner",
+            Self::Operator => "operator",
+            Self::Both => "both",
+        }
+    }
+}
+
+/// A webhook subscription: a partner's, or an operator's to what is told of all partners.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Endpoint {
     /// Its id.
     pub id: EndpointId,
-    /// Whose it is.
-    pub partner: PartnerName,
+    /// Whose it is; `None` is one that hears of all partners of its environment.
+    pub partner: Option<PartnerName>,
     /// Where it is.
     pub environment: Environment,
     /// Counts the settings it has had, from 1.
@@ -219,6 +243,9 @@ pub struct Endpoint {
     /// Since when it has been paused, if it is. No setting, but a state: it stays
     /// through changes of the settings, and makes no version of them.
     pub paused_at: Option<Timestamp>,
+    /// Since when an operator's brake is over it, if one is: over its partner, or
+    /// its whole environment.
+    pub braked_at: Option<Timestamp>,
     /// When it was deleted, if it was.
     pub deleted_at: Option<Timestamp>,
 }
@@ -226,10 +253,20 @@ pub struct Endpoint {
 impl Endpoint {
     /// Whether its deliveries go out.
     pub fn status(&self) -> EndpointStatus {
-        match (self.settings.enabled, self.paused_at) {
+        match (self.settings.enabled, self.paused_by()) {
             (false, _) => EndpointStatus::Disabled,
             (true, Some(_)) => EndpointStatus::Paused,
             (true, None) => EndpointStatus::Active,
+        }
+    }
+
+    /// Who holds its deliveries for a while, whatever its settings say.
+    pub fn paused_by(&self) -> Option<PausedBy> {
+        match (self.paused_at, self.braked_at) {
+            (None, None) => None,
+            (Some(_), None) => Some(PausedBy::Partner),
+            (None, Some(_)) => Some(PausedBy::Operator),
+            (Some(_), Some(_)) => Some(PausedBy::Both),
         }
     }
 }

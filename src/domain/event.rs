@@ -14,6 +14,9 @@ use crate::domain::{Environment, EventId, PartnerName, Timestamp};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventType(Arc<str>);
 
+/// What the names of Posthaste's own events begin with.
+const SYSTEM_PREFIX: &str = "posthaste.";
+
 /// A text that cannot name an event type, or be a pattern of such names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventTypeError {
@@ -41,7 +44,7 @@ impl EventType {
     /// Whether this is one of Posthaste's own events about itself, which `*`
     /// does not include.
     pub fn is_system(&self) -> bool {
-        self.0.starts_with("posthaste.")
+        self.0.starts_with(SYSTEM_PREFIX)
     }
 }
 
@@ -72,6 +75,17 @@ pub enum TypePattern {
     Below(Arc<str>),
     /// One type by its name.
     Exactly(EventType),
+}
+
+impl TypePattern {
+    /// Whether it asks for Posthaste's own events, which takes more than a star.
+    pub fn is_system(&self) -> bool {
+        match self {
+            Self::Any => false,
+            Self::Below(prefix) => prefix.starts_with(SYSTEM_PREFIX),
+            Self::Exactly(name) => name.is_system(),
+        }
+    }
 }
 
 impl fmt::Display for TypePattern {

@@ -2,6 +2,7 @@
 //! clock, no database, no HTTP: every other room may import this one, and it
 //! imports none of them.
 
+mod announcement;
 mod attempt;
 mod delivery;
 mod endpoint;
@@ -15,12 +16,13 @@ mod retry_policy;
 mod time;
 mod trouble;
 
+pub use announcement::{Announcement, Setback};
 pub use attempt::{Attempt, AttemptError, ErrorClass, Outcome, RetryAfter};
 pub use delivery::{Delivery, DeliveryStatus, DiscardReason, StatusError, StatusFilter, StoredStatus};
 pub use endpoint::{
     DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_MS, Endpoint, EndpointSettings, EndpointStatus, Header, HeaderName,
-    MAX_CONCURRENCY, MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPES, MAX_HEADERS, MAX_RATE, MAX_TIMEOUT_MS, MAX_URL_BYTES,
-    MIN_TIMEOUT_MS, SettingsProblem,
+    MAX_CONCURRENCY, MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPES, MAX_HEADERS, MAX_LISTENERS, MAX_RATE, MAX_TIMEOUT_MS,
+    MAX_URL_BYTES, MIN_TIMEOUT_MS, PausedBy, SettingsProblem,
 };
 pub use event::{DeliveryTimes, Event, EventType, EventTypeError, TypePattern};
 pub use event_filter::{EventFilter, EventFilterError, MAX_FILTER_BYTES};

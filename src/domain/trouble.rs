@@ -15,6 +15,8 @@ pub struct Trouble {
     pub not_before: Option<Timestamp>,
     /// When its operator was warned that it fails.
     pub warned_at: Option<Timestamp>,
+    /// When those who subscribed to that were last told that it fails.
+    pub announced_at: Option<Timestamp>,
     /// When it was disabled for it, and why.
     pub disabled: Option<(Timestamp, DisabledReason)>,
 }
@@ -43,6 +45,18 @@ impl Trouble {
     /// Whether there is nothing to remember.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// When something that is due then may go out at the earliest.
+    pub fn permits(&self, due_at: Timestamp) -> Timestamp {
+        let probe_at = self.breaker.map(|open| open.probe_at);
+        [probe_at, self.not_before].into_iter().flatten().fold(due_at, Timestamp::max)
+    }
+
+    /// What is left of it when somebody lets the endpoint begin anew: whoever was told
+    /// that it fails is still to hear that it does not.
+    pub fn begun_anew(&self) -> Self {
+        Self { announced_at: self.announced_at, ..Self::default() }
     }
 }
 

@@ -4,7 +4,8 @@ use actix::prelude::*;
 use bytes::Bytes;
 
 use crate::cluster::{Hint, Move};
-use crate::domain::{Attempt, DeliveryId, EndpointId, EventId, EventType, Monotonic};
+use crate::domain::{Attempt, DeliveryId, EndpointId, EventId, EventType, Moment, Monotonic, Timestamp};
+use crate::engine::endpoint::shown::Shown;
 use crate::engine::endpoint::state::{Fresh, Snapshot};
 use crate::store::Lane;
 
@@ -19,6 +20,8 @@ pub(in crate::engine) enum News {
     Born(EndpointId, Fresh),
     /// Settings or secrets changed.
     Changed(EndpointId),
+    /// The same of so many endpoints that none is named.
+    ManyChanged,
     /// An attempt was asked for.
     AttemptRequested(EndpointId),
     /// A delivery was made that is due later.
@@ -41,10 +44,37 @@ pub struct Hinted(pub Vec<Hint>);
 #[rtype(result = "()")]
 pub struct Drain;
 
-/// To the supervisor: what is an endpoint's actor doing? `None` when it sleeps.
+/// To the supervisor: the node is not held any more, so send what waits. False when
+/// it was not held.
 #[derive(Message)]
-#[rtype(result = "Option<Snapshot>")]
+#[rtype(result = "bool")]
+pub struct Release;
+
+/// To the supervisor: what is an endpoint's actor doing?
+#[derive(Message)]
+#[rtype(result = "Seen")]
 pub struct Inspect(pub EndpointId);
+
+/// What [`Inspect`] finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// An actor in memory.
+    Live(Snapshot),
+    /// None: there is nothing to do now.
+    Asleep,
+    /// None, and if there is one, it is another node's.
+    Elsewhere,
+}
+
+impl Seen {
+    /// What the actor is doing, if there is one.
+    pub fn live(self) -> Option<Snapshot> {
+        match self {
+            Self::Live(snapshot) => Some(snapshot),
+            Self::Asleep | Self::Elsewhere => None,
+        }
+    }
+}
 
 /// To the supervisor: send this body now, past everything that waits, and say
 /// what came of it. Nothing of it is stored, and so any node may do it.
@@ -68,6 +98,8 @@ pub enum TestOutcome {
     Attempted(Attempt),
     /// There is no such endpoint any more.
     Gone,
+    /// This node is held, and sends nothing.
+    Held,
     /// The engine is stopping, or the store cannot be read.
     Unavailable,
 }
@@ -87,6 +119,8 @@ pub(in crate::engine) enum Tell {
     Sighted(Vec<DeliveryId>),
     /// The settings or secrets may have changed.
     Changed,
+    /// The endpoint may be held by now: begin nothing before that is known.
+    Halt,
     /// End when what is in flight has ended.
     Drain,
     /// End now, whatever is under way: the endpoint is another node's.
@@ -124,13 +158,35 @@ pub(in crate::engine) struct Ended {
     pub endpoint: EndpointId,
     pub generation: Generation,
     pub how: End,
+    /// What it leaves to the next life.
+    pub legacy: Legacy,
+}
+
+/// What one life of an actor leaves to the next on the same node, when it rests until
+/// there is something to do again.
+#[derive(Default)]
+pub(in crate::engine) struct Legacy {
+    /// What the gauges go on showing of it while it sleeps.
+    pub shown: Option<Shown>,
+    /// Since when its breaker keeps deliveries waiting.
+    pub open_since: Option<Moment>,
+}
+
+/// How long an actor rests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) struct Rest {
+    /// There is nothing left to do before then, if ever.
+    pub until: Option<Monotonic>,
+    /// Until then a gate is closed, and what waits behind it was first due at this
+    /// time.
+    pub behind_gate: Option<Timestamp>,
 }
 
 /// How an endpoint's actor ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) enum End {
-    /// With nothing left to do before then, if ever.
-    Rested(Option<Monotonic>),
+    /// With nothing left to do for a while.
+    Rested(Rest),
     /// All in flight has ended, as the supervisor asked.
     Drained,
     /// With whatever it had under way, as the supervisor asked.

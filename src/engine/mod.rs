@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::cluster::Ownership;
+use crate::cluster::{Hold, Ownership};
 use crate::domain::{Environment, EventType, RetryPolicy};
 use crate::metrics::Metrics;
 use crate::policy::health::Patience;
@@ -28,7 +28,7 @@ use crate::transport::TransportFactory;
 
 pub use budget::BodyBudget;
 pub use endpoint::state::Snapshot;
-pub use messages::{Drain, Hinted, Inspect, Moved, SendTest, TestOutcome};
+pub use messages::{Drain, Hinted, Inspect, Moved, Release, Seen, SendTest, TestOutcome};
 pub use places::Places;
 pub use retention::{Janitor, Retention};
 pub use supervisor::Supervisor;
@@ -75,6 +75,8 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     /// Which endpoints are this node's.
     pub ownership: Ownership,
+    /// While it is on, nothing is sent.
+    pub hold: Hold,
     /// Who is told that a partition is free to go.
     pub handed_over: HandedOver,
     /// When events are tried again at endpoints without a schedule of their own.

@@ -1,15 +1,20 @@
 //! Endpoints with work, but not yet: each is an id and the earliest of the times
-//! it was to wake at.
+//! it was to wake at. What the store shows of one that rests behind a closed gate
+//! wakes it only if its actor cannot have known of it.
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::domain::{EndpointId, Monotonic, Partition, PartitionSet};
+use crate::domain::{EndpointId, Moment, Monotonic, Partition, PartitionSet, Timestamp};
+use crate::store::Waiting;
 
 /// Endpoints with work, but not yet.
 #[derive(Default)]
 pub(in crate::engine) struct Sleepers {
     by_time: BTreeSet<(Monotonic, EndpointId)>,
     times: HashMap<EndpointId, Monotonic>,
+    /// Those that rest behind a closed gate, with when the first of what waits behind
+    /// it was due.
+    behind_gate: HashMap<EndpointId, Timestamp>,
 }
 
 impl Sleepers {
@@ -24,7 +29,31 @@ impl Sleepers {
         self.by_time.insert((time, endpoint));
     }
 
+    /// The same behind a gate that opens then: nothing that is due may go out before,
+    /// and the first of it has been due since `first_due`.
+    pub(in crate::engine) fn until_gate_opens(&mut self, endpoint: EndpointId, time: Monotonic, first_due: Timestamp) {
+        self.until(endpoint, time);
+        self.behind_gate.insert(endpoint, first_due);
+    }
+
+    /// The store shows that this waits.
+    pub(in crate::engine) fn seen_waiting(&mut self, waiting: &Waiting, now: Moment) {
+        let Waiting { endpoint, due_at, asked_at } = *waiting;
+        // What somebody asks for passes every gate, and the rest would find it closed.
+        let first_known = self.behind_gate.get(&endpoint);
+        if asked_at.is_none() && first_known.is_some_and(|first| due_at >= *first) {
+            return;
+        }
+        self.until(endpoint, now.anchor(due_at));
+    }
+
+    /// Who rests behind a gate may have missed that it opened.
+    pub(in crate::engine) fn doubt_gates(&mut self) {
+        self.behind_gate.clear();
+    }
+
     pub(in crate::engine) fn remove(&mut self, endpoint: EndpointId) {
+        self.behind_gate.remove(&endpoint);
         if let Some(time) = self.times.remove(&endpoint) {
             self.by_time.remove(&(time, endpoint));
         }
@@ -34,6 +63,7 @@ impl Sleepers {
     pub(in crate::engine) fn forget(&mut self, partitions: &PartitionSet) {
         let stays = |endpoint: &EndpointId| !partitions.contains(Partition::of(*endpoint));
         self.times.retain(|endpoint, _| stays(endpoint));
+        self.behind_gate.retain(|endpoint, _| stays(endpoint));
         self.by_time.retain(|(_, endpoint)| stays(endpoint));
     }
 
@@ -77,6 +107,36 @@ mod tests {
         assert_eq!(sleepers.pop_before(at(20)), Some(endpoint(2)));
         assert_eq!(sleepers.pop_before(at(60)), None);
         assert!(sleepers.by_time.is_empty() && sleepers.times.is_empty());
+    }
+
+    #[test]
+    fn a_closed_gate_is_not_passed_for_what_is_known_to_wait_behind_it() {
+        let wall = |seconds: u64| Timestamp::from_millis(1_700_000_000_000) + Duration::from_secs(seconds);
+        let now = Moment { wall: wall(30), monotonic: at(30) };
+        let waiting =
+            |due, asked: Option<u64>| Waiting { endpoint: endpoint(1), due_at: wall(due), asked_at: asked.map(wall) };
+        let woken_by = |seen: &Waiting| {
+            let mut sleepers = Sleepers::default();
+            sleepers.until_gate_opens(endpoint(1), at(3_600), wall(10));
+            sleepers.seen_waiting(seen, now);
+            sleepers.pop_before(at(30))
+        };
+        assert_eq!(woken_by(&waiting(10, None)), None, "it has been waiting for the gate all the time");
+        assert_eq!(woken_by(&waiting(20, None)), None, "nor may what is due later go out");
+        assert_eq!(woken_by(&waiting(9, None)), Some(endpoint(1)), "its actor did not know of this");
+        assert_eq!(woken_by(&waiting(10, Some(29))), Some(endpoint(1)), "what is asked for passes");
+
+        let mut sleepers = Sleepers::default();
+        sleepers.until_gate_opens(endpoint(1), at(3_600), wall(10));
+        sleepers.doubt_gates();
+        sleepers.seen_waiting(&waiting(10, None), now);
+        assert_eq!(sleepers.pop_before(at(30)), Some(endpoint(1)), "a hint that was lost may have opened it");
+        // The next life's gate is another one.
+        sleepers.until_gate_opens(endpoint(1), at(20), wall(10));
+        assert_eq!(sleepers.pop_before(at(20)), Some(endpoint(1)));
+        sleepers.until(endpoint(1), at(3_600));
+        sleepers.seen_waiting(&waiting(10, None), now);
+        assert_eq!(sleepers.pop_before(at(30)), Some(endpoint(1)));
     }
 
     #[test]

@@ -24,7 +24,9 @@ use crate::engine::Engine;
 use crate::engine::arbiters::Arbiters;
 use crate::engine::endpoint::actor::{EndpointActor, Supervised};
 use crate::engine::endpoint::state::Fresh;
-use crate::engine::messages::{End, Ended, Generation, Hinted, Moved, News, Notices, Resting, Staying, Tell};
+use crate::engine::messages::{
+    End, Ended, Generation, Hinted, Legacy, Moved, News, Notices, Rest, Resting, Staying, Tell,
+};
 use crate::engine::sleepers::Sleepers;
 use crate::engine::wire::NewsWire;
 use crate::store::{self, Lane, Payload, StoreError};
@@ -98,6 +100,9 @@ pub struct Supervisor {
     /// Live actors whose mailbox was full when there was something to say.
     nudges: HashSet<EndpointId>,
     panics: HashMap<EndpointId, Panics>,
+    /// What is still to be known of endpoints in trouble that sleep until they have
+    /// work.
+    troubled: HashMap<EndpointId, Legacy>,
     last_generation: Generation,
     territory: Territory,
     sweeping: Sweeping,
@@ -125,6 +130,7 @@ impl Supervisor {
             sleeping: Sleepers::default(),
             nudges: HashSet::new(),
             panics: HashMap::new(),
+            troubled: HashMap::new(),
             last_generation: 0,
             draining: None,
             engine,
@@ -141,7 +147,7 @@ impl Supervisor {
     /// one is still ending, or has panicked a moment ago, and for an endpoint
     /// that is another node's.
     fn wake(&mut self, endpoint: EndpointId, context: &Context<Self>) -> Option<&Addr<EndpointActor>> {
-        if self.draining.is_some() {
+        if self.draining.is_some() || self.engine.hold.is_on() {
             return None;
         }
         if let Some(Route::Ending { wake, .. } | Route::Leaving { wake, .. }) = self.routes.get_mut(&endpoint) {
@@ -166,8 +172,9 @@ impl Supervisor {
                 ended: context.address().recipient(),
                 overlooked: self.polling.overlooked(),
             };
+            let legacy = self.troubled.remove(&endpoint).unwrap_or_default();
             let address = EndpointActor::start_in_arbiter(&self.arbiters.of(endpoint), move |_| {
-                EndpointActor::new(endpoint, generation, lease, engine, supervisor)
+                EndpointActor::new(endpoint, generation, lease, engine, supervisor, legacy)
             });
             Route::Live { address, generation }
         });
@@ -213,20 +220,25 @@ impl Supervisor {
     }
 
     /// Tells the actors what happened to their endpoints.
-    fn hear(&mut self, news: impl IntoIterator<Item = News>, context: &Context<Self>) {
+    fn hear(&mut self, news: impl IntoIterator<Item = News>, context: &mut Context<Self>) {
         let mut births: HashMap<EndpointId, Vec<Fresh>> = HashMap::new();
         let mut for_later = HashSet::new();
+        let mut have_many_changed = false;
         for item in news {
             match item {
                 News::Born(endpoint, fresh) => births.entry(endpoint).or_default().push(fresh),
                 // One without an actor may have been enabled again.
                 News::Changed(endpoint) => self.tell(endpoint, Tell::Changed, context),
+                News::ManyChanged => have_many_changed = true,
                 News::AttemptRequested(endpoint) => self.tell(endpoint, Tell::Hint(Lane::Manual), context),
                 News::Scheduled(endpoint) => drop(for_later.insert(endpoint)),
             }
         }
         for endpoint in for_later {
             self.tell(endpoint, Tell::Hint(Lane::Retry), context);
+        }
+        if have_many_changed {
+            self.many_changed(context);
         }
         for (endpoint, fresh) in births {
             self.tell(endpoint, Tell::Born(fresh), context);
@@ -352,7 +364,7 @@ impl Handler<Staying> for Supervisor {
 impl Handler<Ended> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, Ended { endpoint, generation, how }: Ended, context: &mut Context<Self>) {
+    fn handle(&mut self, Ended { endpoint, generation, how, legacy }: Ended, context: &mut Context<Self>) {
         let wake = match self.routes.get(&endpoint) {
             Some(route) if route.generation() == generation => route.is_awaited(),
             _ => return,
@@ -374,12 +386,18 @@ impl Handler<Ended> for Supervisor {
                 log::error!("{endpoint}: its actor panicked and starts anew from the store in {wait:?}");
                 self.sleeping.until(endpoint, now + wait);
             }
-            End::Rested(until) => {
+            End::Rested(Rest { until, behind_gate }) => {
                 self.panics.remove(&endpoint);
-                if wake {
-                    self.wake(endpoint, context);
-                } else if let Some(until) = until {
-                    self.sleeping.until(endpoint, until);
+                let is_troubled = legacy.shown.is_some() || legacy.open_since.is_some();
+                // It may have become another node's meanwhile, and so has its trouble.
+                if is_troubled && self.territory.lease_of(endpoint).is_some() {
+                    self.troubled.insert(endpoint, legacy);
+                }
+                match (until, behind_gate) {
+                    _ if wake => drop(self.wake(endpoint, context)),
+                    (Some(until), Some(due)) => self.sleeping.until_gate_opens(endpoint, until, due),
+                    (Some(until), None) => self.sleeping.until(endpoint, until),
+                    (None, _) => {}
                 }
             }
             // Something was meant for the next actor: the endpoint may be ours

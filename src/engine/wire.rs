@@ -59,7 +59,8 @@ impl NewsWire {
         let mut news = Vec::with_capacity(notices.len());
         for notice in notices {
             created += u64::from(matches!(notice, Notice::Born(_) | Notice::Scheduled(_)));
-            let is_ours = wire.is_ours(subject(&notice));
+            // Other nodes look for what was changed: no hint could name it all.
+            let is_ours = subject(&notice).is_none_or(|endpoint| wire.is_ours(endpoint));
             // What it was matched against holds for its sending: settings that its
             // owner may not have heard of come first.
             if let Notice::Born(Birth { endpoint, matched: (environment, version), .. }) = &notice
@@ -86,6 +87,10 @@ impl NewsWire {
                     News::Born(birth.endpoint, Fresh { delivery: birth.delivery, event, payload })
                 }
                 Notice::EndpointChanged(endpoint) => News::Changed(endpoint),
+                Notice::BrakesChanged { in_force } => {
+                    wire.metrics.count_brakes(in_force);
+                    News::ManyChanged
+                }
                 Notice::AttemptRequested(endpoint) => News::AttemptRequested(endpoint),
                 Notice::Scheduled(endpoint) => News::Scheduled(endpoint),
             });
@@ -138,15 +143,16 @@ impl Wire {
     }
 
     fn pass_on(&self, notice: &Notice) {
-        let hint = match notice {
+        let (endpoint, hint) = match notice {
             Notice::Born(Birth { endpoint, delivery, payload, .. }) => {
-                Hint::Born { endpoint: *endpoint, delivery: *delivery, event: payload.event }
+                (endpoint, Hint::Born { endpoint: *endpoint, delivery: *delivery, event: payload.event })
             }
-            Notice::EndpointChanged(endpoint) => Hint::Changed(*endpoint),
-            Notice::AttemptRequested(endpoint) => Hint::AttemptRequested(*endpoint),
-            Notice::Scheduled(endpoint) => Hint::Scheduled(*endpoint),
+            Notice::EndpointChanged(endpoint) => (endpoint, Hint::Changed(*endpoint)),
+            Notice::BrakesChanged { .. } => return,
+            Notice::AttemptRequested(endpoint) => (endpoint, Hint::AttemptRequested(*endpoint)),
+            Notice::Scheduled(endpoint) => (endpoint, Hint::Scheduled(*endpoint)),
         };
-        self.forward.forward(Partition::of(subject(notice)), hint);
+        self.forward.forward(Partition::of(*endpoint), hint);
     }
 
     fn note(&self, told: bool) {
@@ -157,12 +163,13 @@ impl Wire {
     }
 }
 
-/// Whom a notice is about.
-fn subject(notice: &Notice) -> EndpointId {
+/// Whom a notice is about; `None` is many.
+fn subject(notice: &Notice) -> Option<EndpointId> {
     match notice {
-        Notice::Born(birth) => birth.endpoint,
+        Notice::Born(birth) => Some(birth.endpoint),
         Notice::EndpointChanged(endpoint) | Notice::AttemptRequested(endpoint) | Notice::Scheduled(endpoint) => {
-            *endpoint
+            Some(*endpoint)
         }
+        Notice::BrakesChanged { .. } => None,
     }
 }

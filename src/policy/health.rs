@@ -5,16 +5,20 @@
 
 use std::time::Duration;
 
-use crate::domain::{DeliveryId, DisabledReason, ErrorClass, OpenBreaker, Outcome, RetryAfter, Timestamp, Trouble};
+use crate::domain::{
+    Announcement, DeliveryId, DisabledReason, ErrorClass, OpenBreaker, Outcome, RetryAfter, Setback, Timestamp, Trouble,
+};
+use crate::policy::announcing;
 
 /// The wait for the first probe; each that fails doubles it.
 const FIRST_PROBE_AFTER: Duration = Duration::from_secs(1);
 /// The longest wait between two probes.
 const PROBES_WITHIN: Duration = Duration::from_secs(30);
-/// By how much of itself a wait for a probe is longer or shorter at most.
-const PROBE_JITTER: f64 = 0.1;
+/// By how much of itself a wait for a probe is longer or shorter at most: endpoints
+/// that fell together, because of something they share, do not come back together.
+const PROBE_JITTER: f64 = 1.0 / 3.0;
 /// The longest wait between two probes, jitter included.
-pub const LONGEST_PROBE_WAIT: Duration = Duration::from_secs(33);
+pub const LONGEST_PROBE_WAIT: Duration = Duration::from_secs(40);
 /// For how long a receiver may ask for no requests.
 pub const LONGEST_REST: Duration = Duration::from_secs(3600);
 
@@ -30,12 +34,22 @@ pub struct Patience {
     pub warn_after: Duration,
     /// Then it is disabled; `None` is never.
     pub disable_after: Option<Duration>,
+    /// For how long it has failed when those who subscribed to that are told of it.
+    pub announce_after: Duration,
+}
+
+impl Patience {
+    /// When its operator is warned: never later than it is disabled.
+    pub(super) fn warned_after(&self) -> Duration {
+        self.disable_after.map_or(self.warn_after, |limit| limit.min(self.warn_after))
+    }
 }
 
 impl Default for Patience {
     fn default() -> Self {
         const DAY: Duration = Duration::from_secs(24 * 3600);
-        Self { opens_after: Some(ARE_TROUBLE), warn_after: DAY, disable_after: Some(5 * DAY) }
+        let announce_after = Duration::from_secs(60);
+        Self { opens_after: Some(ARE_TROUBLE), warn_after: DAY, disable_after: Some(5 * DAY), announce_after }
     }
 }
 
@@ -142,6 +156,24 @@ impl Health {
         (self.trouble != before, advice)
     }
 
+    /// What those who subscribed to it are to be told, now that an attempt has failed.
+    /// It counts as told from then on.
+    pub fn announce(&mut self, now: Timestamp, patience: &Patience) -> Option<Announcement> {
+        let announcement = announcing::failing(&self.trouble, self.failures, now, patience)?;
+        self.trouble.announced_at = Some(now);
+        Some(announcement)
+    }
+
+    /// That was never written.
+    pub fn unannounce(&mut self) {
+        self.trouble.announced_at = None;
+    }
+
+    /// What it failed at last, with this outcome.
+    pub fn setback(&self, outcome: &Outcome) -> Setback {
+        Setback::new(self.failures, outcome)
+    }
+
     fn judge_breaker(&mut self, failure: &Failure<'_>, patience: &Patience, random: f64) {
         match &mut self.trouble.breaker {
             Some(open) if failure.is_probe => {
@@ -164,7 +196,7 @@ impl Health {
         }
         let Some(since) = self.trouble.failing_since else { return Advice::Wait };
         let failing_for = failure.ended_at.since(since);
-        let warn_after = patience.disable_after.map_or(patience.warn_after, |limit| limit.min(patience.warn_after));
+        let warn_after = patience.warned_after();
         let Some(warned_at) = self.trouble.warned_at else {
             return if failing_for >= warn_after { Advice::Warn } else { Advice::Wait };
         };
@@ -252,7 +284,7 @@ mod tests {
                 {
                     let wait = open.probe_at.since(at(now)).as_secs_f64();
                     let doubled = 2_f64.powi(open.probes.min(5) as i32).min(30.0);
-                    prop_assert!((doubled * 0.899..=doubled * 1.101).contains(&wait), "{wait} after {}", open.probes);
+                    prop_assert!((doubled * 0.666..=doubled * 1.334).contains(&wait), "{wait} after {}", open.probes);
                 }
                 if let Advice::Disable(_) = advice {
                     let since = health.trouble().failing_since.expect("it failed for long");

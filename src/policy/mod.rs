@@ -1,11 +1,12 @@
 //! Decisions, and nothing but decisions: what follows from a failed attempt, for its
-//! delivery and for its endpoint, who wants an event, what waits for what, what a
-//! signature is, where a request may go. No I/O, no clock, no HTTP client, no database; time and randomness are arguments, so
+//! delivery and for its endpoint, who is told of it, who wants an event, what waits for
+//! what, what a signature is, where a request may go. No I/O, no clock, no HTTP client, no database; time and randomness are arguments, so
 //! that every rule can be tested for every input. Acting on a decision is left
 //! to the rooms that import this one.
 
 pub mod address;
 mod address_ranges;
+pub mod announcing;
 pub mod concurrency;
 pub mod health;
 pub mod matching;

@@ -50,6 +50,11 @@ impl Pace {
         let from = if late <= TIMERS_ARE_LATE_BY.max(self.interval / 2) { self.next } else { now };
         self.next = from.max(self.next) + self.interval;
     }
+
+    /// A request that was to begin did not: its turn is another's.
+    pub fn gave_back(&mut self) {
+        self.next = self.next - self.interval;
+    }
 }
 
 #[cfg(test)]

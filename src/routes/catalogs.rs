@@ -103,6 +103,6 @@ fn read(store: &dyn Store, environment: Environment) -> Result<Dated, StoreError
         .find(|(known, _)| *known == environment)
         .expect("every environment is among all of them");
     // Each was compiled before it was stored.
-    let catalog = Catalog::compile(definitions).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let catalog = Catalog::compile_whole(definitions).map_err(|error| StoreError::Corrupt(error.to_string()))?;
     Ok(Dated { catalog: Arc::new(catalog), version })
 }

@@ -56,7 +56,8 @@ pub async fn receive(
     Ok(HttpResponse::NoContent().finish())
 }
 
-fn authorize(hints_in: &HintsIn, request: &HttpRequest) -> Result<(), Problem> {
+/// Refuses whoever does not know the token.
+pub(super) fn authorize(hints_in: &HintsIn, request: &HttpRequest) -> Result<(), Problem> {
     let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = header.and_then(extract::bearer).ok_or_else(|| {
         Problem::new(Kind::Unauthorized, "send the token of the cluster as `Authorization: Bearer TOKEN`")

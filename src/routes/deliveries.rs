@@ -8,7 +8,7 @@ use crate::auth::Permission;
 use crate::domain::{DeliveryId, DeliveryStatus, DiscardReason, EndpointStatus};
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Kind, Problem};
-use crate::routes::{Api, page, show};
+use crate::routes::{Api, brakes, page, show};
 use crate::store::{self, DeliveryFilter, Skipped};
 
 /// How often a delivery and its attempts are read until they fit together.
@@ -75,9 +75,12 @@ pub async fn retry(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -
     let Some(endpoint) = endpoint else {
         return Err(Problem::new(Kind::Conflict, format!("endpoint {} was deleted", delivery.endpoint)));
     };
-    if let DeliveryStatus::Discarded(reason) = delivery.status {
+    if let DeliveryStatus::Discarded(reason @ (DiscardReason::EndpointDeleted | DiscardReason::Retention)) =
+        delivery.status
+    {
         return Err(Problem::new(Kind::Conflict, format!("the delivery was discarded: {}", reason.as_str())));
     }
+    brakes::refuse_braked(&endpoint)?;
     let held_by = endpoint.id;
     let held = match endpoint.status() {
         EndpointStatus::Active => None,

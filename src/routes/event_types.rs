@@ -4,10 +4,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
 use crate::auth::Permission;
-use crate::catalog::{CatalogLimits, DefinitionProblem, TypeDefinition};
+use crate::catalog::{CatalogLimits, DefinitionError, DefinitionProblem, TypeDefinition, system};
 use crate::domain::EventType;
 use crate::routes::extract::{self, Caller};
-use crate::routes::problem::{Answer, FieldProblem, Problem};
+use crate::routes::problem::{Answer, FieldProblem, Kind, Problem};
 use crate::routes::retry::{self, RetryLimits};
 use crate::routes::{Api, page, settings, to_the_end};
 use crate::store::Page;
@@ -19,17 +19,26 @@ fn show(definition: &TypeDefinition) -> Value {
         "schema": definition.schema,
         "example": definition.example,
         "retry": definition.retry.as_ref().map(retry::show),
+        "built_in": system::is_built_in(definition.name.as_str()),
     })
 }
 
-/// Lists the catalog by name.
+/// What is said of a name that operators cannot have.
+fn reserved(name: &EventType) -> String {
+    DefinitionError { name: name.clone(), problem: DefinitionProblem::SystemName }.to_string()
+}
+
+/// Lists the catalog by name: what events are checked against, or, if that is asked
+/// for, what Posthaste says itself.
 pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.may(Permission::ReadEventTypes)?;
-    caller.query().only(&["limit", "cursor"])?;
+    caller.query().only(&["limit", "cursor", "built_in"])?;
+    let built_in = caller.query().parsed::<bool>("built_in")?.unwrap_or(false);
     let wanted = page::request::<EventType>(caller.query(), &api.limits)?;
     let catalog = api.catalogs.of(caller.environment()?);
     let behind = |definition: &&TypeDefinition| wanted.after.as_ref().is_none_or(|after| definition.name > *after);
-    let found: Vec<&TypeDefinition> = catalog.iter().filter(behind).take(wanted.limit + 1).collect();
+    let listed = |definition: &&TypeDefinition| system::is_built_in(definition.name.as_str()) == built_in;
+    let found: Vec<&TypeDefinition> = catalog.iter().filter(listed).filter(behind).take(wanted.limit + 1).collect();
     let found = Page::from_overread(found, wanted.limit);
     Ok(page::answer(&found, |definition| definition.name.to_string(), |definition| show(definition)))
 }
@@ -56,6 +65,9 @@ pub async fn put(
     caller.query().only(&[])?;
     let environment = caller.environment()?;
     let name: EventType = name.parse().map_err(|error| Problem::invalid_field("", format!("{error}")))?;
+    if name.is_system() {
+        return Err(Problem::invalid_field("", reserved(&name)));
+    }
     let limits = CatalogLimits::default();
     let most = limits.schema_bytes + limits.example_bytes + 4 * limits.description_chars;
     let body = extract::body(&request, &mut payload, &["application/json"], "event_type_bytes", most).await?;
@@ -63,7 +75,7 @@ pub async fn put(
     // Compiling a hostile schema takes time that other requests should have.
     let checked = web::block(move || definition.checked(&limits))
         .await
-        .map_err(|error| Problem::new(crate::routes::problem::Kind::Internal, error.to_string()))?
+        .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?
         .map_err(|error| match &error.problem {
             DefinitionProblem::Schema(field) => {
                 Problem::invalid_field(format!("/schema{}", field.pointer), field.detail.clone())
@@ -95,6 +107,10 @@ fn parse(name: EventType, body: &[u8], retries: &RetryLimits) -> Result<TypeDefi
     {
         errors
             .push(FieldProblem::new("/name", format!("the path says `{name}`; leave `name` out, or make it the same")));
+    }
+    // A definition may be put back as it was read.
+    if fields.remove("built_in").is_some_and(|stated| stated != Value::Bool(false)) {
+        errors.push(FieldProblem::new("/built_in", "expected false: no other type is built in"));
     }
     let description = match fields.remove("description") {
         None => String::new(),
@@ -137,6 +153,9 @@ pub async fn delete(api: web::Data<Api>, caller: Caller, name: web::Path<String>
     caller.query().only(&[])?;
     let environment = caller.environment()?;
     let name: EventType = name.parse().map_err(|_| Problem::not_found("event type"))?;
+    if system::is_built_in(name.as_str()) {
+        return Err(Problem::new(Kind::Conflict, reserved(&name)));
+    }
     let gone = to_the_end(async move {
         let gone = api.journal.change(move |transaction| transaction.delete_event_type(environment, &name)).await?;
         api.catalogs.reload(&api.store, environment).await?;

@@ -122,6 +122,11 @@ impl Caller {
         ))
     }
 
+    /// Whether it is an operator's key.
+    pub fn is_operator(&self) -> bool {
+        self.principal.role == Role::Operator
+    }
+
     /// What the query says.
     pub fn query(&self) -> &Query {
         &self.query

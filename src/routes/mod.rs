@@ -2,6 +2,8 @@
 //! answers; what it wants done it asks of the journal, what it wants to know
 //! of the store, and of the engine only by message.
 
+mod actors;
+mod brakes;
 mod catalogs;
 pub mod cluster;
 mod coherence;
@@ -37,7 +39,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 
 use crate::auth::Authenticator;
 use crate::clock::Clock;
-use crate::cluster::HINTS_PATH;
+use crate::cluster::{ACTORS_PATH, HINTS_PATH, Hold, Neighbours};
 use crate::domain::NodeId;
 use crate::engine::Supervisor;
 use crate::metrics::Metrics;
@@ -106,8 +108,12 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// Which node this is.
     pub node: ThisNode,
+    /// Whether it is held.
+    pub hold: Hold,
     /// What becomes of other nodes' hints; `None` where there are no others.
     pub hints: Option<HintsIn>,
+    /// Who the other nodes are; `None` where there are none.
+    pub neighbours: Option<Neighbours>,
 }
 
 impl Api {
@@ -262,8 +268,21 @@ pub fn configure(config: &mut web::ServiceConfig) {
                 .route(web::get().to(nodes::list))
                 .default_service(web::to(|request| wrong_method(request, "GET"))),
         )
-        // It answers wrong methods itself: where there is no cluster, there is no such route.
+        .service(
+            web::resource("/nodes/{id}/release")
+                .route(web::post().to(nodes::release))
+                .default_service(web::to(|request| wrong_method(request, "POST"))),
+        )
+        .service(
+            web::resource("/brakes")
+                .route(web::post().to(brakes::set))
+                .route(web::get().to(brakes::list))
+                .route(web::delete().to(brakes::release))
+                .default_service(web::to(|request| wrong_method(request, "GET, POST, DELETE"))),
+        )
+        // They answer wrong methods themselves: where there is no cluster, there are no such routes.
         .service(web::resource(HINTS_PATH).default_service(web::to(cluster::hints)))
+        .service(web::resource(ACTORS_PATH).default_service(web::to(actors::answer)))
         .service(web::resource("/healthz").route(web::get().to(health::live)).route(web::head().to(health::live)))
         .service(web::resource("/readyz").route(web::get().to(health::ready)).route(web::head().to(health::ready)))
         .service(web::resource("/metrics").route(web::get().to(health::metrics)))

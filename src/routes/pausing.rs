@@ -9,7 +9,7 @@ use crate::catalog::pointer_below;
 use crate::domain::EndpointId;
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Problem};
-use crate::routes::webhook::{has_bytes, optional_fields};
+use crate::routes::webhook::{has_bytes, optional_fields, scope_of};
 use crate::routes::{Api, show};
 use crate::store::Scope;
 
@@ -55,7 +55,7 @@ async fn asked_of(
 ) -> Result<(Scope, EndpointId), Problem> {
     caller.may(Permission::ManageEndpoints)?;
     caller.query().only(&[])?;
-    let scope = caller.partner_scope()?;
+    let scope = scope_of(api, caller, id).await?;
     if has_bytes(request)
         && let Some(unknown) = optional_fields(api, request, payload).await?.keys().next()
     {

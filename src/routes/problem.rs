@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::catalog::{FieldError, Refusal};
+use crate::domain::MAX_LISTENERS;
 use crate::store::{EndpointConflict, JournalError, StoreError};
 
 /// The media type of every error.
@@ -274,6 +275,10 @@ impl From<EndpointConflict> for Problem {
                 Kind::LimitReached,
                 format!("the limit `endpoints_per_partner` is {most}; delete an endpoint first"),
             ),
+            EndpointConflict::TooManyListeners => Self::new(
+                Kind::LimitReached,
+                format!("at most {MAX_LISTENERS} endpoints may ask for `posthaste.` events; use patterns, or filters"),
+            ),
             EndpointConflict::Outdated => {
                 Self::new(Kind::Conflict, "the endpoint was changed at the same time; read it and try again")
             }
@@ -286,7 +291,10 @@ impl From<Refusal> for Problem {
         let kind = match &refusal {
             Refusal::NotJson { .. } => Kind::InvalidJson,
             Refusal::UnknownEventType { .. } => Kind::UnknownEventType,
-            Refusal::NotAnObject { .. } | Refusal::NoEventType { .. } | Refusal::Invalid { .. } => Kind::InvalidEvent,
+            Refusal::NotAnObject { .. }
+            | Refusal::NoEventType { .. }
+            | Refusal::Reserved { .. }
+            | Refusal::Invalid { .. } => Kind::InvalidEvent,
         };
         let errors = refusal.field_errors().into_iter().map(FieldProblem::from).collect();
         Self { errors, ..Self::new(kind, refusal.to_string()) }

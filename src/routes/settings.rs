@@ -16,7 +16,7 @@ use crate::routes::problem::{FieldProblem, Kind, Problem};
 use crate::routes::retry::{self, RetryLimits};
 
 /// Fields that this route knows.
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
     "url",
     "events",
     "description",
@@ -31,6 +31,7 @@ const KNOWN: [&str; 14] = [
     "retry",
     "disable_on_gone",
     "filter",
+    "partners",
 ];
 
 /// What a body's fields are judged by.
@@ -43,6 +44,14 @@ pub struct Rules<'a> {
     pub environment: Environment,
     /// How much a schedule of retries may ask for.
     pub retries: &'a RetryLimits,
+    /// Whether the endpoint is for all partners: it hears of their troubles, and of
+    /// nothing else.
+    pub for_all_partners: bool,
+}
+
+/// Whether the body of a new endpoint says that it is for all partners.
+pub fn is_for_all_partners(fields: &Map<String, Value>) -> bool {
+    fields.get("partners").is_some_and(|partners| partners == "*")
 }
 
 /// What is wrong with a description that not every store can keep.
@@ -144,6 +153,7 @@ impl Reader<'_> {
                 "ordering" => self.ordering(settings, &value),
                 "rate_limit" => self.rate_limit(settings, &value),
                 "filter" => self.filter(settings, &value),
+                "partners" => self.partners(&value),
                 unknown => {
                     let known = KNOWN.map(|name| format!("`{name}`")).join(", ");
                     self.wrong(unknown, format!("unknown field; there is {known}"));
@@ -182,6 +192,10 @@ impl Reader<'_> {
                 Err(error) => self.errors.push(FieldProblem::new(field(), error.to_string())),
                 Ok(pattern) if !self.rules.catalog.knows(&pattern) => {
                     let detail = format!("no event type of the catalog is `{text}`; `GET /event-types` lists them");
+                    self.errors.push(FieldProblem::new(field(), detail));
+                }
+                Ok(pattern) if self.rules.for_all_partners && !pattern.is_system() => {
+                    let detail = format!("an endpoint for all partners gets `posthaste.` events only, not `{text}`");
                     self.errors.push(FieldProblem::new(field(), detail));
                 }
                 Ok(pattern) => {
@@ -313,6 +327,17 @@ impl Reader<'_> {
                 }
             }
             _ => self.wrong("ordering", expected),
+        }
+    }
+
+    /// Said once, when it is made.
+    fn partners(&mut self, value: &Value) {
+        let expected = if self.rules.for_all_partners { Value::from("*") } else { Value::Null };
+        if *value != expected {
+            self.wrong(
+                "partners",
+                "`*`, for all partners, or left out when the endpoint is made; it cannot be changed",
+            );
         }
     }
 

@@ -3,11 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use crate::domain::{
-    Attempt, Delivery, DeliveryStatus, Endpoint, EndpointSettings, Event, EventFilter, EventOrder, Partner, Timestamp,
-    Trouble,
+    Attempt, Delivery, DeliveryStatus, Endpoint, EndpointSettings, Event, EventFilter, EventOrder, Partner, PausedBy,
+    Timestamp, Trouble,
 };
 use crate::routes::retry;
-use crate::store::{EventOutcome, KeyRecord, NodeRecord};
+use crate::store::{Brake, Due, EventOutcome, KeyRecord, NodeRecord};
 
 fn time(time: Timestamp) -> Value {
     Value::String(time.to_string())
@@ -27,8 +27,19 @@ pub fn trouble(trouble: &Trouble) -> Value {
         "failing_since": maybe_time(trouble.failing_since),
         "retry_after": maybe_time(trouble.not_before),
         "warned_at": maybe_time(trouble.warned_at),
+        "announced_at": maybe_time(trouble.announced_at),
         "disabled_at": maybe_time(trouble.disabled.map(|(at, _)| at)),
         "disabled_reason": trouble.disabled.map(|(_, reason)| reason.as_str()),
+    })
+}
+
+/// A delivery that waits.
+pub fn waiting(due: &Due, now: Timestamp) -> Value {
+    json!({
+        "delivery": due.delivery.to_string(),
+        "created_at": time(due.delivery.made_at()),
+        "due_at": time(due.due_at),
+        "overdue_ms": now.since(due.due_at).as_millis() as u64,
     })
 }
 
@@ -50,9 +61,9 @@ pub fn endpoint(endpoint: &Endpoint) -> Value {
     } = &endpoint.settings;
     let headers: Map<String, Value> =
         headers.iter().map(|header| (header.name.to_string(), json!("(redacted)"))).collect();
-    json!({
+    let mut value = json!({
         "id": endpoint.id.to_string(),
-        "partner": endpoint.partner.as_str(),
+        "partner": endpoint.partner.as_ref().map_or("*", |partner| partner.as_str()),
         "environment": endpoint.environment.as_str(),
         "url": url,
         "events": events.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -69,10 +80,16 @@ pub fn endpoint(endpoint: &Endpoint) -> Value {
         "disable_on_gone": disable_on_gone,
         "status": endpoint.status().as_str(),
         "paused_at": maybe_time(endpoint.paused_at),
+        "braked_at": maybe_time(endpoint.braked_at),
+        "paused_by": endpoint.paused_by().map(PausedBy::as_str),
         "version": endpoint.version,
         "created_at": time(endpoint.created_at),
         "updated_at": time(endpoint.updated_at),
-    })
+    });
+    if endpoint.partner.is_none() {
+        value["partners"] = json!("*");
+    }
+    value
 }
 
 fn ordering(order: Option<&EventOrder>) -> Value {
@@ -174,7 +191,18 @@ pub fn node(record: &NodeRecord) -> Value {
         "version": record.version,
         "partitions": record.partitions,
         "in_flight": record.in_flight,
+        "held": record.is_held,
         "lease_until": maybe_time(record.lease_until),
+    })
+}
+
+/// A brake in force.
+pub fn brake(brake: &Brake) -> Value {
+    json!({
+        "environment": brake.scope.environment.as_str(),
+        "partner": brake.scope.partner.as_ref().map_or("*", |partner| partner.as_str()),
+        "since": time(brake.since),
+        "reason": brake.reason,
     })
 }
 

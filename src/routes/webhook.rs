@@ -10,14 +10,14 @@ use serde_json::{Map, Value, json};
 use crate::auth::Permission;
 use crate::catalog::Catalog;
 use crate::domain::{Endpoint, EndpointId, EndpointStatus, EventId, EventType};
-use crate::engine::{Inspect, SendTest, TestOutcome};
+use crate::engine::{SendTest, TestOutcome};
 use crate::policy::matching;
 use crate::policy::signature::{MIN_KEY_BYTES, SigningSecret};
 use crate::routes::extract::{self, Caller};
 use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::settings::{self, Rules};
-use crate::routes::{Api, page, show};
-use crate::store::{self, EndpointChange, EndpointConflict, NewEndpoint, Scope};
+use crate::routes::{Api, actors, brakes, page, show};
+use crate::store::{self, EndpointChange, EndpointConflict, Lane, NewEndpoint, Scope, Store, StoreError};
 
 /// Deliveries of a backlog that are counted one by one.
 const COUNTED_BACKLOG: usize = 1_000;
@@ -29,7 +29,35 @@ const MAX_OVERLAP_SECONDS: u64 = 7 * 24 * 3600;
 const CHANGE_TRIES: usize = 5;
 
 fn rules<'a>(api: &'a Api, catalog: &'a Catalog, scope: &Scope) -> Rules<'a> {
-    Rules { addresses: &api.addresses, catalog, environment: scope.environment, retries: &api.limits.retries }
+    Rules {
+        addresses: &api.addresses,
+        catalog,
+        environment: scope.environment,
+        retries: &api.limits.retries,
+        for_all_partners: scope.partner.is_none(),
+    }
+}
+
+/// The scope of an endpoint that the caller may change: the partner's that was asked
+/// for or, where an operator asks for one that hears of all partners, theirs.
+pub(super) async fn scope_of(api: &Api, caller: &Caller, id: &str) -> Result<Scope, Problem> {
+    if let Some(all) = all_partners_of(api, caller, id).await? {
+        return Ok(all);
+    }
+    caller.partner_scope()
+}
+
+/// The scope of all partners, where it is an endpoint that hears of them and the caller
+/// may know of that.
+async fn all_partners_of(api: &Api, caller: &Caller, id: &str) -> Result<Option<Scope>, Problem> {
+    let Ok(id) = id.parse::<EndpointId>() else { return Ok(None) };
+    if !caller.is_operator() {
+        return Ok(None);
+    }
+    let all = Scope::all(caller.environment()?);
+    let wanted = all.clone();
+    let found = store::blocking(&api.store, move |store| store.endpoint(&wanted, id)).await?;
+    Ok(found.is_some_and(|endpoint| endpoint.partner.is_none()).then_some(all))
 }
 
 async fn settings_body(api: &Api, request: &HttpRequest, payload: &mut web::Payload) -> Result<Bytes, Problem> {
@@ -68,11 +96,24 @@ fn new_secret() -> Result<SigningSecret, Problem> {
 pub async fn create(api: web::Data<Api>, caller: Caller, request: HttpRequest, mut payload: web::Payload) -> Answer {
     caller.may(Permission::ManageEndpoints)?;
     caller.query().only(&[])?;
-    let scope = caller.partner_scope()?;
+    // Who asks is refused before what is asked is read.
+    let environment = caller.environment()?;
+    let asked = caller.scope()?;
     let body = settings_body(&api, &request, &mut payload).await?;
+    let fields = settings::object(&body)?;
+    let scope = if settings::is_for_all_partners(&fields) {
+        caller.may(Permission::HearOfAllPartners).map_err(|problem| {
+            let detail = format!("`\"partners\": \"*\"` hears of the troubles of all partners: {}", problem.detail);
+            Problem { detail, ..problem }
+        })?;
+        api.known(asked).await?;
+        Scope::all(environment)
+    } else {
+        caller.partner_scope()?
+    };
     let catalog = api.catalogs.of(scope.environment);
     let rules = rules(&api, &catalog, &scope);
-    let (settings, secret) = settings::new_endpoint(settings::object(&body)?, &rules)?;
+    let (settings, secret) = settings::new_endpoint(fields, &rules)?;
     let secret = match secret {
         Some(secret) => secret,
         None => new_secret()?,
@@ -81,7 +122,8 @@ pub async fn create(api: web::Data<Api>, caller: Caller, request: HttpRequest, m
     let new =
         NewEndpoint { scope, settings, secret: secret.reveal(), most_endpoints: api.limits.endpoints_per_partner };
     let endpoint = api.journal.change(move |transaction| transaction.create_endpoint(&new)).await??;
-    log::info!("{} was made for {} in {}", endpoint.id, endpoint.partner, endpoint.environment);
+    let owner = endpoint.partner.as_ref().map_or("all partners", |partner| partner.as_str());
+    log::info!("{} was made for {owner} in {}", endpoint.id, endpoint.environment);
     let mut value = show::endpoint(&endpoint);
     value["secret"] = json!(secret.reveal());
     Ok(HttpResponse::Created().insert_header(("location", format!("/webhook/{}", endpoint.id))).json(value))
@@ -109,7 +151,11 @@ async fn find(api: &Api, scope: &Scope, id: &str) -> Result<Endpoint, Problem> {
 pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
     caller.may(Permission::ManageEndpoints)?;
     caller.query().only(&[])?;
-    let endpoint = find(&api, &caller.scope()?, &id).await?;
+    let scope = match all_partners_of(&api, &caller, &id).await? {
+        Some(all) => all,
+        None => caller.scope()?,
+    };
+    let endpoint = find(&api, &scope, &id).await?;
     let mut value = show::endpoint(&endpoint);
     value["health"] = health(&api, &endpoint).await?;
     Ok(HttpResponse::Ok().json(value))
@@ -117,27 +163,36 @@ pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) ->
 
 async fn health(api: &Api, endpoint: &Endpoint) -> Result<Value, Problem> {
     let id = endpoint.id;
-    let ((backlog, oldest), trouble) =
-        store::blocking(&api.store, move |store| Ok((store.backlog(id, COUNTED_BACKLOG + 1)?, store.trouble(id)?)))
-            .await?;
-    let actor = api.supervisor.send(Inspect(id)).await.ok().flatten();
-    let goes_out = endpoint.status() == EndpointStatus::Active;
-    let state = match (&actor, goes_out) {
-        (_, false) => "held",
-        (Some(_), true) => "active",
-        (None, true) => "idle",
+    let read = move |store: &dyn Store| {
+        let first = |lane| Ok::<_, StoreError>(store.due(id, lane, None, 1)?.pop());
+        let oldest = [first(Lane::Fresh)?, first(Lane::Retry)?].into_iter().flatten();
+        Ok((store.backlog(id, COUNTED_BACKLOG + 1)?.0, oldest.min_by_key(|due| due.due_at), store.trouble(id)?))
     };
+    let (backlog, oldest, trouble) = store::blocking(&api.store, read).await?;
+    let found = actors::find(api, id).await;
+    // A node that is held and owns it sends nothing of it.
+    let node_is_held = api.hold.is_on() && found.is_at(api.node.id);
+    let goes_out = endpoint.status() == EndpointStatus::Active && !node_is_held;
+    let state = match (found.activity.live, goes_out) {
+        (_, false) => "held",
+        (Some(true), true) => "active",
+        (Some(false), true) => "idle",
+        (None, true) => "unknown",
+    };
+    let now = api.clock.wall();
     let mut health = show::trouble(&trouble);
-    let actor_says = json!({
+    let rest = json!({
         "state": state,
         "backlog": backlog.min(COUNTED_BACKLOG),
         "backlog_has_more": backlog > COUNTED_BACKLOG,
-        "next_attempt_at": oldest.filter(|_| goes_out).map(|time| time.to_string()),
-        "in_flight": actor.as_ref().map_or(0, |actor| actor.in_flight),
-        "concurrency": actor.as_ref().map(|actor| actor.allowed),
+        "oldest_waiting": oldest.as_ref().map(|oldest| show::waiting(oldest, now)),
+        "next_attempt_at": oldest.filter(|_| goes_out).map(|oldest| trouble.permits(oldest.due_at).to_string()),
+        "in_flight": found.activity.in_flight,
+        "concurrency": found.activity.concurrency,
+        "actor": found.show(),
     });
-    if let (Value::Object(health), Value::Object(actor)) = (&mut health, actor_says) {
-        health.extend(actor);
+    if let (Value::Object(health), Value::Object(rest)) = (&mut health, rest) {
+        health.extend(rest);
     }
     Ok(health)
 }
@@ -152,7 +207,7 @@ pub async fn change(
 ) -> Answer {
     caller.may(Permission::ManageEndpoints)?;
     caller.query().only(&[])?;
-    let scope = caller.partner_scope()?;
+    let scope = scope_of(&api, &caller, &id).await?;
     let body = settings_body(&api, &request, &mut payload).await?;
     let fields = settings::object(&body)?;
     let catalog = api.catalogs.of(scope.environment);
@@ -182,7 +237,7 @@ pub async fn change(
 pub async fn delete(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
     caller.may(Permission::ManageEndpoints)?;
     caller.query().only(&[])?;
-    let scope = caller.partner_scope()?;
+    let scope = scope_of(&api, &caller, &id).await?;
     let id: EndpointId = id.parse().map_err(|_| Problem::not_found("endpoint"))?;
     let gone = api.journal.change(move |transaction| transaction.delete_endpoint(&scope, id)).await?;
     if !gone {
@@ -196,7 +251,7 @@ pub async fn delete(api: web::Data<Api>, caller: Caller, id: web::Path<String>) 
 pub async fn secret(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
     caller.may(Permission::ManageEndpoints)?;
     caller.query().only(&[])?;
-    let endpoint = find(&api, &caller.partner_scope()?, &id).await?;
+    let endpoint = find(&api, &scope_of(&api, &caller, &id).await?, &id).await?;
     secrets_answer(&api, endpoint.id).await
 }
 
@@ -225,7 +280,7 @@ pub async fn rotate(
 ) -> Answer {
     caller.may(Permission::ManageEndpoints)?;
     caller.query().only(&[])?;
-    let scope = caller.partner_scope()?;
+    let scope = scope_of(&api, &caller, &id).await?;
     let mut fields = optional_fields(&api, &request, &mut payload).await?;
     let overlap = match fields.remove("overlap_seconds") {
         None | Some(Value::Null) => DEFAULT_OVERLAP,
@@ -270,9 +325,11 @@ pub async fn test(
 ) -> Answer {
     caller.may(Permission::ManageEndpoints)?;
     caller.query().only(&[])?;
-    let scope = caller.partner_scope()?;
+    let scope = scope_of(&api, &caller, &id).await?;
     let mut fields = optional_fields(&api, &request, &mut payload).await?;
     let endpoint = find(&api, &scope, &id).await?;
+    // A test passes a pause, but a brake stops every request.
+    brakes::refuse_braked(&endpoint)?;
     let catalog = api.catalogs.of(scope.environment);
     let named = match fields.remove("event_type") {
         None | Some(Value::Null) => None,
@@ -310,6 +367,13 @@ pub async fn test(
             value["delivered"] = json!(attempt.outcome.is_delivered());
             Ok(HttpResponse::Ok().json(value))
         }
+        TestOutcome::Held => Err(Problem::new(
+            Kind::Conflict,
+            format!(
+                "this node is held and sends nothing; an operator releases it: `POST /nodes/{}/release`",
+                api.node.id
+            ),
+        )),
         TestOutcome::Gone => Err(Problem::not_found("endpoint")),
         TestOutcome::Unavailable => Err(Problem::new(
             Kind::Overloaded,

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use crate::catalog::FieldError;
 use crate::domain::{
-    Attempt, Delivery, DeliveryId, EndpointId, Environment, EventId, EventType, Outcome, StatusFilter, StoredStatus,
-    Timestamp, Trouble,
+    Announcement, Attempt, Delivery, DeliveryId, EndpointId, Environment, EventId, EventType, Outcome, StatusFilter,
+    StoredStatus, Timestamp, Trouble,
 };
 use crate::store::Fence;
 
@@ -83,6 +83,8 @@ pub struct Waiting {
     pub endpoint: EndpointId,
     /// When its first attempt is due.
     pub due_at: Timestamp,
+    /// When somebody first asked for one that has not been made yet.
+    pub asked_at: Option<Timestamp>,
 }
 
 /// A delivery that was never tried, as a look over what was lately accepted shows
@@ -150,8 +152,12 @@ pub struct Record {
     pub outcome: Outcome,
     /// What follows.
     pub verdict: Verdict,
+    /// Whether others may wait for the delivery: it has a place in an order.
+    pub is_ordered: bool,
     /// What is to be known of the endpoint from now on, if the attempt changed it.
     pub trouble: Option<Trouble>,
+    /// What is to be told to those who subscribed to it, once this is durable.
+    pub announcements: Vec<Announcement>,
     /// What proves that its maker still owns the endpoint; `None` where nobody
     /// else could.
     pub fence: Option<Fence>,
@@ -167,6 +173,15 @@ pub enum Recorded {
     Superseded,
     /// Refused: another node owns the endpoint now. Nothing was written.
     Fenced,
+}
+
+/// Deliveries without a place in their endpoint's order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unplaced {
+    /// Those that should have one, in their order.
+    pub due: Vec<Due>,
+    /// When the next should that is for later.
+    pub next: Option<Timestamp>,
 }
 
 /// A delivery that is to get its place in its endpoint's order.

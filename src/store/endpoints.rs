@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use crate::domain::{EndpointId, EndpointSettings, EventOrder, Timestamp, Trouble};
+use crate::domain::{EndpointId, EndpointSettings, Timestamp, Trouble};
 use crate::store::{Scope, ScopeId};
 
 /// An endpoint to be made.
 #[derive(Clone)]
 pub struct NewEndpoint {
-    /// Whose; always one partner's.
+    /// Whose: one partner's; or all partners', for one that hears of all their troubles
+    /// and nothing else.
     pub scope: Scope,
     /// Its first settings.
     pub settings: EndpointSettings,
@@ -21,7 +22,7 @@ pub struct NewEndpoint {
 /// An endpoint's next settings.
 #[derive(Debug, Clone)]
 pub struct EndpointChange {
-    /// Whose; always one partner's.
+    /// Whose, as it was made.
     pub scope: Scope,
     /// Which.
     pub endpoint: EndpointId,
@@ -44,6 +45,8 @@ pub enum EndpointConflict {
         /// How many that is.
         most: usize,
     },
+    /// As many of its endpoints as may already ask for Posthaste's own events.
+    TooManyListeners,
     /// The settings were changed meanwhile.
     Outdated,
 }
@@ -70,14 +73,15 @@ pub struct EndpointRuntime {
     pub scope: ScopeId,
     /// The settings in force.
     pub settings: EndpointSettings,
-    /// Whether it holds its deliveries: its settings disable it, or it is paused.
+    /// Whether it holds its deliveries: its settings disable it, it is paused, or a
+    /// brake is over it.
     pub is_holding: bool,
     /// The secrets that sign, newest first.
     pub secrets: Vec<StoredSecret>,
     /// What is known of its trouble.
     pub trouble: Trouble,
-    /// The order that what it has is in, whatever its settings want by now.
-    pub stored_order: Option<EventOrder>,
+    /// What it has is in the order that its settings want.
+    pub is_in_order: bool,
     /// How many of its deliveries were discarded by hand so far.
     pub discards: i64,
 }

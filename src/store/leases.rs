@@ -44,6 +44,9 @@ pub struct NodeReport {
     pub in_flight: u32,
     /// It is stopping: nobody is to count on it for a share.
     pub is_leaving: bool,
+    /// It was started held, and sends nothing before it is released. Then it is
+    /// leaving as well, as far as others are concerned.
+    pub is_held: bool,
 }
 
 /// What a renewal answers.
@@ -84,6 +87,8 @@ pub struct NodeRecord {
     pub partitions: usize,
     /// Requests in flight when it last said so.
     pub in_flight: u32,
+    /// Whether it is held, and sends nothing.
+    pub is_held: bool,
     /// Until when it owns them, unless it renews; `None` is for ever.
     pub lease_until: Option<Timestamp>,
 }

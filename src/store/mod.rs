@@ -10,6 +10,7 @@ mod prepared;
 
 mod accept;
 mod births;
+mod brakes;
 mod deliveries;
 mod endpoints;
 mod error;
@@ -30,9 +31,10 @@ mod subscriptions;
 mod versions;
 
 pub use accept::{Accept, Accepted, AcceptedEvent, Idempotency, NewEvent, ReliedOn};
+pub use brakes::Brake;
 pub use deliveries::{
     AttemptKind, Birth, BornSince, DeliveryFilter, Due, EventOutcome, Lane, Payload, Place, Placed, Placing, Record,
-    Recorded, Retired, Sighting, Skipped, Verdict, Waiting,
+    Recorded, Retired, Sighting, Skipped, Unplaced, Verdict, Waiting,
 };
 pub use endpoints::{EndpointChange, EndpointConflict, EndpointRuntime, NewEndpoint, StoredSecret};
 pub use error::{CommitError, StoreError};
@@ -51,7 +53,7 @@ use std::time::Duration;
 use crate::catalog::TypeDefinition;
 use crate::domain::{
     Attempt, Delivery, DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, Event, EventId, EventOrder,
-    EventType, KeyId, PartitionSet, Partner, PartnerName, Timestamp, Trouble,
+    EventType, KeyId, PartitionSet, Partner, PartnerName, Setback, Timestamp, Trouble,
 };
 
 /// Reads, and the one writer. Methods block: callers on an actor's or a
@@ -97,9 +99,13 @@ pub trait Store: Send + Sync + 'static {
     -> Result<Vec<Due>, StoreError>;
 
     /// Up to `limit` deliveries of an endpoint that have no place in its order yet and
-    /// should: those never tried, as they were accepted, and then those for later
-    /// whose time has come by `now`.
-    fn unplaced(&self, endpoint: EndpointId, now: Timestamp, limit: usize) -> Result<Vec<Due>, StoreError>;
+    /// should: those never tried, as they were accepted, and between them those for
+    /// later whose time has come by `now`.
+    fn unplaced(&self, endpoint: EndpointId, now: Timestamp, limit: usize) -> Result<Unplaced, StoreError>;
+
+    /// Up to `limit` of an ordered endpoint's [`Lane::Retry`], earliest first, without
+    /// those that have no place yet and should.
+    fn placed(&self, endpoint: EndpointId, limit: usize) -> Result<Vec<Due>, StoreError>;
 
     /// The events' types and bytes, in no order; what is gone is left out.
     fn payloads(&self, events: &[EventId]) -> Result<Vec<Payload>, StoreError>;
@@ -168,6 +174,9 @@ pub trait Store: Send + Sync + 'static {
     /// All partners, newest first; the cursor is the partner's name.
     fn partners(&self, page: &PageRequest<PartnerName>) -> Result<Page<Partner>, StoreError>;
 
+    /// The brakes in force, the longest first.
+    fn brakes(&self) -> Result<Vec<Brake>, StoreError>;
+
     /// The key with this SHA-256, revoked and expired ones included.
     fn key_by_hash(&self, hash: &[u8; 32]) -> Result<Option<KeyRecord>, StoreError>;
 
@@ -226,7 +235,9 @@ pub trait Transaction {
     fn undo_abandoned(&mut self, limit: usize) -> Result<usize, StoreError>;
 
     /// Writes down outcomes. Answers one [`Recorded`] for each [`Record`].
-    /// Writing the same record twice is the same as once.
+    /// Writing the same record twice is the same as once. Those who subscribed to what
+    /// one announces get it as an event, which is written along, the first time that
+    /// the record is.
     fn record(&mut self, records: &[&Record]) -> Result<Vec<Recorded>, StoreError>;
 
     /// Makes an endpoint.
@@ -248,6 +259,18 @@ pub trait Transaction {
     /// again. `None` when there is none.
     fn resume_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Endpoint>, StoreError>;
 
+    /// Holds all endpoints of a scope, those made later too, until
+    /// [`release_brake`](Self::release_brake), whatever their settings and their
+    /// partners say; these stay as they are. One that is set already stays since
+    /// when it was, and a reason that is given is its reason from now on. `None`
+    /// when there is no such partner.
+    fn set_brake(&mut self, scope: &Scope, reason: Option<&str>) -> Result<Option<Brake>, StoreError>;
+
+    /// Releases the brake over exactly this scope: what its endpoints' settings and
+    /// their partners say holds again, but for what another brake is over. False
+    /// when there is none.
+    fn release_brake(&mut self, scope: &Scope) -> Result<bool, StoreError>;
+
     /// Gives an endpoint a new secret; the ones it has sign until `overlap_until`.
     fn rotate_secret(
         &mut self,
@@ -259,8 +282,14 @@ pub trait Transaction {
 
     /// Gives an endpoint its next version of settings, disabled for a reason that is
     /// kept until it is enabled again. False when it is gone, disabled already, or not
-    /// failing although that is the reason.
-    fn disable_endpoint(&mut self, endpoint: EndpointId, reason: DisabledReason) -> Result<bool, StoreError>;
+    /// failing although that is the reason. Whoever subscribed to that is told, with
+    /// what it failed at last; where that is `None`, nobody is.
+    fn disable_endpoint(
+        &mut self,
+        endpoint: EndpointId,
+        reason: DisabledReason,
+        setback: Option<&Setback>,
+    ) -> Result<bool, StoreError>;
 
     /// Gives deliveries of an endpoint their numbers and places in this order, one
     /// after the other, behind all that have one: of those with the same key the first
@@ -280,8 +309,8 @@ pub trait Transaction {
     fn skip_delivery(&mut self, scope: &Scope, delivery: DeliveryId) -> Result<Skipped, StoreError>;
 
     /// Discards an unfinished delivery that nobody should get any more. Answers
-    /// where it stands now.
-    fn expire_delivery(&mut self, delivery: DeliveryId, fence: Option<Fence>) -> Result<Recorded, StoreError>;
+    /// where it stands now; `None` while somebody else is about to end it.
+    fn expire_delivery(&mut self, delivery: DeliveryId, fence: Option<Fence>) -> Result<Option<Recorded>, StoreError>;
 
     /// Asks for one more attempt of a delivery, by hand. Asking again before
     /// it was made changes nothing.

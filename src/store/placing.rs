@@ -8,9 +8,9 @@ use crate::store::ids::RowKey;
 
 /// A delivery without a place, as the store has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) struct Unplaced {
+pub(in crate::store) struct WithoutPlace {
     pub(in crate::store) delivery: RowKey,
-    /// What it waits by.
+    /// What it waits by; `None` waits for nobody.
     pub(in crate::store) order_key: Option<i64>,
     /// The number it has from an order that was undone.
     pub(in crate::store) sequence: Option<i64>,
@@ -20,22 +20,29 @@ pub(in crate::store) struct Unplaced {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) struct Place {
     pub(in crate::store) delivery: RowKey,
-    pub(in crate::store) order_key: Option<i64>,
+    /// Nobody else's, and negative, where it waits for nobody.
+    pub(in crate::store) order_key: i64,
     pub(in crate::store) sequence: i64,
     pub(in crate::store) status: StoredStatus,
 }
 
-/// Gives each its place, in this order. `taken` are the keys that unfinished
-/// deliveries have, `last` is the last number that was given. Answers the last one
-/// given now, too.
-pub(in crate::store) fn places(unplaced: &[Unplaced], mut taken: HashSet<i64>, mut last: i64) -> (Vec<Place>, i64) {
+/// Gives each its place, in this order, but those first that have a number. `taken`
+/// are the keys that unfinished deliveries have, `last` is the last number that was
+/// given. Answers the last one given now, too.
+pub(in crate::store) fn places(
+    mut unplaced: Vec<WithoutPlace>,
+    mut taken: HashSet<i64>,
+    mut last: i64,
+) -> (Vec<Place>, i64) {
+    unplaced.sort_by_key(|unplaced| unplaced.sequence.unwrap_or(i64::MAX));
     let mut placed = Vec::with_capacity(unplaced.len());
-    for Unplaced { delivery, order_key, sequence } in unplaced.iter().copied() {
+    for WithoutPlace { delivery, order_key, sequence } in unplaced {
         let sequence = sequence.unwrap_or_else(|| {
             last += 1;
             last
         });
-        let is_first = order_key.is_none_or(|key| taken.insert(key));
+        let order_key = order_key.unwrap_or(-delivery);
+        let is_first = taken.insert(order_key);
         let status = if is_first { StoredStatus::Retrying } else { StoredStatus::Queued };
         placed.push(Place { delivery, order_key, sequence, status });
     }
@@ -55,17 +62,22 @@ mod tests {
             taken in prop::collection::hash_set(0..4_i64, 0..3),
             last in 50..1_000_i64,
         ) {
-            let unplaced: Vec<Unplaced> = (1..)
+            let unplaced: Vec<WithoutPlace> = (1..)
                 .zip(unplaced)
-                .map(|(delivery, (order_key, sequence))| Unplaced { delivery, order_key, sequence })
+                .map(|(delivery, (order_key, sequence))| WithoutPlace { delivery, order_key, sequence })
                 .collect();
-            let (placed, end) = places(&unplaced, taken.clone(), last);
-            let mut seen = taken;
-            let mut next = last;
-            prop_assert_eq!(placed.len(), unplaced.len());
-            for (place, before) in placed.iter().zip(&unplaced) {
-                prop_assert_eq!((place.delivery, place.order_key), (before.delivery, before.order_key));
-                let is_due = place.order_key.is_none_or(|key| seen.insert(key));
+            let (placed, end) = places(unplaced.clone(), taken.clone(), last);
+            let mut in_order = unplaced;
+            in_order.sort_by_key(|unplaced| unplaced.sequence.unwrap_or(i64::MAX));
+            let (mut seen, mut next) = (taken, last);
+            prop_assert_eq!(placed.len(), in_order.len());
+            for (place, before) in placed.iter().zip(&in_order) {
+                prop_assert_eq!(place.delivery, before.delivery);
+                match before.order_key {
+                    Some(key) => prop_assert_eq!(place.order_key, key),
+                    None => prop_assert!(place.order_key < 0, "nobody waits for it"),
+                }
+                let is_due = seen.insert(place.order_key);
                 prop_assert_eq!(place.status == StoredStatus::Retrying, is_due);
                 match before.sequence {
                     Some(sequence) => prop_assert_eq!(place.sequence, sequence),

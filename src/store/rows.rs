@@ -11,7 +11,7 @@ use crate::domain::{
     Timestamp, TypePattern,
 };
 use crate::store::ids::IdCodec;
-use crate::store::{Due, StoreError};
+use crate::store::{Due, StoreError, Unplaced};
 
 /// The number of an environment.
 pub(in crate::store) fn environment_number(environment: Environment) -> i64 {
@@ -89,6 +89,20 @@ pub(in crate::store) fn due_of(ids: &IdCodec, row: DueRow) -> Result<Due, StoreE
         sequence: sequence_of(sequence)?,
         due_at: Timestamp::from_millis(due_at),
     })
+}
+
+/// What has no place yet, in the order of its times: what is for later comes when its
+/// time does.
+pub(in crate::store) fn unplaced_of(
+    ids: &IdCodec,
+    rows: Vec<DueRow>,
+    next: Vec<(i64,)>,
+    limit: usize,
+) -> Result<Unplaced, StoreError> {
+    let mut due = rows.into_iter().map(|row| due_of(ids, row)).collect::<Result<Vec<Due>, _>>()?;
+    due.sort_by_key(|due| (due.due_at, due.delivery));
+    due.truncate(limit);
+    Ok(Unplaced { due, next: next.first().map(|(at,)| Timestamp::from_millis(*at)) })
 }
 
 /// Text that was parsed before it was stored.

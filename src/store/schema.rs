@@ -53,6 +53,16 @@ diesel::table! {
         drained -> Bool,
         paused_at -> Nullable<BigInt>,
         discards -> BigInt,
+        listens -> Bool,
+        braked -> Bool,
+    }
+}
+
+diesel::table! {
+    brakes (scope) {
+        scope -> BigInt,
+        since -> BigInt,
+        reason -> Nullable<Text>,
     }
 }
 
@@ -65,6 +75,7 @@ diesel::table! {
         probe_at -> Nullable<BigInt>,
         not_before -> Nullable<BigInt>,
         warned_at -> Nullable<BigInt>,
+        announced_at -> Nullable<BigInt>,
         disabled_at -> Nullable<BigInt>,
         disabled_reason -> Nullable<Text>,
     }
@@ -194,6 +205,7 @@ diesel::joinable!(deliveries -> endpoints (endpoint));
 diesel::allow_tables_to_appear_in_same_query!(
     api_keys,
     attempts,
+    brakes,
     deliveries,
     endpoint_orders,
     endpoint_secrets,

@@ -270,6 +270,11 @@ impl Subscriptions {
         found
     }
 
+    /// Whether anybody may get an event of this type; a filter may still hold it back.
+    pub(in crate::store) fn may_want(&self, event_type: &EventType) -> bool {
+        self.audiences.iter().chain(&self.filtered).any(|audience| matching::wants(&audience.patterns, event_type))
+    }
+
     fn wanting<'a>(&'a self, event_type: &'a EventType) -> impl Iterator<Item = &'a Audience> {
         self.audiences.iter().filter(|audience| matching::wants(&audience.patterns, event_type))
     }

@@ -22,4 +22,8 @@ pub struct Changes {
     pub versions: Versions,
     /// Endpoints made, changed or deleted since the last, or whose secrets were.
     pub endpoints: Vec<EndpointId>,
+    /// There were so many of them that only some are named.
+    pub are_too_many: bool,
+    /// How many brakes are in force, where that may have changed.
+    pub brakes: Option<usize>,
 }

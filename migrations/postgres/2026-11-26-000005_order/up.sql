@@ -4,8 +4,8 @@ ALTER TABLE events ADD COLUMN deliver_at BIGINT;
 ALTER TABLE events ADD COLUMN expires_at BIGINT;
 
 -- A delivery's number in its endpoint's order, which it keeps, and what it waits for others by: of those with one key only
--- the first has status 1, and all others have status -1 and are not due. Both are NULL where the endpoint wants no order,
--- order_key also where the event has no such field.
+-- the first has status 1, and all others have status -1 and are not due. Both are NULL where the endpoint wants no order; where
+-- its event has no such field, order_key is negative and nobody else's.
 ALTER TABLE pending ADD COLUMN sequence BIGINT;
 ALTER TABLE pending ADD COLUMN order_key BIGINT;
 CREATE INDEX pending_in_order ON pending (endpoint, order_key, status, sequence) WHERE order_key IS NOT NULL;
@@ -18,10 +18,13 @@ CREATE OR REPLACE VIEW deliveries AS
   SELECT id, event, endpoint, status::BIGINT, attempt_count::BIGINT, scheduled_attempts::BIGINT, NULL::BIGINT, finished_at,
          sequence, NULL::BIGINT
   FROM finished;
+-- What is for later and in no order.
+CREATE INDEX pending_for_later ON pending (endpoint, next_at)
+WHERE status = 1 AND scheduled_attempts = 0 AND sequence IS NULL;
 
--- Endpoints that want an order, or did: by which one what they have is in order, NULL for none, and the last number given.
--- Whoever ends deliveries of one locks its row first, or waits for no other row while holding any: the next in order
--- becomes due in one place at a time.
+-- Endpoints that want an order, or did: by which one what they have is in order, NULL for none, `undoing` while
+-- it is taken out of one, and the last number given.
+-- What is due next is decided under a lock on this row (src/store/postgres/transaction/ordering.rs).
 CREATE TABLE endpoint_orders (
   endpoint BIGINT NOT NULL PRIMARY KEY,
   event_order TEXT,

@@ -5,13 +5,17 @@ ALTER TABLE events ADD COLUMN expires_at BIGINT;
 
 -- A delivery's number in its endpoint's order, which it keeps, and what it waits for others by: while it is unfinished, of
 -- those with one key only the first has status 1, and all others have status -1 and are not due. Both are NULL where the
--- endpoint wants no order, order_key also where the event has no such field.
+-- endpoint wants no order; where its event has no such field, order_key is negative and nobody else's.
 ALTER TABLE deliveries ADD COLUMN sequence BIGINT;
 ALTER TABLE deliveries ADD COLUMN order_key BIGINT;
 CREATE INDEX deliveries_in_order ON deliveries (endpoint, order_key, status, sequence)
 WHERE order_key IS NOT NULL AND next_at IS NOT NULL;
+-- What is for later and in no order.
+CREATE INDEX deliveries_for_later ON deliveries (endpoint, next_at)
+WHERE next_at IS NOT NULL AND status = 1 AND scheduled_attempts = 0 AND sequence IS NULL;
 
--- Endpoints that want an order, or did: by which one what they have is in order, NULL for none, and the last number given.
+-- Endpoints that want an order, or did: by which one what they have is in order, NULL for none, `undoing` while
+-- it is taken out of one, and the last number given.
 CREATE TABLE endpoint_orders (
   endpoint BIGINT NOT NULL PRIMARY KEY,
   event_order TEXT,

@@ -10,15 +10,12 @@ use futures_util::future::{BoxFuture, FutureExt};
 
 use crate::transport::{AddressGuard, HttpTransportFactory, Resolve, TlsClient, TransportOptions};
 
-/// Bytes of an answer that are read: a node's has none, and errors are short.
-const ANSWER_BYTES: usize = 4 * 1024;
-
-/// Opens transports that may go anywhere.
-pub(super) fn transport(timeout: Duration) -> HttpTransportFactory {
+/// Opens transports that may go anywhere, and keep so much of an answer.
+pub(in crate::cluster) fn transport(timeout: Duration, answer_bytes: usize) -> HttpTransportFactory {
     let options = TransportOptions {
         connect_timeout: timeout,
-        response_read_bytes: ANSWER_BYTES,
-        response_keep_bytes: 0,
+        response_read_bytes: answer_bytes,
+        response_keep_bytes: answer_bytes,
         ..TransportOptions::default()
     };
     HttpTransportFactory::new(options, Arc::new(Anywhere), Arc::new(MachineNames), TlsClient::from_platform())

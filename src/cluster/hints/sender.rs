@@ -17,6 +17,9 @@ use crate::domain::Partition;
 use crate::metrics::Metrics;
 use crate::transport::TransportFactory;
 
+/// Bytes of an answer that are read: one to hints has none, and errors are short.
+const ANSWER_BYTES: usize = 4 * 1024;
+
 /// Where the owner of a partition is reached (`http://host:port`), as far as
 /// this node knows. Asked for each hint, so it must be quick.
 pub type OwnerOf = Arc<dyn Fn(Partition) -> Option<Arc<str>> + Send + Sync>;
@@ -118,7 +121,7 @@ struct Template {
 }
 
 async fn start_peers(mut opened: Receiver<Outlet>, template: Template) {
-    let transport = network::transport(template.options.timeout).open();
+    let transport = network::transport(template.options.timeout, ANSWER_BYTES).open();
     while let Some(outlet) = opened.recv().await {
         let peer = Peer::new(
             outlet,

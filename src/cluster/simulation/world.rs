@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::database::{Database, Trouble, Wire};
 use crate::clock::Clock;
 use crate::cluster::keeper::{KeeperOptions, Keeping};
-use crate::cluster::{Move, Owners, Ownership, shares};
+use crate::cluster::{Hold, Move, Owners, Ownership, shares};
 use crate::domain::{Monotonic, NodeId, PartitionSet, Timestamp};
 use crate::metrics::Metrics;
 use crate::store::{Lease, Leases};
@@ -70,6 +70,7 @@ impl World {
             address: Some(format!("http://node-{index}")),
             term: TERM,
             leases: Arc::clone(&wire) as Arc<dyn Leases>,
+            hold: Hold::new(false),
             ownership: Ownership::shared(self.clock.clone()),
             owners: Owners::default(),
             clock: self.clock.clone(),
@@ -209,7 +210,7 @@ impl Node {
                         self.finished_at.push((now + finishing, leases));
                     }
                 }
-                Move::Changed(_) => panic!("a keeper knows nothing of settings"),
+                Move::Changed(_) | Move::ManyChanged => panic!("a keeper knows nothing of settings"),
             }
         }
         for partition in self.working.iter().filter(|_| !is_late) {

@@ -28,8 +28,9 @@ use crate::engine::endpoint::inbox::Inbox;
 use crate::engine::endpoint::pages::{PageRead, Reads};
 use crate::engine::endpoint::request::Target;
 use crate::engine::endpoint::right::Right;
+use crate::engine::endpoint::shown::Shown;
 use crate::engine::endpoint::state::{Effect, Input, Limits, Plan, Sending, State};
-use crate::engine::messages::{End, Ended, Generation, Look, Resting, Staying, Tell};
+use crate::engine::messages::{End, Ended, Generation, Legacy, Look, Rest, Resting, Staying, Tell};
 use crate::engine::places::{Place, Reputation};
 use crate::store::{EndpointRuntime, JournalError, Lease, Payload, Record, Recorded, StoreError};
 
@@ -88,12 +89,22 @@ struct Farewell {
     generation: Generation,
     supervisor: Supervised,
     how: End,
+    /// `None` only when it has been handed on.
+    shown: Option<Shown>,
+    open_since: Option<Moment>,
 }
 
 impl Drop for Farewell {
     fn drop(&mut self) {
         // The supervisor must hear of it: this one message may pass its limit.
-        self.supervisor.ended.do_send(Ended { endpoint: self.endpoint, generation: self.generation, how: self.how });
+        let Self { endpoint, generation, how, open_since, .. } = *self;
+        let legacy = match how {
+            End::Rested(Rest { until: Some(_), .. }) => {
+                Legacy { shown: self.shown.take().and_then(Shown::asleep), open_since }
+            }
+            _ => Legacy::default(),
+        };
+        self.supervisor.ended.do_send(Ended { endpoint, generation, how, legacy });
     }
 }
 
@@ -104,6 +115,7 @@ impl EndpointActor {
         lease: Lease,
         engine: Engine,
         supervisor: Supervised,
+        legacy: Legacy,
     ) -> Self {
         let options = &engine.options;
         let limits =
@@ -111,14 +123,21 @@ impl EndpointActor {
         Self {
             endpoint,
             right: Right::new(engine.ownership.clone(), lease),
-            state: State::new(limits).fenced_by(lease.fence),
+            state: State::new(limits).fenced_by(lease.fence).open_since(legacy.open_since),
             target: None,
             reputation: Reputation::default(),
             inbox: Inbox::new(),
             under_way: FuturesUnordered::new(),
             waker: None,
             timer: None,
-            farewell: Farewell { endpoint, generation, supervisor, how: End::Panicked },
+            farewell: Farewell {
+                endpoint,
+                generation,
+                supervisor,
+                how: End::Panicked,
+                shown: Some(legacy.shown.unwrap_or_else(|| Shown::new(Arc::clone(&engine.metrics), endpoint))),
+                open_since: None,
+            },
             engine,
         }
     }
@@ -132,13 +151,18 @@ impl EndpointActor {
             }
         });
         let effects = self.state.step_all(inputs, now);
-        self.right.go_by(self.state.order());
+        self.right.go_by(self.state.order(), self.state.halts());
+        if let (Some(shown), Some(vitals)) = (&mut self.farewell.shown, self.state.vitals()) {
+            shown.show(vitals);
+        }
         let mut reads = Reads::default();
         let mut unread = Vec::new();
         for effect in effects {
             match effect {
                 Effect::ReadSettings => reads.settings = true,
-                Effect::ReadPage { lane, after, limit } => reads.pages.push(PageRead { lane, after, limit }),
+                Effect::ReadPage { lane, after, limit, only_placed } => {
+                    reads.pages.push(PageRead { lane, after, limit, only_placed });
+                }
                 Effect::Send(sending) => match &sending.payload {
                     Some(held) => {
                         let payload = Arc::clone(held.payload());
@@ -150,7 +174,7 @@ impl EndpointActor {
                 Effect::Record(record) => self.record(record),
                 Effect::Expire(delivery) => self.expire(delivery),
                 Effect::Warn(since) => self.warn(since),
-                Effect::Disable(reason) => self.disable(reason),
+                Effect::Disable(reason, setback) => self.disable(reason, setback),
                 Effect::Rest => self.ask_to_rest(),
                 Effect::Gone => self.end(End::Gone, context),
                 Effect::Drained => self.end(End::Drained, context),
@@ -184,7 +208,9 @@ impl EndpointActor {
 
     fn rest(&mut self, context: &mut Context<Self>) {
         if let Some(until) = self.state.rest_until() {
-            return self.end(End::Rested(until), context);
+            self.farewell.open_since = self.state.is_open_since();
+            let behind_gate = self.state.due_behind_gate();
+            return self.end(End::Rested(Rest { until, behind_gate }), context);
         }
         // Something came before the supervisor stopped routing here: ending
         // now would cut off requests in mid-flight.
@@ -309,7 +335,7 @@ fn prepare(runtime: &EndpointRuntime) -> Result<(Plan, Target), StoreError> {
         disable_on_gone: settings.disable_on_gone,
         trouble: runtime.trouble.clone(),
         order: settings.order.clone(),
-        stored_order: runtime.stored_order.clone(),
+        is_in_order: runtime.is_in_order,
         discards: runtime.discards,
     };
     Ok((plan, Target::new(runtime)?))
@@ -347,6 +373,7 @@ impl Handler<Tell> for EndpointActor {
                 Input::Sighted(deliveries)
             }
             Tell::Changed => Input::Changed,
+            Tell::Halt => Input::Halt,
             Tell::Drain => {
                 // Nor may what waits for its place begin.
                 self.right.give_up();

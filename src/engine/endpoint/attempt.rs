@@ -69,7 +69,8 @@ pub(super) async fn make_attempt(
         (engine.schedule_of_type)(target.partner.lies_in(), &payload.event_type)
     };
     let (delivery, random, expires_at) = (sending.delivery, fastrand::f64(), payload.expires_at);
-    Input::Attempted { delivery, started, ended, outcome, random, retry, expires_at }
+    let is_system = payload.event_type.is_system();
+    Input::Attempted { delivery, started, ended, outcome, random, retry, expires_at, is_system }
 }
 
 /// Counts a request out again, also when it is aborted.

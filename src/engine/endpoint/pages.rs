@@ -19,6 +19,7 @@ pub(super) struct PageRead {
     pub(super) lane: Lane,
     pub(super) after: Option<Place>,
     pub(super) limit: usize,
+    pub(super) only_placed: bool,
 }
 
 /// What a page holds, with the bytes that were read along.
@@ -33,7 +34,10 @@ impl PageRead {
         store: &dyn Store,
         bodies: &BodyBudget,
     ) -> Result<PageFound, StoreError> {
-        let due = store.due(endpoint, self.lane, self.after, self.limit)?;
+        let due = match self.only_placed {
+            true => store.placed(endpoint, self.limit)?,
+            false => store.due(endpoint, self.lane, self.after, self.limit)?,
+        };
         // From the beginning of a lane, much of what is read is in flight and
         // has its bytes.
         if self.lane != Lane::Fresh || self.after.is_none() {

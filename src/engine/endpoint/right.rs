@@ -17,11 +17,13 @@ pub(super) struct Right {
     /// Which scheduled attempts the state still wants to begin: those that it handed
     /// out since it last thought better of it.
     order: Rc<Cell<u64>>,
+    /// The same of all attempts.
+    halts: Rc<Cell<u64>>,
 }
 
 impl Right {
     pub(super) fn new(ownership: Ownership, lease: Lease) -> Self {
-        Self { ownership, lease, is_given_up: Rc::default(), order: Rc::default() }
+        Self { ownership, lease, is_given_up: Rc::default(), order: Rc::default(), halts: Rc::default() }
     }
 
     /// Whether a request may go out at this moment.
@@ -33,12 +35,14 @@ impl Right {
     /// its place.
     pub(super) fn may_begin(&self, sending: &Sending) -> bool {
         let is_wanted = sending.kind == AttemptKind::Manual || sending.order == self.order.get();
-        is_wanted && self.may_send()
+        is_wanted && sending.halts == self.halts.get() && self.may_send()
     }
 
-    /// The state wants nothing of what it handed out by earlier orders.
-    pub(super) fn go_by(&self, order: u64) {
+    /// The state wants nothing of what it handed out by earlier orders, or before it was
+    /// halted.
+    pub(super) fn go_by(&self, order: u64, halts: u64) {
         self.order.set(order);
+        self.halts.set(halts);
     }
 
     /// Nothing more is to begin.

@@ -30,7 +30,7 @@ use order::Order;
 use outcome::Attempted;
 use settled::Settled;
 
-pub use super::step::{Effect, Fresh, Input, Limits, Plan, Sending, Snapshot};
+pub use super::step::{Effect, Fresh, Input, Limits, Plan, Sending, Snapshot, Vitals};
 
 /// How long to wait before writing an outcome down again that the store would
 /// not take.
@@ -95,6 +95,8 @@ pub struct State {
     plan: Option<Plan>,
     /// When scheduled attempts may begin, and how many.
     gate: Gate,
+    /// How often nothing was to begin any more, whoever asked for it.
+    halts: u64,
     order: Order,
     reading_settings: bool,
     settings_changed: bool,
@@ -147,6 +149,7 @@ impl State {
             limits,
             plan: None,
             gate: Gate::default(),
+            halts: 0,
             order: Order::default(),
             reading_settings: false,
             settings_changed: true,
@@ -179,6 +182,12 @@ impl State {
         Self { fence, ..self }
     }
 
+    /// The same, whose last life on this node rested while the breaker was open.
+    pub fn open_since(mut self, open_since: Option<Moment>) -> Self {
+        self.gate.inherit(open_since);
+        self
+    }
+
     /// Takes what happened and says what to do about it.
     pub fn step(&mut self, input: Input, now: Moment) -> Vec<Effect> {
         self.step_all([input], now)
@@ -202,7 +211,7 @@ impl State {
                 self.gone = plan.is_none();
                 if let Some(plan) = &plan {
                     self.gate.adopt(plan, self.plan.as_ref(), now);
-                    self.adopt_order(plan);
+                    self.adopt_order(plan, now);
                 }
                 self.plan = plan;
             }
@@ -218,9 +227,14 @@ impl State {
                     self.leave_all_to_store();
                 }
             }
+            Input::Halt => {
+                self.settings_changed = true;
+                self.halts += 1;
+                self.gate.countermand();
+            }
             Input::Born(births) => self.take_births(births),
             // What is due in this lane may stand before the whole window.
-            Input::Hint(Lane::Retry) => self.lane(Lane::Retry).leave_early_to_store(),
+            Input::Hint(Lane::Retry) => self.look_for_later(),
             Input::Hint(Lane::Fresh) => self.read_fresh_anew(),
             Input::Hint(Lane::Manual) => self.lane(Lane::Manual).leave_to_store(),
             Input::Sighted(deliveries) => self.take_sightings(&deliveries),
@@ -232,11 +246,14 @@ impl State {
                 }
                 self.lane(lane).failed(now.monotonic);
             }
-            Input::Attempted { delivery, started, ended, outcome, random, retry, expires_at } => {
-                let attempted = Attempted { started, ended, outcome, random, of_type: retry, expires_at };
+            Input::Attempted { delivery, started, ended, outcome, random, retry, expires_at, is_system } => {
+                let attempted = Attempted { started, ended, outcome, random, of_type: retry, expires_at, is_system };
                 self.judge(delivery, attempted, effects);
             }
-            Input::Arranged { order, is_page_full, placed } => self.take_arranged(order, is_page_full, placed),
+            Input::Arranged { order, is_page_full, next, placed } => {
+                let next = next.map(|at| now.anchor(at));
+                self.take_arranged(order, is_page_full, next, placed);
+            }
             Input::Expired(delivery) => self.expire(delivery, effects),
             Input::PayloadGone(delivery) => {
                 self.forget(delivery);
@@ -290,14 +307,34 @@ impl State {
         Snapshot {
             in_flight: self.sending,
             allowed: self.gate.allowed(),
+            most: self.plan.as_ref().map_or(0, |plan| plan.max_concurrency),
+            is_probing: self.gate.is_probing(),
             recording: self.flights.len() - self.sending,
-            window: self.fresh.len() + self.meanwhile.len() + self.retries.len() + self.manual.len(),
+            window: self.held(),
+            window_retries: self.retries.len(),
+            window_manual: self.manual.len(),
             more_in_store: self.lanes.0.iter().any(|reading| reading.more),
             next_retry: [self.retries.first_key_value().map(|((due, _), _)| *due), self.far_retry]
                 .into_iter()
                 .flatten()
                 .min(),
+            paced_until: self.gate.paced_until(),
+            not_before: self.gate.not_before(),
         }
+    }
+
+    /// What is counted of it over all actors; `None` before its settings are known.
+    /// Where it holds, nothing is tried, and no trouble is anybody's concern.
+    pub fn vitals(&self) -> Option<Vitals> {
+        let known = Vitals { window: self.held(), ..self.gate.vitals() };
+        self.plan.as_ref().map(|plan| {
+            if plan.enabled { known } else { Vitals { open_since: None, is_failing: false, allowed: 0, ..known } }
+        })
+    }
+
+    /// Deliveries in the windows.
+    fn held(&self) -> usize {
+        self.fresh.len() + self.meanwhile.len() + self.retries.len() + self.manual.len()
     }
 
     fn lane(&mut self, lane: Lane) -> &mut Reading {

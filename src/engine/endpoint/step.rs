@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{
-    DeliveryId, DisabledReason, EventId, EventOrder, Moment, Monotonic, Outcome, RetryPolicy, Timestamp, Trouble,
+    DeliveryId, DisabledReason, EventId, EventOrder, Moment, Monotonic, Outcome, RetryPolicy, Setback, Timestamp,
+    Trouble,
 };
 use crate::engine::budget::HeldPayload;
 use crate::policy::health::Patience;
@@ -29,8 +30,8 @@ pub struct Plan {
     pub trouble: Trouble,
     /// In which order it wants its events.
     pub order: Option<EventOrder>,
-    /// The order that what it has is in.
-    pub stored_order: Option<EventOrder>,
+    /// What it has is in that order.
+    pub is_in_order: bool,
     /// How many of its deliveries were discarded by hand so far.
     pub discards: i64,
 }
@@ -46,7 +47,7 @@ impl Plan {
             disable_on_gone: false,
             trouble: Trouble::default(),
             order: None,
-            stored_order: None,
+            is_in_order: true,
             discards: 0,
         }
     }
@@ -72,6 +73,9 @@ pub enum Input {
     SettingsFailed,
     /// Its settings, or its secrets, may have changed.
     Changed,
+    /// It may be held by now, with many others: nothing begins, not even what was handed
+    /// out, before its settings are read.
+    Halt,
     /// Deliveries were born for it.
     Born(Vec<Fresh>),
     /// The store has work that no message told of.
@@ -108,6 +112,8 @@ pub enum Input {
         retry: Option<RetryPolicy>,
         /// No attempt begins from then on.
         expires_at: Option<Timestamp>,
+        /// Whether the event is one of Posthaste's own: its failure makes no other.
+        is_system: bool,
     },
     /// What had no place in the endpoint's order was given one.
     Arranged {
@@ -115,6 +121,8 @@ pub enum Input {
         order: Option<EventOrder>,
         /// There was as much of it as was looked for.
         is_page_full: bool,
+        /// When something for later should have its place.
+        next: Option<Timestamp>,
         /// What the store said.
         placed: Placed,
     },
@@ -152,6 +160,8 @@ pub enum Effect {
         after: Option<Place>,
         /// How many.
         limit: usize,
+        /// Of an ordered endpoint's retries, only those that have their place.
+        only_placed: bool,
     },
     /// Give what has no place in this order one, or undo another order; answer with
     /// [`Input::Arranged`], or with [`Input::PageFailed`] of the fresh lane.
@@ -170,8 +180,9 @@ pub enum Effect {
     Record(Arc<Record>),
     /// Warn whoever operates it: it has failed since then.
     Warn(Timestamp),
-    /// Disable the endpoint; its settings will have changed.
-    Disable(DisabledReason),
+    /// Disable the endpoint; its settings will have changed. With what it failed at
+    /// last, if those who subscribed to that are to be told.
+    Disable(DisabledReason, Option<Setback>),
     /// Nothing is left to do for a while: leave memory. [`State::rest_until`]
     /// says for how long.
     Rest,
@@ -201,6 +212,8 @@ pub struct Sending {
     /// What [`State::order`] was then: if that has moved on before a scheduled attempt
     /// begins, it is [not to](Input::Unsent).
     pub order: u64,
+    /// What [`State::halts`] was then: the same, whoever asked for the attempt.
+    pub halts: u64,
 }
 
 /// Limits that come from configuration.
@@ -221,12 +234,46 @@ pub struct Snapshot {
     pub in_flight: usize,
     /// Most that the endpoint is given at once, as it keeps up just now.
     pub allowed: usize,
+    /// Most that its settings give it; 0 before they are known.
+    pub most: usize,
+    /// Whether an attempt is under way that finds out how the endpoint is.
+    pub is_probing: bool,
     /// Outcomes on their way to the store.
     pub recording: usize,
     /// Deliveries in memory that wait.
     pub window: usize,
+    /// Those of them that are retries by the schedule.
+    pub window_retries: usize,
+    /// Those of them that somebody asked for.
+    pub window_manual: usize,
     /// Whether the store may have more than that.
     pub more_in_store: bool,
     /// When the first known retry is due.
     pub next_retry: Option<Monotonic>,
+    /// When its pace permits the next request, if it has one.
+    pub paced_until: Option<Monotonic>,
+    /// Before then no scheduled attempt begins: breaker, rest and pace together.
+    pub not_before: Option<Monotonic>,
+}
+
+/// What is counted of an endpoint over all actors of the node. Looked at after each
+/// step, so it is put together of numbers that are at hand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Vitals {
+    /// Since when its breaker is open.
+    pub open_since: Option<Timestamp>,
+    /// Whether it has failed for long enough to speak of trouble.
+    pub is_failing: bool,
+    /// Whether it keeps a pace.
+    pub is_paced: bool,
+    /// Deliveries in memory that wait.
+    pub window: usize,
+    /// Most requests that it is given at once just now.
+    pub allowed: usize,
+    /// How often its breaker has opened in this life.
+    pub openings: u64,
+    /// Probes that have ended in this life.
+    pub probes: u64,
+    /// Those of them that failed.
+    pub failed_probes: u64,
 }

@@ -1,26 +1,27 @@
 //! What others may ask the supervisor: what an actor is doing, a test of an
-//! endpoint, and to bring everything to an end.
+//! endpoint, to begin where the node was held, and to bring everything to an end.
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::{Route, Supervisor};
-use crate::engine::endpoint::state::Snapshot;
 use crate::engine::endpoint::trial;
-use crate::engine::messages::{Drain, Inspect, Look, SendTest, Tell, TestOutcome};
+use crate::engine::messages::{Drain, Inspect, Look, Release, Seen, SendTest, Tell, TestOutcome};
 
 impl Handler<Inspect> for Supervisor {
-    type Result = ResponseFuture<Option<Snapshot>>;
+    type Result = ResponseFuture<Seen>;
 
     fn handle(&mut self, Inspect(endpoint): Inspect, _: &mut Context<Self>) -> Self::Result {
         let look = match self.routes.get(&endpoint) {
             Some(Route::Live { address, .. }) => Some(address.send(Look)),
             _ => None,
         };
+        // One that is ending may still have something in flight, and says no more.
+        let without = if self.territory.lease_of(endpoint).is_some() { Seen::Asleep } else { Seen::Elsewhere };
         Box::pin(async move {
             match look {
-                Some(look) => look.await.ok(),
-                None => None,
+                Some(look) => look.await.map_or(without, Seen::Live),
+                None => without,
             }
         })
     }
@@ -33,7 +34,24 @@ impl Handler<SendTest> for Supervisor {
         if self.draining.is_some() {
             return Box::pin(async { TestOutcome::Unavailable });
         }
+        if self.engine.hold.is_on() {
+            return Box::pin(async { TestOutcome::Held });
+        }
         Box::pin(trial::send(self.engine.clone(), &self.arbiters.of(test.endpoint), test))
+    }
+}
+
+impl Handler<Release> for Supervisor {
+    type Result = bool;
+
+    fn handle(&mut self, _: Release, context: &mut Context<Self>) -> bool {
+        let was_held = self.engine.hold.release();
+        if was_held {
+            self.engine.metrics.node_held.set(0);
+            log::info!("this node is released, and sends what waits");
+            self.sweep(&self.territory.held(), context);
+        }
+        was_held
     }
 }
 

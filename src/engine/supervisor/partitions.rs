@@ -104,6 +104,7 @@ impl Supervisor {
             Move::Gained(leases) => self.gained(leases, context),
             Move::Lost(leases) => self.lost(&leases),
             Move::HandOver(leases) => self.hand_over(leases),
+            Move::ManyChanged => self.many_changed(context),
             Move::Changed(endpoints) => {
                 for endpoint in endpoints {
                     // One without an actor may have been enabled.
@@ -273,5 +274,6 @@ impl Supervisor {
         self.sleeping.forget(partitions);
         self.nudges.retain(|endpoint| !partitions.contains(Partition::of(*endpoint)));
         self.panics.retain(|endpoint, _| !partitions.contains(Partition::of(*endpoint)));
+        self.troubled.retain(|endpoint, _| !partitions.contains(Partition::of(*endpoint)));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::{Route, Supervisor};
-use crate::domain::{EndpointId, Monotonic, PartitionSet};
+use crate::domain::{EndpointId, Monotonic, PartitionSet, Timestamp};
 use crate::engine::messages::Tell;
 use crate::store::{self, Lane, Store, StoreError, Waiting};
 
@@ -54,6 +54,7 @@ impl Supervisor {
         }
         let lost = self.wire.lost_any();
         if lost {
+            self.sleeping.doubt_gates();
             let live: Vec<EndpointId> = self.routes.keys().copied().collect();
             for endpoint in live {
                 self.remind(endpoint, context);
@@ -62,15 +63,41 @@ impl Supervisor {
         let now = self.now();
         if lost || now >= self.sweeping.next {
             self.sweeping.next = now + SWEEP_EVERY;
-            self.sweeping.want(&self.territory.held());
+            let held = self.territory.held();
+            if held.is_empty() {
+                // Nobody's deliveries are this node's any more.
+                self.engine.metrics.oldest_overdue_seconds.set(0.0);
+            }
+            self.sweeping.want(&held);
         }
         self.sweep(&PartitionSet::NONE, context);
+    }
+
+    /// Nobody says which endpoints changed: whatever lives looks for itself, and a
+    /// look through the store finds what sleeps and has work now. To start an actor
+    /// for each that may have changed would start very many for nothing.
+    pub(super) fn many_changed(&mut self, context: &mut Context<Self>) {
+        let live: Vec<EndpointId> = self.routes.keys().copied().collect();
+        for endpoint in live {
+            self.tell(endpoint, Tell::Halt, context);
+        }
+        // Who is shown to be in trouble and sleeps is nobody's concern while it is held.
+        let troubled: Vec<EndpointId> = self.troubled.keys().copied().collect();
+        for endpoint in troubled {
+            self.wake(endpoint, context);
+        }
+        self.sleeping.doubt_gates();
+        self.sweep(&self.territory.held(), context);
     }
 
     /// Looks through these partitions and whatever else is wanted: now, or when
     /// the look that is under way has ended.
     pub(super) fn sweep(&mut self, also: &PartitionSet, context: &mut Context<Self>) {
         self.sweeping.want(also);
+        if self.engine.hold.is_on() {
+            // Nobody would be woken for what is found.
+            return;
+        }
         if self.sweeping.under_way || self.sweeping.wanted.is_empty() || self.now() < self.sweeping.not_before {
             return;
         }
@@ -95,6 +122,15 @@ impl Supervisor {
         context.spawn(read.into_actor(self).map(swept));
     }
 
+    /// How long the longest is overdue. A look through a part of what is held can only
+    /// find one that is so for longer.
+    fn show_overdue(&self, of: &PartitionSet, found: &[Waiting], now: Timestamp) {
+        let longest = found.iter().map(|waiting| now.since(waiting.due_at)).max().unwrap_or_default().as_secs_f64();
+        let shown = &self.engine.metrics.oldest_overdue_seconds;
+        let is_all = self.territory.held().iter().all(|partition| of.contains(partition));
+        shown.set(if is_all { longest } else { longest.max(shown.get()) });
+    }
+
     fn swept(&mut self, of: &PartitionSet, found: Result<Vec<Waiting>, StoreError>, context: &mut Context<Self>) {
         self.sweeping.under_way = false;
         let now = self.engine.clock.now();
@@ -107,11 +143,13 @@ impl Supervisor {
                 return;
             }
         };
-        for Waiting { endpoint, due_at } in found {
+        self.show_overdue(of, &found, now.wall);
+        for waiting in found {
+            let Waiting { endpoint, due_at, .. } = waiting;
             match self.routes.get_mut(&endpoint) {
                 // It may have gone to another node meanwhile.
                 None if self.territory.lease_of(endpoint).is_none() => {}
-                None => self.sleeping.until(endpoint, now.anchor(due_at)),
+                None => self.sleeping.seen_waiting(&waiting, now),
                 Some(Route::Live { .. }) if now.wall.since(due_at) > LATE => {
                     self.remind(endpoint, context);
                     self.tell(endpoint, Tell::Hint(Lane::Retry), context);

@@ -6,6 +6,8 @@
 //!
 //! Compiled once for each backend, against its own `Connection`.
 
+use std::collections::{HashMap, HashSet};
+
 use diesel::prelude::*;
 
 use super::{Connection, translate};
@@ -25,6 +27,23 @@ pub(super) struct Interest {
 pub(super) fn interest(connection: &mut Connection, number: i64) -> Result<Interest, StoreError> {
     let text: String =
         interests::table.find(number).select(interests::patterns).get_result(connection).map_err(translate)?;
+    interest_of(&text)
+}
+
+/// What these numbers stand for, all in one go.
+pub(super) fn interests(
+    connection: &mut Connection,
+    numbers: &HashSet<i64>,
+) -> Result<HashMap<i64, Interest>, StoreError> {
+    let rows: Vec<(i64, String)> = interests::table
+        .filter(interests::id.eq_any(numbers))
+        .select((interests::id, interests::patterns))
+        .load(connection)
+        .map_err(translate)?;
+    rows.into_iter().map(|(number, text)| Ok((number, interest_of(&text)?))).collect()
+}
+
+fn interest_of(text: &str) -> Result<Interest, StoreError> {
     let mut interest = Interest { patterns: Vec::new(), filter: None };
     for word in text.split_ascii_whitespace() {
         match FilterWord::read(word) {

@@ -3,14 +3,15 @@
 //!
 //! Compiled once for each backend, against its own `Connection`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use diesel::connection::DefaultLoadingMode;
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool};
+use diesel::sql_types::{BigInt, Bool, Nullable};
 
+use super::brakes::BRAKED_AT;
 use super::{Connection, interests, translate};
 use crate::catalog::Filter;
 use crate::domain::{DisabledReason, Endpoint, EndpointId, EventOrder, OpenBreaker, PartnerName, Timestamp, Trouble};
@@ -109,6 +110,50 @@ pub(super) fn subscriptions_of(
     Ok(Subscriptions::new(scope, version, audiences))
 }
 
+/// The endpoints that hear of these scopes' troubles, as this connection sees them: for
+/// each scope those of its own and those of all partners. The versions are of the
+/// environments' clocks.
+pub(super) fn listeners_of(
+    connection: &mut Connection,
+    ids: &IdCodec,
+    scopes: &[ScopeId],
+    versions: &HashMap<ScopeId, i64>,
+) -> Result<HashMap<ScopeId, Subscriptions>, StoreError> {
+    let asked = scopes.iter().chain(versions.keys()).map(|scope| scope.0);
+    let rows: Vec<(i64, i64, RowKey)> = endpoints::table
+        .filter(endpoints::scope.eq_any(asked))
+        .filter(sql::<Bool>("endpoints.listens"))
+        .filter(endpoints::deleted_at.is_null())
+        .select((endpoints::scope, endpoints::interest, endpoints::id))
+        .load(connection)
+        .map_err(translate)?;
+    let mut interested: BTreeMap<(i64, i64), Vec<EndpointId>> = BTreeMap::new();
+    for (scope, interest, key) in rows {
+        interested.entry((scope, interest)).or_default().push(ids.endpoint(key));
+    }
+    let numbers = interested.keys().map(|(_, number)| *number).collect();
+    let interests = interests::interests(connection, &numbers)?;
+    let mut audiences: HashMap<i64, Vec<Audience>> = HashMap::new();
+    for ((scope, number), endpoints) in interested {
+        let Some(interest) = interests.get(&number) else { continue };
+        let filter = match &interest.filter {
+            Some(word) => filter_of(connection, ids, word, &endpoints)?,
+            None => None,
+        };
+        let audience = Audience::new(interest.patterns.clone(), endpoints).filtered_by(filter);
+        audiences.entry(scope).or_default().push(audience);
+    }
+    let of = |scope: ScopeId| audiences.get(&scope.0).into_iter().flatten().cloned();
+    let mut found = HashMap::with_capacity(scopes.len());
+    for scope in scopes {
+        let version = versions.get(&scope.environment()).copied();
+        let version = version.ok_or_else(|| StoreError::Corrupt(format!("no version of {scope:?}")))?;
+        let audiences = of(*scope).chain(of(scope.environment())).collect();
+        found.insert(*scope, Subscriptions::new(*scope, version, audiences));
+    }
+    Ok(found)
+}
+
 /// The filter that goes by this word, from the settings of one of the endpoints
 /// that have it. `None` where there is none that can be used.
 fn filter_of(
@@ -161,29 +206,31 @@ pub(super) fn endpoint_runtime(
             .optional()
             .map_err(translate)?;
     let Some((scope, enabled, discards, settings)) = found else { return Ok(None) };
-    let row: SettingsRow = from_json(&settings)?;
+    let settings = from_json::<SettingsRow>(&settings)?.settings()?;
     Ok(Some(EndpointRuntime {
         scope: ScopeId(scope),
-        settings: row.settings()?,
         is_holding: !enabled,
         secrets: secrets(connection, key, now)?,
         trouble: trouble(connection, key)?,
-        stored_order: stored_order(connection, key)?,
+        is_in_order: is_in_order(connection, key, settings.order.as_ref())?,
+        settings,
         discards,
     }))
 }
 
-fn stored_order(connection: &mut Connection, endpoint: RowKey) -> Result<Option<EventOrder>, StoreError> {
-    let found: Option<Option<String>> = endpoint_orders::table
+/// Whether what an endpoint has is in this order.
+fn is_in_order(connection: &mut Connection, endpoint: RowKey, order: Option<&EventOrder>) -> Result<bool, StoreError> {
+    let stored: Option<Option<String>> = endpoint_orders::table
         .find(endpoint)
         .select(endpoint_orders::event_order)
         .get_result(connection)
         .optional()
         .map_err(translate)?;
-    found.flatten().map(|text| parsed(&text)).transpose()
+    Ok(stored.flatten() == order.map(ToString::to_string))
 }
 
-type TroubleRow = (Option<i64>, Option<i64>, i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<String>);
+type TroubleRow =
+    (Option<i64>, Option<i64>, i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<String>);
 
 /// What is known of an endpoint's trouble.
 pub(super) fn trouble(connection: &mut Connection, endpoint: RowKey) -> Result<Trouble, StoreError> {
@@ -196,15 +243,15 @@ pub(super) fn trouble(connection: &mut Connection, endpoint: RowKey) -> Result<T
             endpoint_health::probe_at,
             endpoint_health::not_before,
             endpoint_health::warned_at,
+            endpoint_health::announced_at,
             endpoint_health::disabled_at,
             endpoint_health::disabled_reason,
         ))
         .first(connection)
         .optional()
         .map_err(translate)?;
-    let Some((failing_since, opened_at, probes, probe_at, not_before, warned_at, disabled_at, reason)) = row else {
-        return Ok(Trouble::default());
-    };
+    let Some(row) = row else { return Ok(Trouble::default()) };
+    let (failing_since, opened_at, probes, probe_at, not_before, warned_at, announced_at, disabled_at, reason) = row;
     let time = |millis: Option<i64>| millis.map(Timestamp::from_millis);
     let reason = reason.map(|word| {
         let known = DisabledReason::ALL.into_iter().find(|known| known.as_str() == word);
@@ -220,6 +267,7 @@ pub(super) fn trouble(connection: &mut Connection, endpoint: RowKey) -> Result<T
         breaker: breaker.transpose()?,
         not_before: time(not_before),
         warned_at: time(warned_at),
+        announced_at: time(announced_at),
         disabled: time(disabled_at).zip(reason.transpose()?),
     })
 }
@@ -243,21 +291,21 @@ pub(super) fn secrets(
     Ok(rows.into_iter().map(secret).collect())
 }
 
-type EndpointRow = (i64, i64, i64, Option<i64>, Option<i64>, String);
+type EndpointRow = (i64, i64, i64, Option<i64>, Option<i64>, Option<i64>, String);
 
 fn endpoint_of(ids: &IdCodec, scope: Scope, row: EndpointRow) -> Result<Endpoint, StoreError> {
-    let (key, version, updated_at, paused_at, deleted_at, settings) = row;
+    let (key, version, updated_at, paused_at, braked_at, deleted_at, settings) = row;
     let settings: SettingsRow = from_json(&settings)?;
-    let partner = scope.partner.ok_or_else(|| StoreError::Corrupt("an endpoint belongs to one partner".into()))?;
     Ok(Endpoint {
         id: ids.endpoint(key),
-        partner,
+        partner: scope.partner,
         environment: scope.environment,
         version: count_of(version)?,
         settings: settings.settings()?,
         created_at: time_of_key(key),
         updated_at: Timestamp::from_millis(updated_at),
         paused_at: paused_at.map(Timestamp::from_millis),
+        braked_at: braked_at.map(Timestamp::from_millis),
         deleted_at: deleted_at.map(Timestamp::from_millis),
     })
 }
@@ -308,6 +356,7 @@ fn endpoints_where(
                     endpoints::version,
                     endpoints::updated_at,
                     endpoints::paused_at,
+                    sql::<Nullable<BigInt>>(BRAKED_AT),
                     endpoints::deleted_at,
                     endpoint_versions::settings,
                 ),

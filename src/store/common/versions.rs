@@ -6,7 +6,7 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 
-use super::{Connection, translate};
+use super::{Connection, brakes, translate};
 use crate::domain::{EndpointId, Environment};
 use crate::store::ids::IdCodec;
 use crate::store::rows::environment_number;
@@ -44,11 +44,16 @@ pub(super) fn versions(connection: &mut Connection) -> Result<Versions, StoreErr
     })
 }
 
+/// Most endpoints of an environment that are named: whoever hears of more looks
+/// at all of them.
+const MOST_NAMED: i64 = 1_000;
+
 /// To be read at once: an endpoint that changed behind the versions that are
 /// answered would not be found by the next look.
 pub(super) fn changes(connection: &mut Connection, ids: &IdCodec, since: &Versions) -> Result<Changes, StoreError> {
     let now = versions(connection)?;
     let mut changed: Vec<EndpointId> = Vec::new();
+    let mut are_too_many = false;
     for (index, environment) in Environment::ALL.into_iter().enumerate() {
         if now.endpoints[index] == since.endpoints[index] {
             continue;
@@ -57,9 +62,13 @@ pub(super) fn changes(connection: &mut Connection, ids: &IdCodec, since: &Versio
             .filter(endpoints::changed_version.gt(since.endpoints[index]))
             .filter(sql::<Bool>("endpoints.scope & 1 = ").bind::<BigInt, _>(environment_number(environment)))
             .select(endpoints::id)
+            .limit(MOST_NAMED + 1)
             .load(connection)
             .map_err(translate)?;
+        are_too_many |= found.len() as i64 > MOST_NAMED;
         changed.extend(found.into_iter().map(|key| ids.endpoint(key)));
     }
-    Ok(Changes { versions: now, endpoints: changed })
+    // Whoever sets a brake moves a clock on.
+    let brakes = if now.endpoints == since.endpoints { None } else { Some(brakes::in_force(connection)?) };
+    Ok(Changes { versions: now, endpoints: changed, are_too_many, brakes })
 }

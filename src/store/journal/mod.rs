@@ -12,6 +12,7 @@
 
 mod entry;
 mod large;
+mod waiting;
 mod worker;
 
 use std::sync::Arc;
@@ -38,6 +39,12 @@ pub enum Notice {
     Born(Birth),
     /// An endpoint was made, changed or deleted, or its secrets were.
     EndpointChanged(EndpointId),
+    /// A brake was set or released. So many endpoints may be held by it, or not any
+    /// more, that none is named.
+    BrakesChanged {
+        /// How many brakes there are now.
+        in_force: usize,
+    },
     /// Someone asked for an attempt of one of its deliveries.
     AttemptRequested(EndpointId),
     /// A delivery was made that is due later.

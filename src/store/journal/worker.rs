@@ -8,16 +8,21 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
+use crate::domain::MAX_LISTENERS;
 use crate::metrics::Metrics;
 use crate::store::{CommitError, StoreError, Transaction, Writer};
 
 use super::entry::Entry;
 use super::large::{DELIVERIES_OF_LARGE, LargeAccepts};
+use super::waiting::{Kind, Waiting};
 use super::{JournalError, Observer, Progress};
 
 /// About as many deliveries and other entries as one commit writes: what
 /// bounds the time that others wait for it.
 const DELIVERIES_PER_COMMIT: usize = 8_192;
+
+/// Most deliveries of an event of Posthaste's own: its partner's, and operators'.
+const MOST_TOLD: usize = 2 * MAX_LISTENERS;
 
 pub(super) struct Worker {
     pub(super) committer: Committer,
@@ -30,21 +35,19 @@ impl Worker {
     /// The channel is closed before anyone hears of an end: whoever asks after
     /// that is told that nothing was written.
     pub(super) fn run(mut self, guard: EndGuard, mut receiver: mpsc::Receiver<Entry>) {
-        let mut queue = Vec::with_capacity(self.batch);
+        let mut waiting = Waiting::new(self.batch);
         loop {
-            let open = if self.large.wants_a_turn(&self.committer.clock) {
-                take_queued(&mut receiver, &mut queue, self.batch)
-            } else {
-                receiver.blocking_recv_many(&mut queue, self.batch) > 0
-            };
-            if !open && !self.large.has_callers() {
+            if waiting.is_empty() && !self.large.wants_a_turn(&self.committer.clock) {
+                match receiver.blocking_recv() {
+                    Some(entry) => put(entry, &mut waiting, &mut receiver),
+                    None => break,
+                }
+            }
+            let open = take_queued(&mut receiver, &mut waiting);
+            if !open && waiting.is_empty() && !self.large.has_callers() {
                 break;
             }
-            if queue.iter().any(|entry| matches!(entry, Entry::Close)) {
-                // Whoever is already in the channel was let in before the end.
-                receiver.close();
-            }
-            if let Err(why) = self.turn(queue.drain(..)) {
+            if let Err(why) = self.turn(waiting.take().into_iter()) {
                 drop(receiver);
                 log::error!("{why}; this process ends now and finds out when it starts again");
                 guard.fail(why);
@@ -57,7 +60,7 @@ impl Worker {
     /// Writes all of what has queued up, and then a part of what is large. An
     /// error is an unknown outcome.
     fn turn(&mut self, entries: impl Iterator<Item = Entry>) -> Result<(), String> {
-        let mut entries = entries.filter(|entry| !matches!(entry, Entry::Close)).peekable();
+        let mut entries = entries.peekable();
         loop {
             let batch = next_batch(&mut entries, &mut self.large);
             if batch.is_empty() {
@@ -221,17 +224,26 @@ fn is_of_one_entry(error: &StoreError) -> bool {
     matches!(error, StoreError::Constraint(_) | StoreError::Corrupt(_))
 }
 
-/// Takes what is there without waiting for more. False when nothing is and
-/// nothing can come any more.
-fn take_queued(receiver: &mut mpsc::Receiver<Entry>, queue: &mut Vec<Entry>, most: usize) -> bool {
-    while queue.len() < most {
+/// Takes what is there without waiting for more. False when nothing can come any
+/// more.
+fn take_queued(receiver: &mut mpsc::Receiver<Entry>, waiting: &mut Waiting<Entry>) -> bool {
+    while waiting.has_room() {
         match receiver.try_recv() {
-            Ok(entry) => queue.push(entry),
+            Ok(entry) => put(entry, waiting, receiver),
             Err(mpsc::error::TryRecvError::Empty) => return true,
-            Err(mpsc::error::TryRecvError::Disconnected) => return !queue.is_empty(),
+            Err(mpsc::error::TryRecvError::Disconnected) => return false,
         }
     }
     true
+}
+
+fn put(entry: Entry, waiting: &mut Waiting<Entry>, receiver: &mut mpsc::Receiver<Entry>) {
+    match entry {
+        // Whoever is already in the channel was let in before the end.
+        Entry::Close => receiver.close(),
+        Entry::Record { .. } => waiting.push(Kind::Outcome, entry),
+        Entry::Accept(_) | Entry::Change(_) => waiting.push(Kind::Asked, entry),
+    }
 }
 
 /// As many entries, in order, as one commit should write. What is too large
@@ -242,9 +254,11 @@ fn next_batch(entries: &mut Peekable<impl Iterator<Item = Entry>>, large: &mut L
     while let Some(entry) = entries.peek() {
         let (events, deliveries) = match entry {
             Entry::Accept(entry) => (entry.accept.events.len(), entry.deliveries()),
-            Entry::Record { .. } | Entry::Change(_) | Entry::Close => (0, 1),
+            // What it announces is an event for everybody who listens, at most.
+            Entry::Record { record, .. } => (record.announcements.len(), 1 + record.announcements.len() * MOST_TOLD),
+            Entry::Change(_) | Entry::Close => (0, 1),
         };
-        let is_large = deliveries > DELIVERIES_OF_LARGE;
+        let is_large = matches!(entry, Entry::Accept(_)) && deliveries > DELIVERIES_OF_LARGE;
         if !is_large {
             weight += events + deliveries;
             if !batch.is_empty() && weight > DELIVERIES_PER_COMMIT {

@@ -66,6 +66,8 @@ struct NodeRow {
     partitions: i64,
     #[diesel(sql_type = BigInt)]
     lease_until: i64,
+    #[diesel(sql_type = Bool)]
+    is_held: bool,
 }
 
 #[derive(QueryableByName)]
@@ -156,7 +158,7 @@ impl Leases for PostgresLeases {
         let line = Line::new(&self.options);
         line.ask(bounded(|connection, now| {
             let found: Vec<NodeRow> = sql_query(
-                "SELECT id, address, version, in_flight, count(partition) AS partitions, \
+                "SELECT id, address, version, in_flight, is_held, count(partition) AS partitions, \
                  coalesce(min(lease_until), live_until) AS lease_until \
                  FROM nodes LEFT JOIN leases ON owner = id AND lease_until > $1 \
                  WHERE live_until > $1 GROUP BY id ORDER BY id",
@@ -176,6 +178,7 @@ impl NodeRow {
             version: self.version,
             partitions: count_of(self.partitions)? as usize,
             in_flight: count_of(self.in_flight)?,
+            is_held: self.is_held,
             lease_until: Some(Timestamp::from_millis(self.lease_until)),
         })
     }
@@ -214,10 +217,10 @@ fn bounded<T>(
 
 fn report(connection: &mut PgConnection, node: &NodeReport, now: i64, term: i64) -> Result<(), VerbError> {
     sql_query(
-        "INSERT INTO nodes (id, address, version, in_flight, seen_at, live_until, is_leaving) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7) \
+        "INSERT INTO nodes (id, address, version, in_flight, seen_at, live_until, is_leaving, is_held) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
          ON CONFLICT (id) DO UPDATE SET address = $2, version = $3, in_flight = $4, seen_at = $5, \
-         live_until = $6, is_leaving = $7",
+         live_until = $6, is_leaving = $7, is_held = $8",
     )
     .bind::<Text, _>(node.id.to_string())
     .bind::<Nullable<Text>, _>(&node.address)
@@ -226,6 +229,7 @@ fn report(connection: &mut PgConnection, node: &NodeReport, now: i64, term: i64)
     .bind::<BigInt, _>(now)
     .bind::<BigInt, _>(now + term)
     .bind::<Bool, _>(node.is_leaving)
+    .bind::<Bool, _>(node.is_held)
     .execute(connection)?;
     Ok(())
 }

@@ -5,6 +5,8 @@
 
 #[path = "../common/administration.rs"]
 mod administration;
+#[path = "../common/brakes.rs"]
+mod brakes;
 mod connection;
 mod days;
 mod error;

@@ -208,16 +208,39 @@ query! {
 query! {
     /// An endpoint's deliveries for later that have no place in its order and are due.
     fn due_without_place(
-        partition: i16 => SmallInt,
         endpoint: i64 => BigInt,
         now: i64 => BigInt,
         limit: i64 => BigInt,
     ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, BigInt)
     "SELECT id, event, 1::bigint, attempt_count::bigint, scheduled_attempts::bigint, sequence, next_at \
      FROM pending \
-     WHERE status = 1 AND partition = ? AND endpoint = ? AND next_at <= ? \
-     AND scheduled_attempts = 0 AND sequence IS NULL \
+     WHERE status = 1 AND scheduled_attempts = 0 AND sequence IS NULL AND endpoint = ? AND next_at <= ? \
      AND NOT EXISTS (SELECT 1 FROM unsealed WHERE pending.id BETWEEN first_key AND last_key) \
+     ORDER BY next_at, id LIMIT ?"
+}
+
+query! {
+    /// When the first of an endpoint's deliveries for later is due that are in no order.
+    fn next_for_later(
+        endpoint: i64 => BigInt,
+        now: i64 => BigInt,
+    ) -> (i64,) => (BigInt)
+    "SELECT next_at FROM pending \
+     WHERE status = 1 AND scheduled_attempts = 0 AND sequence IS NULL AND endpoint = ? AND next_at > ? \
+     ORDER BY next_at LIMIT 1"
+}
+
+query! {
+    /// An ordered endpoint's deliveries with a time and a place, or tried before, earliest
+    /// first.
+    fn placed(
+        partition: i16 => SmallInt,
+        endpoint: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, BigInt)
+    "SELECT id, event, 1::bigint, attempt_count::bigint, scheduled_attempts::bigint, sequence, next_at \
+     FROM pending \
+     WHERE status = 1 AND partition = ? AND endpoint = ? AND (scheduled_attempts > 0 OR sequence IS NOT NULL) \
      ORDER BY next_at, id LIMIT ?"
 }
 
@@ -251,7 +274,7 @@ statement! {
         ids: &'a [i64] => Array<BigInt>,
         statuses: &'a [i16] => Array<SmallInt>,
         sequences: &'a [i64] => Array<BigInt>,
-        order_keys: &'a [Option<i64>] => Array<Nullable<BigInt>>,
+        order_keys: &'a [i64] => Array<BigInt>,
     )
     "UPDATE pending SET status = placed.status, sequence = placed.sequence, order_key = placed.order_key, \
        next_at = LEAST(next_at, ?) \
@@ -266,8 +289,7 @@ statement! {
         endpoints: &'a [i64] => Array<BigInt>,
         order_keys: &'a [i64] => Array<BigInt>,
     )
-    "UPDATE pending SET status = 1, \
-       next_at = GREATEST(?, CASE WHEN scheduled_attempts = 0 THEN 0 ELSE next_at END) \
+    "UPDATE pending SET status = 1, next_at = ? \
      WHERE id IN ( \
        SELECT next.id FROM unnest(?, ?) AS freed (endpoint, order_key), LATERAL ( \
          SELECT id FROM pending \

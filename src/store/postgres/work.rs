@@ -9,8 +9,8 @@ use diesel::sql_types::{BigInt, Nullable, SmallInt};
 use crate::domain::{EndpointId, Environment, EventId, Partition, PartitionSet, Timestamp};
 use crate::store::ids::{IdCodec, RowKey, first_key_at};
 use crate::store::postgres::{number_of, statements, translate};
-use crate::store::rows::{DueRow, due_of, environment_number, parsed};
-use crate::store::{BornSince, Due, Lane, Payload, Place, Sighting, StoreError, Versions, Waiting};
+use crate::store::rows::{DueRow, due_of, environment_number, parsed, unplaced_of};
+use crate::store::{BornSince, Due, Lane, Payload, Place, Sighting, StoreError, Unplaced, Versions, Waiting};
 
 pub(super) fn due(
     connection: &mut PgConnection,
@@ -41,14 +41,23 @@ pub(super) fn unplaced(
     endpoint: (EndpointId, RowKey),
     now: Timestamp,
     limit: usize,
-) -> Result<Vec<Due>, StoreError> {
+) -> Result<Unplaced, StoreError> {
     let (partition, endpoint) = (number_of(Partition::of(endpoint.0)), endpoint.1);
     let mut rows = statements::fresh(connection, partition, endpoint, 0, limit as i64).map_err(translate)?;
-    if rows.len() < limit {
-        let room = (limit - rows.len()) as i64;
-        let due = statements::due_without_place(connection, partition, endpoint, now.as_millis(), room);
-        rows.extend(due.map_err(translate)?);
-    }
+    let due = statements::due_without_place(connection, endpoint, now.as_millis(), limit as i64).map_err(translate)?;
+    rows.extend(due);
+    let next = statements::next_for_later(connection, endpoint, now.as_millis()).map_err(translate)?;
+    unplaced_of(ids, rows, next, limit)
+}
+
+pub(super) fn placed(
+    connection: &mut PgConnection,
+    ids: &IdCodec,
+    endpoint: (EndpointId, RowKey),
+    limit: usize,
+) -> Result<Vec<Due>, StoreError> {
+    let (partition, endpoint) = (number_of(Partition::of(endpoint.0)), endpoint.1);
+    let rows = statements::placed(connection, partition, endpoint, limit as i64).map_err(translate)?;
     rows.into_iter().map(|row| due_of(ids, row)).collect()
 }
 
@@ -125,19 +134,20 @@ pub(super) fn waiting(
     limit: usize,
     now: Timestamp,
 ) -> Result<(Vec<Waiting>, Option<EndpointId>), StoreError> {
-    let mut found: BTreeMap<EndpointId, Timestamp> = BTreeMap::new();
-    let mut take = |row: &WaitingRow| {
+    let mut found: BTreeMap<EndpointId, Waiting> = BTreeMap::new();
+    let mut take = |row: &WaitingRow, is_asked: bool| {
         let endpoint = ids.endpoint(row.endpoint);
         if let Some(due_at) = row.due_at.map(Timestamp::from_millis)
             && of.contains(Partition::of(endpoint))
         {
-            let first = found.entry(endpoint).or_insert(due_at);
-            *first = due_at.min(*first);
+            let asked_at = is_asked.then_some(due_at);
+            let first = found.entry(endpoint).or_insert(Waiting { endpoint, due_at, asked_at });
+            first.due_at = due_at.min(first.due_at);
         }
     };
     if after.is_none() {
         let asked: Vec<WaitingRow> = diesel::sql_query(ASKED).load(connection).map_err(translate)?;
-        asked.iter().for_each(&mut take);
+        asked.iter().for_each(|row| take(row, true));
     }
     let begin = after.map(|endpoint| (Partition::of(endpoint), ids.endpoint_key(endpoint).unwrap_or(0)));
     let mut walked = 0;
@@ -155,15 +165,14 @@ pub(super) fn waiting(
             .bind::<BigInt, _>(now.as_millis())
             .load(connection)
             .map_err(translate)?;
-        rows.iter().for_each(&mut take);
+        rows.iter().for_each(|row| take(row, false));
         walked += rows.len();
         if walked >= limit {
             next = rows.last().map(|row| ids.endpoint(row.endpoint));
             break;
         }
     }
-    let found = found.into_iter().map(|(endpoint, due_at)| Waiting { endpoint, due_at });
-    Ok((found.collect(), next))
+    Ok((found.into_values().collect(), next))
 }
 
 pub(super) fn born(

@@ -4,6 +4,8 @@
 
 #[path = "../common/administration.rs"]
 mod administration;
+#[path = "../common/brakes.rs"]
+mod brakes;
 mod error;
 #[path = "../common/interests.rs"]
 mod interests;

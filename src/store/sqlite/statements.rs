@@ -107,10 +107,35 @@ query! {
         limit: i64 => BigInt,
     ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, BigInt)
     "SELECT id, event, status, attempt_count, scheduled_attempts, sequence, next_at \
-     FROM deliveries INDEXED BY deliveries_due \
-     WHERE next_at IS NOT NULL AND endpoint = ? AND status = 1 AND next_at <= ? \
-     AND scheduled_attempts = 0 AND sequence IS NULL \
+     FROM deliveries INDEXED BY deliveries_for_later \
+     WHERE next_at IS NOT NULL AND status = 1 AND scheduled_attempts = 0 AND sequence IS NULL \
+     AND endpoint = ? AND next_at <= ? \
      AND NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key) \
+     ORDER BY next_at, id LIMIT ? + 0"
+}
+
+query! {
+    /// When the first of an endpoint's deliveries for later is due that are in no order.
+    fn next_for_later(
+        endpoint: i64 => BigInt,
+        now: i64 => BigInt,
+    ) -> (i64,) => (BigInt)
+    "SELECT next_at FROM deliveries INDEXED BY deliveries_for_later \
+     WHERE next_at IS NOT NULL AND status = 1 AND scheduled_attempts = 0 AND sequence IS NULL \
+     AND endpoint = ? AND next_at > ? ORDER BY next_at LIMIT 1 + 0"
+}
+
+query! {
+    /// An ordered endpoint's deliveries with a time and a place, or tried before, earliest
+    /// first.
+    fn placed(
+        endpoint: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, BigInt)
+    "SELECT id, event, status, attempt_count, scheduled_attempts, sequence, next_at \
+     FROM deliveries INDEXED BY deliveries_due \
+     WHERE next_at IS NOT NULL AND endpoint = ? AND status = 1 \
+     AND (scheduled_attempts > 0 OR sequence IS NOT NULL) \
      ORDER BY next_at, id LIMIT ? + 0"
 }
 
@@ -147,7 +172,7 @@ statement! {
     fn place(
         status: i64 => BigInt,
         sequence: i64 => BigInt,
-        order_key: Option<i64> => Nullable<BigInt>,
+        order_key: i64 => BigInt,
         now: i64 => BigInt,
         id: i64 => BigInt,
     )
@@ -163,7 +188,7 @@ statement! {
         same_endpoint: i64 => BigInt,
         same_key: i64 => BigInt,
     )
-    "UPDATE deliveries SET status = 1, next_at = MAX(?, CASE WHEN scheduled_attempts = 0 THEN 0 ELSE next_at END) \
+    "UPDATE deliveries SET status = 1, next_at = ? \
      WHERE id = ( \
        SELECT id FROM deliveries INDEXED BY deliveries_in_order \
        WHERE order_key IS NOT NULL AND next_at IS NOT NULL AND endpoint = ? AND order_key = ? AND status = -1 \

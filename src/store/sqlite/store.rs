@@ -13,11 +13,11 @@ use crate::domain::{
     PartnerName, Timestamp, Trouble,
 };
 use crate::store::sqlite::error::translate;
-use crate::store::sqlite::{SqliteStore, administration, outcomes, reads, versions, views, work};
+use crate::store::sqlite::{SqliteStore, administration, brakes, outcomes, reads, versions, views, work};
 use crate::store::{
-    BornSince, Changes, DeliveryFilter, Due, EndpointRuntime, EventOutcome, KeyRecord, Lane, Leases, Page, PageRequest,
-    Payload, Place, ReadPool, Scope, Sighting, Store, StoreError, StoredSecret, Subscriptions, Versions, Waiting,
-    Writer,
+    BornSince, Brake, Changes, DeliveryFilter, Due, EndpointRuntime, EventOutcome, KeyRecord, Lane, Leases, Page,
+    PageRequest, Payload, Place, ReadPool, Scope, Sighting, Store, StoreError, StoredSecret, Subscriptions, Unplaced,
+    Versions, Waiting, Writer,
 };
 
 impl Store for SqliteStore {
@@ -81,9 +81,14 @@ impl Store for SqliteStore {
         self.read(|reader| work::due(reader, &self.ids, key, lane, after, limit))
     }
 
-    fn unplaced(&self, endpoint: EndpointId, now: Timestamp, limit: usize) -> Result<Vec<Due>, StoreError> {
-        let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(Vec::new()) };
+    fn unplaced(&self, endpoint: EndpointId, now: Timestamp, limit: usize) -> Result<Unplaced, StoreError> {
+        let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(Unplaced::default()) };
         self.read_at_once(|reader| work::unplaced(reader, &self.ids, key, now, limit))
+    }
+
+    fn placed(&self, endpoint: EndpointId, limit: usize) -> Result<Vec<Due>, StoreError> {
+        let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(Vec::new()) };
+        self.read(|reader| work::placed(reader, &self.ids, key, limit))
     }
 
     fn payloads(&self, events: &[EventId]) -> Result<Vec<Payload>, StoreError> {
@@ -163,6 +168,10 @@ impl Store for SqliteStore {
 
     fn partners(&self, page: &PageRequest<PartnerName>) -> Result<Page<Partner>, StoreError> {
         self.read(|reader| administration::partners(reader, page))
+    }
+
+    fn brakes(&self) -> Result<Vec<Brake>, StoreError> {
+        self.read_at_once(brakes::brakes)
     }
 
     fn key_by_hash(&self, hash: &[u8; 32]) -> Result<Option<KeyRecord>, StoreError> {

@@ -6,11 +6,11 @@ use diesel::sql_types::{BigInt, Nullable};
 
 use crate::domain::{EndpointId, EventId, Partition, PartitionSet, StoredStatus, Timestamp};
 use crate::store::ids::{IdCodec, RowKey, first_key_at};
-use crate::store::rows::{DueRow, due_of, parsed, status_number};
+use crate::store::rows::{DueRow, due_of, parsed, status_number, unplaced_of};
 use crate::store::schema::endpoints;
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::statements;
-use crate::store::{BornSince, Due, Lane, Payload, Place, Sighting, StoreError, Waiting};
+use crate::store::{BornSince, Due, Lane, Payload, Place, Sighting, StoreError, Unplaced, Waiting};
 
 pub(super) fn due(
     connection: &mut SqliteConnection,
@@ -40,13 +40,22 @@ pub(super) fn unplaced(
     endpoint: RowKey,
     now: Timestamp,
     limit: usize,
-) -> Result<Vec<Due>, StoreError> {
+) -> Result<Unplaced, StoreError> {
     let never_tried = status_number(StoredStatus::Pending);
     let mut rows = statements::due(connection, endpoint, never_tried, i64::MIN, 0, limit as i64).map_err(translate)?;
-    if rows.len() < limit {
-        let room = (limit - rows.len()) as i64;
-        rows.extend(statements::due_without_place(connection, endpoint, now.as_millis(), room).map_err(translate)?);
-    }
+    let due = statements::due_without_place(connection, endpoint, now.as_millis(), limit as i64).map_err(translate)?;
+    rows.extend(due);
+    let next = statements::next_for_later(connection, endpoint, now.as_millis()).map_err(translate)?;
+    unplaced_of(ids, rows, next, limit)
+}
+
+pub(super) fn placed(
+    connection: &mut SqliteConnection,
+    ids: &IdCodec,
+    endpoint: RowKey,
+    limit: usize,
+) -> Result<Vec<Due>, StoreError> {
+    let rows = statements::placed(connection, endpoint, limit as i64).map_err(translate)?;
     rows.into_iter().map(|row| due_of(ids, row)).collect()
 }
 
@@ -72,6 +81,8 @@ struct WaitingRow {
     endpoint: i64,
     #[diesel(sql_type = Nullable<BigInt>)]
     due_at: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    asked_at: Option<i64>,
 }
 
 /// Jumps from endpoint to endpoint in the index of what is due, instead of
@@ -91,7 +102,7 @@ const WAITING: &str = "
       asked (endpoint, due_at) AS (
         SELECT endpoint, MIN(requested_at) FROM manual_attempts WHERE endpoint > ? GROUP BY endpoint ORDER BY endpoint
         LIMIT ?),
-      found (endpoint, due_at) AS (
+      found (endpoint, due_at, asked_at) AS (
         SELECT endpoint, (
           SELECT MIN(first) FROM (
             SELECT (SELECT MIN(next_at, ?) FROM deliveries INDEXED BY deliveries_due
@@ -103,11 +114,12 @@ const WAITING: &str = "
                     WHERE next_at IS NOT NULL AND endpoint = due.endpoint AND status = 1
                       AND (scheduled_attempts > 0 OR NOT EXISTS (
                         SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key))
-                    ORDER BY next_at LIMIT 1)))
+                    ORDER BY next_at LIMIT 1))),
+          NULL
         FROM due WHERE endpoint IS NOT NULL
         UNION ALL
-        SELECT endpoint, due_at FROM asked)
-    SELECT endpoint, MIN(due_at) AS due_at FROM found GROUP BY endpoint ORDER BY endpoint LIMIT ?";
+        SELECT endpoint, due_at, due_at FROM asked)
+    SELECT endpoint, MIN(due_at) AS due_at, MIN(asked_at) AS asked_at FROM found GROUP BY endpoint ORDER BY endpoint LIMIT ?";
 
 pub(super) fn waiting(
     connection: &mut SqliteConnection,
@@ -142,7 +154,11 @@ pub(super) fn waiting(
             .optional()
             .map_err(translate)?;
         if let (Some(_), Some(due_at)) = (live, row.due_at) {
-            found.push(Waiting { endpoint: ids.endpoint(row.endpoint), due_at: Timestamp::from_millis(due_at) });
+            found.push(Waiting {
+                endpoint: ids.endpoint(row.endpoint),
+                due_at: Timestamp::from_millis(due_at),
+                asked_at: row.asked_at.map(Timestamp::from_millis),
+            });
         }
     }
     Ok((found, next))

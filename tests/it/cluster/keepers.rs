@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use posthaste::clock::Clock;
-use posthaste::cluster::{Keeper, KeeperOptions, Move, Owners, Ownership, orders};
+use posthaste::cluster::{Hold, Keeper, KeeperOptions, Move, Owners, Ownership, orders};
 use posthaste::domain::{NodeId, PARTITIONS, PartitionSet};
 use posthaste::metrics::Metrics;
 use posthaste::store::Leases;
@@ -31,6 +31,10 @@ struct Node {
 
 impl Node {
     fn start(url: &str) -> Self {
+        Self::start_with(url, Hold::new(false))
+    }
+
+    fn start_with(url: &str, hold: Hold) -> Self {
         let (id, clock, metrics) = (new_node(), Clock::system(), Arc::new(Metrics::default()));
         let ownership = Ownership::shared(clock.clone());
         let moves = Arc::<Mutex<Vec<Move>>>::default();
@@ -41,6 +45,7 @@ impl Node {
             address: None,
             term: TERM,
             leases: Arc::new(PostgresLeases::new(&PostgresOptions { metrics: Arc::clone(&metrics), ..options(url) })),
+            hold,
             ownership: ownership.clone(),
             owners: Owners::default(),
             clock: clock.clone(),
@@ -103,6 +108,27 @@ fn shares_are_even_and_who_leaves_is_taken_over_from_at_once() {
     one.keeper.stop();
     assert_eq!(database.value("SELECT count(*) FROM leases WHERE owner IS NOT NULL"), "0");
     assert_eq!(database.value("SELECT count(*) FROM nodes"), "0");
+}
+
+#[test]
+fn a_held_node_takes_nothing_and_nobody_counts_on_it() {
+    let database = Postgres::database();
+    prepare(&database.url());
+    let hold = Hold::new(true);
+    let held = Node::start_with(&database.url(), hold.clone());
+    let shown = |node: &Node| {
+        let nodes = leases(&database.url()).nodes().unwrap();
+        nodes.into_iter().find(|shown| shown.id == node.id).map(|shown| (shown.is_held, shown.partitions))
+    };
+    assert_eq!(eventually("it says that it lives", || shown(&held)), (true, 0));
+    let other = Node::start(&database.url());
+    eventually("the other has all", || other.owns(PARTITIONS));
+    assert_eq!((shown(&held), shown(&other)), (Some((true, 0)), Some((false, PARTITIONS))));
+    assert!(hold.release() && !hold.release());
+    eventually("each has half", || held.owns(128).and(other.owns(128)));
+    eventually("it says so", || (shown(&held) == Some((false, 128))).then_some(()));
+    held.keeper.stop();
+    other.keeper.stop();
 }
 
 #[test]

@@ -37,6 +37,7 @@ impl World {
             version: "0.1.0".into(),
             in_flight: 7,
             is_leaving: false,
+            is_held: false,
         }
     }
 

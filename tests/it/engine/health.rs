@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use posthaste::domain::{
-    DeliveryId, DisabledReason, Moment, Monotonic, OpenBreaker, Outcome, RetryAfter, RetryPolicy, Timestamp, Trouble,
+    DeliveryId, DisabledReason, Moment, Monotonic, OpenBreaker, Outcome, RetryAfter, RetryPolicy, Setback, Timestamp,
+    Trouble,
 };
 use posthaste::engine::endpoint::state::{Effect, Input, Limits, Plan, State};
 use posthaste::policy::health::Patience;
@@ -18,50 +19,58 @@ use super::shelf::{Shelf, delivery};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 3600);
-const LIMITS: Limits = Limits {
+pub const LIMITS: Limits = Limits {
     window: 64,
     passivate_after: Duration::from_secs(600),
     patience: Patience {
         opens_after: Some(5),
         warn_after: DAY,
         disable_after: Some(Duration::from_secs(5 * 24 * 3600)),
+        announce_after: Duration::from_secs(60),
     },
 };
 
 /// When everything begins: what is born later has an earlier id, all the same.
-fn begin() -> Moment {
+pub fn begin() -> Moment {
     model::begin().after(Duration::from_secs(60))
 }
 
 /// An endpoint's state and its store, on a clock that moves only when the case says
 /// so.
-struct Life {
+pub struct Life {
     state: State,
-    shelf: Shelf,
-    now: Moment,
+    pub shelf: Shelf,
+    pub now: Moment,
     sent: Vec<DeliveryId>,
-    records: Vec<Record>,
+    pub records: Vec<Record>,
     warned: Vec<Timestamp>,
     disabled: Vec<DisabledReason>,
+    /// What those who subscribed are told of that.
+    pub setbacks: Vec<Option<Setback>>,
 }
 
 impl Life {
-    fn begin(plan: Plan) -> Self {
+    pub fn begin(plan: Plan) -> Self {
         Self::go_on(plan, Shelf::default(), begin())
     }
 
     /// With what is stored.
-    fn go_on(plan: Plan, shelf: Shelf, now: Moment) -> Self {
-        let state = State::new(LIMITS);
+    pub fn go_on(plan: Plan, shelf: Shelf, now: Moment) -> Self {
+        Self::wake_up(State::new(LIMITS), plan, shelf, now)
+    }
+
+    /// From a state that knows something already.
+    fn wake_up(state: State, plan: Plan, shelf: Shelf, now: Moment) -> Self {
         let (sent, records, warned, disabled) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let setbacks = Vec::new();
         let plan = Plan { trouble: shelf.trouble.clone(), ..plan };
-        let mut life = Self { state, shelf, now, sent, records, warned, disabled };
+        let mut life = Self { state, shelf, now, sent, records, warned, disabled, setbacks };
         life.step(Input::Timer);
         life.step(Input::Settings(Some(plan)));
         life
     }
 
-    fn step(&mut self, input: Input) {
+    pub fn step(&mut self, input: Input) {
         for effect in self.state.step(input, self.now) {
             match effect {
                 Effect::Send(sending) => self.sent.push(sending.delivery),
@@ -71,8 +80,11 @@ impl Life {
                     self.step(Input::Recorded { delivery: record.delivery, recorded });
                 }
                 Effect::Warn(since) => self.warned.push(since),
-                Effect::Disable(reason) => self.disabled.push(reason),
-                Effect::ReadPage { lane, after, limit } => {
+                Effect::Disable(reason, setback) => {
+                    self.disabled.push(reason);
+                    self.setbacks.push(setback);
+                }
+                Effect::ReadPage { lane, after, limit, .. } => {
                     let due = self.shelf.due(lane, after, limit);
                     self.step(Input::Page { lane, limit, due, payloads: HashMap::new() });
                 }
@@ -84,23 +96,38 @@ impl Life {
         assert!(wake_at.is_none_or(|time| time > self.now.monotonic), "{wake_at:?} rings for nothing");
     }
 
-    fn born(&mut self, count: usize) {
+    pub fn born(&mut self, count: usize) {
         let births = (0..count).map(|_| fresh(self.shelf.accept())).collect();
         self.step(Input::Born(births));
     }
 
-    fn end(&mut self, delivery: DeliveryId, outcome: Outcome) {
+    pub fn end(&mut self, delivery: DeliveryId, outcome: Outcome) {
+        self.end_as(delivery, outcome, false);
+    }
+
+    /// The same of an event of Posthaste's own.
+    pub fn end_as(&mut self, delivery: DeliveryId, outcome: Outcome, is_system: bool) {
         let (started, ended) = (self.now, self.now);
-        self.step(Input::Attempted { delivery, started, ended, outcome, random: 0.5, retry: None, expires_at: None });
+        let expires_at = None;
+        self.step(Input::Attempted {
+            delivery,
+            started,
+            ended,
+            outcome,
+            random: 0.5,
+            retry: None,
+            expires_at,
+            is_system,
+        });
     }
 
     /// What was sent since this was asked last.
-    fn take_sent(&mut self) -> Vec<DeliveryId> {
+    pub fn take_sent(&mut self) -> Vec<DeliveryId> {
         std::mem::take(&mut self.sent)
     }
 
     /// Moves to where the state wants to be woken.
-    fn wake(&mut self) -> Duration {
+    pub fn wake(&mut self) -> Duration {
         let time = self.state.wake_at().expect("something is to come");
         let waited = time.since(self.now.monotonic);
         self.now = self.now.after(waited);
@@ -109,7 +136,7 @@ impl Life {
     }
 
     /// As often as it takes until something is sent.
-    fn wake_until_sent(&mut self) -> Duration {
+    pub fn wake_until_sent(&mut self) -> Duration {
         let begun = self.now.monotonic;
         while self.sent.is_empty() {
             self.wake();
@@ -117,12 +144,12 @@ impl Life {
         self.now.monotonic.since(begun)
     }
 
-    fn advance(&mut self, time: Duration) {
+    pub fn advance(&mut self, time: Duration) {
         self.now = self.now.after(time);
         self.step(Input::Timer);
     }
 
-    fn trouble(&self) -> Trouble {
+    pub fn trouble(&self) -> Trouble {
         self.shelf.trouble.clone()
     }
 
@@ -141,7 +168,7 @@ impl Life {
     }
 }
 
-fn hourly() -> RetryPolicy {
+pub fn hourly() -> RetryPolicy {
     RetryPolicy::Schedule(vec![Duration::from_secs(3600); 30])
 }
 
@@ -381,6 +408,37 @@ fn what_only_the_breaker_kept_waiting_has_one_last_attempt() {
     life.end(sent[0], failed());
     let last = life.records.last().expect("its attempt is written down");
     assert_eq!((last.delivery, last.attempts_before, last.verdict), (delivery(6), 0, Verdict::Exhausted));
+}
+
+/// A life that knows since when the last one on its node kept things waiting, which
+/// rested for an hour and more. Whether its first failure is the last of its delivery.
+fn is_exhausted_after_a_rest(knows: bool, is_paused: bool) -> bool {
+    let policy = RetryPolicy::Schedule(vec![SECOND; 2]);
+    let mut life = Life::begin(Plan::new(32, policy.clone()));
+    life.born(5);
+    life.take_sent().into_iter().for_each(|delivery| life.end(delivery, failed()));
+    let open_since = life.state.is_open_since();
+    assert_eq!(open_since, Some(life.now));
+    let Life { shelf, now, .. } = life;
+    let plan = Plan { enabled: !is_paused, ..Plan::new(32, policy.clone()) };
+    let state = State::new(LIMITS).open_since(open_since.filter(|_| knows));
+    let mut life = Life::wake_up(state, plan, shelf, now.after(Duration::from_secs(3_600 + 10)));
+    if is_paused {
+        life.step(Input::Changed);
+        let trouble = life.trouble();
+        life.step(Input::Settings(Some(Plan { trouble, ..Plan::new(32, policy) })));
+    }
+    let sent = life.take_sent();
+    assert_eq!(sent.len(), 1, "a probe");
+    life.end(sent[0], failed());
+    matches!(life.records.last().map(|record| record.verdict), Some(Verdict::Exhausted))
+}
+
+#[test]
+fn what_the_breaker_kept_waiting_while_its_actor_slept_counts() {
+    assert!(is_exhausted_after_a_rest(true, false));
+    assert!(!is_exhausted_after_a_rest(false, false), "nobody knows what there was before a restart");
+    assert!(!is_exhausted_after_a_rest(true, true), "a pause lay between");
 }
 
 #[test]

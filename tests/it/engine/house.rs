@@ -13,7 +13,7 @@ use actix::Addr;
 use actix_rt::System;
 use bytes::Bytes;
 use posthaste::clock::Clock;
-use posthaste::cluster::{Forward, Hint, Ownership};
+use posthaste::cluster::{Forward, Hint, Hold, Ownership};
 use posthaste::domain::{
     Attempt, Delivery, DeliveryId, DeliveryStatus, DeliveryTimes, EndpointId, EndpointSettings, Environment, EventId,
     Partition, PartnerName, RetryPolicy, TypePattern,
@@ -51,7 +51,7 @@ pub fn options() -> EngineOptions {
     }
 }
 
-pub struct House(Folder);
+pub struct House(Folder, Hold);
 
 /// A running engine.
 pub struct Life {
@@ -74,7 +74,12 @@ pub struct Life {
 
 impl House {
     pub fn new() -> Self {
-        Self(Folder::new())
+        Self(Folder::new(), Hold::new(false))
+    }
+
+    /// One whose node starts held.
+    pub fn held() -> Self {
+        Self(Folder::new(), Hold::new(true))
     }
 
     /// Lives in it once: everything is stopped where it stands when the story
@@ -157,6 +162,7 @@ impl House {
             clock,
             metrics,
             ownership,
+            hold: self.1.clone(),
             // The test may be over.
             handed_over: Arc::new(move |leases| drop(free.send(leases))),
             schedule_of_type: Arc::new(|_, _| None),
@@ -222,6 +228,19 @@ impl Life {
         let change = EndpointChange { scope: self.scope.clone(), endpoint, from_version: known.version, settings };
         let changed = self.engine.journal.change(move |transaction| transaction.change_endpoint(&change)).await;
         changed.expect("the journal writes").expect("nobody else changes it");
+    }
+
+    /// Brakes the partner, or releases it.
+    pub async fn brake(&self, is_set: bool) {
+        let scope = self.scope.clone();
+        let changed = self.engine.journal.change(move |transaction| {
+            if is_set {
+                transaction.set_brake(&scope, None).map(|brake| brake.is_some())
+            } else {
+                transaction.release_brake(&scope)
+            }
+        });
+        assert!(changed.await.expect("the journal writes"));
     }
 
     pub async fn delete_endpoint(&self, endpoint: EndpointId) {
@@ -309,7 +328,7 @@ impl Life {
     }
 
     pub async fn inspect(&self, endpoint: EndpointId) -> Option<Snapshot> {
-        within(self.supervisor.send(Inspect(endpoint))).await.expect("the supervisor lives")
+        within(self.supervisor.send(Inspect(endpoint))).await.expect("the supervisor lives").live()
     }
 
     /// Waits until the supervisor has heard of everything that is committed.

@@ -2,6 +2,8 @@
 //! moves, and what the actors make of it, on a real store.
 
 mod actors;
+mod announcing;
+mod brakes;
 mod fairness;
 mod health;
 mod histories;
@@ -15,4 +17,5 @@ mod sightings;
 mod state;
 mod stops;
 mod timing;
+mod watching;
 mod writer;

@@ -22,7 +22,12 @@ pub const LANES: [Lane; 3] = [Lane::Fresh, Lane::Retry, Lane::Manual];
 pub const LIMITS: Limits = Limits {
     window: 4,
     passivate_after: Duration::from_secs(5),
-    patience: Patience { opens_after: Some(5), warn_after: Duration::from_secs(40), disable_after: None },
+    patience: Patience {
+        opens_after: Some(5),
+        warn_after: Duration::from_secs(40),
+        disable_after: None,
+        announce_after: Duration::from_secs(60),
+    },
 };
 /// Long enough for everything that is tried again soon and for the next probe, shorter
 /// than the last waits of [`policy`].
@@ -61,6 +66,7 @@ struct Read {
     lane: Lane,
     after: Option<Place>,
     limit: usize,
+    only_placed: bool,
     /// What the store said, once it was asked.
     page: Option<Vec<Due>>,
 }
@@ -78,8 +84,8 @@ const PLACED_AT_ONCE: usize = 3;
 struct Arranging {
     order: Option<EventOrder>,
     /// What the store said, once it was asked: whether there was as much as was looked
-    /// for, and what became of it.
-    placed: Option<(bool, Placed)>,
+    /// for, when there is more, and what became of it.
+    placed: Option<(bool, Option<Timestamp>, Placed)>,
 }
 
 /// The store, the way to it, and one life of the endpoint's state.
@@ -340,7 +346,7 @@ impl World {
     pub fn settings(&mut self, read: bool) {
         let Some(plan) = self.settings_read.take() else { return };
         if read {
-            let known = |plan| Plan { trouble: Trouble::default(), stored_order: None, discards: 0, ..plan };
+            let known = |plan| Plan { trouble: Trouble::default(), is_in_order: true, discards: 0, ..plan };
             self.heard = plan.clone().map(known);
             self.step(Input::Settings(plan));
         } else {
@@ -354,9 +360,12 @@ impl World {
             return;
         }
         let index = choice % self.reads.len();
-        let Read { lane, after, limit, .. } = self.reads[index];
+        let Read { lane, after, limit, only_placed, .. } = self.reads[index];
         if self.reads[index].page.is_none() {
-            self.reads[index].page = Some(self.shelf.due(lane, after, limit));
+            self.reads[index].page = Some(match only_placed {
+                true => self.shelf.placed(limit),
+                false => self.shelf.due(lane, after, limit),
+            });
         }
     }
 
@@ -381,14 +390,17 @@ impl World {
             None => Vec::new(),
         };
         let is_page_full = placings.len() == PLACED_AT_ONCE;
-        *placed = Some((is_page_full, self.shelf.place(order.as_ref(), &placings, PLACED_AT_ONCE)));
+        let next = self.shelf.next_for_later(self.now.wall);
+        *placed = Some((is_page_full, next, self.shelf.place(order.as_ref(), &placings, PLACED_AT_ONCE)));
     }
 
     pub fn arranged(&mut self, is_heard: bool) {
         self.arrange();
-        let Some(Arranging { order, placed: Some((is_page_full, placed)) }) = self.arranging.take() else { return };
+        let Some(Arranging { order, placed: Some((is_page_full, next, placed)) }) = self.arranging.take() else {
+            return;
+        };
         self.step(match is_heard {
-            true => Input::Arranged { order, is_page_full, placed },
+            true => Input::Arranged { order, is_page_full, next, placed },
             false => Input::PageFailed(Lane::Fresh),
         });
     }
@@ -427,6 +439,7 @@ impl World {
             random: 0.5,
             retry: None,
             expires_at: None,
+            is_system: false,
         });
     }
 
@@ -482,14 +495,15 @@ impl World {
             match effect {
                 Effect::ReadSettings => {
                     assert!(self.settings_read.is_none(), "one read of the settings at a time");
-                    let (trouble, stored_order) = (self.shelf.trouble.clone(), self.shelf.order.clone());
+                    let (trouble, is_in_order) =
+                        (self.shelf.trouble.clone(), self.shelf.is_in(self.plan.order.as_ref()));
                     let discards = self.shelf.discards;
-                    self.settings_read = Some(Some(Plan { trouble, stored_order, discards, ..self.plan.clone() }));
+                    self.settings_read = Some(Some(Plan { trouble, is_in_order, discards, ..self.plan.clone() }));
                 }
-                Effect::ReadPage { lane, after, limit } => {
+                Effect::ReadPage { lane, after, limit, only_placed } => {
                     assert!(self.reads.iter().all(|read| read.lane != lane), "one read of a lane at a time");
                     assert!(lane != Lane::Fresh || self.arranging.is_none(), "it is being put in order");
-                    self.reads.push(Read { lane, after, limit, page: None });
+                    self.reads.push(Read { lane, after, limit, only_placed, page: None });
                 }
                 Effect::Arrange { order, is_stored } => {
                     assert!(self.arranging.is_none(), "one at a time");
@@ -503,7 +517,7 @@ impl World {
                 Effect::Record(record) => self.writing.push(Writing { record, recorded: None }),
                 Effect::Rest => assert!(self.state.rest_until().is_some(), "it rests with work to do"),
                 Effect::Warn(since) => assert!(self.now.wall.since(since) >= LIMITS.patience.warn_after),
-                Effect::Disable(reason) => panic!("nobody asked for that: {reason:?}"),
+                Effect::Disable(reason, _) => panic!("nobody asked for that: {reason:?}"),
                 Effect::Gone => panic!("nobody deleted it"),
                 Effect::Fenced => panic!("nobody else owns it"),
                 Effect::Drained => {

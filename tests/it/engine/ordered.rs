@@ -315,7 +315,7 @@ fn long_lines_take_no_memory() {
             life.until(|life| {
                 let (backlog, _) = life.engine.store.backlog(endpoint, 2_000).expect("a read");
                 let unplaced = life.engine.store.unplaced(endpoint, life.engine.clock.wall(), 1).expect("a read");
-                backlog == 1_000 && unplaced.is_empty()
+                backlog == 1_000 && unplaced.due.is_empty()
             })
             .await;
             life.until_it_shows(endpoint, |actor| actor.window <= 1 && actor.in_flight == 0).await;

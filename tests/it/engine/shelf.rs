@@ -25,8 +25,9 @@ pub struct Shelf {
     /// Attempts asked for by hand and not recorded yet.
     pub asked: BTreeMap<DeliveryId, Timestamp>,
     pub trouble: Trouble,
-    /// The order that the rows are in.
-    pub order: Option<EventOrder>,
+    /// The order that the rows are in; not while some are taken out of it.
+    order: Option<EventOrder>,
+    is_undoing: bool,
     last_sequence: u64,
     /// How many were discarded by hand.
     pub discards: i64,
@@ -77,6 +78,17 @@ impl Shelf {
         self.rows.insert(delivery(number), row);
     }
 
+    /// Whether what there is is in this order.
+    pub fn is_in(&self, order: Option<&EventOrder>) -> bool {
+        !self.is_undoing && self.order.as_ref() == order
+    }
+
+    /// When the next should have its place that is for later.
+    pub fn next_for_later(&self, now: Timestamp) -> Option<Timestamp> {
+        let is_for_later = |row: &&Row| row.status == StoredStatus::Retrying && row.is_unplaced();
+        self.rows.values().filter(is_for_later).filter_map(|row| row.next_at).filter(|at| *at > now).min()
+    }
+
     /// What has no place and should have one, and what each waits by.
     pub fn unplaced(&self, now: Timestamp, order: &EventOrder, limit: usize) -> Vec<Placing> {
         let is_for_later = |row: &Row| row.status == StoredStatus::Retrying && row.is_unplaced();
@@ -88,11 +100,14 @@ impl Shelf {
             EventOrder::By(_) => Some(1 + (row.number % 4) as i64).filter(|key| *key < 4),
         };
         let placing = |row: &Row| Placing { delivery: delivery(row.number), order_key: order_key(row) };
-        self.rows.values().filter(wanted).take(limit).map(placing).collect()
+        let mut wanted: Vec<&Row> = self.rows.values().filter(wanted).collect();
+        wanted.sort_by_key(|row| (row.next_at, row.number));
+        wanted.into_iter().take(limit).map(placing).collect()
     }
 
     pub fn place(&mut self, order: Option<&EventOrder>, placings: &[Placing], limit: usize) -> Placed {
-        if self.order.as_ref() != order {
+        if !self.is_in(order) {
+            self.is_undoing = true;
             let in_order = self.rows.values_mut().filter(|row| row.order_key.is_some() && row.next_at.is_some());
             let mut undone = 0;
             for row in in_order.take(limit) {
@@ -105,11 +120,13 @@ impl Shelf {
             }
             if undone < limit {
                 self.order = order.cloned();
+                self.is_undoing = false;
             }
             return Placed::Undone { more: undone == limit };
         }
         let mut placed = 0;
         for Placing { delivery, order_key } in placings {
+            let order_key = &Some(order_key.unwrap_or(-(self.rows[delivery].number as i64)));
             let is_taken = order_key.is_some_and(|key| self.has_key(key, |_| true));
             let Some(row) = self.rows.get_mut(delivery).filter(|row| row.next_at.is_some()) else { continue };
             if row.status != StoredStatus::Pending && !row.is_unplaced() {
@@ -151,6 +168,14 @@ impl Shelf {
         self.asked.remove(&delivery);
         self.release_behind(delivery, now);
         true
+    }
+
+    /// What an ordered endpoint may send.
+    pub fn placed(&self, limit: usize) -> Vec<Due> {
+        let mut placed = self.due(Lane::Retry, None, usize::MAX);
+        placed.retain(|due| due.sequence.is_some() || due.scheduled_attempts > 0);
+        placed.truncate(limit);
+        placed
     }
 
     pub fn due(&self, lane: Lane, after: Option<Place>, limit: usize) -> Vec<Due> {

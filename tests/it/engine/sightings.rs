@@ -67,6 +67,7 @@ fn attempted(number: u128, now: Moment) -> Input {
         random: 0.5,
         retry: None,
         expires_at: None,
+        is_system: false,
     }
 }
 
@@ -191,6 +192,7 @@ fn a_refused_outcome_ends_everything_at_once() {
         random: 0.5,
         retry: None,
         expires_at: None,
+        is_system: false,
     };
     let effects = state.step_all([ended, recorded(1, Recorded::Fenced)], now);
     assert!(matches!(effects[..], [Effect::Fenced]), "{effects:?}");

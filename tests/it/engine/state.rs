@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use posthaste::domain::{Moment, Monotonic, Outcome, RetryPolicy, StoredStatus};
+use posthaste::domain::{DiscardReason, Moment, Monotonic, Outcome, RetryPolicy, StoredStatus};
 use posthaste::engine::endpoint::state::{Effect, Input, Limits, Plan, Sending, State};
-use posthaste::store::{AttemptKind, Due, Lane, Record, Recorded, Verdict};
+use posthaste::store::{AttemptKind, Due, Fence, Lane, Record, Recorded, Verdict};
 
 use super::model::{LANES, LIMITS, begin, delivered, failed, fresh};
 use super::shelf::delivery;
@@ -49,6 +49,7 @@ fn attempted(number: u128, started: Moment, outcome: Outcome) -> Input {
         random: 0.5,
         retry: None,
         expires_at: None,
+        is_system: false,
     }
 }
 
@@ -98,6 +99,7 @@ fn a_failing_day(jump: impl Fn(u32, Moment) -> Moment, rest: bool) -> Vec<Durati
             random,
             retry: None,
             expires_at: None,
+            is_system: false,
         };
         let verdict = record(&state.step(ended, now)).verdict;
         let Verdict::RetryAt(stored_at) = verdict else {
@@ -341,6 +343,7 @@ fn read_anew_over_a_page(of_page: std::ops::Range<u128>) {
             random: 0.5,
             retry: None,
             expires_at: None,
+            is_system: false,
         };
         effects.extend(state.step(ended, now));
         let recorded = Recorded::Written(StoredStatus::Delivered);
@@ -453,4 +456,61 @@ fn an_actor_with_nothing_to_do_rests_after_its_time_on_the_monotonic_clock() {
     let later = Moment { wall: now.wall, monotonic: Monotonic::from_start(Duration::from_secs(2_000)) };
     assert!(matches!(state.step(Input::Timer, later)[..], [Effect::Rest]));
     assert_eq!(state.rest_until(), Some(None));
+}
+
+#[test]
+fn news_of_a_birth_that_comes_after_its_end_by_hand_is_looked_up() {
+    let now = begin();
+    let long_ago = Moment { wall: now.wall - Duration::from_secs(60), ..now };
+    let mut plan = plan(8, RetryPolicy::default());
+    let mut state = State::new(LIMITS).fenced_by(Some(Fence(7)));
+    let empty = |lane| Input::Page { lane, limit: LIMITS.window, due: Vec::new(), payloads: HashMap::new() };
+    state.step(Input::Timer, long_ago);
+    state.step(Input::Settings(Some(plan.clone())), now);
+    for lane in LANES {
+        state.step(empty(lane), now);
+    }
+    // Another node accepted it, and there somebody skipped it; only that is heard of.
+    state.step(Input::Changed, now);
+    plan.discards = 1;
+    state.step(Input::Settings(Some(plan)), now);
+    for lane in LANES {
+        state.step(empty(lane), now);
+    }
+    for lane in LANES {
+        state.step(empty(lane), now);
+    }
+    let effects = state.step(Input::Born(vec![fresh(5)]), now);
+    assert!(sent(&effects).is_empty(), "{effects:?}");
+    assert!(reads(&effects, Lane::Fresh), "the store knows whether it is there");
+}
+
+#[test]
+fn what_has_expired_does_not_take_the_pace_of_others() {
+    let now = begin();
+    let plan = Plan { rate_limit: Some(1), ..plan(8, RetryPolicy::default()) };
+    let mut state = settled(LIMITS, &plan, now);
+    let at = now.after(Duration::from_secs(2));
+    let mut effects = state.step(Input::Born((1..=4).map(fresh).collect()), at);
+    let expired = StoredStatus::Discarded(DiscardReason::Expired);
+    for number in 1..=4 {
+        let [sending] = sent(&effects)[..] else { panic!("one after the other, and at once: {effects:?}") };
+        assert_eq!(sending.delivery, delivery(number));
+        effects = state.step(Input::Expired(delivery(number)), at);
+        state.step(written(number, expired), at);
+    }
+    state.step(Input::Born(vec![fresh(5), fresh(6)]), at);
+    assert_eq!(state.snapshot().in_flight, 1, "who has not expired has the turn, and the next one waits for hers");
+}
+
+#[test]
+fn what_has_not_begun_when_something_changes_is_thought_of_again() {
+    let now = begin();
+    let mut state = settled(LIMITS, &plan(8, RetryPolicy::default()), now);
+    let effects = state.step(Input::Born(vec![fresh(1)]), now);
+    let Sending { order, halts, .. } = *sent(&effects)[0];
+    state.step(Input::Halt, now);
+    assert!(state.order() != order && state.halts() != halts, "it may be held by now");
+    let changed = state.step(Input::Born(vec![fresh(2)]), now);
+    assert!(sent(&changed).is_empty(), "{changed:?}");
 }

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use posthaste::catalog::TypeDefinition;
 use posthaste::domain::{
     DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventOrder, EventType, KeyId, Partner,
-    PartnerName, Timestamp,
+    PartnerName, Setback, Timestamp,
 };
 use posthaste::store::{
-    Accept, Accepted, Begun, CommitError, EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord, NewEndpoint,
-    NewKey, Notice, Placed, Placing, Record, Recorded, Retired, Scope, Skipped, StoreError, Transaction, Writer,
+    Accept, Accepted, Begun, Brake, CommitError, EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord,
+    NewEndpoint, NewKey, Notice, Placed, Placing, Record, Recorded, Retired, Scope, Skipped, StoreError, Transaction,
+    Writer,
 };
 use tokio::sync::mpsc;
 
@@ -93,6 +94,14 @@ impl Transaction for Fencing<'_> {
         self.0.resume_endpoint(scope, endpoint)
     }
 
+    fn set_brake(&mut self, scope: &Scope, reason: Option<&str>) -> Result<Option<Brake>, StoreError> {
+        self.0.set_brake(scope, reason)
+    }
+
+    fn release_brake(&mut self, scope: &Scope) -> Result<bool, StoreError> {
+        self.0.release_brake(scope)
+    }
+
     fn rotate_secret(
         &mut self,
         scope: &Scope,
@@ -103,8 +112,13 @@ impl Transaction for Fencing<'_> {
         self.0.rotate_secret(scope, endpoint, secret, overlap_until)
     }
 
-    fn disable_endpoint(&mut self, endpoint: EndpointId, reason: DisabledReason) -> Result<bool, StoreError> {
-        self.0.disable_endpoint(endpoint, reason)
+    fn disable_endpoint(
+        &mut self,
+        endpoint: EndpointId,
+        reason: DisabledReason,
+        setback: Option<&Setback>,
+    ) -> Result<bool, StoreError> {
+        self.0.disable_endpoint(endpoint, reason, setback)
     }
 
     fn place_deliveries(
@@ -121,8 +135,8 @@ impl Transaction for Fencing<'_> {
         self.0.skip_delivery(scope, delivery)
     }
 
-    fn expire_delivery(&mut self, _: DeliveryId, _: Option<Fence>) -> Result<Recorded, StoreError> {
-        Ok(Recorded::Fenced)
+    fn expire_delivery(&mut self, _: DeliveryId, _: Option<Fence>) -> Result<Option<Recorded>, StoreError> {
+        Ok(Some(Recorded::Fenced))
     }
 
     fn request_attempt(&mut self, delivery: DeliveryId) -> Result<(), StoreError> {

@@ -27,7 +27,8 @@ fn a_webhook_shows_every_setting_and_its_defaults() {
         "id": made["id"], "partner": tenant.name, "environment": "production", "url": "https://example.com/",
         "events": ["campaign.updated"], "description": null, "enabled": true, "headers": {}, "format": "flat",
         "ordering": "none", "rate_limit": null, "filter": null, "max_concurrency": 32, "timeout_ms": 15_000,
-        "retry": null, "disable_on_gone": false, "status": "active", "paused_at": null, "version": 1, "created_at": made["created_at"], "updated_at": made["updated_at"],
+        "retry": null, "disable_on_gone": false, "status": "active", "paused_at": null, "paused_by": null,
+        "braked_at": null, "version": 1, "created_at": made["created_at"], "updated_at": made["updated_at"],
     });
     assert_eq!(made, expected);
     let mut read = tenant.partner.get(&path(&made)).expect(200);

@@ -4,12 +4,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod batch;
+mod brakes;
 mod campaigns;
 mod coherence;
 mod endpoints;
 mod event_types;
 mod filters;
 mod health;
+mod held;
 mod idempotency;
 mod isolation;
 mod keys;
@@ -29,5 +31,7 @@ mod secrets;
 mod settings;
 mod starting;
 mod stopping;
+mod system_events;
 mod timing;
 mod trouble;
+mod watching;

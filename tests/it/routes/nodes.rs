@@ -21,6 +21,7 @@ fn a_node_alone_owns_everything_for_ever() {
             "version": env!("CARGO_PKG_VERSION"),
             "partitions": 256,
             "in_flight": 0,
+            "held": false,
             "lease_until": null,
         }] })
     );

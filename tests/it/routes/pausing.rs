@@ -83,6 +83,7 @@ fn a_pause_shows_in_the_webhook_and_not_in_its_settings() {
     assert!(paused["paused_at"].is_string(), "{paused}");
     let mut expected = made.clone();
     expected["status"] = json!("paused");
+    expected["paused_by"] = json!("partner");
     expected["paused_at"] = paused["paused_at"].clone();
     assert_eq!(paused, expected, "neither `enabled` nor the version nor the time of the last change");
     assert_eq!(pause(&tenant, &made), paused, "it is paused since the first time");

@@ -31,7 +31,7 @@ const fn row(who: Who, method: &'static str, path: &'static str, status: u16) ->
 /// `{…}` are things that exist and are the asker's; `ep_…` and the like that
 /// are written out do not exist. A body is `{}`, which most routes refuse only
 /// after having looked at the role.
-const ROWS: [Row; 33] = [
+const ROWS: [Row; 37] = [
     row(Who::Partner, "POST", "/webhook", 422),
     row(Who::Partner, "GET", "/webhook", 200),
     row(Who::Partner, "GET", "/webhook/{endpoint}", 200),
@@ -61,6 +61,10 @@ const ROWS: [Row; 33] = [
     row(Who::Operator, "GET", "/keys/{key}", 200),
     row(Who::Operator, "DELETE", "/keys/key_01h455vb4pex5vsknk084sn02q", 404),
     row(Who::Operator, "GET", "/nodes", 200),
+    row(Who::Operator, "POST", "/nodes/node_01h455vb4pex5vsknk084sn02q/release", 404),
+    row(Who::Operator, "POST", "/brakes", 422),
+    row(Who::Operator, "GET", "/brakes", 200),
+    row(Who::Operator, "DELETE", "/brakes", 422),
     // Misspelt ids are nobody's.
     row(Who::Partner, "GET", "/webhook/evt_01h455vb4pex5vsknk084sn02q", 404),
     row(Who::All, "GET", "/events/none", 404),

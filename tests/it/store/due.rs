@@ -151,6 +151,12 @@ fn walk(world: &World, limit: usize) -> Vec<(EndpointId, Timestamp)> {
     }
 }
 
+/// Endpoints of which somebody asked for an attempt, and when.
+fn waiting_for_somebody(world: &World) -> Vec<(EndpointId, Timestamp)> {
+    let (found, _) = world.store().waiting(&PartitionSet::ALL, None, 1_000, world.now).expect("readable");
+    found.iter().filter_map(|waiting| Some((waiting.endpoint, waiting.asked_at?))).collect()
+}
+
 fn waiting_walks_every_endpoint_with_work_once(world: &mut World) {
     let acme = world.partner("acme");
     let mut expected = BTreeMap::new();
@@ -185,6 +191,9 @@ fn waiting_walks_every_endpoint_with_work_once(world: &mut World) {
         }
         world.advance(SECOND);
     }
+    let asked: Vec<_> = waiting_for_somebody(world);
+    assert_eq!(asked.len(), 5, "what somebody asked for is told from what is due");
+    assert!(asked.iter().all(|(endpoint, asked_at)| expected.get(endpoint) == Some(asked_at)));
     let expected: Vec<_> = expected.into_iter().collect();
     for limit in [1, 2, 3, 7, 1_000] {
         assert_eq!(walk(world, limit), expected, "{limit} at a time");

@@ -41,7 +41,7 @@ fn an_endpoint_reads_back_as_it_was_made(world: &mut World) {
     world.advance(SECOND);
     let made = world.try_endpoint(&acme, rich("rich")).expect("nothing stands against it");
     assert_eq!(made.settings, rich("rich"));
-    assert_eq!((Some(made.partner.clone()), made.environment), (acme.partner.clone(), acme.environment));
+    assert_eq!((made.partner.clone(), made.environment), (acme.partner.clone(), acme.environment));
     assert_eq!((made.version, made.created_at, made.updated_at, made.deleted_at), (1, world.now, world.now, None));
     world.advance(HOUR);
     world.kill();

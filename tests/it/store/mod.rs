@@ -29,6 +29,8 @@ macro_rules! for_every_backend {
 
 mod accepting;
 mod administration;
+mod announcing;
+mod brakes;
 mod due;
 mod endpoints;
 mod filtering;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use posthaste::domain::{
     DeliveryId, DeliveryStatus, DiscardReason, EndpointId, EventOrder, StatusFilter, StoredStatus, Timestamp,
 };
-use posthaste::store::{DeliveryFilter, Lane, Notice, Placed, Placing, Recorded, Scope, Skipped, Verdict};
+use posthaste::store::{DeliveryFilter, Lane, Notice, Placed, Placing, Recorded, Scope, Skipped, Unplaced, Verdict};
 
 use super::world::{DAY, HOUR, SECOND, START, World, event, events_of, in_sandbox};
 
@@ -23,6 +23,8 @@ for_every_backend! {
     whoever_has_a_place_is_passed_over
     what_is_for_later_has_no_place_before_its_time
     skipping_says_what_it_found
+    an_order_that_is_changed_back_half_way_leaves_nobody_waiting
+    what_waits_for_nobody_is_put_in_another_order_too
 }
 
 const FIFO: EventOrder = EventOrder::Fifo;
@@ -35,7 +37,7 @@ fn by(pointer: &str) -> EventOrder {
 #[track_caller]
 fn place(world: &mut World, endpoint: EndpointId, order: &EventOrder, keys: &[Option<i64>]) -> usize {
     loop {
-        let unplaced = world.store().unplaced(endpoint, world.now, 100).expect("readable");
+        let unplaced = world.store().unplaced(endpoint, world.now, 100).expect("readable").due;
         let placings: Vec<Placing> = unplaced
             .iter()
             .zip(keys.iter().cycle())
@@ -56,8 +58,10 @@ fn due(world: &World, endpoint: EndpointId) -> Vec<(DeliveryId, u64)> {
     due.iter().map(|due| (due.delivery, due.sequence.expect("what was placed has a number"))).collect()
 }
 
-fn runtime_order(world: &World, endpoint: EndpointId) -> Option<EventOrder> {
-    world.store().endpoint_runtime(endpoint, world.now).expect("readable").expect("it is there").stored_order
+/// Whether what the endpoint has is in this order, which it wants from now on.
+fn is_in(world: &mut World, scope: &Scope, endpoint: EndpointId, order: Option<EventOrder>) -> bool {
+    world.change(scope, endpoint, |settings| settings.order = order);
+    world.store().endpoint_runtime(endpoint, world.now).expect("readable").expect("it is there").is_in_order
 }
 
 /// An endpoint with so many deliveries in one line.
@@ -80,7 +84,8 @@ fn the_first_of_each_key_is_due_and_the_others_wait(world: &mut World) {
     let endpoint = world.endpoint(&acme, "one", &["*"]).id;
     let [a1, b1, a2, free, b2, a3] = [(); 6].map(|()| world.deliver(&acme, "a.b"));
     assert_eq!(place(world, endpoint, &by("/id"), &[Some(1), Some(2), Some(1), None, Some(2), Some(1)]), 6);
-    assert_eq!(runtime_order(world, endpoint), Some(by("/id")));
+    assert!(!is_in(world, &acme, endpoint, Some(FIFO)) && !is_in(world, &acme, endpoint, None));
+    assert!(is_in(world, &acme, endpoint, Some(by("/id"))));
     assert_eq!(due(world, endpoint), [(a1, 1), (b1, 2), (free, 4)]);
     assert_eq!(world.due(endpoint, Lane::Fresh), [], "nothing is without its place");
     for (delivery, sequence, has_time) in
@@ -234,7 +239,7 @@ fn another_order_is_made_of_what_was_not_tried(world: &mut World) {
     world.record(&world.attempt(tried, 0, Verdict::RetryAt(retry_at)));
     let fresh = world.deliver(&acme, "a.b");
     assert_eq!(place(world, endpoint, &by("/id"), &[Some(1), Some(2), Some(1)]), 3);
-    assert_eq!(runtime_order(world, endpoint), Some(by("/id")));
+    assert!(is_in(world, &acme, endpoint, Some(by("/id"))));
     let found: Vec<_> = world.due(endpoint, Lane::Retry).iter().map(|due| (due.delivery, due.sequence)).collect();
     assert_eq!(found, [(second, Some(2)), (third, Some(3)), (tried, Some(1))], "each with the number it had");
     let shown = world.delivery(&acme, tried);
@@ -247,10 +252,10 @@ fn another_order_is_made_of_what_was_not_tried(world: &mut World) {
 }
 
 fn without_an_order_everything_is_due_again(world: &mut World) {
-    let (_, endpoint, [first, second, third]) = in_line::<3>(world);
+    let (acme, endpoint, [first, second, third]) = in_line::<3>(world);
     let undone = world.commit(|transaction| transaction.place_deliveries(endpoint, None, &[], None));
     assert_eq!(undone, Placed::Undone { more: false });
-    assert_eq!(runtime_order(world, endpoint), None);
+    assert!(is_in(world, &acme, endpoint, None));
     let fresh: Vec<_> = world.due(endpoint, Lane::Fresh).iter().map(|due| (due.delivery, due.sequence)).collect();
     assert_eq!(fresh, [(first, Some(1)), (second, Some(2)), (third, Some(3))], "as they were accepted");
     assert_eq!(world.due(endpoint, Lane::Retry), []);
@@ -298,8 +303,46 @@ fn what_is_for_later_has_no_place_before_its_time(world: &mut World) {
     let second = world.deliver(&acme, "a.b");
     assert_eq!(place(world, endpoint, &FIFO, &[Some(7)]), 2);
     let placed = [later, second].map(|delivery| world.delivery(&acme, delivery).sequence);
-    assert_eq!(placed, [Some(3), Some(2)], "it came when its time did");
-    assert_eq!(due(world, endpoint), [(second, 2)]);
+    assert_eq!(placed, [Some(2), Some(3)], "it came when its time did");
+    assert_eq!(due(world, endpoint), [(later, 2)]);
+    let unplaced = world.store().unplaced(endpoint, world.now, 10).expect("readable");
+    assert_eq!(unplaced, Unplaced::default());
+}
+
+fn an_order_that_is_changed_back_half_way_leaves_nobody_waiting(world: &mut World) {
+    // More than are taken out of an order at once.
+    const MANY: usize = 2_500;
+    let acme = world.partner("acme");
+    let endpoint = world.endpoint(&acme, "one", &["*"]).id;
+    let request = world.request(&acme, &vec!["a.b"; MANY]);
+    world.accept_all(&[&request]);
+    while place(world, endpoint, &FIFO, &[Some(7)]) > 0 {}
+    assert_eq!(due(world, endpoint).len(), 1);
+    let undone = world.commit(|transaction| transaction.place_deliveries(endpoint, None, &[], None));
+    assert_eq!(undone, Placed::Undone { more: true });
+    for wanted in [None, Some(FIFO), Some(by("/id"))] {
+        assert!(!is_in(world, &acme, endpoint, wanted), "it is in no order at all");
+    }
+    while place(world, endpoint, &FIFO, &[Some(7)]) > 0 {}
+    let first = due(world, endpoint);
+    assert_eq!(first.iter().map(|(_, sequence)| *sequence).collect::<Vec<_>>(), [1]);
+    succeed(world, first[0].0);
+    assert_eq!(due(world, endpoint)[0].1, 2);
+}
+
+fn what_waits_for_nobody_is_put_in_another_order_too(world: &mut World) {
+    let acme = world.partner("acme");
+    let endpoint = world.endpoint(&acme, "one", &["*"]).id;
+    let [first, second, third] = [(); 3].map(|()| world.deliver(&acme, "a.b"));
+    place(world, endpoint, &by("/none"), &[None]);
+    assert_eq!(due(world, endpoint), [(first, 1), (second, 2), (third, 3)]);
+    let fourth = world.deliver(&acme, "a.b");
+    assert_eq!(place(world, endpoint, &FIFO, &[Some(7)]), 4);
+    assert_eq!(due(world, endpoint), [(first, 1)]);
+    for (ends, next) in [(first, (second, 2)), (second, (third, 3)), (third, (fourth, 4))] {
+        succeed(world, ends);
+        assert_eq!(due(world, endpoint), [next]);
+    }
 }
 
 fn skipping_says_what_it_found(world: &mut World) {

@@ -4,7 +4,7 @@ use posthaste::domain::{
     DeliveryId, DeliveryStatus, DeliveryTimes, DiscardReason, EndpointId, PartitionSet, StatusFilter, StoredStatus,
     Timestamp,
 };
-use posthaste::store::{Accept, Accepted, Begun, DeliveryFilter, Lane, Notice, Recorded, Scope, Verdict};
+use posthaste::store::{Accept, Accepted, Begun, DeliveryFilter, Lane, Notice, Recorded, Scope, Unplaced, Verdict};
 
 use super::world::{DAY, HOUR, SECOND, World, event, events_of};
 
@@ -117,7 +117,7 @@ fn a_large_request_may_be_for_later(world: &mut World) {
     for endpoint in endpoints {
         assert_eq!(world.due(endpoint, Lane::Retry), [], "not before it is sealed");
         assert_eq!(waits_until(world, endpoint), None);
-        assert_eq!(world.store().unplaced(endpoint, then, 10).expect("readable"), []);
+        assert_eq!(world.store().unplaced(endpoint, then, 10).expect("readable"), Unplaced::default());
     }
     let sealed = world.commit(|transaction| transaction.seal(&request, &fan_out));
     assert!(matches!(sealed, Accepted::New(_)));
@@ -137,7 +137,7 @@ fn what_comes_too_late_is_discarded(world: &mut World) {
     let expired = Recorded::Written(StoredStatus::Discarded(DiscardReason::Expired));
     for _ in 0..2 {
         let recorded = world.commit(|transaction| transaction.expire_delivery(delivery, None));
-        assert_eq!(recorded, expired, "twice is the same as once");
+        assert_eq!(recorded, Some(expired), "twice is the same as once");
     }
     let shown = world.delivery(&acme, delivery);
     assert_eq!(shown.status, DeliveryStatus::Discarded(DiscardReason::Expired));
@@ -148,7 +148,7 @@ fn what_comes_too_late_is_discarded(world: &mut World) {
     let delivered = world.deliver(&acme, "a.b");
     world.record(&world.attempt(delivered, 0, Verdict::Delivered));
     let recorded = world.commit(|transaction| transaction.expire_delivery(delivered, None));
-    assert_eq!(recorded, Recorded::Written(StoredStatus::Delivered), "what has ended stays as it is");
+    assert_eq!(recorded, Some(Recorded::Written(StoredStatus::Delivered)), "what has ended stays as it is");
 }
 
 fn what_is_for_later_is_kept_until_then(world: &mut World) {
@@ -162,4 +162,14 @@ fn what_is_for_later_is_kept_until_then(world: &mut World) {
     world.commit(|transaction| transaction.retire(horizon, None, 100));
     assert!(world.store().event(&acme, event).expect("readable").is_some(), "it is still to be delivered");
     assert_eq!(world.delivery(&acme, delivery).status, DeliveryStatus::Pending);
+    // Nor is it held for too long already when it has just become due.
+    let endpoint = world.delivery(&acme, delivery).endpoint;
+    world.pause(&acme, endpoint);
+    world.commit(|transaction| transaction.retire(horizon, None, 100));
+    assert_eq!(world.delivery(&acme, delivery).status, DeliveryStatus::Held);
+    world.advance(DAY * 30);
+    let horizon = world.now - DAY * 30;
+    world.commit(|transaction| transaction.retire(horizon, None, 100));
+    let status = world.delivery(&acme, delivery).status;
+    assert_eq!(status, DeliveryStatus::Discarded(DiscardReason::Retention));
 }

@@ -22,6 +22,7 @@ fn trouble() -> Trouble {
         breaker: Some(OpenBreaker { opened_at: START + SECOND, probes: 3, probe_at: START + HOUR }),
         not_before: Some(START + HOUR),
         warned_at: Some(START + SECOND),
+        announced_at: None,
         disabled: None,
     }
 }
@@ -81,7 +82,7 @@ fn a_disabled_endpoint_has_a_version_a_reason_and_its_deliveries(world: &mut Wor
     world.record(&failing(world, delivery, 0, Some(trouble())));
     world.advance(HOUR);
     for (reason, first) in [(DisabledReason::Failing, true), (DisabledReason::Gone, false)] {
-        assert_eq!(world.commit(|transaction| transaction.disable_endpoint(endpoint, reason)), first);
+        assert_eq!(world.commit(|transaction| transaction.disable_endpoint(endpoint, reason, None)), first);
         let told = world.notices.iter().any(|notice| matches!(notice, Notice::EndpointChanged(id) if *id == endpoint));
         assert_eq!(told, first);
     }
@@ -99,14 +100,14 @@ fn what_is_well_again_is_not_disabled_for_failing(world: &mut World) {
     let acme = world.partner("acme");
     let made = world.endpoint(&acme, "one", &["*"]);
     world.advance(HOUR);
-    assert!(!world.commit(|transaction| transaction.disable_endpoint(made.id, DisabledReason::Failing)));
+    assert!(!world.commit(|transaction| transaction.disable_endpoint(made.id, DisabledReason::Failing, None)));
     assert!(world.notices.is_empty(), "nothing happened: {:?}", world.notices);
     assert_eq!(world.store().endpoint(&acme, made.id).expect("readable"), Some(made.clone()), "no version, no change");
     let runtime = world.store().endpoint_runtime(made.id, world.now).expect("readable").expect("it is there");
     assert!(!runtime.is_holding);
     assert_eq!(known(world, made.id), Trouble::default());
     // A 410 is the receiver's own word.
-    assert!(world.commit(|transaction| transaction.disable_endpoint(made.id, DisabledReason::Gone)));
+    assert!(world.commit(|transaction| transaction.disable_endpoint(made.id, DisabledReason::Gone, None)));
 }
 
 fn the_end_of_a_pause_begins_anew_but_keeps_the_reason_of_what_stays_disabled(world: &mut World) {
@@ -125,7 +126,7 @@ fn the_end_of_a_pause_begins_anew_but_keeps_the_reason_of_what_stays_disabled(wo
     resumed(world);
     assert_eq!(known(world, endpoint), Trouble::default());
     world.record(&failing(world, delivery, 1, Some(trouble())));
-    assert!(world.commit(|transaction| transaction.disable_endpoint(endpoint, DisabledReason::Failing)));
+    assert!(world.commit(|transaction| transaction.disable_endpoint(endpoint, DisabledReason::Failing, None)));
     let disabled = known(world, endpoint);
     paused(world);
     resumed(world);
@@ -135,7 +136,7 @@ fn the_end_of_a_pause_begins_anew_but_keeps_the_reason_of_what_stays_disabled(wo
 fn whoever_enables_it_begins_anew(world: &mut World) {
     let acme = world.partner("acme");
     let endpoint = world.endpoint(&acme, "one", &["*"]).id;
-    assert!(world.commit(|transaction| transaction.disable_endpoint(endpoint, DisabledReason::Gone)));
+    assert!(world.commit(|transaction| transaction.disable_endpoint(endpoint, DisabledReason::Gone, None)));
     world.change(&acme, endpoint, |settings| settings.max_concurrency = 3);
     assert!(known(world, endpoint).disabled.is_some(), "another setting enables nothing");
     world.enable(&acme, endpoint, true);
@@ -154,5 +155,5 @@ fn a_deleted_endpoint_leaves_nothing(world: &mut World) {
     world.record(&failing(world, delivery, 0, Some(trouble())));
     assert!(world.commit(|transaction| transaction.delete_endpoint(&acme, endpoint)));
     assert_eq!(known(world, endpoint), Trouble::default());
-    assert!(!world.commit(|transaction| transaction.disable_endpoint(endpoint, DisabledReason::Failing)));
+    assert!(!world.commit(|transaction| transaction.disable_endpoint(endpoint, DisabledReason::Failing, None)));
 }

@@ -10,7 +10,7 @@ use posthaste::domain::{
     PartnerName, Timestamp,
 };
 use posthaste::store::{
-    Accept, Accepted, AcceptedEvent, AttemptKind, Birth, CommitError, DeliveryFilter, Due, EndpointChange,
+    Accept, Accepted, AcceptedEvent, AttemptKind, Birth, Brake, CommitError, DeliveryFilter, Due, EndpointChange,
     EndpointConflict, Idempotency, Lane, NewEndpoint, NewEvent, Notice, Page, PageRequest, Record, Recorded, Scope,
     Store, StoreError, Subscriptions, Transaction, Verdict, Writer,
 };
@@ -190,6 +190,16 @@ impl World {
     }
 
     #[track_caller]
+    pub fn brake(&mut self, scope: &Scope) -> Brake {
+        self.commit(|transaction| transaction.set_brake(scope, None)).expect("there is such a partner")
+    }
+
+    #[track_caller]
+    pub fn release(&mut self, scope: &Scope) {
+        assert!(self.commit(|transaction| transaction.release_brake(scope)), "there is a brake over it");
+    }
+
+    #[track_caller]
     pub fn delete(&mut self, scope: &Scope, id: EndpointId) {
         assert!(self.commit(|transaction| transaction.delete_endpoint(scope, id)), "{id} is there to be deleted");
     }
@@ -282,7 +292,9 @@ impl World {
             _ => Outcome::failed(ErrorClass::Connect, "refused"),
         };
         Record {
+            is_ordered: false,
             trouble: None,
+            announcements: Vec::new(),
             delivery,
             kind: AttemptKind::Scheduled,
             attempts_before,

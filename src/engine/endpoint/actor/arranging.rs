@@ -6,7 +6,7 @@ use crate::catalog;
 use crate::domain::{DeliveryId, EndpointId, EventId, EventOrder, Timestamp};
 use crate::engine::endpoint::state::Input;
 use crate::policy::ordering;
-use crate::store::{self, JournalError, Lane, Placed, Placing, Recorded, Store, StoreError};
+use crate::store::{self, JournalError, Lane, Placed, Placing, Recorded, Store, StoreError, Unplaced};
 
 /// Deliveries that get their places in one commit.
 const PLACED_AT_ONCE: usize = 256;
@@ -20,10 +20,10 @@ impl EndpointActor {
             let (wanted, now) = (order.clone(), engine.clock.wall());
             let read = store::blocking(&engine.store, move |store| match &wanted {
                 Some(order) => placings(store, endpoint, order, now),
-                None => Ok(Vec::new()),
+                None => Ok((Vec::new(), None)),
             });
-            let placings = match read.await {
-                Ok(placings) => placings,
+            let (placings, next) = match read.await {
+                Ok(read) => read,
                 Err(error) => {
                     log::warn!("{endpoint}: cannot read what is to be put in order: {error}");
                     return Some(Input::PageFailed(Lane::Fresh));
@@ -31,7 +31,7 @@ impl EndpointActor {
             };
             let is_page_full = placings.len() >= PLACED_AT_ONCE;
             if is_stored && placings.is_empty() {
-                return Some(Input::Arranged { order, is_page_full, placed: Placed::Done(0) });
+                return Some(Input::Arranged { order, is_page_full, next, placed: Placed::Done(0) });
             }
             let by = order.clone();
             let placing = move |transaction: &mut dyn store::Transaction| {
@@ -42,7 +42,7 @@ impl EndpointActor {
                     if placed == Placed::Fenced {
                         engine.metrics.fenced_writes.inc();
                     }
-                    Some(Input::Arranged { order, is_page_full, placed })
+                    Some(Input::Arranged { order, is_page_full, next, placed })
                 }
                 Err(error) => {
                     log::warn!("{endpoint}: its deliveries are not put in order yet: {error}");
@@ -57,7 +57,9 @@ impl EndpointActor {
         let (engine, endpoint, fence) = (self.engine.clone(), self.endpoint, self.right.lease.fence);
         self.begin(async move {
             match engine.journal.change(move |transaction| transaction.expire_delivery(delivery, fence)).await {
-                Ok(recorded) => {
+                // Somebody else is about to end it; it is looked at again then.
+                Ok(None) => Some(Input::RecordFailed(delivery)),
+                Ok(Some(recorded)) => {
                     match recorded {
                         Recorded::Fenced => {
                             engine.metrics.fenced_writes.inc();
@@ -80,17 +82,18 @@ impl EndpointActor {
     }
 }
 
-/// What has no place yet, with what each waits by.
+/// What has no place yet, with what each waits by; and when the next thing should that
+/// is for later.
 fn placings(
     store: &dyn Store,
     endpoint: EndpointId,
     order: &EventOrder,
     now: Timestamp,
-) -> Result<Vec<Placing>, StoreError> {
-    let unplaced = store.unplaced(endpoint, now, PLACED_AT_ONCE)?;
+) -> Result<(Vec<Placing>, Option<Timestamp>), StoreError> {
+    let Unplaced { due: unplaced, next } = store.unplaced(endpoint, now, PLACED_AT_ONCE)?;
     if let EventOrder::Fifo = order {
         let order_key = ordering::order_key(order, None);
-        return Ok(unplaced.iter().map(|due| Placing { delivery: due.delivery, order_key }).collect());
+        return Ok((unplaced.iter().map(|due| Placing { delivery: due.delivery, order_key }).collect(), next));
     }
     let mut placings = Vec::with_capacity(unplaced.len());
     for some in unplaced.chunks(READ_AT_ONCE) {
@@ -102,5 +105,5 @@ fn placings(
             placings.push(Placing { delivery: due.delivery, order_key: ordering::order_key(order, event.as_ref()) });
         }
     }
-    Ok(placings)
+    Ok((placings, next))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{EndpointActor, Report};
-use crate::domain::{DisabledReason, Timestamp};
+use crate::domain::{DisabledReason, Setback, Timestamp};
 use crate::engine::endpoint::state::Input;
 use crate::store::{self, JournalError, Record, Recorded};
 
@@ -15,10 +15,14 @@ impl EndpointActor {
 
     /// Has the endpoint disabled; the notice of that comes back as any change does.
     /// What is not written now is asked for again by the next failure.
-    pub(super) fn disable(&mut self, reason: DisabledReason) {
+    pub(super) fn disable(&mut self, reason: DisabledReason, setback: Option<Setback>) {
         let (engine, endpoint) = (self.engine.clone(), self.endpoint);
         self.begin(async move {
-            match engine.journal.change(move |transaction| transaction.disable_endpoint(endpoint, reason)).await {
+            let disabling = engine
+                .journal
+                .change(move |transaction| transaction.disable_endpoint(endpoint, reason, setback.as_ref()))
+                .await;
+            match disabling {
                 Ok(true) => {
                     engine.metrics.endpoints_disabled.inc();
                     log::warn!("{endpoint} was disabled: {}", reason.as_str());

@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use super::{Plan, State};
-use crate::domain::{DeliveryId, Moment, Monotonic, Outcome, Timestamp, Trouble};
-use crate::engine::endpoint::step::Effect;
+use crate::domain::{Announcement, DeliveryId, Moment, Monotonic, Outcome, Timestamp, Trouble};
+use crate::engine::endpoint::step::{Effect, Vitals};
+use crate::policy::announcing;
 use crate::policy::concurrency::Allowance;
 use crate::policy::health::{self, Advice, Failure, Health, Patience};
 use crate::policy::pace::Pace;
@@ -32,8 +33,14 @@ pub(super) struct Gate {
     rest_until: Option<Monotonic>,
     /// Since when the breaker keeps deliveries waiting, as far as this life knows.
     open_since: Option<Moment>,
+    /// The same, as the last life knew it that rested on this node.
+    inherited: Option<Moment>,
     /// How often what had been handed out was not to begin any more.
     order: u64,
+    /// How often the breaker opened, probes that ended, and those that failed.
+    openings: u64,
+    probes: u64,
+    failed_probes: u64,
 }
 
 /// An attempt that ended.
@@ -44,6 +51,17 @@ pub(super) struct Ended<'a> {
     pub(super) started: Moment,
     pub(super) ended: Moment,
     pub(super) outcome: &'a Outcome,
+    /// It was of an event of Posthaste's own: its failure makes no other.
+    pub(super) is_system: bool,
+}
+
+/// What an attempt taught of the endpoint.
+#[derive(Default)]
+pub(super) struct Learnt {
+    /// What is to be stored, if that changed.
+    pub(super) trouble: Option<Trouble>,
+    /// What is to be told.
+    pub(super) announcement: Option<Announcement>,
 }
 
 impl Gate {
@@ -52,9 +70,11 @@ impl Gate {
     pub(super) fn adopt(&mut self, plan: &Plan, before: Option<&Plan>, now: Moment) {
         let is_resumed = before.is_some_and(|before| !before.enabled && plan.enabled);
         if before.is_none() || is_resumed {
-            let requests = if plan.trouble.is_none() { FIRST_REQUESTS } else { 1 };
+            let requests = if plan.trouble == plan.trouble.begun_anew() { FIRST_REQUESTS } else { 1 };
             self.health = Health::new(plan.trouble.clone());
-            self.open_since = self.health.is_open().then_some(now);
+            // A pause may lie between two lives, and is no wait for the breaker.
+            let inherited = self.inherited.take().filter(|_| plan.enabled);
+            self.open_since = self.health.is_open().then_some(inherited.unwrap_or(now));
             self.probe = None;
             self.anchor(now);
             self.allowance = Some(Allowance::beginning(plan.max_concurrency, requests));
@@ -69,6 +89,12 @@ impl Gate {
         }
     }
 
+    /// The last life rested while the breaker was open: since then it has kept waiting
+    /// whatever is due, because nothing else would have let it sleep.
+    pub(super) fn inherit(&mut self, open_since: Option<Moment>) {
+        self.inherited = open_since;
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.health.is_open()
     }
@@ -80,8 +106,32 @@ impl Gate {
 
     /// Before then no scheduled attempt begins, whatever else allows it.
     pub(super) fn not_before(&self) -> Option<Monotonic> {
-        let paced = self.pace.as_ref().map(Pace::next);
-        [self.probe_at, self.rest_until, paced].into_iter().flatten().max()
+        [self.probe_at, self.rest_until, self.paced_until()].into_iter().flatten().max()
+    }
+
+    /// When the pace permits the next request.
+    pub(super) fn paced_until(&self) -> Option<Monotonic> {
+        self.pace.as_ref().map(Pace::next)
+    }
+
+    /// Whether a probe is under way.
+    pub(super) fn is_probing(&self) -> bool {
+        self.probe.is_some()
+    }
+
+    /// What is counted of it over all actors, the windows left out.
+    pub(super) fn vitals(&self) -> Vitals {
+        let trouble = self.health.trouble();
+        Vitals {
+            open_since: trouble.breaker.map(|open| open.opened_at),
+            is_failing: trouble.failing_since.is_some(),
+            is_paced: self.pace.is_some(),
+            window: 0,
+            allowed: self.allowed(),
+            openings: self.openings,
+            probes: self.probes,
+            failed_probes: self.failed_probes,
+        }
     }
 
     /// For how long the breaker alone has kept waiting what was due then.
@@ -99,6 +149,13 @@ impl Gate {
         }
         if kind == AttemptKind::Scheduled && self.is_open() {
             self.probe = Some(delivery);
+        }
+    }
+
+    /// An attempt that was to begin made no request: another may in its place.
+    pub(super) fn give_back(&mut self) {
+        if let Some(pace) = &mut self.pace {
+            pace.gave_back();
         }
     }
 
@@ -121,8 +178,12 @@ impl Gate {
         self.probe.take_if(|probe| *probe == delivery);
     }
 
-    /// An attempt ended. Answers what is to be stored about the endpoint, if that
-    /// changed.
+    /// What was to be told of the endpoint was never written.
+    pub(super) fn unannounce(&mut self) {
+        self.health.unannounce();
+    }
+
+    /// An attempt ended. Answers what is to be stored and told about the endpoint.
     pub(super) fn heard(
         &mut self,
         attempt: &Ended<'_>,
@@ -130,20 +191,25 @@ impl Gate {
         plan: Option<&Plan>,
         random: f64,
         effects: &mut Vec<Effect>,
-    ) -> Option<Trouble> {
+    ) -> Learnt {
         let is_probe = self.probe == Some(attempt.delivery);
         self.forget(attempt.delivery);
+        if is_probe {
+            self.probes += 1;
+            self.failed_probes += u64::from(!attempt.outcome.is_delivered());
+        }
         if attempt.outcome.is_delivered() {
             self.succeeded(attempt.ended)
         } else if attempt.kind == AttemptKind::Scheduled {
             self.failed(attempt, is_probe, patience, plan, random, effects)
         } else {
-            None
+            Learnt::default()
         }
     }
 
-    fn succeeded(&mut self, ended: Moment) -> Option<Trouble> {
+    fn succeeded(&mut self, ended: Moment) -> Learnt {
         let was_open = self.is_open();
+        let announcement = announcing::recovered(self.health.trouble());
         let has_changed = self.health.succeeded(ended.wall);
         // A probe that is still under way is one of many now.
         (self.probe, self.open_since) = (None, None);
@@ -157,7 +223,7 @@ impl Gate {
                 allowance.succeeded();
             }
         }
-        has_changed.then(|| self.health.trouble().clone())
+        Learnt { trouble: has_changed.then(|| self.health.trouble().clone()), announcement }
     }
 
     fn failed(
@@ -168,8 +234,8 @@ impl Gate {
         plan: Option<&Plan>,
         random: f64,
         effects: &mut Vec<Effect>,
-    ) -> Option<Trouble> {
-        let Ended { delivery, started, ended, outcome, .. } = *attempt;
+    ) -> Learnt {
+        let Ended { delivery, started, ended, outcome, is_system, .. } = *attempt;
         if health::is_overload(outcome)
             && let Some(allowance) = &mut self.allowance
         {
@@ -183,6 +249,7 @@ impl Gate {
         if has_changed {
             if self.is_open() {
                 self.open_since.get_or_insert(ended);
+                self.openings += u64::from(!before.0);
             }
             self.anchor(ended);
             if before != (self.is_open(), self.health.trouble().not_before) {
@@ -192,9 +259,16 @@ impl Gate {
         match advice {
             Advice::Wait => {}
             Advice::Warn => effects.push(Effect::Warn(self.health.trouble().failing_since.unwrap_or(ended.wall))),
-            Advice::Disable(reason) => effects.push(Effect::Disable(reason)),
+            Advice::Disable(reason) => {
+                // Whoever heard that it fails hears of this, whatever it failed at last.
+                let is_told = !is_system || self.health.trouble().announced_at.is_some();
+                effects.push(Effect::Disable(reason, is_told.then(|| self.health.setback(outcome))));
+            }
         }
-        has_changed.then(|| self.health.trouble().clone())
+        let is_told = !is_system && !matches!(advice, Advice::Disable(_));
+        let announcement = is_told.then(|| self.health.announce(ended.wall, patience)).flatten();
+        let has_changed = has_changed || announcement.is_some();
+        Learnt { trouble: has_changed.then(|| self.health.trouble().clone()), announcement }
     }
 
     fn anchor(&mut self, now: Moment) {
@@ -210,6 +284,16 @@ impl State {
     /// Which scheduled attempts may still begin: those that carry this number.
     pub fn order(&self) -> u64 {
         self.gate.order()
+    }
+
+    /// Since when the breaker is open, as far as lives on this node know.
+    pub fn is_open_since(&self) -> Option<Moment> {
+        self.gate.open_since
+    }
+
+    /// Which attempts may still begin at all: those that carry this number.
+    pub fn halts(&self) -> u64 {
+        self.halts
     }
 
     /// Whether the breaker is open.

@@ -4,21 +4,25 @@
 //! to look.
 
 use super::{Lane, State};
-use crate::domain::{EventOrder, Monotonic};
+use crate::domain::{EventOrder, Moment, Monotonic};
 use crate::engine::endpoint::step::Plan;
 use crate::store::Placed;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Order {
     wanted: Option<EventOrder>,
-    /// As far as is known. While it is another, nothing is sent by the schedule.
-    stored: Option<EventOrder>,
-    /// When the first is due that was seen in the store without its place.
+    /// What the store has is in that order, as far as is known. While it is not,
+    /// nothing is sent by the schedule.
+    is_stored: bool,
+    /// When something that is for later should have its place.
     pub(super) unplaced_at: Option<Monotonic>,
-    /// It was due, and what stands behind it in the store is read once it has its
-    /// place.
-    is_due: bool,
+}
+
+impl Default for Order {
+    fn default() -> Self {
+        Self { wanted: None, is_stored: true, unplaced_at: None }
+    }
 }
 
 impl Order {
@@ -28,55 +32,64 @@ impl Order {
 
     /// Whether what the store has is in the order that is wanted.
     pub(super) fn is_stored(&self) -> bool {
-        self.wanted == self.stored
+        self.is_stored
     }
 
     /// Whether what was accepted must be given its place before anything else.
     pub(super) fn gives_places(&self) -> bool {
-        self.wanted.is_some() || !self.is_stored()
+        self.wanted.is_some() || !self.is_stored
     }
 }
 
 impl State {
     /// The settings were read. What is held by another order, or from before something
     /// was discarded by hand, is left to the store.
-    pub(super) fn adopt_order(&mut self, plan: &Plan) {
-        let before = self.plan.as_ref();
-        let has_changed =
-            before.is_some_and(|before| before.discards != plan.discards) || self.order.wanted != plan.order;
+    pub(super) fn adopt_order(&mut self, plan: &Plan, now: Moment) {
+        let was_discarded = self.plan.as_ref().is_some_and(|before| before.discards != plan.discards);
+        let has_changed = was_discarded || self.order.wanted != plan.order;
         self.order.wanted.clone_from(&plan.order);
-        self.order.stored.clone_from(&plan.stored_order);
-        if has_changed || !self.order.is_stored() {
+        self.order.is_stored = plan.is_in_order;
+        if was_discarded {
+            // News of a birth may come after that of its end.
+            self.settled.begin_anew(now.wall);
+        }
+        if has_changed || !self.order.is_stored {
             self.leave_all_to_store();
         }
     }
 
     /// What became of what had no place.
-    pub(super) fn take_arranged(&mut self, order: Option<EventOrder>, is_page_full: bool, placed: Placed) {
-        let was_stored = self.order.is_stored();
+    pub(super) fn take_arranged(
+        &mut self,
+        order: Option<EventOrder>,
+        is_page_full: bool,
+        next: Option<Monotonic>,
+        placed: Placed,
+    ) {
+        let (was_stored, is_wanted) = (self.order.is_stored, self.order.wanted == order);
         let more = match placed {
             Placed::Fenced => {
                 self.fenced = true;
                 return;
             }
             Placed::Undone { more } => {
-                if !more {
-                    self.order.stored = order;
-                }
+                self.order.is_stored = is_wanted && !more;
                 true
             }
             Placed::Done(count) => {
-                self.order.stored = order;
-                if count > 0 || std::mem::take(&mut self.order.is_due) {
+                self.order.is_stored = is_wanted;
+                if count > 0 {
                     self.lane(Lane::Retry).leave_early_to_store();
                 }
+                self.order.unplaced_at = next;
                 is_page_full
             }
         };
-        if self.order.is_stored() && !was_stored {
+        let is_settled = self.order.is_stored && was_stored;
+        if !is_settled {
             self.lane(Lane::Retry).leave_early_to_store();
         }
-        let more = more || !self.order.is_stored();
+        let more = more || !is_settled;
         let missed = self.lane(Lane::Fresh).finished(more);
         self.read_anew = false;
         if missed {
@@ -84,10 +97,17 @@ impl State {
         }
     }
 
-    /// When what was seen without its place is due, it is given one.
+    /// Something is for later, and perhaps earlier than what was known.
+    pub(super) fn look_for_later(&mut self) {
+        self.lane(Lane::Retry).leave_early_to_store();
+        if self.order.gives_places() {
+            self.lane(Lane::Fresh).leave_to_store();
+        }
+    }
+
+    /// What is for later is given its place when it is due.
     pub(super) fn place_what_is_due(&mut self, now: Monotonic) {
         if self.order.unplaced_at.take_if(|due| now >= *due).is_some() {
-            self.order.is_due = true;
             self.lane(Lane::Fresh).leave_to_store();
         }
     }

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::gate::Ended;
+use super::gate::{Ended, Learnt};
 use super::{Flight, Stage, State};
-use crate::domain::{DeliveryId, Moment, Outcome, RetryPolicy, Timestamp};
+use crate::domain::{Announcement, DeliveryId, Moment, Outcome, RetryPolicy, Timestamp};
 use crate::engine::endpoint::step::Effect;
 use crate::policy::retry::{self, Next};
 use crate::store::{AttemptKind, Lane, Record, Recorded, Verdict};
@@ -24,12 +24,14 @@ pub(super) struct Attempted {
     pub(super) of_type: Option<RetryPolicy>,
     /// No attempt begins from then on.
     pub(super) expires_at: Option<Timestamp>,
+    /// Its event is one of Posthaste's own.
+    pub(super) is_system: bool,
 }
 
 impl State {
     /// What an attempt means for its delivery, and for the endpoint.
     pub(super) fn judge(&mut self, delivery: DeliveryId, attempted: Attempted, effects: &mut Vec<Effect>) {
-        let Attempted { started, ended, outcome, random, of_type, expires_at } = attempted;
+        let Attempted { started, ended, outcome, random, of_type, expires_at, is_system } = attempted;
         let Some(flight) = self.flights.get_mut(&delivery) else { return };
         let Stage::Sending = flight.stage else { return };
         self.sending -= 1;
@@ -65,9 +67,16 @@ impl State {
             flight.scheduled = Some(ended.monotonic + wait);
             flight.ready.due_at = ended.wall + whole_millis(wait);
         }
+        let is_ordered = flight.ready.sequence.is_some();
         let (attempts_before, was_open) = (flight.ready.attempt_count, self.gate.is_open());
-        let attempt = Ended { delivery, kind, failed_before: attempts_before, started, ended, outcome: &outcome };
-        let trouble = self.gate.heard(&attempt, &self.limits.patience, self.plan.as_ref(), random, effects);
+        let attempt =
+            Ended { delivery, kind, failed_before: attempts_before, started, ended, outcome: &outcome, is_system };
+        let Learnt { trouble, announcement } =
+            self.gate.heard(&attempt, &self.limits.patience, self.plan.as_ref(), random, effects);
+        let mut announcements: Vec<Announcement> = announcement.into_iter().collect();
+        if verdict == Verdict::Exhausted && !is_system {
+            announcements.push(Announcement::Exhausted);
+        }
         let record = Arc::new(Record {
             delivery,
             kind,
@@ -77,7 +86,9 @@ impl State {
             duration: ended.monotonic.since(started.monotonic),
             outcome,
             verdict,
+            is_ordered,
             trouble,
+            announcements,
             fence: self.fence,
         });
         if let Some(flight) = self.flights.get_mut(&delivery) {
@@ -114,6 +125,11 @@ impl State {
                 return;
             }
             Recorded::Superseded => {
+                if let Stage::Recording(record) = &flight.stage
+                    && record.announcements.iter().any(is_failing)
+                {
+                    self.gate.unannounce();
+                }
                 // Whatever moved it on, the store knows where it stands.
                 self.read_fresh_anew();
                 for reading in self.lanes.0.iter_mut() {
@@ -167,6 +183,7 @@ impl State {
         flight.ready.payload = None;
         self.sending -= 1;
         self.gate.forget(delivery);
+        self.gate.give_back();
         effects.push(Effect::Expire(delivery));
     }
 
@@ -195,7 +212,13 @@ impl State {
                     // bring old trouble back.
                     let record = match &record.trouble {
                         Some(trouble) if trouble != self.gate.trouble() => {
-                            Arc::new(Record { trouble: Some(self.gate.trouble().clone()), ..(**record).clone() })
+                            let mut record = (**record).clone();
+                            record.trouble = Some(self.gate.trouble().clone());
+                            if self.gate.trouble().announced_at.is_none() {
+                                // Nor is it told that it fails behind the news that it does not.
+                                record.announcements.retain(|announcement| !is_failing(announcement));
+                            }
+                            Arc::new(record)
                         }
                         _ => Arc::clone(record),
                     };
@@ -204,6 +227,10 @@ impl State {
             }
         }
     }
+}
+
+fn is_failing(announcement: &Announcement) -> bool {
+    matches!(announcement, Announcement::Failing { .. })
 }
 
 /// Rounded up: what is stored is never earlier than what was decided.

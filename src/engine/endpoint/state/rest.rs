@@ -1,7 +1,7 @@
 //! When there is nothing to do for so long that memory is better used otherwise.
 
 use super::{LANES, State};
-use crate::domain::{Moment, Monotonic};
+use crate::domain::{Moment, Monotonic, Timestamp};
 use crate::engine::endpoint::step::Effect;
 use crate::store::Lane;
 
@@ -37,5 +37,12 @@ impl State {
         let gate = self.gate.not_before();
         let next_retry = self.retries.first_key_value().map(|((due, _), _)| gate.map_or(*due, |gate| gate.max(*due)));
         at_rest.then(|| [next_retry, self.far_retry, self.order.unplaced_at].into_iter().flatten().min())
+    }
+
+    /// When the first of what waits for the gate to open was due; `None` while it is
+    /// not the gate that is waited for.
+    pub fn due_behind_gate(&self) -> Option<Timestamp> {
+        let ((due, _), first) = self.retries.first_key_value()?;
+        self.gate.not_before().filter(|opens_at| opens_at > due).map(|_| first.due_at)
     }
 }

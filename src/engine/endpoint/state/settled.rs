@@ -34,6 +34,11 @@ impl Settled {
         self.since.get_or_insert(now + CLOCKS_DIFFER_BY);
     }
 
+    /// Whatever was made by now may be settled.
+    pub(super) fn begin_anew(&mut self, now: Timestamp) {
+        self.since = self.since.max(Some(now + CLOCKS_DIFFER_BY));
+    }
+
     pub(super) fn remember(&mut self, delivery: DeliveryId, now: Timestamp) {
         if self.ids.insert(delivery) {
             self.in_order.push_back(delivery);

@@ -21,6 +21,7 @@ impl State {
                 kind,
                 sequence: ready.sequence,
                 order: self.gate.order(),
+                halts: self.halts,
             }));
             self.sending += 1;
             self.known.insert(ready.delivery);

@@ -157,13 +157,6 @@ impl State {
                 }
                 Lane::Retry => {
                     let at = now.anchor(due.due_at);
-                    if self.order.wanted().is_some() && due.sequence.is_none() && due.scheduled_attempts == 0 {
-                        // For later, and not in order yet. The rest of the page is read
-                        // when it is.
-                        self.order.unplaced_at = Some(at);
-                        more = false;
-                        break;
-                    }
                     // Never what would be read again at once.
                     let is_far = at > now.monotonic + self.limits.passivate_after.max(2 * FAR_RETRY_LEAD);
                     if is_far && !self.known.contains(&due.delivery) {
@@ -284,7 +277,8 @@ impl State {
                 }
                 None => self.window() + self.flights.len(),
             };
-            effects.push(Effect::ReadPage { lane, after, limit });
+            let only_placed = lane == Lane::Retry && self.order.wanted().is_some();
+            effects.push(Effect::ReadPage { lane, after, limit, only_placed });
         }
     }
 }

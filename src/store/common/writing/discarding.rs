@@ -51,14 +51,14 @@ pub(super) fn expire(
     transaction: &mut Tx<'_>,
     delivery: DeliveryId,
     fence: Option<Fence>,
-) -> Result<Recorded, StoreError> {
-    let Some(key) = transaction.ids.delivery_key(delivery) else { return Ok(Recorded::Superseded) };
+) -> Result<Option<Recorded>, StoreError> {
+    let Some(key) = transaction.ids.delivery_key(delivery) else { return Ok(Some(Recorded::Superseded)) };
     if !ordering::fence_stands(transaction, fence)? {
-        return Ok(Recorded::Fenced);
+        return Ok(Some(Recorded::Fenced));
     }
     match ordering::discard(transaction, key, DiscardReason::Expired)? {
-        Skipped::Done => Ok(Recorded::Written(StoredStatus::Discarded(DiscardReason::Expired))),
-        Skipped::Busy => Err(StoreError::Busy("the delivery is being written to".into())),
+        Skipped::Done => Ok(Some(Recorded::Written(StoredStatus::Discarded(DiscardReason::Expired)))),
+        Skipped::Busy => Ok(None),
         Skipped::Ended | Skipped::NotFound => {
             let status: Option<i64> = deliveries::table
                 .filter(deliveries::id.eq(key))
@@ -66,7 +66,8 @@ pub(super) fn expire(
                 .first(transaction.connection)
                 .optional()
                 .map_err(translate)?;
-            status.map_or(Ok(Recorded::Superseded), |status| status_of(status).map(Recorded::Written))
+            let stands = status.map_or(Ok(Recorded::Superseded), |status| status_of(status).map(Recorded::Written));
+            stands.map(Some)
         }
     }
 }

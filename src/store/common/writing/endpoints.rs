@@ -3,11 +3,13 @@
 //!
 //! Compiled once for each backend, against its own `Tx`.
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
 use super::super::translate;
-use super::super::{interests, reads};
-use crate::domain::{Endpoint, EndpointId, EndpointSettings, Timestamp};
+use super::super::{brakes, interests, reads};
+use crate::domain::{Endpoint, EndpointId, EndpointSettings, MAX_LISTENERS, Timestamp, TypePattern};
 use crate::store::ids::{RowKey, time_of_key};
 use crate::store::rows::{SettingsRow, to_json};
 use crate::store::schema::{endpoint_secrets, endpoint_versions, endpoints, scopes};
@@ -35,9 +37,14 @@ pub(super) fn create(
     if count >= new.most_endpoints as i64 {
         return Ok(Err(EndpointConflict::TooMany { most: new.most_endpoints }));
     }
+    let listens = new.settings.events.iter().any(TypePattern::is_system);
+    if listens && has_as_many_listeners_as_it_may(transaction, scope)? {
+        return Ok(Err(EndpointConflict::TooManyListeners));
+    }
     let key = transaction.take_keys(1)?;
     let since = bump(transaction, scope)?;
     let interest = interests::number_of(transaction.connection, &new.settings.events, new.settings.filter.as_ref())?;
+    let is_braked = brakes::are_over(transaction.connection, scope)?;
     diesel::insert_into(endpoints::table)
         .values((
             endpoints::id.eq(key),
@@ -45,10 +52,12 @@ pub(super) fn create(
             endpoints::url.eq(&new.settings.url),
             endpoints::interest.eq(interest),
             endpoints::version.eq(1),
-            endpoints::enabled.eq(new.settings.enabled),
+            endpoints::enabled.eq(new.settings.enabled && !is_braked),
+            endpoints::braked.eq(new.settings.enabled && is_braked),
             endpoints::created_version.eq(since),
             endpoints::changed_version.eq(since),
             endpoints::updated_at.eq(time_of_key(key).as_millis()),
+            endpoints::listens.eq(listens),
         ))
         .execute(transaction.connection)
         .map_err(translate)?;
@@ -80,24 +89,32 @@ pub(super) fn change(
     if let Some(other) = same_url(transaction, scope, &change.settings.url, Some(key))? {
         return Ok(Err(EndpointConflict::SameUrl(other)));
     }
-    let since = bump(transaction, scope)?;
     let settings = &change.settings;
+    let listens = settings.events.iter().any(TypePattern::is_system);
+    let listened = before.settings.events.iter().any(TypePattern::is_system);
+    if listens && !listened && has_as_many_listeners_as_it_may(transaction, scope)? {
+        return Ok(Err(EndpointConflict::TooManyListeners));
+    }
+    let since = bump(transaction, scope)?;
     let interest = interests::number_of(transaction.connection, &settings.events, settings.filter.as_ref())?;
+    // A pause outlives a change of settings, and so does a brake.
+    let (goes_out, is_braked) = (settings.enabled && before.paused_at.is_none(), before.braked_at.is_some());
     diesel::update(endpoints::table.find(key))
         .set((
             endpoints::url.eq(&settings.url),
             endpoints::interest.eq(interest),
             endpoints::version.eq(version + 1),
-            // A pause outlives a change of settings.
-            endpoints::enabled.eq(settings.enabled && before.paused_at.is_none()),
+            endpoints::enabled.eq(goes_out && !is_braked),
+            endpoints::braked.eq(goes_out && is_braked),
             endpoints::changed_version.eq(since),
             endpoints::updated_at.eq(transaction.now.as_millis()),
+            endpoints::listens.eq(listens),
         ))
         .execute(transaction.connection)
         .map_err(translate)?;
     write_settings(transaction, key, version + 1, since, settings)?;
     if settings.enabled && !before.settings.enabled {
-        trouble::forget(transaction, key)?;
+        trouble::begin_anew(transaction, key)?;
     }
     transaction.notices.push(Notice::EndpointChanged(change.endpoint));
     read_endpoint(transaction, &change.scope, key).map(Ok)
@@ -155,10 +172,12 @@ fn set_pause(
         return Ok(Some(found));
     }
     let changed = bump(transaction, scope_id)?;
+    let (goes_out, is_braked) = (found.settings.enabled && paused_at.is_none(), found.braked_at.is_some());
     diesel::update(endpoints::table.find(key))
         .set((
             endpoints::paused_at.eq(paused_at.map(Timestamp::as_millis)),
-            endpoints::enabled.eq(found.settings.enabled && paused_at.is_none()),
+            endpoints::enabled.eq(goes_out && !is_braked),
+            endpoints::braked.eq(goes_out && is_braked),
             endpoints::changed_version.eq(changed),
         ))
         .execute(transaction.connection)
@@ -166,7 +185,7 @@ fn set_pause(
     if paused_at.is_none() && found.settings.enabled {
         // What it failed at before the pause is long ago. One that stays disabled
         // keeps the reason.
-        trouble::forget(transaction, key)?;
+        trouble::begin_anew(transaction, key)?;
     }
     transaction.notices.push(Notice::EndpointChanged(endpoint));
     Ok(Some(Endpoint { paused_at, ..found }))
@@ -234,6 +253,19 @@ pub(super) fn tick(transaction: &mut Tx<'_>, scope: ScopeId) -> Result<i64, Stor
         .map_err(translate)?;
     transaction.learn_version(all, version);
     Ok(version)
+}
+
+/// Whether one more endpoint that hears of troubles would be too many: what a commit
+/// of outcomes writes for each of them has a bound.
+fn has_as_many_listeners_as_it_may(transaction: &mut Tx<'_>, scope: ScopeId) -> Result<bool, StoreError> {
+    let count: i64 = endpoints::table
+        .filter(endpoints::scope.eq(scope.0))
+        .filter(sql::<Bool>("endpoints.listens"))
+        .filter(endpoints::deleted_at.is_null())
+        .count()
+        .get_result(transaction.connection)
+        .map_err(translate)?;
+    Ok(count >= MAX_LISTENERS as i64)
 }
 
 /// Another endpoint of the scope with this URL.

@@ -3,20 +3,27 @@
 //!
 //! Compiled once for each backend, against its own `Tx`.
 
+use std::collections::HashSet;
+
 use diesel::prelude::*;
 
 use super::super::{reads, translate};
-use super::{Tx, endpoints};
-use crate::domain::{DisabledReason, EndpointId, Timestamp, Trouble};
+use super::{Tx, announcing, endpoints};
+use crate::domain::{DisabledReason, EndpointId, Setback, Timestamp, Trouble};
 use crate::store::ids::RowKey;
 use crate::store::rows::{SettingsRow, from_json};
 use crate::store::schema::{deliveries, endpoint_health, endpoint_versions, endpoints as endpoint_rows};
 use crate::store::{Notice, Record, Recorded, ScopeId, StoreError};
 
 /// Keeps what an attempt taught about its endpoint, unless the attempt was another
-/// node's to make.
-pub(super) fn learn(transaction: &mut Tx<'_>, records: &[&Record], recorded: &[Recorded]) -> Result<(), StoreError> {
-    for (record, recorded) in records.iter().zip(recorded) {
+/// node's to make. Answers which of the records taught something, by their places.
+pub(super) fn learn(
+    transaction: &mut Tx<'_>,
+    records: &[&Record],
+    recorded: &[Recorded],
+) -> Result<HashSet<usize>, StoreError> {
+    let mut learnt = HashSet::new();
+    for (index, (record, recorded)) in records.iter().zip(recorded).enumerate() {
         let (Some(trouble), Some(key)) = (&record.trouble, transaction.ids.delivery_key(record.delivery)) else {
             continue;
         };
@@ -31,14 +38,21 @@ pub(super) fn learn(transaction: &mut Tx<'_>, records: &[&Record], recorded: &[R
             .first(transaction.connection)
             .optional()
             .map_err(translate)?;
+        let Some(endpoint) = endpoint else { continue };
+        let known = reads::trouble(transaction.connection, endpoint)?;
         // What was still under way when it was disabled says nothing against that.
-        if let Some(endpoint) = endpoint
-            && reads::trouble(transaction.connection, endpoint)?.disabled.is_none()
-        {
+        if known.disabled.is_some() {
+            continue;
+        }
+        if *recorded == Recorded::Superseded {
+            // What such a record announces, nobody is told.
+            write(transaction, endpoint, &Trouble { announced_at: known.announced_at, ..trouble.clone() })?;
+        } else {
             write(transaction, endpoint, trouble)?;
+            learnt.insert(index);
         }
     }
-    Ok(())
+    Ok(learnt)
 }
 
 fn write(transaction: &mut Tx<'_>, endpoint: RowKey, trouble: &Trouble) -> Result<(), StoreError> {
@@ -57,6 +71,7 @@ fn write(transaction: &mut Tx<'_>, endpoint: RowKey, trouble: &Trouble) -> Resul
             endpoint_health::probe_at.eq(millis(breaker.map(|open| open.probe_at))),
             endpoint_health::not_before.eq(millis(trouble.not_before)),
             endpoint_health::warned_at.eq(millis(trouble.warned_at)),
+            endpoint_health::announced_at.eq(millis(trouble.announced_at)),
             endpoint_health::disabled_at.eq(millis(trouble.disabled.map(|(at, _)| at))),
             endpoint_health::disabled_reason.eq(trouble.disabled.map(|(_, reason)| reason.as_str())),
         ))
@@ -65,7 +80,13 @@ fn write(transaction: &mut Tx<'_>, endpoint: RowKey, trouble: &Trouble) -> Resul
     Ok(())
 }
 
-/// It begins anew, or is gone.
+/// It begins anew.
+pub(super) fn begin_anew(transaction: &mut Tx<'_>, endpoint: RowKey) -> Result<(), StoreError> {
+    let known = reads::trouble(transaction.connection, endpoint)?;
+    write(transaction, endpoint, &known.begun_anew())
+}
+
+/// It is gone.
 pub(super) fn forget(transaction: &mut Tx<'_>, endpoint: RowKey) -> Result<(), StoreError> {
     diesel::delete(endpoint_health::table.filter(endpoint_health::endpoint.eq(endpoint)))
         .execute(transaction.connection)
@@ -80,6 +101,7 @@ pub(super) fn disable(
     transaction: &mut Tx<'_>,
     endpoint: EndpointId,
     reason: DisabledReason,
+    setback: Option<&Setback>,
 ) -> Result<bool, StoreError> {
     let Some(key) = transaction.ids.endpoint_key(endpoint) else { return Ok(false) };
     let row = endpoint_rows::table.filter(endpoint_rows::id.eq(key)).filter(endpoint_rows::deleted_at.is_null());
@@ -109,6 +131,7 @@ pub(super) fn disable(
         .set((
             endpoint_rows::version.eq(version + 1),
             endpoint_rows::enabled.eq(false),
+            endpoint_rows::braked.eq(false),
             endpoint_rows::changed_version.eq(since),
             endpoint_rows::updated_at.eq(transaction.now.as_millis()),
         ))
@@ -120,5 +143,8 @@ pub(super) fn disable(
     trouble.disabled = Some((transaction.now, reason));
     write(transaction, key, &trouble)?;
     transaction.notices.push(Notice::EndpointChanged(endpoint));
+    if let Some(setback) = setback {
+        announcing::announce_disabled(transaction, scope, key, &trouble, setback)?;
+    }
     Ok(true)
 }

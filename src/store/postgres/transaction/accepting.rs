@@ -13,6 +13,7 @@ use crate::store::rows::status_number;
 use crate::store::{Accept, Accepted, NewEvent, ScopeId, StoreError};
 
 use super::PostgresTransaction;
+use super::announcing::OwnEvent;
 use super::idempotency::{answered_earlier, claim, remember};
 
 pub(super) fn accept(
@@ -148,6 +149,27 @@ fn write(
             remember(transaction, accept.subscriptions.id, idempotency, &accepted)?;
         }
         answers[index] = Some(Accepted::New(accepted));
+    }
+    events.insert(transaction, &deliveries)
+}
+
+/// Writes events of our own down with all their deliveries.
+pub(super) fn write_own(transaction: &mut PostgresTransaction<'_>, own: &[OwnEvent]) -> Result<(), StoreError> {
+    let count = own.iter().map(|event| 1 + event.endpoints.len()).sum();
+    if count == 0 {
+        return Ok(());
+    }
+    let mut key = transaction.take_keys(count)?;
+    let (mut events, mut deliveries) = (EventRows::default(), DeliveryRows::default());
+    for OwnEvent { scope, version, event, endpoints } in own {
+        events.push(key, *scope, event, endpoints.len(), *version);
+        for (endpoint, delivery) in endpoints.iter().zip(key + 1..) {
+            deliveries.push(transaction, key, delivery, *endpoint, Beginning::AtOnce)?;
+        }
+        let payload = payload(transaction.ids, key, event);
+        let matched = (scope.lies_in(), *version);
+        transaction.notices.extend(births(transaction.ids, key, endpoints, &payload, matched, Beginning::AtOnce));
+        key += 1 + endpoints.len() as RowKey;
     }
     events.insert(transaction, &deliveries)
 }

@@ -5,8 +5,12 @@
 mod accepting;
 #[path = "../../common/writing/administration.rs"]
 mod administration;
+#[path = "../../common/writing/announcing.rs"]
+mod announcing;
 #[path = "../../common/writing/asking.rs"]
 mod asking;
+#[path = "../../common/writing/brakes.rs"]
+mod brakes;
 #[path = "../../common/writing/discarding.rs"]
 mod discarding;
 #[path = "../../common/writing/endpoints.rs"]
@@ -15,12 +19,14 @@ mod endpoints;
 mod idempotency;
 mod large;
 mod ordering;
+#[path = "../../common/writing/placing.rs"]
+mod placing;
 mod recording;
 #[path = "../../common/writing/trouble.rs"]
 mod trouble;
 mod upkeep;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use diesel::prelude::*;
@@ -28,14 +34,14 @@ use diesel::prelude::*;
 use crate::catalog::TypeDefinition;
 use crate::domain::{
     DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventOrder, EventType, KeyId, NodeId,
-    Partner, PartnerName, Timestamp,
+    Partner, PartnerName, Setback, Timestamp,
 };
 use crate::store::ids::{IdCodec, RowKey};
 use crate::store::postgres::writer::Beside;
 use crate::store::postgres::{reads, statements, translate};
 use crate::store::{
-    Accept, Accepted, Begun, EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, Notice,
-    Placed, Placing, Record, Recorded, ReliedOn, Retired, Scope, ScopeId, Skipped, StoreError, Subscriptions,
+    Accept, Accepted, Begun, Brake, EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord, NewEndpoint, NewKey,
+    Notice, Placed, Placing, Record, Recorded, ReliedOn, Retired, Scope, ScopeId, Skipped, StoreError, Subscriptions,
     Transaction,
 };
 
@@ -106,6 +112,13 @@ impl<'a> PostgresTransaction<'a> {
         self.reloaded.remove(&scope);
     }
 
+    /// Many scopes changed here: they are looked at anew.
+    fn forget_scopes(&mut self) {
+        self.has_changed_versions = true;
+        self.versions.retain(|of, _| *of < 0);
+        self.reloaded.clear();
+    }
+
     /// Whether what a request relied on still holds.
     fn still_holds(&mut self, scope: ScopeId, relied_on: Option<ReliedOn>) -> Result<bool, StoreError> {
         let Some(relied_on) = relied_on else { return Ok(true) };
@@ -162,6 +175,30 @@ impl<'a> PostgresTransaction<'a> {
         }
     }
 
+    /// Who of these scopes, and who of all partners, subscribed to Posthaste's own events:
+    /// all who were told so before this is called, by whichever node.
+    fn listeners(&mut self, scopes: &[ScopeId]) -> Result<HashMap<ScopeId, Subscriptions>, StoreError> {
+        let clocks: HashSet<ScopeId> = scopes.iter().map(|scope| scope.environment()).collect();
+        let mut before = self.clocks_now(&clocks)?;
+        // What was read is of one version if that stands before and behind it.
+        loop {
+            let found = reads::listeners_of(self.connection, self.ids, scopes, &before)?;
+            let behind = self.clocks_now(&clocks)?;
+            if before == behind {
+                return Ok(found);
+            }
+            before = behind;
+        }
+    }
+
+    /// These environments' clocks, whatever was seen of them earlier.
+    fn clocks_now(&mut self, clocks: &HashSet<ScopeId>) -> Result<HashMap<ScopeId, i64>, StoreError> {
+        let numbers: Vec<i64> = clocks.iter().map(|clock| clock.0).collect();
+        self.versions.retain(|of, _| !numbers.contains(of));
+        self.see_versions(&numbers)?;
+        clocks.iter().map(|clock| Ok((*clock, self.seen_version(clock.0)?))).collect()
+    }
+
     fn endpoint_key(&self, endpoint: EndpointId) -> Result<RowKey, StoreError> {
         self.ids
             .endpoint_key(endpoint)
@@ -203,8 +240,10 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     fn record(&mut self, records: &[&Record]) -> Result<Vec<Recorded>, StoreError> {
+        let heard_of = announcing::heard_of(self, records)?;
         let recorded = recording::record(self, records)?;
-        trouble::learn(self, records, &recorded)?;
+        let learnt = trouble::learn(self, records, &recorded)?;
+        announcing::announce(self, &heard_of, records, &recorded, &learnt)?;
         Ok(recorded)
     }
 
@@ -228,6 +267,14 @@ impl Transaction for PostgresTransaction<'_> {
         endpoints::resume(self, scope, endpoint)
     }
 
+    fn set_brake(&mut self, scope: &Scope, reason: Option<&str>) -> Result<Option<Brake>, StoreError> {
+        brakes::set(self, scope, reason)
+    }
+
+    fn release_brake(&mut self, scope: &Scope) -> Result<bool, StoreError> {
+        brakes::release(self, scope)
+    }
+
     fn rotate_secret(
         &mut self,
         scope: &Scope,
@@ -238,8 +285,13 @@ impl Transaction for PostgresTransaction<'_> {
         endpoints::rotate_secret(self, scope, endpoint, secret, overlap_until)
     }
 
-    fn disable_endpoint(&mut self, endpoint: EndpointId, reason: DisabledReason) -> Result<bool, StoreError> {
-        trouble::disable(self, endpoint, reason)
+    fn disable_endpoint(
+        &mut self,
+        endpoint: EndpointId,
+        reason: DisabledReason,
+        setback: Option<&Setback>,
+    ) -> Result<bool, StoreError> {
+        trouble::disable(self, endpoint, reason, setback)
     }
 
     fn place_deliveries(
@@ -249,17 +301,14 @@ impl Transaction for PostgresTransaction<'_> {
         placings: &[Placing],
         fence: Option<Fence>,
     ) -> Result<Placed, StoreError> {
-        if !ordering::fence_stands(self, fence)? {
-            return Ok(Placed::Fenced);
-        }
-        ordering::place(self, endpoint, order, placings)
+        placing::place(self, endpoint, order, placings, fence)
     }
 
     fn skip_delivery(&mut self, scope: &Scope, delivery: DeliveryId) -> Result<Skipped, StoreError> {
         discarding::skip(self, scope, delivery)
     }
 
-    fn expire_delivery(&mut self, delivery: DeliveryId, fence: Option<Fence>) -> Result<Recorded, StoreError> {
+    fn expire_delivery(&mut self, delivery: DeliveryId, fence: Option<Fence>) -> Result<Option<Recorded>, StoreError> {
         discarding::expire(self, delivery, fence)
     }
 

@@ -1,125 +1,85 @@
-//! Which deliveries of an ordered endpoint are due, and which wait for others: of
-//! those with one key, one at a time. Whoever ends a delivery releases the next.
+//! The order of an endpoint's deliveries as PostgreSQL writes it. What it means is in
+//! `placing`; whoever ends a delivery releases the next.
 //!
 //! Several nodes may end deliveries of one endpoint at once: its owner by their
 //! outcomes, any by hand. What is released is decided under a lock on the endpoint's
-//! row of `endpoint_orders`. Whoever holds that waits for no delivery's row that
-//! somebody may hold who wants the lock: it passes such a row over.
+//! row of `endpoint_orders`. The owner takes that before any delivery's row, and waits
+//! for it; everybody else takes neither where somebody has it, and says so. So nobody
+//! waits for whoever waits for him.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Nullable, SmallInt};
 
-use crate::domain::{DiscardReason, EndpointId, EventOrder, StoredStatus};
+use crate::domain::{DiscardReason, StoredStatus};
 use crate::store::ids::RowKey;
-use crate::store::placing::{self, Unplaced};
+use crate::store::placing::{Place, WithoutPlace};
 use crate::store::postgres::{statements, translate};
 use crate::store::rows::status_number;
-use crate::store::schema::{endpoint_orders, manual_attempts};
-use crate::store::{Fence, Placed, Placing, Skipped, StoreError};
+use crate::store::schema::manual_attempts;
+use crate::store::{Fence, Skipped, StoreError};
 
 use super::{PostgresTransaction, recording};
-
-/// Deliveries taken out of their order in one commit.
-const UNDONE_AT_ONCE: usize = 1_000;
 
 /// An endpoint, and a key of which a delivery has ended.
 pub(super) type Freed = (RowKey, i64);
 
-/// See [`Transaction::place_deliveries`](crate::store::Transaction::place_deliveries).
-pub(super) fn place(
+/// Of these deliveries and what they wait by, those without a place, in this order,
+/// and the keys that others have.
+pub(super) fn unplaced(
     transaction: &mut PostgresTransaction<'_>,
-    endpoint: EndpointId,
-    order: Option<&EventOrder>,
-    placings: &[Placing],
-) -> Result<Placed, StoreError> {
-    let endpoint = transaction.endpoint_key(endpoint)?;
-    let found: Option<(Option<String>, i64)> = endpoint_orders::table
-        .find(endpoint)
-        .select((endpoint_orders::event_order, endpoint_orders::last_sequence))
-        .for_update()
-        .first(transaction.connection)
-        .optional()
-        .map_err(translate)?;
-    let (stored, last) = found.unwrap_or((None, 0));
-    let wanted = order.map(ToString::to_string);
-    if stored != wanted {
-        let more = undo(transaction, endpoint)? == UNDONE_AT_ONCE;
-        if !more {
-            write(transaction, endpoint, wanted, last)?;
-        }
-        return Ok(Placed::Undone { more });
-    }
-    let mut in_order: Vec<(RowKey, Option<i64>)> = Vec::with_capacity(placings.len());
-    for Placing { delivery, order_key } in placings {
-        in_order.extend(transaction.ids.delivery_key(*delivery).map(|key| (key, *order_key)));
-    }
-    let ids: Vec<RowKey> = in_order.iter().map(|(key, _)| *key).collect();
+    endpoint: RowKey,
+    by_key: &[(RowKey, Option<i64>)],
+) -> Result<(Vec<WithoutPlace>, HashSet<i64>), StoreError> {
+    let ids: Vec<RowKey> = by_key.iter().map(|(delivery, _)| *delivery).collect();
     let standing = statements::without_place(transaction.connection, &ids, endpoint).map_err(translate)?;
-    let unplaced: Vec<Unplaced> = in_order
-        .iter()
-        .filter_map(|(delivery, order_key)| {
-            let (_, sequence) = standing.iter().find(|(standing, _)| standing == delivery)?;
-            Some(Unplaced { delivery: *delivery, order_key: *order_key, sequence: *sequence })
-        })
-        .collect();
-    if unplaced.is_empty() {
-        return Ok(Placed::Done(0));
-    }
+    let standing: HashMap<RowKey, Option<i64>> = standing.into_iter().collect();
+    let of = |(delivery, order_key): &(RowKey, Option<i64>)| {
+        let sequence = *standing.get(delivery)?;
+        Some(WithoutPlace { delivery: *delivery, order_key: *order_key, sequence })
+    };
+    let unplaced: Vec<WithoutPlace> = by_key.iter().filter_map(of).collect();
     let keys: HashSet<i64> = unplaced.iter().filter_map(|unplaced| unplaced.order_key).collect();
     let keys: Vec<i64> = keys.into_iter().collect();
     let taken = statements::taken_keys(transaction.connection, &keys, endpoint).map_err(translate)?;
-    let (placed, end) = placing::places(&unplaced, taken.into_iter().map(|(key,)| key).collect(), last);
+    Ok((unplaced, taken.into_iter().map(|(key,)| key).collect()))
+}
+
+pub(super) fn write_places(transaction: &mut PostgresTransaction<'_>, places: &[Place]) -> Result<(), StoreError> {
     statements::place(
         transaction.connection,
         transaction.now.as_millis(),
-        &placed.iter().map(|place| place.delivery).collect::<Vec<_>>(),
-        &placed.iter().map(|place| status_number(place.status) as i16).collect::<Vec<_>>(),
-        &placed.iter().map(|place| place.sequence).collect::<Vec<_>>(),
-        &placed.iter().map(|place| place.order_key).collect::<Vec<_>>(),
+        &places.iter().map(|place| place.delivery).collect::<Vec<_>>(),
+        &places.iter().map(|place| status_number(place.status) as i16).collect::<Vec<_>>(),
+        &places.iter().map(|place| place.sequence).collect::<Vec<_>>(),
+        &places.iter().map(|place| place.order_key).collect::<Vec<_>>(),
     )
     .map_err(translate)?;
-    if end != last {
-        write(transaction, endpoint, wanted, end)?;
-    }
-    Ok(Placed::Done(placed.len()))
-}
-
-fn write(
-    transaction: &mut PostgresTransaction<'_>,
-    endpoint: RowKey,
-    order: Option<String>,
-    last_sequence: i64,
-) -> Result<(), StoreError> {
-    let columns = (endpoint_orders::event_order.eq(order), endpoint_orders::last_sequence.eq(last_sequence));
-    diesel::insert_into(endpoint_orders::table)
-        .values((endpoint_orders::endpoint.eq(endpoint), columns.clone()))
-        .on_conflict(endpoint_orders::endpoint)
-        .do_update()
-        .set(columns)
-        .execute(transaction.connection)
-        .map_err(translate)?;
     Ok(())
 }
 
-/// Takes deliveries out of the order they are in: what was not tried is as if it had
+/// Takes up to `limit` deliveries out of the order they are in: what was not tried is as if it had
 /// just been accepted, by the time in its key, and keeps its number. Answers how many
 /// there were.
-fn undo(transaction: &mut PostgresTransaction<'_>, endpoint: RowKey) -> Result<usize, StoreError> {
+pub(super) fn undo(
+    transaction: &mut PostgresTransaction<'_>,
+    endpoint: RowKey,
+    limit: usize,
+) -> Result<usize, StoreError> {
     diesel::sql_query(
         "UPDATE pending SET order_key = NULL, status = CASE WHEN scheduled_attempts = 0 THEN 0 ELSE 1 END,
            next_at = CASE WHEN scheduled_attempts = 0 THEN id >> 21 ELSE next_at END
          WHERE id IN (SELECT id FROM pending WHERE endpoint = $1 AND order_key IS NOT NULL LIMIT $2)",
     )
     .bind::<BigInt, _>(endpoint)
-    .bind::<BigInt, _>(UNDONE_AT_ONCE as i64)
+    .bind::<BigInt, _>(limit as i64)
     .execute(transaction.connection)
     .map_err(translate)
 }
 
 /// Takes the locks under which it is decided what is due next at these endpoints.
-fn lock(transaction: &mut PostgresTransaction<'_>, endpoints: &[RowKey]) -> Result<(), StoreError> {
+pub(super) fn lock(transaction: &mut PostgresTransaction<'_>, endpoints: &[RowKey]) -> Result<(), StoreError> {
     diesel::sql_query(
         "SELECT endpoint FROM endpoint_orders WHERE endpoint = ANY($1) ORDER BY endpoint FOR NO KEY UPDATE",
     )
@@ -127,6 +87,31 @@ fn lock(transaction: &mut PostgresTransaction<'_>, endpoints: &[RowKey]) -> Resu
     .execute(transaction.connection)
     .map_err(translate)?;
     Ok(())
+}
+
+/// Takes the locks for deliveries whose outcomes are about to be written.
+pub(super) fn lock_for(transaction: &mut PostgresTransaction<'_>, deliveries: &[RowKey]) -> Result<(), StoreError> {
+    if deliveries.is_empty() {
+        return Ok(());
+    }
+    diesel::sql_query(
+        "SELECT endpoint FROM endpoint_orders WHERE endpoint IN (SELECT endpoint FROM pending WHERE id = ANY($1))
+         ORDER BY endpoint FOR NO KEY UPDATE",
+    )
+    .bind::<Array<BigInt>, _>(deliveries)
+    .execute(transaction.connection)
+    .map_err(translate)?;
+    Ok(())
+}
+
+/// Makes the first that waits by each of these keys due, where nothing is.
+pub(super) fn release(
+    transaction: &mut PostgresTransaction<'_>,
+    endpoint: RowKey,
+    keys: impl IntoIterator<Item = i64>,
+) -> Result<(), StoreError> {
+    let freed: Vec<Freed> = keys.into_iter().map(|key| (endpoint, key)).collect();
+    release_behind(transaction, &freed)
 }
 
 /// Deliveries with these keys have ended: what waited for them is due, if there is
@@ -163,18 +148,21 @@ pub(super) fn discard_all(
     deliveries: &[RowKey],
     reason: DiscardReason,
 ) -> Result<usize, StoreError> {
-    let endpoints: Vec<EndpointRow> =
-        diesel::sql_query("SELECT DISTINCT endpoint FROM pending WHERE id = ANY($1) ORDER BY endpoint")
-            .bind::<Array<BigInt>, _>(deliveries)
-            .load(transaction.connection)
-            .map_err(translate)?;
-    if endpoints.is_empty() {
-        return Ok(0);
-    }
-    lock(transaction, &endpoints.iter().map(|row| row.endpoint).collect::<Vec<_>>())?;
+    // Of endpoints whose lock somebody has, nothing is ended now.
+    let locked: Vec<EndpointRow> = diesel::sql_query(
+        "SELECT endpoint FROM endpoint_orders WHERE endpoint IN (SELECT endpoint FROM pending WHERE id = ANY($1))
+         FOR NO KEY UPDATE SKIP LOCKED",
+    )
+    .bind::<Array<BigInt>, _>(deliveries)
+    .load(transaction.connection)
+    .map_err(translate)?;
+    let locked: Vec<i64> = locked.iter().map(|row| row.endpoint).collect();
     let ended: Vec<EndedRow> = diesel::sql_query(
         "WITH free AS MATERIALIZED (
-           SELECT id FROM pending WHERE id = ANY($1) ORDER BY id FOR UPDATE SKIP LOCKED),
+           SELECT id FROM pending WHERE id = ANY($1)
+             AND (endpoint = ANY($4) OR NOT EXISTS (
+               SELECT 1 FROM endpoint_orders WHERE endpoint_orders.endpoint = pending.endpoint))
+           ORDER BY id FOR UPDATE SKIP LOCKED),
          ended AS (DELETE FROM pending USING free WHERE pending.id = free.id RETURNING pending.*),
          history AS (
            INSERT INTO finished (id, event, endpoint, finished_at, status, attempt_count, scheduled_attempts, sequence)
@@ -184,6 +172,7 @@ pub(super) fn discard_all(
     .bind::<Array<BigInt>, _>(deliveries)
     .bind::<BigInt, _>(transaction.now.as_millis())
     .bind::<SmallInt, _>(status_number(StoredStatus::Discarded(reason)) as i16)
+    .bind::<Array<BigInt>, _>(locked)
     .load(transaction.connection)
     .map_err(translate)?;
     let freed: Vec<Freed> = ended.iter().filter_map(|row| Some((row.endpoint, row.order_key?))).collect();

@@ -14,7 +14,7 @@ use crate::store::schema::{attempts, deliveries, endpoints, manual_attempts};
 use crate::store::{AttemptKind, Fence, Record, Recorded, StoreError, Verdict};
 
 use super::PostgresTransaction;
-use super::ordering::{Freed, release_behind};
+use super::ordering::{self, Freed, release_behind};
 
 pub(super) fn record(
     transaction: &mut PostgresTransaction<'_>,
@@ -23,6 +23,8 @@ pub(super) fn record(
     let mut answers: Vec<Option<Recorded>> = vec![None; records.len()];
     let keys: Vec<Option<RowKey>> =
         records.iter().map(|record| transaction.ids.delivery_key(record.delivery)).collect();
+    let ordered = records.iter().zip(&keys).filter(|(record, _)| record.is_ordered);
+    ordering::lock_for(transaction, &ordered.filter_map(|(_, key)| *key).collect::<Vec<_>>())?;
     // Of one delivery the first goes with the others; a second is looked at when
     // the first is written.
     let mut rows = OutcomeRows::default();
@@ -243,6 +245,11 @@ fn record_singly(
     record: &Record,
     freed: &mut Vec<Freed>,
 ) -> Result<Recorded, StoreError> {
+    // Somebody may be about to end it by hand.
+    diesel::sql_query("SELECT id FROM pending WHERE id = $1 FOR UPDATE")
+        .bind::<BigInt, _>(key)
+        .execute(transaction.connection)
+        .map_err(translate)?;
     let Some(standing) = stands(transaction, key)? else { return Ok(Recorded::Superseded) };
     if standing.attempt_count != i64::from(record.attempts_before) {
         let same: Option<i64> = attempts::table

@@ -117,7 +117,8 @@ struct Old {
 }
 
 /// From an event's few deliveries to their endpoints, and never the other way
-/// round. What a deleted endpoint left behind is not held.
+/// round. What a deleted endpoint left behind is not held. What is for later is as old
+/// as the time that it was for.
 const OLD: &str = "
     SELECT e.id, e.deliveries, held.ids AS held,
       EXISTS (SELECT 1 FROM pending p WHERE p.id > e.id AND p.id <= e.id + e.deliveries AND p.id <> ALL(held.ids))
@@ -125,7 +126,8 @@ const OLD: &str = "
         AS is_needed,
       (SELECT count(*) FROM finished f WHERE f.id > e.id AND f.id <= e.id + e.deliveries)
       + (SELECT count(*) FROM attempts a WHERE a.delivery > e.id AND a.delivery <= e.id + e.deliveries) AS rows
-    FROM (SELECT id, deliveries FROM events WHERE id > $1 AND id < $2 ORDER BY id LIMIT $4) e,
+    FROM (SELECT id, deliveries FROM events WHERE id > $1 AND id < $2 AND (deliver_at IS NULL OR deliver_at < $3)
+          ORDER BY id LIMIT $4) e,
     LATERAL (
       SELECT ARRAY(
         SELECT p.id FROM pending p JOIN endpoints x ON x.id = p.endpoint AND NOT x.enabled AND x.deleted_at IS NULL

@@ -12,6 +12,7 @@ use crate::store::sqlite::statements;
 use crate::store::{Accept, Accepted, NewEvent, Payload, ScopeId, StoreError};
 
 use super::SqliteTransaction;
+use super::announcing::OwnEvent;
 use super::idempotency::{claim, remember};
 
 pub(super) fn accept(transaction: &mut SqliteTransaction<'_>, accept: &Accept) -> Result<Accepted, StoreError> {
@@ -42,6 +43,20 @@ pub(super) fn accept(transaction: &mut SqliteTransaction<'_>, accept: &Accept) -
         remember(transaction, scope, idempotency, &accepted)?;
     }
     Ok(Accepted::New(accepted))
+}
+
+/// Writes events of our own down with all their deliveries.
+pub(super) fn write_own(transaction: &mut SqliteTransaction<'_>, events: &[OwnEvent]) -> Result<(), StoreError> {
+    for OwnEvent { scope, version, event, endpoints } in events {
+        let key = transaction.take_keys(1 + endpoints.len())?;
+        let written = write_event(transaction, *scope, key, event, endpoints.len(), *version)?;
+        for (endpoint, delivery) in endpoints.iter().zip(key + 1..) {
+            write_delivery(transaction, key, delivery, *endpoint, Beginning::AtOnce)?;
+        }
+        let matched = (scope.lies_in(), *version);
+        transaction.notices.extend(births(transaction.ids, key, endpoints, &written, matched, Beginning::AtOnce));
+    }
+    Ok(())
 }
 
 /// Writes an event down, and says what its deliveries carry.

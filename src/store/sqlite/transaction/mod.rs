@@ -4,8 +4,12 @@
 mod accepting;
 #[path = "../../common/writing/administration.rs"]
 mod administration;
+#[path = "../../common/writing/announcing.rs"]
+mod announcing;
 #[path = "../../common/writing/asking.rs"]
 mod asking;
+#[path = "../../common/writing/brakes.rs"]
+mod brakes;
 #[path = "../../common/writing/discarding.rs"]
 mod discarding;
 #[path = "../../common/writing/endpoints.rs"]
@@ -14,6 +18,8 @@ mod endpoints;
 mod idempotency;
 mod large;
 mod ordering;
+#[path = "../../common/writing/placing.rs"]
+mod placing;
 mod recording;
 #[path = "../../common/writing/trouble.rs"]
 mod trouble;
@@ -27,15 +33,15 @@ use diesel::prelude::*;
 use crate::catalog::TypeDefinition;
 use crate::domain::{
     DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventOrder, EventType, KeyId, Partner,
-    PartnerName, Timestamp,
+    PartnerName, Setback, Timestamp,
 };
 use crate::store::ids::{IdCodec, KeySequence, RowKey};
 use crate::store::schema::scopes;
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::{reads, versions};
 use crate::store::{
-    Accept, Accepted, Begun, EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, Notice,
-    Placed, Placing, Record, Recorded, ReliedOn, Retired, Scope, ScopeId, Skipped, StoreError, Subscriptions,
+    Accept, Accepted, Begun, Brake, EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord, NewEndpoint, NewKey,
+    Notice, Placed, Placing, Record, Recorded, ReliedOn, Retired, Scope, ScopeId, Skipped, StoreError, Subscriptions,
     Transaction, Versions,
 };
 
@@ -103,6 +109,12 @@ impl<'a> SqliteTransaction<'a> {
         self.reloaded.remove(&scope);
     }
 
+    /// Many scopes changed here: they are looked at anew.
+    fn forget_scopes(&mut self) {
+        self.versions.clear();
+        self.reloaded.clear();
+    }
+
     /// Whether what a request relied on still holds.
     fn still_holds(&mut self, scope: ScopeId, relied_on: Option<ReliedOn>) -> Result<bool, StoreError> {
         let Some(relied_on) = relied_on else { return Ok(true) };
@@ -140,6 +152,16 @@ impl<'a> SqliteTransaction<'a> {
         let reloaded = Arc::new(reads::subscriptions_of(self.connection, self.ids, seen.id, version)?);
         self.reloaded.insert(seen.id, Arc::clone(&reloaded));
         Ok(reloaded)
+    }
+
+    /// Who of these scopes, and who of all partners, subscribed to Posthaste's own events,
+    /// as this transaction sees it.
+    fn listeners(&mut self, scopes: &[ScopeId]) -> Result<HashMap<ScopeId, Subscriptions>, StoreError> {
+        let mut versions = HashMap::new();
+        for clock in scopes.iter().map(|scope| scope.environment()) {
+            versions.insert(clock, self.scope_version(clock)?);
+        }
+        reads::listeners_of(self.connection, self.ids, scopes, &versions)
     }
 
     fn endpoint_key(&self, endpoint: EndpointId) -> Result<RowKey, StoreError> {
@@ -183,8 +205,10 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     fn record(&mut self, records: &[&Record]) -> Result<Vec<Recorded>, StoreError> {
+        let heard_of = announcing::heard_of(self, records)?;
         let recorded = records.iter().map(|record| recording::record(self, record)).collect::<Result<Vec<_>, _>>()?;
-        trouble::learn(self, records, &recorded)?;
+        let learnt = trouble::learn(self, records, &recorded)?;
+        announcing::announce(self, &heard_of, records, &recorded, &learnt)?;
         Ok(recorded)
     }
 
@@ -208,6 +232,14 @@ impl Transaction for SqliteTransaction<'_> {
         endpoints::resume(self, scope, endpoint)
     }
 
+    fn set_brake(&mut self, scope: &Scope, reason: Option<&str>) -> Result<Option<Brake>, StoreError> {
+        brakes::set(self, scope, reason)
+    }
+
+    fn release_brake(&mut self, scope: &Scope) -> Result<bool, StoreError> {
+        brakes::release(self, scope)
+    }
+
     fn rotate_secret(
         &mut self,
         scope: &Scope,
@@ -218,8 +250,13 @@ impl Transaction for SqliteTransaction<'_> {
         endpoints::rotate_secret(self, scope, endpoint, secret, overlap_until)
     }
 
-    fn disable_endpoint(&mut self, endpoint: EndpointId, reason: DisabledReason) -> Result<bool, StoreError> {
-        trouble::disable(self, endpoint, reason)
+    fn disable_endpoint(
+        &mut self,
+        endpoint: EndpointId,
+        reason: DisabledReason,
+        setback: Option<&Setback>,
+    ) -> Result<bool, StoreError> {
+        trouble::disable(self, endpoint, reason, setback)
     }
 
     fn place_deliveries(
@@ -229,17 +266,14 @@ impl Transaction for SqliteTransaction<'_> {
         placings: &[Placing],
         fence: Option<Fence>,
     ) -> Result<Placed, StoreError> {
-        if !ordering::fence_stands(self, fence)? {
-            return Ok(Placed::Fenced);
-        }
-        ordering::place(self, endpoint, order, placings)
+        placing::place(self, endpoint, order, placings, fence)
     }
 
     fn skip_delivery(&mut self, scope: &Scope, delivery: DeliveryId) -> Result<Skipped, StoreError> {
         discarding::skip(self, scope, delivery)
     }
 
-    fn expire_delivery(&mut self, delivery: DeliveryId, fence: Option<Fence>) -> Result<Recorded, StoreError> {
+    fn expire_delivery(&mut self, delivery: DeliveryId, fence: Option<Fence>) -> Result<Option<Recorded>, StoreError> {
         discarding::expire(self, delivery, fence)
     }
 

@@ -69,6 +69,8 @@ pub(super) fn retire(
     let begin = after.and_then(|event| transaction.ids.event_key(event)).unwrap_or(0);
     let old: Vec<(i64, i64)> = events::table
         .filter(events::id.gt(begin).and(events::id.lt(first_key_at(horizon))))
+        // What is for later is as old as the time that it was for.
+        .filter(events::deliver_at.is_null().or(events::deliver_at.lt(horizon.as_millis())))
         .order(events::id)
         .select((events::id, events::deliveries))
         .limit(limit as i64)

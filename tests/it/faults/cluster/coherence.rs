@@ -44,32 +44,41 @@ async fn an_endpoint_made_changed_or_deleted_through_one_node_is_so_for_events_o
     }
 }
 
-/// The two ways to have deliveries held.
+const BRAKE: &str = "/brakes?environment=production&partner=default";
+const WHOLE_BRAKE: &str = "/brakes?environment=production&partner=*";
+
+/// The ways to have deliveries held.
 #[derive(Debug, Clone, Copy)]
 enum Hold {
     /// A setting.
     Disabled,
     /// A state beside them.
     Paused,
+    /// By an operator, with all that its partner has.
+    Braked,
+    /// The same, with everybody in its environment.
+    WhollyBraked,
 }
 
 impl Hold {
     async fn begin(self, api: &Api, endpoint: &str) {
-        match self {
-            Self::Disabled => api.change(endpoint, json!({ "enabled": false })).await,
-            Self::Paused => {
-                drop(api.expect(Method::POST, &format!("/webhook/{endpoint}/pause"), Value::Null, 200).await)
-            }
-        }
+        let path = match self {
+            Self::Disabled => return api.change(endpoint, json!({ "enabled": false })).await,
+            Self::Paused => format!("/webhook/{endpoint}/pause"),
+            Self::Braked => BRAKE.to_owned(),
+            Self::WhollyBraked => WHOLE_BRAKE.to_owned(),
+        };
+        api.expect(Method::POST, &path, Value::Null, 200).await;
     }
 
     async fn end(self, api: &Api, endpoint: &str) {
-        match self {
-            Self::Disabled => api.enable(endpoint).await,
-            Self::Paused => {
-                drop(api.expect(Method::POST, &format!("/webhook/{endpoint}/resume"), Value::Null, 200).await);
-            }
-        }
+        let (method, path) = match self {
+            Self::Disabled => return api.enable(endpoint).await,
+            Self::Paused => (Method::POST, format!("/webhook/{endpoint}/resume")),
+            Self::Braked => (Method::DELETE, BRAKE.to_owned()),
+            Self::WhollyBraked => (Method::DELETE, WHOLE_BRAKE.to_owned()),
+        };
+        api.expect(method, &path, Value::Null, 200).await;
     }
 }
 
@@ -81,6 +90,16 @@ async fn an_endpoint_disabled_through_one_node_is_so_for_events_of_another() {
 #[actix_rt::test]
 async fn an_endpoint_paused_through_one_node_is_so_for_events_of_another() {
     holding(Hold::Paused, &[("CLUSTER_TOKEN", TOKEN)]).await;
+}
+
+#[actix_rt::test]
+async fn a_partner_braked_through_one_node_is_so_for_events_of_another() {
+    holding(Hold::Braked, &[("CLUSTER_TOKEN", TOKEN)]).await;
+}
+
+#[actix_rt::test]
+async fn an_environment_braked_through_one_node_is_so_for_nodes_that_it_cannot_tell() {
+    holding(Hold::WhollyBraked, &[]).await;
 }
 
 /// When no node can tell another: whoever owns the endpoint finds out by itself.

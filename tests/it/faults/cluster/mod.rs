@@ -3,6 +3,7 @@
 //! replaced and robbed of its connections. `nodes` starts them, `lanes` is who
 //! subscribes, `load` posts, `judge` says what may have come of it.
 
+mod brakes;
 mod coherence;
 mod connections;
 mod cut_off;
@@ -10,14 +11,17 @@ mod database;
 mod distance;
 mod failover;
 mod fences;
+mod held;
 mod joining;
 mod judge;
 mod killed;
 mod lanes;
 mod load;
 mod nodes;
+mod ordered;
 mod paused;
 mod rolling;
+mod watching;
 
 use std::time::Duration;
 

@@ -13,6 +13,7 @@ use actix_web::{App, web};
 use posthaste::auth::{ApiKey, Authenticator};
 use posthaste::catalog::TypeDefinition;
 use posthaste::clock::Clock;
+use posthaste::cluster::Hold;
 use posthaste::domain::{Environment, KeyId, NodeId, PartnerName, Role, Timestamp};
 use posthaste::engine::Supervisor;
 use posthaste::metrics::Metrics;
@@ -107,7 +108,9 @@ pub fn node(coherence: impl FnOnce() -> Coherence, story: impl AsyncFnOnce(&Node
             metrics,
             store,
             node: ThisNode { id: NodeId::from_uuid(Uuid::from_u128(1)), address: None },
+            hold: Hold::new(false),
             hints: None,
+            neighbours: None,
         };
         let scope = Scope::of(Environment::Production, PartnerName::default_partner());
         story(&Node { api: web::Data::new(api), meddling, scope }).await;

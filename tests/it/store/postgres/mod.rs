@@ -1,7 +1,9 @@
 //! PostgreSQL as a backend of the suite, and what only it can be asked.
 
+mod announcing;
 mod days;
 mod nodes;
+mod ordering;
 mod pooler;
 mod trouble;
 

@@ -5,6 +5,7 @@ mod flushing;
 mod listening;
 mod moments;
 mod opening;
+mod ordering;
 mod plans;
 
 use std::path::PathBuf;

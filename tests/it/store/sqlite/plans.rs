@@ -9,6 +9,7 @@ use posthaste::domain::{Environment, PartitionSet, StatusFilter};
 use posthaste::store::{Begun, DeliveryFilter, Lane, PageRequest, Scope, Verdict};
 
 use super::{SqlitePlace, listening};
+use crate::store::announcing::{failing, telling};
 use crate::store::world::{DAY, HOUR, START, World, idempotency, new_endpoint, settings};
 
 /// The statements of a call.
@@ -184,6 +185,25 @@ fn what_the_journal_writes_goes_by_index() {
     planner.check("nothing to discard", || world.commit(|transaction| transaction.discard_deleted(10)));
     let new = new_endpoint(&acme, settings("new", &["*"]));
     planner.check("create", || world.commit(|transaction| transaction.create_endpoint(&new)));
+}
+
+#[test]
+fn what_is_told_of_trouble_goes_by_index() {
+    let (mut world, mut planner, acme) = world();
+    let endpoint = world.deliver(&acme, "campaign.updated");
+    let telling = |world: &World, before| telling(world, endpoint, before, &[failing(START)]);
+    let record = telling(&world, 0);
+    let plans = planner.check("record that tells", || world.record(&record));
+    assert!(plans.contains("USING COVERING INDEX endpoints_listening (scope=?"), "{plans}");
+    let looks = plans.lines().filter(|line| line.starts_with("SELECT") && line.contains("listens")).count();
+    assert_eq!(looks, 1, "where nobody listens, one look says so:\n{plans}");
+    assert!(!plans.contains("FROM `events`") && !plans.contains("FROM `attempts`"), "{plans}");
+    world.endpoint(&acme, "watching", &["posthaste.*"]);
+    let record = telling(&world, 1);
+    // Who listens are few, and may be sorted.
+    let plans = planner.look("record that is heard", || world.record(&record));
+    assert!(plans.contains("endpoints USING COVERING INDEX endpoints_listening (scope=?"), "{plans}");
+    assert!(plans.contains("INSERT INTO events"), "{plans}");
 }
 
 #[test]

@@ -1,0 +1,63 @@
+//! What the log says at a start about what is not going to be sent.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::domain::{NodeId, PartitionSet, Timestamp};
+use crate::store::{self, Store, StoreError};
+
+/// Endpoints read from the store at once.
+const PAGE: usize = 1_000;
+/// Most pages that are read: with more, the log says that there are.
+const MOST_PAGES: usize = 100;
+
+/// What waits in the store.
+struct Waiting {
+    endpoints: usize,
+    earliest: Option<Timestamp>,
+    has_more: bool,
+}
+
+/// A brake outlives a restart, and whoever starts the node may not know of it.
+pub(super) fn warn_of_brakes(in_force: usize) {
+    if in_force > 0 {
+        log::warn!("{in_force} brakes are in force: what they are over is held; `GET /brakes` lists them");
+    }
+}
+
+/// Says that this node is held and how that ends, and then, once it is counted,
+/// what waits.
+pub(super) fn tell_what_waits(store: Arc<dyn Store>, node: NodeId, address: SocketAddr, now: Timestamp) {
+    log::warn!(
+        "this node is held: it takes events and answers, and sends nothing; release it with an operator's key by \
+         `POST http://{address}/nodes/{node}/release`"
+    );
+    actix_rt::spawn(async move {
+        match count(&store, now).await {
+            Ok(Waiting { endpoints, earliest: Some(earliest), has_more }) => log::warn!(
+                "{}{endpoints} endpoints have deliveries waiting, the earliest due at {earliest}",
+                if has_more { "at least " } else { "" }
+            ),
+            Ok(Waiting { earliest: None, .. }) => log::info!("no endpoint has deliveries waiting"),
+            Err(error) => log::error!("what waits cannot be counted: {error}"),
+        }
+    });
+}
+
+/// Page by page, so that others who read have their turn.
+async fn count(store: &Arc<dyn Store>, now: Timestamp) -> Result<Waiting, StoreError> {
+    let mut seen = Waiting { endpoints: 0, earliest: None, has_more: false };
+    let mut after = None;
+    for _ in 0..MOST_PAGES {
+        let look = move |store: &dyn Store| store.waiting(&PartitionSet::ALL, after, PAGE, now);
+        let (page, next) = store::blocking(store, look).await?;
+        seen.endpoints += page.len();
+        seen.earliest = page.iter().map(|waiting| waiting.due_at).chain(seen.earliest).min();
+        seen.has_more = next.is_some();
+        after = next;
+        if next.is_none() {
+            break;
+        }
+    }
+    Ok(seen)
+}

@@ -1,0 +1,131 @@
+//! Brakes: what operators hold, over a partner or a whole environment.
+//!
+//! What holds is the column `enabled` of endpoints, as for a pause. `braked` says
+//! which of them a brake alone holds, so that a release knows what to enable
+//! without reading any settings: of every live endpoint, `enabled` or `braked` is
+//! true where its settings say so and its partner has not paused it, the one
+//! without a brake over it and the other with one.
+//!
+//! Compiled once for each backend, against its own `Tx`.
+
+use std::time::Duration;
+
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool};
+
+use super::super::{brakes as brakes_read, reads, translate};
+use super::{Tx, endpoints as endpoint_verbs};
+use crate::domain::Timestamp;
+use crate::store::schema::{brakes, endpoints, scopes};
+use crate::store::{Brake, Notice, Scope, ScopeId, StoreError};
+
+pub(super) fn set(transaction: &mut Tx<'_>, scope: &Scope, reason: Option<&str>) -> Result<Option<Brake>, StoreError> {
+    let Some(id) = reads::scope_id(transaction.connection, scope)? else { return Ok(None) };
+    transaction.lock_endpoints(id)?;
+    let known: Option<(i64, Option<String>)> = brakes::table
+        .find(id.0)
+        .select((brakes::since, brakes::reason))
+        .first(transaction.connection)
+        .optional()
+        .map_err(translate)?;
+    let brake = |since: i64, reason: Option<String>| {
+        Some(Brake { scope: scope.clone(), since: Timestamp::from_millis(since), reason })
+    };
+    if let Some((since, before)) = known {
+        // It is in force since the first time; what is said of it may change.
+        let Some(reason) = reason else { return Ok(brake(since, before)) };
+        diesel::update(brakes::table.find(id.0))
+            .set(brakes::reason.eq(reason))
+            .execute(transaction.connection)
+            .map_err(translate)?;
+        return Ok(brake(since, Some(reason.to_owned())));
+    }
+    let since = transaction.now.as_millis();
+    diesel::insert_into(brakes::table)
+        .values((brakes::scope.eq(id.0), brakes::since.eq(since), brakes::reason.eq(reason)))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    let changed = stamp(transaction, id)?;
+    diesel::update(endpoints::table)
+        .filter(sql::<Bool>(of(id)).bind::<BigInt, _>(id.0))
+        .filter(endpoints::deleted_at.is_null())
+        .filter(endpoints::enabled.eq(true))
+        .set((endpoints::enabled.eq(false), endpoints::braked.eq(true), endpoints::changed_version.eq(changed)))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    tell(transaction)?;
+    Ok(brake(since, reason.map(str::to_owned)))
+}
+
+pub(super) fn release(transaction: &mut Tx<'_>, scope: &Scope) -> Result<bool, StoreError> {
+    let Some(id) = reads::scope_id(transaction.connection, scope)? else { return Ok(false) };
+    transaction.lock_endpoints(id)?;
+    let since: Option<i64> =
+        brakes::table.find(id.0).select(brakes::since).first(transaction.connection).optional().map_err(translate)?;
+    let Some(since) = since else { return Ok(false) };
+    diesel::delete(brakes::table.find(id.0)).execute(transaction.connection).map_err(translate)?;
+    let changed = stamp(transaction, id)?;
+    let held_by_another = brakes_read::are_over(transaction.connection, id.environment())?;
+    if !held_by_another {
+        forgive(transaction, id, transaction.now.since(Timestamp::from_millis(since)))?;
+        diesel::update(endpoints::table)
+            .filter(sql::<Bool>(of(id)).bind::<BigInt, _>(id.0))
+            .filter(endpoints::deleted_at.is_null())
+            .filter(endpoints::braked.eq(true))
+            .filter(endpoints::scope.ne_all(brakes::table.select(brakes::scope)))
+            .set((endpoints::enabled.eq(true), endpoints::braked.eq(false), endpoints::changed_version.eq(changed)))
+            .execute(transaction.connection)
+            .map_err(translate)?;
+    }
+    tell(transaction)?;
+    Ok(true)
+}
+
+/// What is known of the trouble of those that are released stays, since nobody has
+/// mended them meanwhile; but they have not failed for as long as they were held, and
+/// are neither warned of nor disabled for that.
+fn forgive(transaction: &mut Tx<'_>, scope: ScopeId, held_for: Duration) -> Result<(), StoreError> {
+    let (now, held_ms) = (transaction.now.as_millis(), i64::try_from(held_for.as_millis()).unwrap_or(i64::MAX));
+    diesel::sql_query(format!(
+        "UPDATE endpoint_health SET
+           failing_since = CASE WHEN failing_since + {held_ms} < {now} THEN failing_since + {held_ms} ELSE {now} END,
+           warned_at = CASE WHEN warned_at IS NULL THEN NULL WHEN warned_at + {held_ms} < {now} THEN warned_at + {held_ms}
+             ELSE {now} END
+         WHERE failing_since IS NOT NULL AND endpoint IN (
+           SELECT id FROM endpoints WHERE {} {} AND braked AND deleted_at IS NULL)",
+        of(scope),
+        scope.0,
+    ))
+    .execute(transaction.connection)
+    .map_err(translate)?;
+    Ok(())
+}
+
+/// Whose endpoints: of one partner, or of all in the environment.
+fn of(scope: ScopeId) -> &'static str {
+    if scope == scope.environment() { "endpoints.scope & 1 = " } else { "endpoints.scope = " }
+}
+
+/// Stamps the scope, or all scopes of the environment, for the same reason as a
+/// pause does: whoever sends what was accepted later knows that there is something
+/// to hear first.
+fn stamp(transaction: &mut Tx<'_>, scope: ScopeId) -> Result<i64, StoreError> {
+    let version = endpoint_verbs::bump(transaction, scope)?;
+    if scope == scope.environment() {
+        diesel::update(scopes::table)
+            .filter(sql::<Bool>("scopes.id & 1 = ").bind::<BigInt, _>(scope.0))
+            .set(scopes::version.eq(version))
+            .execute(transaction.connection)
+            .map_err(translate)?;
+        transaction.forget_scopes();
+    }
+    Ok(version)
+}
+
+/// One notice for all endpoints, however many they are.
+fn tell(transaction: &mut Tx<'_>) -> Result<(), StoreError> {
+    let in_force = brakes_read::in_force(transaction.connection)?;
+    transaction.notices.push(Notice::BrakesChanged { in_force });
+    Ok(())
+}

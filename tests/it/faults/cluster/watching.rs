@@ -1,0 +1,126 @@
+//! What a node shows of an endpoint that another one works for: what that one's actor
+//! knows, or else that it cannot be reached.
+
+use std::collections::BTreeSet;
+
+use posthaste::cli::receiver::Behaviour;
+use serde_json::{Value, json};
+
+use super::super::api::Api;
+use super::super::eventually;
+use super::super::subscriber::Subscriber;
+use super::nodes::{Cluster, TOKEN};
+use crate::support::postgres::Postgres;
+
+/// So many that both nodes own some.
+const ENDPOINTS: usize = 16;
+
+async fn health(api: &Api, endpoint: &str) -> Value {
+    api.get(&format!("/webhook/{endpoint}")).await["health"].take()
+}
+
+/// Which node is which place in the cluster.
+async fn ids(cluster: &Cluster) -> Vec<String> {
+    let listed = cluster.api(0).get("/nodes").await;
+    let listed = listed["data"].as_array().expect("a list has data");
+    let id = |index: &usize| {
+        let url = cluster.api(*index).url();
+        let node = listed.iter().find(|node| node["address"] == url).expect("it is listed");
+        node["id"].as_str().expect("a node has an id").to_owned()
+    };
+    cluster.all().iter().map(id).collect()
+}
+
+/// Endpoints that are never answered, each with a request in flight.
+async fn busy(cluster: &Cluster, subscriber: &Subscriber) -> Vec<String> {
+    let mut made = Vec::new();
+    for number in 0..ENDPOINTS {
+        let url = format!("{}/{number}", subscriber.url());
+        made.push(cluster.api(0).subscribe(&url, &["campaign.created"], json!({})).await);
+    }
+    let event = json!({ "event": "campaign.created", "provider": "facebook", "type": "link_clicks", "id": 1,
+                        "status": "DRAFT" });
+    cluster.api(0).expect(awc::http::Method::POST, "/events", event, 202).await;
+    made
+}
+
+#[actix_rt::test]
+async fn every_node_shows_what_the_owners_actor_knows() {
+    let server = Postgres::start(&[]);
+    let cluster = Cluster::start(&server.url(), 2).await;
+    let subscriber = Subscriber::start(Behaviour { hang: true, ..Behaviour::default() });
+    let made = busy(&cluster, &subscriber).await;
+    let ids = ids(&cluster).await;
+    let mut owners = BTreeSet::new();
+    for endpoint in &made {
+        let mut shown = Vec::new();
+        for place in cluster.all() {
+            let seen = eventually("its request is in flight", async || {
+                Some(health(cluster.api(place), endpoint).await).filter(|health| health["in_flight"] == 1)
+            })
+            .await;
+            assert_eq!((&seen["state"], &seen["actor"]["reachable"]), (&json!("active"), &json!(true)), "{seen}");
+            shown.push(seen["actor"].clone());
+        }
+        assert_eq!(shown[0], shown[1], "whoever is asked says the same");
+        owners.insert(shown[0]["node"].as_str().expect("somebody owns it").to_owned());
+    }
+    assert_eq!(owners, ids.iter().cloned().collect(), "both own some");
+
+    // One that stands still cannot say what it does.
+    cluster.node(1).pause();
+    let mut unreachable = 0;
+    for endpoint in &made {
+        let seen = health(cluster.api(0), endpoint).await;
+        if seen["actor"]["node"] == ids[0] {
+            continue;
+        }
+        unreachable += 1;
+        assert_eq!((&seen["actor"]["node"], &seen["actor"]["reachable"]), (&json!(ids[1]), &json!(false)), "{seen}");
+        assert_eq!((&seen["in_flight"], &seen["state"]), (&Value::Null, &json!("unknown")), "{seen}");
+        assert_eq!(seen["backlog"], 1, "what the store says is there all the same");
+        break;
+    }
+    assert!(unreachable > 0, "it owned some");
+    cluster.node(1).resume();
+}
+
+#[actix_rt::test]
+async fn nodes_without_a_token_say_that_they_cannot_ask() {
+    let server = Postgres::start(&[]);
+    let cluster = Cluster::start_with(&server.url(), 2, &[]).await;
+    let subscriber = Subscriber::start(Behaviour { hang: true, ..Behaviour::default() });
+    let made = busy(&cluster, &subscriber).await;
+    let ids = ids(&cluster).await;
+    let mut owners = BTreeSet::new();
+    for endpoint in &made {
+        // A partition that has just moved is nobody's until its next renewal has said whose it is.
+        let seen = eventually("the node knows who owns it", async || {
+            Some(health(cluster.api(0), endpoint).await).filter(|health| health["actor"]["node"].is_string())
+        })
+        .await;
+        let owner = seen["actor"]["node"].as_str().expect("somebody owns it").to_owned();
+        assert_eq!(seen["actor"]["reachable"], owner == ids[0], "{seen}");
+        owners.insert(owner);
+    }
+    assert_eq!(owners.len(), 2);
+}
+
+#[actix_rt::test]
+async fn only_nodes_may_ask_what_an_actor_does() {
+    use awc::http::Method;
+
+    let server = Postgres::start(&[]);
+    let cluster = Cluster::start(&server.url(), 1).await;
+    let path = "/cluster/actors";
+    let subscriber = Subscriber::start(Behaviour::default());
+    let endpoint = cluster.api(0).subscribe_to(&subscriber, &["*"], json!({})).await;
+    let question = json!({ "endpoint": endpoint });
+    cluster.api(0).expect(Method::POST, path, question.clone(), 401).await;
+    let node = cluster.api(0).with_key(TOKEN);
+    let said = node.expect(Method::POST, path, question, 200).await;
+    assert_eq!(said["is_here"], true, "{said}");
+    node.expect(Method::GET, path, Value::Null, 405).await;
+    node.expect(Method::POST, path, json!({ "endpoint": "nobody" }), 404).await;
+    node.expect(Method::POST, path, json!({}), 400).await;
+}
