@@ -18,6 +18,7 @@ use crate::engine::endpoint::reading::{READ_AGAIN_AFTER, Reading};
 use crate::store::{AttemptKind, Fence, Lane, Place, Record};
 
 mod gate;
+mod holding;
 mod order;
 mod outcome;
 mod rest;
@@ -421,7 +422,7 @@ impl State {
             effects.push(Effect::ReadSettings);
         }
         if self.is_holding() {
-            self.hold();
+            self.leave_all_to_store();
         } else {
             self.place_what_is_due(now.monotonic);
             // What goes out makes room for what is read.
@@ -429,28 +430,5 @@ impl State {
             self.read_ahead(now, effects);
         }
         self.consider_rest(now, effects);
-    }
-
-    /// A held endpoint keeps nothing in memory: the store has it all, and is
-    /// read again when the hold ends.
-    fn hold(&mut self) {
-        self.leave_all_to_store();
-    }
-
-    /// Keeps nothing but what is in flight, and begins nothing of what was handed out.
-    fn leave_all_to_store(&mut self) {
-        self.gate.countermand();
-        let in_flight: HashSet<DeliveryId> = self.flights.keys().copied().collect();
-        self.known.retain(|delivery| in_flight.contains(delivery));
-        self.fresh.clear();
-        self.meanwhile.clear();
-        self.read_up_to = None;
-        self.retries.clear();
-        self.far_retry = None;
-        self.manual.clear();
-        self.order.unplaced_at = None;
-        for reading in self.lanes.0.iter_mut() {
-            reading.leave_all_to_store();
-        }
     }
 }
