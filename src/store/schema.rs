@@ -54,7 +54,7 @@ diesel::table! {
         paused_at -> Nullable<BigInt>,
         discards -> BigInt,
         listens -> Bool,
-        braked -> Bool,
+        braked_since -> Nullable<BigInt>,
     }
 }
 

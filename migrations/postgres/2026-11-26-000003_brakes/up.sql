@@ -6,8 +6,8 @@ CREATE TABLE brakes (
   reason TEXT
 );
 
--- Whether a brake alone holds the endpoint. `enabled` is false then; the last brake over it that is released makes it true.
-ALTER TABLE endpoints ADD COLUMN braked BOOLEAN NOT NULL DEFAULT FALSE;
+-- Since when a brake alone holds the endpoint. `enabled` is false then; the last brake over it that is released makes it true.
+ALTER TABLE endpoints ADD COLUMN braked_since BIGINT;
 
 -- Whether a node was started held. It says that it is leaving as well, so that nobody counts on it.
 ALTER TABLE nodes ADD COLUMN is_held BOOLEAN NOT NULL DEFAULT FALSE;

@@ -3,6 +3,7 @@ UPDATE pending SET status = 0 WHERE status = -1;
 UPDATE finished SET status = 5 WHERE status IN (6, 7);
 ALTER TABLE endpoints DROP COLUMN discards;
 DROP TABLE endpoint_orders;
+DROP INDEX pending_placed;
 DROP INDEX pending_for_later;
 DROP VIEW deliveries;
 CREATE VIEW deliveries AS

@@ -21,6 +21,9 @@ CREATE OR REPLACE VIEW deliveries AS
 -- What is for later and in no order.
 CREATE INDEX pending_for_later ON pending (endpoint, next_at)
 WHERE status = 1 AND scheduled_attempts = 0 AND sequence IS NULL;
+-- What an ordered endpoint reads: all that has a time, but what is for later, which may be very much.
+CREATE INDEX pending_placed ON pending (partition, endpoint, next_at, id)
+WHERE status = 1 AND (scheduled_attempts > 0 OR sequence IS NOT NULL);
 
 -- Endpoints that want an order, or did: by which one what they have is in order, NULL for none, `undoing` while
 -- it is taken out of one, and the last number given.

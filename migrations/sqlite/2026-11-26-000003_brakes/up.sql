@@ -5,5 +5,5 @@ CREATE TABLE brakes (
   reason TEXT
 );
 
--- Whether a brake alone holds the endpoint. `enabled` is false then; the last brake over it that is released makes it true.
-ALTER TABLE endpoints ADD COLUMN braked BOOLEAN NOT NULL DEFAULT FALSE;
+-- Since when a brake alone holds the endpoint. `enabled` is false then; the last brake over it that is released makes it true.
+ALTER TABLE endpoints ADD COLUMN braked_since BIGINT;

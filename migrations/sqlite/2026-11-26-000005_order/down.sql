@@ -3,6 +3,7 @@ UPDATE deliveries SET status = 0 WHERE status = -1;
 UPDATE deliveries SET status = 5 WHERE status IN (6, 7);
 ALTER TABLE endpoints DROP COLUMN discards;
 DROP TABLE endpoint_orders;
+DROP INDEX deliveries_placed;
 DROP INDEX deliveries_for_later;
 DROP INDEX deliveries_in_order;
 ALTER TABLE deliveries DROP COLUMN order_key;

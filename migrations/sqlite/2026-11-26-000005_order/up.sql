@@ -13,6 +13,9 @@ WHERE order_key IS NOT NULL AND next_at IS NOT NULL;
 -- What is for later and in no order.
 CREATE INDEX deliveries_for_later ON deliveries (endpoint, next_at)
 WHERE next_at IS NOT NULL AND status = 1 AND scheduled_attempts = 0 AND sequence IS NULL;
+-- What an ordered endpoint reads: all that has a time, but what is for later, which may be very much.
+CREATE INDEX deliveries_placed ON deliveries (endpoint, next_at)
+WHERE next_at IS NOT NULL AND status = 1 AND (scheduled_attempts > 0 OR sequence IS NOT NULL);
 
 -- Endpoints that want an order, or did: by which one what they have is in order, NULL for none, `undoing` while
 -- it is taken out of one, and the last number given.

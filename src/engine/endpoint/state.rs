@@ -221,15 +221,9 @@ impl State {
                 self.settings_changed = true;
                 self.settings_not_before = Some(now.monotonic + READ_AGAIN_AFTER);
             }
-            Input::Changed => {
-                self.settings_changed = true;
-                if self.plan.is_none() {
-                    // Nothing will tell whether what is being read is from before that.
-                    self.leave_all_to_store();
-                }
-            }
+            Input::Changed => self.doubt_settings(),
             Input::Halt => {
-                self.settings_changed = true;
+                self.doubt_settings();
                 self.halts += 1;
                 self.gate.countermand();
             }

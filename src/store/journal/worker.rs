@@ -2,7 +2,6 @@
 //! commits of bounded size, answers. Accepts that are too large for one commit
 //! go to [`LargeAccepts`], which has one commit each time around.
 
-use std::iter::Peekable;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -14,7 +13,7 @@ use crate::store::{CommitError, StoreError, Transaction, Writer};
 
 use super::entry::Entry;
 use super::large::{DELIVERIES_OF_LARGE, LargeAccepts};
-use super::waiting::{Kind, Waiting};
+use super::waiting::{Kind, Room, Waiting};
 use super::{JournalError, Observer, Progress};
 
 /// About as many deliveries and other entries as one commit writes: what
@@ -35,19 +34,19 @@ impl Worker {
     /// The channel is closed before anyone hears of an end: whoever asks after
     /// that is told that nothing was written.
     pub(super) fn run(mut self, guard: EndGuard, mut receiver: mpsc::Receiver<Entry>) {
-        let mut waiting = Waiting::new(self.batch);
+        let mut waiting = Waiting::new(Room { entries: self.batch, weight: DELIVERIES_PER_COMMIT });
         loop {
             if waiting.is_empty() && !self.large.wants_a_turn(&self.committer.clock) {
                 match receiver.blocking_recv() {
-                    Some(entry) => put(entry, &mut waiting, &mut receiver),
+                    Some(entry) => self.put(entry, &mut waiting, &mut receiver),
                     None => break,
                 }
             }
-            let open = take_queued(&mut receiver, &mut waiting);
+            let open = self.take_queued(&mut receiver, &mut waiting);
             if !open && waiting.is_empty() && !self.large.has_callers() {
                 break;
             }
-            if let Err(why) = self.turn(waiting.take().into_iter()) {
+            if let Err(why) = self.turn(waiting.take()) {
                 drop(receiver);
                 log::error!("{why}; this process ends now and finds out when it starts again");
                 guard.fail(why);
@@ -57,16 +56,45 @@ impl Worker {
         guard.clean();
     }
 
-    /// Writes all of what has queued up, and then a part of what is large. An
+    /// Writes one commit of what has queued up, and then a part of what is large. An
     /// error is an unknown outcome.
-    fn turn(&mut self, entries: impl Iterator<Item = Entry>) -> Result<(), String> {
-        let mut entries = entries.peekable();
-        loop {
-            let batch = next_batch(&mut entries, &mut self.large);
-            if batch.is_empty() {
-                return self.large.turn(&mut self.committer);
-            }
+    fn turn(&mut self, batch: Vec<Entry>) -> Result<(), String> {
+        if !batch.is_empty() {
             self.write(batch)?;
+        }
+        self.large.turn(&mut self.committer)
+    }
+
+    /// Takes what is there without waiting for more. False when nothing can come any
+    /// more.
+    fn take_queued(&mut self, receiver: &mut mpsc::Receiver<Entry>, waiting: &mut Waiting<Entry>) -> bool {
+        while waiting.has_room() {
+            match receiver.try_recv() {
+                Ok(entry) => self.put(entry, waiting, receiver),
+                Err(mpsc::error::TryRecvError::Empty) => return true,
+                Err(mpsc::error::TryRecvError::Disconnected) => return false,
+            }
+        }
+        true
+    }
+
+    /// Has an entry wait for a commit. What is too large for any is put aside.
+    fn put(&mut self, entry: Entry, waiting: &mut Waiting<Entry>, receiver: &mut mpsc::Receiver<Entry>) {
+        match entry {
+            // Whoever is already in the channel was let in before the end.
+            Entry::Close => receiver.close(),
+            Entry::Accept(accept) => match accept.deliveries() {
+                deliveries if deliveries > DELIVERIES_OF_LARGE => self.large.put_aside(accept),
+                deliveries => {
+                    waiting.push(Kind::Asked, accept.accept.events.len() + deliveries, Entry::Accept(accept));
+                }
+            },
+            Entry::Change(_) => waiting.push(Kind::Asked, 1, entry),
+            Entry::Record { ref record, .. } => {
+                // What it announces is an event for everybody who listens, at most.
+                let told = record.announcements.len();
+                waiting.push(Kind::Outcome, 1 + told * (1 + MOST_TOLD), entry);
+            }
         }
     }
 
@@ -222,53 +250,4 @@ pub(super) fn unknown(why: &str) -> String {
 /// Whether an error is one entry's fault, which the others need not share.
 fn is_of_one_entry(error: &StoreError) -> bool {
     matches!(error, StoreError::Constraint(_) | StoreError::Corrupt(_))
-}
-
-/// Takes what is there without waiting for more. False when nothing can come any
-/// more.
-fn take_queued(receiver: &mut mpsc::Receiver<Entry>, waiting: &mut Waiting<Entry>) -> bool {
-    while waiting.has_room() {
-        match receiver.try_recv() {
-            Ok(entry) => put(entry, waiting, receiver),
-            Err(mpsc::error::TryRecvError::Empty) => return true,
-            Err(mpsc::error::TryRecvError::Disconnected) => return false,
-        }
-    }
-    true
-}
-
-fn put(entry: Entry, waiting: &mut Waiting<Entry>, receiver: &mut mpsc::Receiver<Entry>) {
-    match entry {
-        // Whoever is already in the channel was let in before the end.
-        Entry::Close => receiver.close(),
-        Entry::Record { .. } => waiting.push(Kind::Outcome, entry),
-        Entry::Accept(_) | Entry::Change(_) => waiting.push(Kind::Asked, entry),
-    }
-}
-
-/// As many entries, in order, as one commit should write. What is too large
-/// for any commit is put aside.
-fn next_batch(entries: &mut Peekable<impl Iterator<Item = Entry>>, large: &mut LargeAccepts) -> Vec<Entry> {
-    let mut batch = Vec::new();
-    let mut weight = 0;
-    while let Some(entry) = entries.peek() {
-        let (events, deliveries) = match entry {
-            Entry::Accept(entry) => (entry.accept.events.len(), entry.deliveries()),
-            // What it announces is an event for everybody who listens, at most.
-            Entry::Record { record, .. } => (record.announcements.len(), 1 + record.announcements.len() * MOST_TOLD),
-            Entry::Change(_) | Entry::Close => (0, 1),
-        };
-        let is_large = matches!(entry, Entry::Accept(_)) && deliveries > DELIVERIES_OF_LARGE;
-        if !is_large {
-            weight += events + deliveries;
-            if !batch.is_empty() && weight > DELIVERIES_PER_COMMIT {
-                break;
-            }
-        }
-        match entries.next() {
-            Some(Entry::Accept(entry)) if is_large => large.put_aside(entry),
-            entry => batch.extend(entry),
-        }
-    }
-    batch
 }

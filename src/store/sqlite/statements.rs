@@ -133,7 +133,7 @@ query! {
         limit: i64 => BigInt,
     ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, BigInt)
     "SELECT id, event, status, attempt_count, scheduled_attempts, sequence, next_at \
-     FROM deliveries INDEXED BY deliveries_due \
+     FROM deliveries INDEXED BY deliveries_placed \
      WHERE next_at IS NOT NULL AND endpoint = ? AND status = 1 \
      AND (scheduled_attempts > 0 OR sequence IS NOT NULL) \
      ORDER BY next_at, id LIMIT ? + 0"

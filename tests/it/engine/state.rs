@@ -514,3 +514,28 @@ fn what_has_not_begun_when_something_changes_is_thought_of_again() {
     let changed = state.step(Input::Born(vec![fresh(2)]), now);
     assert!(sent(&changed).is_empty(), "{changed:?}");
 }
+
+#[test]
+fn what_was_read_before_an_unheard_change_is_not_sent() {
+    for news in [Input::Changed, Input::Halt] {
+        let now = begin();
+        let plan = Plan { discards: 1, ..plan(8, RetryPolicy::default()) };
+        let mut state = State::new(LIMITS);
+        state.step(Input::Timer, now);
+        // The page was read before somebody skipped it, and the settings could not be.
+        let page = Input::Page {
+            lane: Lane::Retry,
+            limit: LIMITS.window,
+            due: vec![due(5, StoredStatus::Retrying, now)],
+            payloads: HashMap::new(),
+        };
+        state.step(page, now);
+        state.step(Input::SettingsFailed, now);
+        let told = format!("{news:?}");
+        let mut effects = state.step(news, now);
+        let later = now.after(Duration::from_secs(2));
+        effects.extend(state.step(Input::Timer, later));
+        effects.extend(state.step(Input::Settings(Some(plan)), later));
+        assert!(sent(&effects).is_empty(), "{told}: {effects:?}");
+    }
+}

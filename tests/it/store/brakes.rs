@@ -5,6 +5,8 @@ use posthaste::domain::{
     DeliveryStatus, DisabledReason, DiscardReason, Endpoint, EndpointId, EndpointSettings, EndpointStatus, Environment,
     PartitionSet, PausedBy, StatusFilter, Trouble,
 };
+use posthaste::policy::announcing;
+use posthaste::policy::health::Patience;
 use posthaste::store::{Brake, DeliveryFilter, Lane, NewEndpoint, Notice, Record, Scope, Verdict};
 
 use super::world::{DAY, HOUR, SECOND, START, World, in_sandbox, new_endpoint, settings};
@@ -20,6 +22,8 @@ for_every_backend! {
     a_pause_and_a_brake_end_apart
     what_is_disabled_under_a_brake_stays_disabled
     a_release_forgets_no_trouble
+    what_two_brakes_held_is_forgiven_once_and_whole
+    what_was_told_before_a_brake_is_not_told_after_it
     an_endpoint_deleted_under_a_brake_is_gone
     what_a_brake_holds_too_long_is_discarded
     there_is_no_brake_over_nobody
@@ -343,4 +347,69 @@ fn very_many_changes_are_told_without_names(world: &mut World) {
     assert_eq!(told(world), [1], "one for all");
     let changes = world.store().changes(&versions).expect("readable");
     assert!(changes.are_too_many && changes.endpoints.len() <= 1_001);
+}
+
+/// An endpoint of a partner that has failed since the start and was warned of it.
+fn troubled(world: &mut World, acme: &Scope) -> (EndpointId, Trouble) {
+    let id = world.endpoint(acme, "all", &["*"]).id;
+    let delivery = world.deliver(acme, "a.a");
+    let trouble = Trouble { failing_since: Some(START), warned_at: Some(START + HOUR), ..Trouble::default() };
+    world.advance(HOUR * 2);
+    let failed = world.attempt(delivery, 0, Verdict::RetryAt(START + HOUR));
+    world.record(&Record { trouble: Some(trouble.clone()), ..failed });
+    (id, trouble)
+}
+
+fn what_two_brakes_held_is_forgiven_once_and_whole(world: &mut World) {
+    // Whichever came first, and whichever goes first.
+    for (number, (is_partner_first, does_partner_go_first)) in
+        [(true, true), (true, false), (false, true), (false, false)].into_iter().enumerate()
+    {
+        let start = world.now;
+        let acme = world.partner(&format!("acme-{number}"));
+        let id = world.endpoint(&acme, "all", &["*"]).id;
+        let delivery = world.deliver(&acme, "a.a");
+        let trouble = Trouble { failing_since: Some(start), warned_at: Some(start + HOUR), ..Trouble::default() };
+        let failed = world.attempt(delivery, 0, Verdict::RetryAt(start + DAY * 20));
+        world.record(&Record { trouble: Some(trouble), ..failed });
+        world.advance(HOUR * 2);
+        let in_order = |is_first: bool| if is_first { [&acme, &PRODUCTION] } else { [&PRODUCTION, &acme] };
+        for scope in in_order(is_partner_first) {
+            world.brake(scope);
+            world.advance(DAY);
+        }
+        for scope in in_order(does_partner_go_first) {
+            assert!(is_holding(world, id));
+            world.advance(HOUR);
+            world.release(scope);
+        }
+        assert!(!is_holding(world, id));
+        let held = DAY * 2 + HOUR * 2;
+        let known = world.store().trouble(id).expect("readable");
+        assert_eq!(
+            (known.failing_since, known.warned_at),
+            (Some(start + held), Some(start + HOUR + held)),
+            "{is_partner_first} {does_partner_go_first}"
+        );
+    }
+}
+
+fn what_was_told_before_a_brake_is_not_told_after_it(world: &mut World) {
+    let acme = world.partner("acme");
+    let (id, trouble) = troubled(world, &acme);
+    let minute = SECOND * 60;
+    let told = Trouble { announced_at: Some(START + minute), warned_at: None, ..trouble };
+    let delivery = world.deliver(&acme, "a.a");
+    let failed = world.attempt(delivery, 0, Verdict::RetryAt(START + HOUR));
+    world.record(&Record { trouble: Some(told), ..failed });
+    let next = |world: &World| {
+        let known = world.store().trouble(id).expect("readable");
+        announcing::failing(&known, 10, world.now, &Patience::default())
+    };
+    assert_eq!(next(world), None, "it was told");
+    world.brake(&acme);
+    world.advance(HOUR);
+    world.release(&acme);
+    world.advance(minute * 2);
+    assert_eq!(next(world), None, "it was told");
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use posthaste::domain::{
     DeliveryId, DeliveryStatus, DiscardReason, EndpointId, EventOrder, StatusFilter, StoredStatus, Timestamp,
 };
-use posthaste::store::{DeliveryFilter, Lane, Notice, Placed, Placing, Recorded, Scope, Skipped, Unplaced, Verdict};
+use posthaste::store::{
+    DeliveryFilter, Lane, Notice, Placed, Placing, Record, Recorded, Scope, Skipped, Unplaced, Verdict,
+};
 
 use super::world::{DAY, HOUR, SECOND, START, World, event, events_of, in_sandbox};
 
@@ -23,6 +25,8 @@ for_every_backend! {
     whoever_has_a_place_is_passed_over
     what_is_for_later_has_no_place_before_its_time
     skipping_says_what_it_found
+    what_was_discarded_and_is_retried_by_hand_moves_nobody
+    what_is_placed_while_it_is_sent_by_hand_frees_its_line
     an_order_that_is_changed_back_half_way_leaves_nobody_waiting
     what_waits_for_nobody_is_put_in_another_order_too
 }
@@ -368,4 +372,57 @@ fn skipping_says_what_it_found(world: &mut World) {
     world.delete(&acme, endpoint);
     assert_eq!(skip(world, &acme, last), Skipped::Ended, "it ended with its endpoint");
     world.advance(Duration::from_secs(1) + SECOND);
+}
+
+fn what_was_discarded_and_is_retried_by_hand_moves_nobody(world: &mut World) {
+    let (acme, endpoint, [first, second, third]) = in_line::<3>(world);
+    world.record(&world.attempt(first, 0, Verdict::RetryAt(START + DAY)));
+    assert_eq!(world.commit(|transaction| transaction.skip_delivery(&acme, first)), Skipped::Done);
+    assert_eq!(
+        world.commit(|transaction| transaction.expire_delivery(second, None)),
+        Some(Recorded::Written(StoredStatus::Discarded(DiscardReason::Expired)))
+    );
+    assert_eq!(due(world, endpoint), [(third, 3)]);
+    for id in [first, second] {
+        let before = world.delivery(&acme, id);
+        let count = before.attempt_count;
+        world.commit(|transaction| transaction.request_attempt(id));
+        let asked = world.due(endpoint, Lane::Manual);
+        assert_eq!(asked.len(), 1);
+        assert_eq!(asked[0].attempt_count, count);
+        assert!(asked[0].sequence.is_some());
+        world.advance(SECOND);
+        let written = world.record(&Record { is_ordered: true, ..world.manual_attempt(id, count, Verdict::Unchanged) });
+        let reason = if id == first { DiscardReason::Skipped } else { DiscardReason::Expired };
+        assert_eq!(written, Recorded::Written(StoredStatus::Discarded(reason)));
+        let shown = world.delivery(&acme, id);
+        assert_eq!(
+            (shown.attempt_count, shown.finished_at, shown.next_attempt_at, shown.status),
+            (count + 1, before.finished_at, None, before.status)
+        );
+        assert_eq!(world.due(endpoint, Lane::Manual), []);
+        world.commit(|transaction| transaction.request_attempt(id));
+        let written =
+            world.record(&Record { is_ordered: true, ..world.manual_attempt(id, count + 1, Verdict::Delivered) });
+        assert_eq!(written, Recorded::Written(StoredStatus::Delivered));
+        let shown = world.delivery(&acme, id);
+        assert_eq!(
+            (shown.attempt_count, shown.next_attempt_at, shown.status),
+            (count + 2, None, DeliveryStatus::Delivered)
+        );
+        assert_eq!(due(world, endpoint), [(third, 3)]);
+    }
+    succeed(world, third);
+    assert_eq!(due(world, endpoint), []);
+}
+
+fn what_is_placed_while_it_is_sent_by_hand_frees_its_line(world: &mut World) {
+    let acme = world.partner("acme");
+    let endpoint = world.endpoint(&acme, "one", &["*"]).id;
+    let [a, b] = [(); 2].map(|()| world.deliver(&acme, "a.b"));
+    world.commit(|transaction| transaction.request_attempt(a));
+    place(world, endpoint, &FIFO, &[Some(7); 2]);
+    assert_eq!(due(world, endpoint), [(a, 1)]);
+    world.record(&Record { is_ordered: false, ..world.manual_attempt(a, 0, Verdict::Delivered) });
+    assert_eq!(due(world, endpoint), [(b, 2)]);
 }

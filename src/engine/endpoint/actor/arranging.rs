@@ -3,7 +3,7 @@
 
 use super::EndpointActor;
 use crate::catalog;
-use crate::domain::{DeliveryId, EndpointId, EventId, EventOrder, Timestamp};
+use crate::domain::{DeliveryId, DiscardReason, EndpointId, EventId, EventOrder, StoredStatus, Timestamp};
 use crate::engine::endpoint::state::Input;
 use crate::policy::ordering;
 use crate::store::{self, JournalError, Lane, Placed, Placing, Recorded, Store, StoreError, Unplaced};
@@ -64,11 +64,12 @@ impl EndpointActor {
                         Recorded::Fenced => {
                             engine.metrics.fenced_writes.inc();
                         }
-                        Recorded::Written(_) => {
+                        Recorded::Written(StoredStatus::Discarded(DiscardReason::Expired)) => {
                             engine.metrics.deliveries_expired.inc();
                             log::info!("{delivery} to {endpoint}: expired before it was delivered");
                         }
-                        Recorded::Superseded => {}
+                        // Somebody ended it in another way meanwhile.
+                        Recorded::Written(_) | Recorded::Superseded => {}
                     }
                     Some(Input::Recorded { delivery, recorded })
                 }

@@ -7,6 +7,15 @@ use super::State;
 use crate::domain::DeliveryId;
 
 impl State {
+    /// The settings are read again, and until then nothing is believed of what cannot be
+    /// compared with any: nothing would tell whether it was read before they changed.
+    pub(super) fn doubt_settings(&mut self) {
+        self.settings_changed = true;
+        if self.plan.is_none() {
+            self.leave_all_to_store();
+        }
+    }
+
     /// Keeps nothing but what is in flight, and begins nothing of what was handed out.
     pub(super) fn leave_all_to_store(&mut self) {
         self.gate.countermand();

@@ -1,14 +1,12 @@
 //! Brakes: what operators hold, over a partner or a whole environment.
 //!
-//! What holds is the column `enabled` of endpoints, as for a pause. `braked` says
+//! What holds is the column `enabled` of endpoints, as for a pause. `braked_since` says
 //! which of them a brake alone holds, so that a release knows what to enable
-//! without reading any settings: of every live endpoint, `enabled` or `braked` is
-//! true where its settings say so and its partner has not paused it, the one
+//! without reading any settings: of every live endpoint, `enabled` is true or
+//! `braked_since` known where its settings say so and its partner has not paused it, the one
 //! without a brake over it and the other with one.
 //!
 //! Compiled once for each backend, against its own `Tx`.
-
-use std::time::Duration;
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
@@ -51,7 +49,7 @@ pub(super) fn set(transaction: &mut Tx<'_>, scope: &Scope, reason: Option<&str>)
         .filter(sql::<Bool>(of(id)).bind::<BigInt, _>(id.0))
         .filter(endpoints::deleted_at.is_null())
         .filter(endpoints::enabled.eq(true))
-        .set((endpoints::enabled.eq(false), endpoints::braked.eq(true), endpoints::changed_version.eq(changed)))
+        .set((endpoints::enabled.eq(false), endpoints::braked_since.eq(since), endpoints::changed_version.eq(changed)))
         .execute(transaction.connection)
         .map_err(translate)?;
     tell(transaction)?;
@@ -61,20 +59,20 @@ pub(super) fn set(transaction: &mut Tx<'_>, scope: &Scope, reason: Option<&str>)
 pub(super) fn release(transaction: &mut Tx<'_>, scope: &Scope) -> Result<bool, StoreError> {
     let Some(id) = reads::scope_id(transaction.connection, scope)? else { return Ok(false) };
     transaction.lock_endpoints(id)?;
-    let since: Option<i64> =
-        brakes::table.find(id.0).select(brakes::since).first(transaction.connection).optional().map_err(translate)?;
-    let Some(since) = since else { return Ok(false) };
-    diesel::delete(brakes::table.find(id.0)).execute(transaction.connection).map_err(translate)?;
+    if diesel::delete(brakes::table.find(id.0)).execute(transaction.connection).map_err(translate)? == 0 {
+        return Ok(false);
+    }
     let changed = stamp(transaction, id)?;
-    let held_by_another = brakes_read::are_over(transaction.connection, id.environment())?;
-    if !held_by_another {
-        forgive(transaction, id, transaction.now.since(Timestamp::from_millis(since)))?;
+    if !brakes_read::are_over(transaction.connection, id.environment())? {
+        forgive(transaction, id)?;
         diesel::update(endpoints::table)
             .filter(sql::<Bool>(of(id)).bind::<BigInt, _>(id.0))
-            .filter(endpoints::deleted_at.is_null())
-            .filter(endpoints::braked.eq(true))
-            .filter(endpoints::scope.ne_all(brakes::table.select(brakes::scope)))
-            .set((endpoints::enabled.eq(true), endpoints::braked.eq(false), endpoints::changed_version.eq(changed)))
+            .filter(sql::<Bool>(HELD_BY_NO_OTHER))
+            .set((
+                endpoints::enabled.eq(true),
+                endpoints::braked_since.eq(None::<i64>),
+                endpoints::changed_version.eq(changed),
+            ))
             .execute(transaction.connection)
             .map_err(translate)?;
     }
@@ -82,18 +80,29 @@ pub(super) fn release(transaction: &mut Tx<'_>, scope: &Scope) -> Result<bool, S
     Ok(true)
 }
 
+/// Which endpoints a release lets go where no brake over the whole environment is left.
+const HELD_BY_NO_OTHER: &str = "endpoints.braked_since IS NOT NULL AND endpoints.deleted_at IS NULL \
+                                AND endpoints.scope NOT IN (SELECT scope FROM brakes)";
+
 /// What is known of the trouble of those that are released stays, since nobody has
 /// mended them meanwhile; but they have not failed for as long as they were held, and
-/// are neither warned of nor disabled for that.
-fn forgive(transaction: &mut Tx<'_>, scope: ScopeId, held_for: Duration) -> Result<(), StoreError> {
-    let (now, held_ms) = (transaction.now.as_millis(), i64::try_from(held_for.as_millis()).unwrap_or(i64::MAX));
+/// are neither warned of nor disabled for that, nor is told again what was told.
+fn forgive(transaction: &mut Tx<'_>, scope: ScopeId) -> Result<(), StoreError> {
+    let now = transaction.now.as_millis();
+    let later = |time: &str| {
+        // What an attempt under way told after the brake came is not of the time to come.
+        format!(
+            "{time} = CASE WHEN {time} < braked_since THEN {time} + {now} - braked_since \
+                   WHEN {time} >= braked_since THEN {now} END"
+        )
+    };
     diesel::sql_query(format!(
-        "UPDATE endpoint_health SET
-           failing_since = CASE WHEN failing_since + {held_ms} < {now} THEN failing_since + {held_ms} ELSE {now} END,
-           warned_at = CASE WHEN warned_at IS NULL THEN NULL WHEN warned_at + {held_ms} < {now} THEN warned_at + {held_ms}
-             ELSE {now} END
-         WHERE failing_since IS NOT NULL AND endpoint IN (
-           SELECT id FROM endpoints WHERE {} {} AND braked AND deleted_at IS NULL)",
+        "UPDATE endpoint_health SET {}, {}, {} FROM endpoints \
+         WHERE endpoints.id = endpoint_health.endpoint AND failing_since IS NOT NULL \
+         AND {} {} AND {HELD_BY_NO_OTHER}",
+        later("failing_since"),
+        later("warned_at"),
+        later("announced_at"),
         of(scope),
         scope.0,
     ))

@@ -53,7 +53,7 @@ pub(super) fn create(
             endpoints::interest.eq(interest),
             endpoints::version.eq(1),
             endpoints::enabled.eq(new.settings.enabled && !is_braked),
-            endpoints::braked.eq(new.settings.enabled && is_braked),
+            endpoints::braked_since.eq((new.settings.enabled && is_braked).then(|| transaction.now.as_millis())),
             endpoints::created_version.eq(since),
             endpoints::changed_version.eq(since),
             endpoints::updated_at.eq(time_of_key(key).as_millis()),
@@ -99,13 +99,14 @@ pub(super) fn change(
     let interest = interests::number_of(transaction.connection, &settings.events, settings.filter.as_ref())?;
     // A pause outlives a change of settings, and so does a brake.
     let (goes_out, is_braked) = (settings.enabled && before.paused_at.is_none(), before.braked_at.is_some());
+    let braked_since = braked_since(transaction, key, goes_out && is_braked)?;
     diesel::update(endpoints::table.find(key))
         .set((
             endpoints::url.eq(&settings.url),
             endpoints::interest.eq(interest),
             endpoints::version.eq(version + 1),
             endpoints::enabled.eq(goes_out && !is_braked),
-            endpoints::braked.eq(goes_out && is_braked),
+            endpoints::braked_since.eq(braked_since),
             endpoints::changed_version.eq(since),
             endpoints::updated_at.eq(transaction.now.as_millis()),
             endpoints::listens.eq(listens),
@@ -173,11 +174,12 @@ fn set_pause(
     }
     let changed = bump(transaction, scope_id)?;
     let (goes_out, is_braked) = (found.settings.enabled && paused_at.is_none(), found.braked_at.is_some());
+    let braked_since = braked_since(transaction, key, goes_out && is_braked)?;
     diesel::update(endpoints::table.find(key))
         .set((
             endpoints::paused_at.eq(paused_at.map(Timestamp::as_millis)),
             endpoints::enabled.eq(goes_out && !is_braked),
-            endpoints::braked.eq(goes_out && is_braked),
+            endpoints::braked_since.eq(braked_since),
             endpoints::changed_version.eq(changed),
         ))
         .execute(transaction.connection)
@@ -229,6 +231,16 @@ pub(super) fn rotate_secret(
         .map_err(translate)?;
     transaction.notices.push(Notice::EndpointChanged(endpoint));
     Ok(true)
+}
+
+/// Since when a brake alone holds an endpoint, if one is to: it may do already.
+fn braked_since(transaction: &mut Tx<'_>, key: RowKey, is_held: bool) -> Result<Option<i64>, StoreError> {
+    if !is_held {
+        return Ok(None);
+    }
+    let known: Option<i64> =
+        endpoints::table.find(key).select(endpoints::braked_since).first(transaction.connection).map_err(translate)?;
+    Ok(Some(known.unwrap_or(transaction.now.as_millis())))
 }
 
 /// Moves an environment's clock on and stamps the scope with it: its events are

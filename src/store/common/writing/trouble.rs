@@ -131,7 +131,7 @@ pub(super) fn disable(
         .set((
             endpoint_rows::version.eq(version + 1),
             endpoint_rows::enabled.eq(false),
-            endpoint_rows::braked.eq(false),
+            endpoint_rows::braked_since.eq(None::<i64>),
             endpoint_rows::changed_version.eq(since),
             endpoint_rows::updated_at.eq(transaction.now.as_millis()),
         ))

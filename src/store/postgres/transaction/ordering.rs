@@ -5,7 +5,10 @@
 //! outcomes, any by hand. What is released is decided under a lock on the endpoint's
 //! row of `endpoint_orders`. The owner takes that before any delivery's row, and waits
 //! for it; everybody else takes neither where somebody has it, and says so. So nobody
-//! waits for whoever waits for him.
+//! waits for whoever waits for him within one environment, whose clock orders what is
+//! asked for. Two nodes that each end the other's in the other environment, and write an
+//! outcome of their own in the same commit, may: PostgreSQL rolls one of them back, whose
+//! callers hear that nothing was written.
 
 use std::collections::{HashMap, HashSet};
 

@@ -94,6 +94,11 @@ fn what_the_engine_reads_goes_by_index() {
         let plans = planner.check("due", || store.due(endpoint, lane, None, 10));
         assert!(plans.contains("deliveries USING INDEX deliveries_due (endpoint=? AND status=?"), "{plans}");
     }
+    // What is for later may be very much, and is not looked at.
+    let plans = planner.check("placed", || store.placed(endpoint, 10));
+    assert!(plans.contains("deliveries USING INDEX deliveries_placed (endpoint=?"), "{plans}");
+    let plans = planner.check("unplaced", || store.unplaced(endpoint, START, 10));
+    assert!(plans.contains("deliveries USING INDEX deliveries_for_later (endpoint=?"), "{plans}");
     let manual = planner.look("due by hand", || store.due(endpoint, Lane::Manual, None, 10));
     assert!(manual.contains("manual_attempts_by_endpoint"), "{manual}");
     let plans = planner.check("backlog", || store.backlog(endpoint, 10));
