@@ -84,7 +84,7 @@ impl<T> Waiting<T> {
         let half = self.commit.half().filled_by(&self.outcomes);
         // One outcome may weigh more than a commit; who asked has a half all the same.
         let left = self.commit.without(half);
-        let left = Room { weight: left.weight.max(self.commit.half().weight), ..left };
+        let left = Room { weight: left.weight.max(self.commit.weight / 2), ..left };
         let asked = left.filled_by(&self.asked);
         let outcomes = self.commit.without(asked).filled_by(&self.outcomes).entries.max(half.entries);
         let taken = self.asked.drain(..asked.entries).chain(self.outcomes.drain(..outcomes));
