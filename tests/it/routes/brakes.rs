@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::folder::Folder;
-use crate::support::node::{Node, SharedNode, Tenant, campaign};
+use crate::support::node::{Node, SharedNode, Tenant, campaign, eventually};
 use crate::support::receiver::Subscriber;
 
 static NODE: SharedNode = SharedNode::new();
@@ -106,7 +106,7 @@ fn everything_is_held_by_one_call_over_a_kill_and_let_go_by_one() {
     drop(node);
 
     let node = Node::on(&folder, &[]);
-    assert!(node.log().contains("2 brakes are in force"), "{}", node.log());
+    eventually("the log says so", || node.log().contains("2 brakes are in force").then_some(()));
     assert_eq!((listed(&node), gauge(&node, "posthaste_brakes")), (reasoned, "2".into()));
     let mut tenants = tenants.into_iter().zip(keys).map(|(tenant, keys)| {
         let [partner, producer] = keys.map(|key| node.client(&key.unwrap()));
