@@ -54,13 +54,17 @@ impl EndpointActor {
                 Some(Input::Recorded { delivery, recorded: Recorded::Fenced })
             }
             Ok(recorded) => {
-                if let store::Verdict::Expired = record.verdict {
-                    self.engine.metrics.deliveries_expired.inc();
-                    log::info!("{delivery} to {endpoint}: expires before its next attempt would be due");
-                }
-                if let store::Verdict::Exhausted = record.verdict {
-                    self.engine.metrics.deliveries_exhausted.inc();
-                    log::warn!("{delivery} to {endpoint}: retries exhausted after {}", record.attempts_before + 1);
+                // Where somebody else moved it on meanwhile, none of that has happened.
+                match (&recorded, &record.verdict) {
+                    (Recorded::Written(_), store::Verdict::Expired) => {
+                        self.engine.metrics.deliveries_expired.inc();
+                        log::info!("{delivery} to {endpoint}: expires before its next attempt would be due");
+                    }
+                    (Recorded::Written(_), store::Verdict::Exhausted) => {
+                        self.engine.metrics.deliveries_exhausted.inc();
+                        log::warn!("{delivery} to {endpoint}: retries exhausted after {}", record.attempts_before + 1);
+                    }
+                    _ => {}
                 }
                 Some(Input::Recorded { delivery, recorded })
             }
