@@ -21,6 +21,11 @@ pub(super) fn translate(error: Error) -> StoreError {
         Error::DatabaseError(DatabaseErrorKind::SerializationFailure, information) => {
             StoreError::Busy(information.message().to_owned())
         }
+        // diesel does not tell this kind apart. A server that speaks another language has
+        // its deadlocks called unavailable, which is true, and nobody repeats them here.
+        Error::DatabaseError(_, information) if information.message().trim_end() == "deadlock detected" => {
+            StoreError::Busy(information.message().trim_end().to_owned())
+        }
         Error::DatabaseError(_, information) => StoreError::Unavailable(information.message().trim_end().to_owned()),
         Error::DeserializationError(source) | Error::SerializationError(source) => {
             StoreError::Corrupt(source.to_string())

@@ -69,6 +69,24 @@ impl Writer for PostgresWriter {
         now: Timestamp,
         verbs: &mut dyn FnMut(&mut dyn Transaction) -> Result<(), StoreError>,
     ) -> Result<Vec<Notice>, CommitError> {
+        match self.commit_once(now, verbs) {
+            // Another node's transaction was in the way, and is over: of two that waited for
+            // each other the server ends one.
+            Err(CommitError::RolledBack(StoreError::Busy(why))) => {
+                log::debug!("a transaction begins anew: {why}");
+                self.commit_once(now, verbs)
+            }
+            ended => ended,
+        }
+    }
+}
+
+impl PostgresWriter {
+    fn commit_once(
+        &mut self,
+        now: Timestamp,
+        verbs: &mut dyn FnMut(&mut dyn Transaction) -> Result<(), StoreError>,
+    ) -> Result<Vec<Notice>, CommitError> {
         self.begin()?;
         let connection = self.link.get()?;
         let mut transaction = PostgresTransaction::new(connection, &self.ids, &mut self.beside, self.node, now);

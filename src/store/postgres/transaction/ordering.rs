@@ -7,8 +7,8 @@
 //! for it; everybody else takes neither where somebody has it, and says so. So nobody
 //! waits for whoever waits for him within one environment, whose clock orders what is
 //! asked for. Two nodes that each end the other's in the other environment, and write an
-//! outcome of their own in the same commit, may: PostgreSQL rolls one of them back, whose
-//! callers hear that nothing was written.
+//! outcome of their own in the same commit, may: PostgreSQL rolls one of them back, and its
+//! writer begins anew.
 
 use std::collections::{HashMap, HashSet};
 

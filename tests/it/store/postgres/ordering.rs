@@ -1,14 +1,14 @@
 //! What the owner of an ordered endpoint writes while another node ends deliveries of it
 //! by hand: whoever is not the owner waits for nobody who might wait for him.
 
-use std::sync::mpsc;
+use std::sync::{Barrier, mpsc};
 use std::thread;
 
 use posthaste::domain::{DeliveryStatus, EndpointId, EventOrder};
 use posthaste::store::{Placed, Placing, Record, Scope, Skipped, StoreError, Transaction, Verdict};
 
 use super::PostgresPlace;
-use crate::store::world::World;
+use crate::store::world::{World, in_sandbox};
 
 const FIFO: EventOrder = EventOrder::Fifo;
 
@@ -106,4 +106,56 @@ fn what_cannot_be_ended_now_costs_nobody_else_a_commit() {
     assert_eq!(expired, None);
     let status = owner.delivery(&acme, head).status;
     assert!(matches!(status, DeliveryStatus::Discarded(_)), "{status}");
+}
+
+#[test]
+fn two_nodes_that_end_each_others_deliveries_both_write() {
+    let place = PostgresPlace::new();
+    let (mut one, mut two) = (World::new(Box::new(place.as_node(1))), World::new(Box::new(place.as_node(2))));
+    let acme = one.partner("acme");
+    let boxed = in_sandbox(&acme);
+    let mut line = |scope: &Scope| {
+        let endpoint = one.endpoint(scope, "one", &["a.b"]).id;
+        let deliveries = [(); 2].map(|()| one.deliver(scope, "a.b"));
+        let placings: Vec<Placing> =
+            (1..).zip(deliveries).map(|(key, delivery)| Placing { delivery, order_key: Some(key) }).collect();
+        for placings in [&[][..], &placings] {
+            one.commit(|transaction| transaction.place_deliveries(endpoint, Some(&FIFO), placings, None));
+        }
+        deliveries
+    };
+    let (mine, yours) = (line(&acme), line(&boxed));
+    let in_order = |record: Record| Record { is_ordered: true, ..record };
+    let my_record = in_order(one.attempt(mine[0], 0, Verdict::Delivered));
+    let your_record = in_order(two.attempt(yours[0], 0, Verdict::Delivered));
+    let both = Barrier::new(2);
+    // Whoever begins anew may find the other one's commit still under way.
+    let skip = |transaction: &mut dyn Transaction, scope: &Scope, delivery, begun: &mut bool| {
+        let skipped = transaction.skip_delivery(scope, delivery)?;
+        if !std::mem::replace(begun, true) {
+            assert_eq!(skipped, Skipped::Done);
+            both.wait();
+        }
+        Ok::<_, StoreError>(())
+    };
+    let (first, second) = thread::scope(|scope| {
+        let first = scope.spawn(|| {
+            let mut begun = false;
+            one.try_commit(|transaction| {
+                skip(transaction, &boxed, yours[1], &mut begun)?;
+                transaction.record(&[&my_record])
+            })
+        });
+        let second = scope.spawn(|| {
+            let mut begun = false;
+            two.try_commit(|transaction| {
+                skip(transaction, &acme, mine[1], &mut begun)?;
+                transaction.record(&[&your_record])
+            })
+        });
+        (first.join().expect("it ends"), second.join().expect("it ends"))
+    });
+    assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
+    let ended = [(&acme, mine[0]), (&boxed, yours[0])].map(|(scope, delivery)| one.delivery(scope, delivery).status);
+    assert_eq!(ended, [DeliveryStatus::Delivered; 2]);
 }
