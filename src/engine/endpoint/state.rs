@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::domain::{DeliveryId, EventId, Moment, Monotonic, Timestamp};
 use crate::engine::budget::HeldPayload;
 use crate::engine::endpoint::reading::{READ_AGAIN_AFTER, Reading};
+use crate::policy::pace::Turn;
 use crate::store::{AttemptKind, Fence, Lane, Place, Record};
 
 mod gate;
@@ -80,6 +81,8 @@ struct Flight {
     ready: Ready,
     kind: AttemptKind,
     stage: Stage,
+    /// Its place in the endpoint's pace, if it keeps one.
+    turn: Option<Turn>,
     /// For an attempt by hand: the scheduled retry it must not move.
     scheduled: Option<Monotonic>,
     /// For how long the breaker alone has kept its delivery waiting.

@@ -11,7 +11,7 @@ use crate::engine::endpoint::step::{Effect, Vitals};
 use crate::policy::announcing;
 use crate::policy::concurrency::Allowance;
 use crate::policy::health::{self, Advice, Failure, Health, Patience};
-use crate::policy::pace::Pace;
+use crate::policy::pace::{Pace, Turn};
 use crate::store::AttemptKind;
 
 /// What a life begins with, until successes allow more: a backlog is not let loose on
@@ -142,21 +142,18 @@ impl Gate {
         })
     }
 
-    /// An attempt begins.
-    pub(super) fn took(&mut self, delivery: DeliveryId, kind: AttemptKind, now: Moment) {
-        if let Some(pace) = &mut self.pace {
-            pace.took(now.monotonic, kind == AttemptKind::Manual);
+    /// An attempt begins. Answers its turn, where there is a pace to keep.
+    pub(super) fn took(&mut self, delivery: DeliveryId, kind: AttemptKind, now: Moment) -> Option<Turn> {
+        if kind == AttemptKind::Manual {
+            if let Some(pace) = &mut self.pace {
+                pace.passed(now.monotonic);
+            }
+            return None;
         }
-        if kind == AttemptKind::Scheduled && self.is_open() {
+        if self.is_open() {
             self.probe = Some(delivery);
         }
-    }
-
-    /// An attempt that was to begin made no request: another may in its place.
-    pub(super) fn give_back(&mut self) {
-        if let Some(pace) = &mut self.pace {
-            pace.gave_back();
-        }
+        self.pace.as_mut().map(|pace| pace.took(now.monotonic))
     }
 
     pub(super) fn order(&self) -> u64 {
@@ -173,9 +170,12 @@ impl Gate {
         self.health.trouble()
     }
 
-    /// An attempt will not end.
-    pub(super) fn forget(&mut self, delivery: DeliveryId) {
+    /// An attempt has ended or, with its turn, will not begin.
+    pub(super) fn forget(&mut self, delivery: DeliveryId, turn: Option<Turn>) {
         self.probe.take_if(|probe| *probe == delivery);
+        if let (Some(pace), Some(turn)) = (&mut self.pace, turn) {
+            pace.gave_back(turn);
+        }
     }
 
     /// What was to be told of the endpoint was never written.
@@ -193,7 +193,7 @@ impl Gate {
         effects: &mut Vec<Effect>,
     ) -> Learnt {
         let is_probe = self.probe == Some(attempt.delivery);
-        self.forget(attempt.delivery);
+        self.forget(attempt.delivery, None);
         if is_probe {
             self.probes += 1;
             self.failed_probes += u64::from(!attempt.outcome.is_delivered());

@@ -182,14 +182,13 @@ impl State {
         flight.stage = Stage::Expiring;
         flight.ready.payload = None;
         self.sending -= 1;
-        self.gate.forget(delivery);
-        self.gate.give_back();
+        self.gate.forget(delivery, flight.turn);
         effects.push(Effect::Expire(delivery));
     }
 
     pub(super) fn forget(&mut self, delivery: DeliveryId) {
-        self.gate.forget(delivery);
         if let Some(flight) = self.flights.remove(&delivery) {
+            self.gate.forget(delivery, flight.turn);
             if matches!(flight.stage, Stage::Sending) {
                 self.sending -= 1;
             }

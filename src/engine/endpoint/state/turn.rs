@@ -12,7 +12,7 @@ impl State {
             let next = self.next_manual().or_else(|| self.next_scheduled(now));
             let Some((ready, kind, scheduled)) = next else { break };
             let waited_for_breaker = self.gate.kept_waiting(ready.due_at, now);
-            self.gate.took(ready.delivery, kind, now);
+            let turn = self.gate.took(ready.delivery, kind, now);
             effects.push(Effect::Send(Sending {
                 delivery: ready.delivery,
                 event: ready.event,
@@ -27,7 +27,7 @@ impl State {
             self.known.insert(ready.delivery);
             let delivery = ready.delivery;
             let flight =
-                Flight { ready, kind, stage: Stage::Sending, scheduled, waited_for_breaker, asked_again: false };
+                Flight { ready, kind, stage: Stage::Sending, turn, scheduled, waited_for_breaker, asked_again: false };
             self.flights.insert(delivery, flight);
         }
     }
