@@ -83,6 +83,8 @@ struct Flight {
     stage: Stage,
     /// Its place in the endpoint's pace, if it keeps one.
     turn: Option<Turn>,
+    /// How often nothing was to begin any more when it was handed out.
+    halts: u64,
     /// For an attempt by hand: the scheduled retry it must not move.
     scheduled: Option<Monotonic>,
     /// For how long the breaker alone has kept its delivery waiting.
@@ -259,11 +261,15 @@ impl State {
                 self.lanes.0.iter_mut().for_each(|reading| reading.pause(now.monotonic));
             }
             Input::Unsent(delivery) => {
+                // Where this asked for it itself, nothing is wrong with going on.
+                let was_halted = self.flights.get(&delivery).is_some_and(|flight| flight.halts < self.halts);
                 self.forget(delivery);
                 self.read_fresh_anew();
                 for reading in self.lanes.0.iter_mut() {
                     reading.leave_early_to_store();
-                    reading.pause(now.monotonic);
+                    if !was_halted {
+                        reading.pause(now.monotonic);
+                    }
                 }
             }
             Input::Recorded { delivery, recorded } => self.settle(delivery, recorded, now),

@@ -82,9 +82,10 @@ impl Supervisor {
             self.tell(endpoint, Tell::Halt, context);
         }
         // Who is shown to be in trouble and sleeps is nobody's concern while it is held.
-        let troubled: Vec<EndpointId> = self.troubled.keys().copied().collect();
-        for endpoint in troubled {
-            self.wake(endpoint, context);
+        // It finds out in its turn.
+        let now = self.now();
+        for endpoint in self.troubled.keys() {
+            self.sleeping.until(*endpoint, now);
         }
         self.sleeping.doubt_gates();
         self.sweep(&self.territory.held(), context);

@@ -513,6 +513,9 @@ fn what_has_not_begun_when_something_changes_is_thought_of_again() {
     assert!(state.order() != order && state.halts() != halts, "it may be held by now");
     let changed = state.step(Input::Born(vec![fresh(2)]), now);
     assert!(sent(&changed).is_empty(), "{changed:?}");
+    let mut effects = state.step(Input::Unsent(delivery(1)), now);
+    effects.extend(state.step(Input::Settings(Some(plan(8, RetryPolicy::default()))), now));
+    assert!(reads(&effects, Lane::Fresh), "it was halted for another's sake, and goes on at once: {effects:?}");
 }
 
 #[test]

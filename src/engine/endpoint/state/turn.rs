@@ -26,8 +26,16 @@ impl State {
             self.sending += 1;
             self.known.insert(ready.delivery);
             let delivery = ready.delivery;
-            let flight =
-                Flight { ready, kind, stage: Stage::Sending, turn, scheduled, waited_for_breaker, asked_again: false };
+            let flight = Flight {
+                ready,
+                kind,
+                stage: Stage::Sending,
+                turn,
+                halts: self.halts,
+                scheduled,
+                waited_for_breaker,
+                asked_again: false,
+            };
             self.flights.insert(delivery, flight);
         }
     }
