@@ -9,8 +9,6 @@ use crate::support::receiver::Subscriber;
 
 static NODE: SharedNode = SharedNode::new();
 
-const LATER_MS: u64 = 3_600_000;
-
 fn path(made: &Value) -> String {
     format!("/webhook/{}", made["id"].as_str().unwrap())
 }
@@ -45,15 +43,8 @@ fn a_braked_partner_waits_and_another_goes_on() {
     let node = NODE.get();
     let (acme, other) = (node.tenant("production"), node.tenant("production"));
     let (mine, theirs) = (Subscriber::start(), Subscriber::start());
-    let made = acme.webhook(&json!({
-        "url": mine.url("/"), "events": ["*"], "retry": { "schedule_ms": [LATER_MS] },
-    }));
+    let (made, retrying, before) = acme.with_a_retry_far_off(&mine);
     other.webhook(&json!({ "url": theirs.url("/"), "events": ["*"] }));
-    mine.fail();
-    let retrying = acme.event(campaign("campaign.created", "was retrying"));
-    let before = acme.settled(&retrying, "retrying");
-    mine.next();
-    mine.succeed();
 
     set(&node, &over(&acme));
     let held: Vec<Value> =
@@ -160,14 +151,7 @@ fn no_request_passes_a_brake() {
     let node = NODE.get();
     let tenant = node.tenant("production");
     let subscriber = Subscriber::start();
-    subscriber.fail();
-    let made = tenant.webhook(&json!({
-        "url": subscriber.url("/"), "events": ["*"], "retry": { "schedule_ms": [LATER_MS] },
-    }));
-    let accepted = tenant.event(campaign("campaign.created", "c-1"));
-    let waiting = tenant.settled(&accepted, "retrying");
-    subscriber.next();
-    subscriber.succeed();
+    let (made, accepted, waiting) = tenant.with_a_retry_far_off(&subscriber);
     set(&node, &over(&tenant));
     let retry = format!("/deliveries/{}/retry", waiting["id"].as_str().unwrap());
     let test = format!("{}/test", path(&made));

@@ -3,12 +3,10 @@
 
 use serde_json::{Value, json};
 
-use crate::support::node::{SharedNode, campaign};
+use crate::support::node::{LATER_MS, SharedNode, campaign};
 use crate::support::receiver::{Subscriber, header};
 
 static NODE: SharedNode = SharedNode::new();
-
-const LATER_MS: u64 = 3_600_000;
 
 fn path(made: &Value) -> String {
     format!("/webhook/{}", made["id"].as_str().unwrap())
@@ -155,14 +153,7 @@ fn a_disabled_webhook_holds_its_deliveries_and_an_enabled_one_gets_them() {
     let node = NODE.get();
     let tenant = node.tenant("production");
     let subscriber = Subscriber::start();
-    let made = tenant.webhook(&json!({
-        "url": subscriber.url("/"), "events": ["*"], "retry": { "schedule_ms": [LATER_MS] },
-    }));
-    subscriber.fail();
-    let retrying = tenant.event(campaign("campaign.created", "was retrying"));
-    let before = tenant.settled(&retrying, "retrying");
-    subscriber.next();
-    subscriber.succeed();
+    let (made, retrying, before) = tenant.with_a_retry_far_off(&subscriber);
 
     tenant.partner.patch(&path(&made), r#"{"enabled": false}"#).expect(200);
     let held: Vec<Value> =

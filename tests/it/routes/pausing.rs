@@ -9,8 +9,6 @@ use crate::support::receiver::Subscriber;
 
 static NODE: SharedNode = SharedNode::new();
 
-const LATER_MS: u64 = 3_600_000;
-
 fn path(made: &Value) -> String {
     format!("/webhook/{}", made["id"].as_str().unwrap())
 }
@@ -30,14 +28,7 @@ fn a_paused_webhook_holds_its_deliveries_and_a_resumed_one_gets_them_all() {
     let node = NODE.get();
     let tenant = node.tenant("production");
     let subscriber = Subscriber::start();
-    let made = tenant.webhook(&json!({
-        "url": subscriber.url("/"), "events": ["*"], "retry": { "schedule_ms": [LATER_MS] },
-    }));
-    subscriber.fail();
-    let retrying = tenant.event(campaign("campaign.created", "was retrying"));
-    let before = tenant.settled(&retrying, "retrying");
-    subscriber.next();
-    subscriber.succeed();
+    let (made, retrying, before) = tenant.with_a_retry_far_off(&subscriber);
 
     pause(&tenant, &made);
     let held: Vec<Value> =
@@ -108,14 +99,7 @@ fn an_attempt_by_hand_waits_for_the_end_of_the_pause_and_a_test_does_not() {
     let node = NODE.get();
     let tenant = node.tenant("production");
     let subscriber = Subscriber::start();
-    subscriber.fail();
-    let made = tenant.webhook(&json!({
-        "url": subscriber.url("/"), "events": ["*"], "retry": { "schedule_ms": [LATER_MS] },
-    }));
-    let accepted = tenant.event(campaign("campaign.created", "c-1"));
-    let waiting = tenant.settled(&accepted, "retrying");
-    subscriber.next();
-    subscriber.succeed();
+    let (made, accepted, waiting) = tenant.with_a_retry_far_off(&subscriber);
     pause(&tenant, &made);
     let retry = format!("/deliveries/{}/retry", waiting["id"].as_str().unwrap());
     let refused = tenant.partner.post_empty(&retry).problem(409, "conflict");

@@ -11,8 +11,6 @@ use crate::support::receiver::{Subscriber, header, verifies};
 
 static NODE: SharedNode = SharedNode::new();
 
-const LATER_MS: u64 = 3_600_000;
-
 fn time(value: &serde_json::Value) -> Timestamp {
     value.as_str().expect("a time").parse().expect("an RFC 3339 time")
 }
@@ -130,10 +128,8 @@ fn an_attempt_by_hand_moves_no_scheduled_one() {
     let node = NODE.get();
     let tenant = node.tenant("production");
     let subscriber = Subscriber::start();
+    let (_, accepted, waiting) = tenant.with_a_retry_far_off(&subscriber);
     subscriber.fail();
-    tenant.webhook(&json!({ "url": subscriber.url("/"), "events": ["*"], "retry": { "schedule_ms": [LATER_MS] } }));
-    let accepted = tenant.event(campaign("campaign.created", "c-1"));
-    let waiting = tenant.settled(&accepted, "retrying");
     let id = waiting["id"].as_str().unwrap();
     retry(&tenant, &waiting);
     let after = crate::support::node::eventually("the second attempt is on record", || {
@@ -151,12 +147,8 @@ fn what_cannot_be_sent_cannot_be_retried() {
     let node = NODE.get();
     let tenant = node.tenant("production");
     let subscriber = Subscriber::start();
-    subscriber.fail();
-    let made = tenant.webhook(&json!({
-        "url": subscriber.url("/"), "events": ["*"], "retry": { "schedule_ms": [LATER_MS] },
-    }));
+    let (made, _, waiting) = tenant.with_a_retry_far_off(&subscriber);
     let webhook = format!("/webhook/{}", made["id"].as_str().unwrap());
-    let waiting = tenant.settled(&tenant.event(campaign("campaign.created", "c-1")), "retrying");
     let path = format!("/deliveries/{}/retry", waiting["id"].as_str().unwrap());
 
     tenant.partner.patch(&webhook, r#"{"enabled": false}"#).expect(200);

@@ -7,7 +7,7 @@ use posthaste::domain::Timestamp;
 use serde_json::{Value, json};
 
 use crate::support::http::Response;
-use crate::support::node::{SharedNode, Tenant, campaign};
+use crate::support::node::{LATER_MS, SharedNode, Tenant, campaign};
 use crate::support::receiver::Subscriber;
 
 static NODE: SharedNode = SharedNode::new();
@@ -56,7 +56,7 @@ fn an_event_that_expires_is_discarded_with_its_reason() {
     let tenant = node.tenant("production");
     let subscriber = Subscriber::start();
     subscriber.fail();
-    tenant.webhook(&json!({ "url": subscriber.url("/"), "events": ["*"], "retry": { "schedule_ms": [3_600_000] } }));
+    tenant.webhook(&json!({ "url": subscriber.url("/"), "events": ["*"], "retry": { "schedule_ms": [LATER_MS] } }));
     let accepted = post(&tenant, "1", &[(EXPIRES_IN, "60")]).expect(202);
     let delivery = tenant.settled(&accepted, "discarded");
     assert_eq!((&delivery["reason"], &delivery["attempt_count"]), (&json!("expired"), &json!(1)));

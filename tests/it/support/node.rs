@@ -13,10 +13,13 @@ use serde_json::{Value, json};
 
 use super::folder::Folder;
 use super::http::Client;
+use super::receiver::Subscriber;
 
 const OPERATOR_KEY: &str = "the-operator-of-these-tests";
 /// What takes longer than this to come true does not come true.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// A retry after this long does not come while a test runs.
+pub const LATER_MS: u64 = 3_600_000;
 /// Between two looks at something that nobody announces.
 const LOOK_AGAIN: Duration = Duration::from_millis(4);
 
@@ -177,6 +180,22 @@ impl Tenant {
     #[track_caller]
     pub fn event(&self, body: impl AsRef<[u8]>) -> Value {
         self.producer.post("/events", body).expect(202)
+    }
+
+    /// A webhook with a delivery that failed once and is not due again while a test runs;
+    /// by now its receiver takes everything. Answers with the webhook, the event's 202
+    /// and the delivery.
+    #[track_caller]
+    pub fn with_a_retry_far_off(&self, subscriber: &Subscriber) -> (Value, Value, Value) {
+        let made = self.webhook(&json!({
+            "url": subscriber.url("/"), "events": ["*"], "retry": { "schedule_ms": [LATER_MS] },
+        }));
+        subscriber.fail();
+        let accepted = self.event(campaign("campaign.created", "was retrying"));
+        let waiting = self.settled(&accepted, "retrying");
+        subscriber.next();
+        subscriber.succeed();
+        (made, accepted, waiting)
     }
 
     /// The one delivery of an event, with its attempts.
