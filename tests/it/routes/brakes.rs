@@ -4,14 +4,10 @@
 use serde_json::{Value, json};
 
 use crate::support::folder::Folder;
-use crate::support::node::{Node, SharedNode, Tenant, campaign, eventually};
+use crate::support::node::{Node, SharedNode, Tenant, campaign, eventually, webhook_path};
 use crate::support::receiver::Subscriber;
 
 static NODE: SharedNode = SharedNode::new();
-
-fn path(made: &Value) -> String {
-    format!("/webhook/{}", made["id"].as_str().unwrap())
-}
 
 /// A brake over one partner, in production.
 fn over(tenant: &Tenant) -> String {
@@ -56,7 +52,7 @@ fn a_braked_partner_waits_and_another_goes_on() {
         let delivery = acme.delivery_of(accepted);
         assert_eq!((&delivery["status"], &delivery["attempt_count"]), (&json!("held"), &json!(0)));
     }
-    let shown = acme.partner.get(&path(&made)).expect(200);
+    let shown = acme.partner.get(&webhook_path(&made)).expect(200);
     assert_eq!((&shown["health"]["state"], &shown["health"]["backlog"]), (&json!("held"), &json!(41)));
     assert!(mine.already().is_none(), "nothing is sent");
 
@@ -124,24 +120,24 @@ fn a_webhook_says_who_holds_it() {
     let tenant = node.tenant("production");
     let made = tenant.webhook(&json!({ "url": "https://example.com/", "events": ["*"] }));
     let shown = || {
-        let shown = tenant.partner.get(&path(&made)).expect(200);
+        let shown = tenant.partner.get(&webhook_path(&made)).expect(200);
         let field = |name: &str| shown[name].clone();
         (field("status"), field("paused_by"), field("paused_at").is_string(), field("braked_at"))
     };
     assert_eq!(shown(), (json!("active"), json!(null), false, json!(null)));
     let since = set(&node, &over(&tenant))[0]["since"].clone();
     assert_eq!(shown(), (json!("paused"), json!("operator"), false, since.clone()));
-    let paused = tenant.partner.post_empty(&format!("{}/pause", path(&made))).expect(200);
+    let paused = tenant.partner.post_empty(&format!("{}/pause", webhook_path(&made))).expect(200);
     assert_eq!(paused["paused_by"], "both");
     assert_eq!(shown(), (json!("paused"), json!("both"), true, since.clone()));
-    let resumed = tenant.partner.post_empty(&format!("{}/resume", path(&made))).expect(200);
+    let resumed = tenant.partner.post_empty(&format!("{}/resume", webhook_path(&made))).expect(200);
     assert_eq!((&resumed["status"], &resumed["paused_by"]), (&json!("paused"), &json!("operator")));
-    let disabled = tenant.partner.patch(&path(&made), r#"{"enabled": false}"#).expect(200);
+    let disabled = tenant.partner.patch(&webhook_path(&made), r#"{"enabled": false}"#).expect(200);
     assert_eq!((&disabled["status"], &disabled["paused_by"]), (&json!("disabled"), &json!("operator")));
-    tenant.partner.patch(&path(&made), r#"{"enabled": true}"#).expect(200);
+    tenant.partner.patch(&webhook_path(&made), r#"{"enabled": true}"#).expect(200);
     let meanwhile = tenant.webhook(&json!({ "url": "https://example.com/2", "events": ["*"] }));
     assert_eq!((&meanwhile["status"], &meanwhile["braked_at"]), (&json!("paused"), &since));
-    tenant.partner.post_empty(&format!("{}/pause", path(&made))).expect(200);
+    tenant.partner.post_empty(&format!("{}/pause", webhook_path(&made))).expect(200);
     release(&node, &over(&tenant));
     assert_eq!(shown(), (json!("paused"), json!("partner"), true, json!(null)));
 }
@@ -154,7 +150,7 @@ fn no_request_passes_a_brake() {
     let (made, accepted, waiting) = tenant.with_a_retry_far_off(&subscriber);
     set(&node, &over(&tenant));
     let retry = format!("/deliveries/{}/retry", waiting["id"].as_str().unwrap());
-    let test = format!("{}/test", path(&made));
+    let test = format!("{}/test", webhook_path(&made));
     for call in [&retry, &test] {
         for client in [&tenant.partner, &node.operator()] {
             let call =
@@ -164,10 +160,10 @@ fn no_request_passes_a_brake() {
             assert!(detail.contains("operator") && detail.contains("`DELETE /brakes`"), "{detail}");
         }
     }
-    tenant.partner.post_empty(&format!("{}/pause", path(&made))).expect(200);
+    tenant.partner.post_empty(&format!("{}/pause", webhook_path(&made))).expect(200);
     let both = tenant.partner.post_empty(&retry).problem(409, "conflict");
-    assert!(both["detail"].as_str().unwrap().contains(&format!("`POST {}/resume`", path(&made))), "{both}");
-    tenant.partner.post_empty(&format!("{}/resume", path(&made))).expect(200);
+    assert!(both["detail"].as_str().unwrap().contains(&format!("`POST {}/resume`", webhook_path(&made))), "{both}");
+    tenant.partner.post_empty(&format!("{}/resume", webhook_path(&made))).expect(200);
     assert!(subscriber.already().is_none(), "nothing is sent");
     release(&node, &over(&tenant));
     tenant.partner.post_empty(&retry).expect(202);

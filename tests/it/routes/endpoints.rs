@@ -3,14 +3,10 @@
 
 use serde_json::{Value, json};
 
-use crate::support::node::{LATER_MS, SharedNode, campaign};
+use crate::support::node::{LATER_MS, SharedNode, campaign, webhook_path};
 use crate::support::receiver::{Subscriber, header};
 
 static NODE: SharedNode = SharedNode::new();
-
-fn path(made: &Value) -> String {
-    format!("/webhook/{}", made["id"].as_str().unwrap())
-}
 
 #[test]
 fn a_webhook_shows_every_setting_and_its_defaults() {
@@ -18,7 +14,7 @@ fn a_webhook_shows_every_setting_and_its_defaults() {
     let tenant = node.tenant("production");
     let answer = tenant.partner.post("/webhook", r#"{"url": "https://example.com", "events": ["campaign.updated"]}"#);
     let mut made = answer.expect(201);
-    assert_eq!(answer.header("location"), Some(path(&made).as_str()));
+    assert_eq!(answer.header("location"), Some(webhook_path(&made).as_str()));
     let secret = made.as_object_mut().unwrap().remove("secret");
     assert!(secret.is_some());
     let expected = json!({
@@ -29,7 +25,7 @@ fn a_webhook_shows_every_setting_and_its_defaults() {
         "braked_at": null, "version": 1, "created_at": made["created_at"], "updated_at": made["updated_at"],
     });
     assert_eq!(made, expected);
-    let mut read = tenant.partner.get(&path(&made)).expect(200);
+    let mut read = tenant.partner.get(&webhook_path(&made)).expect(200);
     let health = read.as_object_mut().unwrap().remove("health").unwrap();
     assert_eq!(read, made);
     assert_eq!((&health["backlog"], &health["in_flight"]), (&json!(0), &json!(0)));
@@ -46,7 +42,7 @@ fn default_values_of_settings_not_built_yet_are_taken() {
         "max_concurrency": null, "timeout_ms": null, "disable_on_gone": null,
     }));
     assert_eq!((&made["format"], &made["ordering"], &made["enabled"]), (&json!("flat"), &json!("none"), &json!(true)));
-    tenant.partner.patch(&path(&made), r#"{"format": null, "ordering": "none", "filter": null}"#).expect(200);
+    tenant.partner.patch(&webhook_path(&made), r#"{"format": null, "ordering": "none", "filter": null}"#).expect(200);
 }
 
 #[test]
@@ -73,7 +69,7 @@ fn a_change_leaves_what_it_does_not_name_and_null_is_the_default() {
         json!({ "filter": { "required": ["id"], "properties": { "b": {}, "a": { "minimum": 0.1 } } } }),
     ];
     for (index, change) in changes.iter().enumerate() {
-        let mut changed = tenant.partner.patch(&path(&made), change.to_string()).expect(200);
+        let mut changed = tenant.partner.patch(&webhook_path(&made), change.to_string()).expect(200);
         for (field, value) in change.as_object().unwrap() {
             expected[field] = if field == "headers" { json!({ "x-other": "(redacted)" }) } else { value.clone() };
         }
@@ -82,7 +78,7 @@ fn a_change_leaves_what_it_does_not_name_and_null_is_the_default() {
         expected["updated_at"] = changed["updated_at"].clone();
         assert_eq!(changed, expected, "{change}");
         // Saying the same again changes nothing, not even the version.
-        changed = tenant.partner.patch(&path(&made), change.to_string()).expect(200);
+        changed = tenant.partner.patch(&webhook_path(&made), change.to_string()).expect(200);
         assert_eq!(changed, expected, "{change} again");
     }
 
@@ -90,19 +86,19 @@ fn a_change_leaves_what_it_does_not_name_and_null_is_the_default() {
         "description": null, "enabled": null, "headers": null, "max_concurrency": null, "timeout_ms": null,
         "retry": null, "disable_on_gone": null, "format": null, "ordering": null, "rate_limit": null, "filter": null,
     });
-    let changed = tenant.partner.patch(&path(&made), reset.to_string()).expect(200);
+    let changed = tenant.partner.patch(&webhook_path(&made), reset.to_string()).expect(200);
     let plain = tenant.webhook(&json!({ "url": "https://example.com/plain", "events": ["*"] }));
     for field in reset.as_object().unwrap().keys() {
         assert_eq!(changed[field], plain[field], "{field}");
     }
     assert_eq!((&changed["url"], &changed["events"]), (&expected["url"], &expected["events"]));
-    assert_eq!(tenant.partner.patch(&path(&made), "{}").expect(200), changed);
+    assert_eq!(tenant.partner.patch(&webhook_path(&made), "{}").expect(200), changed);
     for required in ["url", "events"] {
-        let refused = tenant.partner.patch(&path(&made), json!({ required: null }).to_string());
+        let refused = tenant.partner.patch(&webhook_path(&made), json!({ required: null }).to_string());
         refused.problem(422, "invalid");
         assert_eq!(refused.pointers(), [format!("/{required}")]);
     }
-    let refused = tenant.partner.patch(&path(&made), r#"{"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}"#);
+    let refused = tenant.partner.patch(&webhook_path(&made), r#"{"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}"#);
     assert!(refused.problem(422, "invalid")["detail"].as_str().unwrap().contains("/secret/rotate"));
 }
 
@@ -115,14 +111,14 @@ fn a_change_is_in_force_for_the_next_event() {
     for round in 0..30 {
         let new = format!("/new-{round}");
         let change = json!({ "url": subscriber.url(&new), "events": ["campaign.created"] });
-        tenant.partner.patch(&path(&made), change.to_string()).expect(200);
+        tenant.partner.patch(&webhook_path(&made), change.to_string()).expect(200);
         assert_eq!(tenant.event(campaign("campaign.updated", "c-1"))["deliveries"], 0);
         let accepted = tenant.event(campaign("campaign.created", "c-1"));
         assert_eq!(accepted["deliveries"], 1);
         let received = subscriber.next();
         let seen = (received.path.as_str(), header(&received, "webhook-id"));
         assert_eq!(seen, (new.as_str(), accepted["id"].as_str().unwrap()));
-        tenant.partner.patch(&path(&made), r#"{"events": ["campaign.updated"]}"#).expect(200);
+        tenant.partner.patch(&webhook_path(&made), r#"{"events": ["campaign.updated"]}"#).expect(200);
     }
 }
 
@@ -134,7 +130,7 @@ fn own_headers_are_sent_and_never_shown() {
     let headers = json!({ "Authorization": "Bearer hidden-1", "X-Team": "hidden-2 \t {}" });
     let made = tenant.webhook(&json!({ "url": subscriber.url("/"), "events": ["*"], "headers": headers }));
     assert_eq!(made["headers"], json!({ "authorization": "(redacted)", "x-team": "(redacted)" }));
-    for shown in [tenant.partner.get(&path(&made)), tenant.partner.get("/webhook")] {
+    for shown in [tenant.partner.get(&webhook_path(&made)), tenant.partner.get("/webhook")] {
         assert!(!shown.body.contains("hidden"), "{}", shown.body);
     }
     tenant.event(campaign("campaign.updated", "c-1"));
@@ -142,7 +138,7 @@ fn own_headers_are_sent_and_never_shown() {
     assert_eq!(header(&received, "authorization"), "Bearer hidden-1");
     assert_eq!(header(&received, "x-team"), "hidden-2 \t {}");
     // A change of something else keeps the values, not what is shown of them.
-    tenant.partner.patch(&path(&made), r#"{"description": "new"}"#).expect(200);
+    tenant.partner.patch(&webhook_path(&made), r#"{"description": "new"}"#).expect(200);
     tenant.event(campaign("campaign.updated", "c-2"));
     assert_eq!(header(&subscriber.next(), "authorization"), "Bearer hidden-1");
     assert!(!NODE.get().log().contains("hidden"), "nor logged");
@@ -155,7 +151,7 @@ fn a_disabled_webhook_holds_its_deliveries_and_an_enabled_one_gets_them() {
     let subscriber = Subscriber::start();
     let (made, retrying, before) = tenant.with_a_retry_far_off(&subscriber);
 
-    tenant.partner.patch(&path(&made), r#"{"enabled": false}"#).expect(200);
+    tenant.partner.patch(&webhook_path(&made), r#"{"enabled": false}"#).expect(200);
     let held: Vec<Value> =
         (0..5).map(|number| tenant.event(campaign("campaign.updated", &number.to_string()))).collect();
     for accepted in &held {
@@ -164,7 +160,7 @@ fn a_disabled_webhook_holds_its_deliveries_and_an_enabled_one_gets_them() {
     }
     let paused = tenant.delivery_of(&retrying);
     assert_eq!((&paused["status"], &paused["attempt_count"]), (&json!("held"), &json!(1)));
-    let shown = tenant.partner.get(&path(&made)).expect(200);
+    let shown = tenant.partner.get(&webhook_path(&made)).expect(200);
     assert_eq!((&shown["enabled"], &shown["health"]["state"]), (&json!(false), &json!("held")));
     assert_eq!(shown["health"]["backlog"], 6);
     let listed = |status: &str| {
@@ -174,7 +170,7 @@ fn a_disabled_webhook_holds_its_deliveries_and_an_enabled_one_gets_them() {
     assert_eq!((listed("held"), listed("pending"), listed("retrying")), (6, 0, 0));
     assert!(subscriber.already().is_none(), "nothing is sent");
 
-    tenant.partner.patch(&path(&made), r#"{"enabled": true}"#).expect(200);
+    tenant.partner.patch(&webhook_path(&made), r#"{"enabled": true}"#).expect(200);
     for accepted in &held {
         tenant.settled(accepted, "delivered");
         assert_eq!(subscriber.next().attempt.as_deref(), Some("1"));
@@ -199,15 +195,15 @@ fn a_deleted_webhook_is_sent_nothing_and_its_deliveries_are_discarded() {
     assert_eq!(subscriber.next().path, "/gone");
     let delivered = tenant.settled(&delivered, "delivered");
     // What was due before the deletion may have been sent: it is not looked at here.
-    let deleted = tenant.partner.delete(&path(&made));
+    let deleted = tenant.partner.delete(&webhook_path(&made));
     assert_eq!((deleted.expect(204), deleted.body.as_str()), (Value::Null, ""));
 
     for gone in [
-        tenant.partner.get(&path(&made)),
-        tenant.partner.delete(&path(&made)),
-        tenant.partner.patch(&path(&made), r#"{"enabled": true}"#),
-        tenant.partner.post_empty(&format!("{}/test", path(&made))),
-        tenant.partner.get(&format!("{}/secret", path(&made))),
+        tenant.partner.get(&webhook_path(&made)),
+        tenant.partner.delete(&webhook_path(&made)),
+        tenant.partner.patch(&webhook_path(&made), r#"{"enabled": true}"#),
+        tenant.partner.post_empty(&format!("{}/test", webhook_path(&made))),
+        tenant.partner.get(&format!("{}/secret", webhook_path(&made))),
     ] {
         gone.problem(404, "not-found");
     }

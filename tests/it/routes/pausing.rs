@@ -4,23 +4,19 @@
 use serde_json::{Value, json};
 
 use crate::support::folder::Folder;
-use crate::support::node::{Node, SharedNode, Tenant, campaign};
+use crate::support::node::{Node, SharedNode, Tenant, campaign, webhook_path};
 use crate::support::receiver::Subscriber;
 
 static NODE: SharedNode = SharedNode::new();
 
-fn path(made: &Value) -> String {
-    format!("/webhook/{}", made["id"].as_str().unwrap())
-}
-
 #[track_caller]
 fn pause(tenant: &Tenant, made: &Value) -> Value {
-    tenant.partner.post_empty(&format!("{}/pause", path(made))).expect(200)
+    tenant.partner.post_empty(&format!("{}/pause", webhook_path(made))).expect(200)
 }
 
 #[track_caller]
 fn resume(tenant: &Tenant, made: &Value) -> Value {
-    tenant.partner.post_empty(&format!("{}/resume", path(made))).expect(200)
+    tenant.partner.post_empty(&format!("{}/resume", webhook_path(made))).expect(200)
 }
 
 #[test]
@@ -38,7 +34,7 @@ fn a_paused_webhook_holds_its_deliveries_and_a_resumed_one_gets_them_all() {
         assert_eq!(tenant.delivery_of(accepted)["status"], "held");
     }
     assert_eq!(tenant.delivery_of(&retrying)["status"], "held");
-    let shown = tenant.partner.get(&path(&made)).expect(200);
+    let shown = tenant.partner.get(&webhook_path(&made)).expect(200);
     assert_eq!((&shown["health"]["state"], &shown["health"]["backlog"]), (&json!("held"), &json!(41)));
     assert_eq!(shown["health"]["next_attempt_at"], json!(null));
     let listed = |status: &str| {
@@ -81,12 +77,12 @@ fn a_pause_shows_in_the_webhook_and_not_in_its_settings() {
     assert_eq!(tenant.partner.get("/webhook").expect(200)["data"], json!([paused]));
 
     // A setting is changed below the pause.
-    let disabled = tenant.partner.patch(&path(&made), r#"{"enabled": false}"#).expect(200);
+    let disabled = tenant.partner.patch(&webhook_path(&made), r#"{"enabled": false}"#).expect(200);
     assert_eq!((&disabled["status"], &disabled["paused_at"]), (&json!("disabled"), &paused["paused_at"]));
     let resumed = resume(&tenant, &made);
     assert_eq!((&resumed["status"], &resumed["paused_at"]), (&json!("disabled"), &json!(null)));
     pause(&tenant, &made);
-    let enabled = tenant.partner.patch(&path(&made), r#"{"enabled": true}"#).expect(200);
+    let enabled = tenant.partner.patch(&webhook_path(&made), r#"{"enabled": true}"#).expect(200);
     assert_eq!(
         (&enabled["status"], &enabled["enabled"], &enabled["version"]),
         (&json!("paused"), &json!(true), &json!(3))
@@ -104,9 +100,12 @@ fn an_attempt_by_hand_waits_for_the_end_of_the_pause_and_a_test_does_not() {
     let retry = format!("/deliveries/{}/retry", waiting["id"].as_str().unwrap());
     let refused = tenant.partner.post_empty(&retry).problem(409, "conflict");
     let detail = refused["detail"].as_str().unwrap();
-    assert!(detail.contains("paused") && detail.contains(&format!("`POST {}/resume`", path(&made))), "{detail}");
+    assert!(
+        detail.contains("paused") && detail.contains(&format!("`POST {}/resume`", webhook_path(&made))),
+        "{detail}"
+    );
 
-    let tested = tenant.partner.post_empty(&format!("{}/test", path(&made))).expect(200);
+    let tested = tenant.partner.post_empty(&format!("{}/test", webhook_path(&made))).expect(200);
     assert_eq!(tested["delivered"], true);
     assert_eq!(subscriber.next().webhook_id.as_deref(), tested["webhook_id"].as_str());
 
@@ -123,11 +122,11 @@ fn a_paused_webhook_can_be_deleted() {
     let made = tenant.webhook(&json!({ "url": "https://example.com/", "events": ["*"] }));
     pause(&tenant, &made);
     let accepted = tenant.event(campaign("campaign.created", "c-1"));
-    tenant.partner.delete(&path(&made)).expect(204);
+    tenant.partner.delete(&webhook_path(&made)).expect(204);
     let discarded = tenant.delivery_of(&accepted);
     assert_eq!((&discarded["status"], &discarded["reason"]), (&json!("discarded"), &json!("endpoint_deleted")));
     for call in ["pause", "resume"] {
-        tenant.partner.post_empty(&format!("{}/{call}", path(&made))).problem(404, "not-found");
+        tenant.partner.post_empty(&format!("{}/{call}", webhook_path(&made))).problem(404, "not-found");
     }
 }
 
@@ -138,7 +137,7 @@ fn what_a_pause_cannot_do_is_refused() {
     let tenant = node.tenant("production");
     let made = tenant.webhook(&json!({ "url": "https://example.com/", "events": ["*"] }));
     for call in ["pause", "resume"] {
-        let call = format!("{}/{call}", path(&made));
+        let call = format!("{}/{call}", webhook_path(&made));
         let refused = tenant.partner.post(&call, r#"{"until": "2030-01-01T00:00:00Z"}"#);
         refused.problem(422, "invalid");
         assert_eq!(refused.pointers(), ["/until"]);
@@ -169,7 +168,7 @@ fn a_pause_outlives_the_node() {
     for held in [&accepted, &meanwhile] {
         assert_eq!(tenant.delivery_of(held)["status"], "held");
     }
-    assert_eq!(tenant.partner.get(&path(&made)).expect(200)["paused_at"], paused["paused_at"]);
+    assert_eq!(tenant.partner.get(&webhook_path(&made)).expect(200)["paused_at"], paused["paused_at"]);
     assert!(subscriber.already().is_none(), "nothing is sent");
     resume(&tenant, &made);
     for _ in 0..2 {

@@ -3,17 +3,12 @@
 
 use std::time::Duration;
 
-use posthaste::domain::Timestamp;
 use serde_json::json;
 
-use crate::support::node::{SharedNode, Tenant, campaign};
+use crate::support::node::{SharedNode, Tenant, campaign, time};
 use crate::support::receiver::{Subscriber, header, verifies};
 
 static NODE: SharedNode = SharedNode::new();
-
-fn time(value: &serde_json::Value) -> Timestamp {
-    value.as_str().expect("a time").parse().expect("an RFC 3339 time")
-}
 
 #[track_caller]
 fn retry(tenant: &Tenant, delivery: &serde_json::Value) -> serde_json::Value {

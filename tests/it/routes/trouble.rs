@@ -5,30 +5,20 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use posthaste::cli::receiver::Behaviour;
-use posthaste::domain::Timestamp;
 use serde_json::{Value, json};
 
 use crate::support::folder::Folder;
-use crate::support::node::{Node, SharedNode, Tenant, campaign, eventually};
+use crate::support::node::{Node, SharedNode, Tenant, campaign, eventually, time};
 use crate::support::receiver::{Subscriber, header};
 
 static NODE: SharedNode = SharedNode::new();
 
 const HOUR_MS: u64 = 3_600_000;
 
-fn health(tenant: &Tenant, made: &Value) -> Value {
-    let path = format!("/webhook/{}", made["id"].as_str().unwrap());
-    tenant.partner.get(&path).expect(200)["health"].clone()
-}
-
-fn time(value: &Value) -> Timestamp {
-    value.as_str().unwrap_or_else(|| panic!("{value} is no time")).parse().expect("an RFC 3339 time")
-}
-
 /// Waits until the endpoint's breaker is as it is to be.
 fn breaker(tenant: &Tenant, made: &Value, state: &str) -> Value {
     eventually(&format!("the breaker is {state}"), || {
-        Some(health(tenant, made)).filter(|health| health["breaker"] == state)
+        Some(tenant.health(made)).filter(|health| health["breaker"] == state)
     })
 }
 
@@ -51,12 +41,12 @@ fn an_open_breaker_spares_what_waits_and_closes_when_the_receiver_is_back() {
     let tenant = node.tenant("production");
     let subscriber = Subscriber::start();
     let (made, behind) = opened(&tenant, &subscriber, 20);
-    let seen = health(&tenant, &made);
+    let seen = tenant.health(&made);
     assert!(time(&seen["next_probe_at"]) > time(&seen["breaker_opened_at"]), "{seen}");
     assert!(time(&seen["failing_since"]) <= time(&seen["breaker_opened_at"]), "{seen}");
     assert_eq!((&seen["disabled_at"], &seen["retry_after"]), (&Value::Null, &Value::Null));
     // A probe that fails is one delivery's attempt, and no other's.
-    eventually("a probe has failed", || (health(&tenant, &made)["failed_probes"].as_u64()? > 0).then_some(()));
+    eventually("a probe has failed", || (tenant.health(&made)["failed_probes"].as_u64()? > 0).then_some(()));
     let tried: usize = behind.iter().filter(|event| tenant.delivery_of(event)["attempt_count"] != 0).count();
     assert!((1..=3).contains(&tried), "{tried} of those that wait were tried");
     subscriber.succeed();
@@ -64,7 +54,7 @@ fn an_open_breaker_spares_what_waits_and_closes_when_the_receiver_is_back() {
     let delivered = || behind.iter().filter(|event| tenant.delivery_of(event)["status"] == "delivered").count();
     // Those that were probes have their next attempt in an hour.
     eventually("all that waited is delivered", || (delivered() >= behind.len() - tried - 2).then_some(()));
-    let seen = health(&tenant, &made);
+    let seen = tenant.health(&made);
     assert_eq!((&seen["failing_since"], &seen["failed_probes"]), (&Value::Null, &json!(0)), "{seen}");
 }
 
@@ -88,13 +78,13 @@ fn a_restart_remembers_the_breaker() {
     let node = Node::on(&folder, &[]);
     let tenant = node.tenant("production");
     let (made, behind) = opened(&tenant, &subscriber, 3);
-    eventually("a probe has failed", || (health(&tenant, &made)["failed_probes"].as_u64()? > 0).then_some(()));
+    eventually("a probe has failed", || (tenant.health(&made)["failed_probes"].as_u64()? > 0).then_some(()));
     let name = tenant.name.clone();
     assert!(node.stop().success());
     while subscriber.already().is_some() {}
     let node = Node::on(&folder, &[]);
     let tenant = node.tenant_named(&name, "production");
-    let seen = health(&tenant, &made);
+    let seen = tenant.health(&made);
     assert_eq!(seen["breaker"], "open", "{seen}");
     let next = subscriber.next();
     assert!(next.at >= time(&seen["next_probe_at"]), "{:?} is before {}", next.at, seen["next_probe_at"]);
@@ -135,7 +125,7 @@ fn one_endpoints_trouble_is_not_anothers() {
         tenant.event(campaign("campaign.failed", &number.to_string()));
         assert_eq!(header(&well.next(), "posthaste-attempt"), "1");
     }
-    assert_eq!(health(&tenant, &made)["breaker"], "open");
+    assert_eq!(tenant.health(&made)["breaker"], "open");
 }
 
 #[test]
@@ -154,7 +144,7 @@ fn a_long_failure_disables_and_says_so() {
     let events: Vec<Value> =
         (0..3).map(|number| tenant.event(campaign("campaign.updated", &number.to_string()))).collect();
     let seen = eventually("it is disabled", || {
-        Some(health(&tenant, &made)).filter(|health| health["disabled_reason"] == "failing")
+        Some(tenant.health(&made)).filter(|health| health["disabled_reason"] == "failing")
     });
     assert!(time(&seen["disabled_at"]) >= time(&seen["failing_since"]) + Duration::from_millis(600), "{seen}");
     assert!(seen["warned_at"].is_string(), "{seen}");
@@ -168,6 +158,6 @@ fn a_long_failure_disables_and_says_so() {
     for event in &events {
         tenant.settled(event, "delivered");
     }
-    assert_eq!(health(&tenant, &made)["disabled_at"], Value::Null, "it begins anew");
+    assert_eq!(tenant.health(&made)["disabled_at"], Value::Null, "it begins anew");
     assert!(node.log().contains("was disabled: failing"), "{}", node.log());
 }

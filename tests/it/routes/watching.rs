@@ -3,22 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use posthaste::domain::Timestamp;
 use serde_json::{Value, json};
 
-use crate::support::node::{Node, Tenant, campaign, eventually};
+use crate::support::node::{Node, Tenant, campaign, eventually, time};
 use crate::support::receiver::Subscriber;
 
 const HOUR_MS: u64 = 3_600_000;
-
-fn health(tenant: &Tenant, made: &Value) -> Value {
-    let path = format!("/webhook/{}", made["id"].as_str().unwrap());
-    tenant.partner.get(&path).expect(200)["health"].clone()
-}
-
-fn time(value: &Value) -> Timestamp {
-    value.as_str().unwrap_or_else(|| panic!("{value} is no time")).parse().expect("an RFC 3339 time")
-}
 
 /// Every field, those within others with the way to them.
 fn fields(value: &Value) -> BTreeSet<String> {
@@ -41,7 +31,7 @@ fn opened(tenant: &Tenant, subscriber: &Subscriber) -> (Value, Value) {
     }));
     (0..20).for_each(|number| drop(tenant.event(campaign("campaign.created", &number.to_string()))));
     let seen = eventually("the breaker is open", || {
-        Some(health(tenant, &made)).filter(|health| health["breaker"] == "open" && health["actor"]["live"] == true)
+        Some(tenant.health(&made)).filter(|health| health["breaker"] == "open" && health["actor"]["live"] == true)
     });
     (made, seen)
 }
@@ -53,7 +43,7 @@ fn an_endpoint_shows_the_same_fields_whatever_it_does() {
     let (quiet, failing, held) = (Subscriber::start(), Subscriber::start(), Subscriber::start());
     let made = tenant.webhook(&json!({ "url": quiet.url("/"), "events": ["campaign.failed"] }));
     let idle =
-        eventually("it has nothing to do", || Some(health(&tenant, &made)).filter(|health| health["state"] == "idle"));
+        eventually("it has nothing to do", || Some(tenant.health(&made)).filter(|health| health["state"] == "idle"));
     let this = node.operator().get("/nodes").expect(200)["data"][0]["id"].clone();
     assert_eq!((&idle["actor"]["node"], &idle["actor"]["reachable"]), (&this, &json!(true)), "{idle}");
     assert_eq!((&idle["actor"]["live"], &idle["in_flight"]), (&json!(false), &json!(0)), "{idle}");
@@ -75,7 +65,7 @@ fn an_endpoint_shows_the_same_fields_whatever_it_does() {
     assert_eq!((&open["backlog"], &open["backlog_has_more"]), (&json!(20), &json!(false)), "{open}");
 
     let made = tenant.webhook(&json!({ "url": held.url("/"), "events": ["campaign.failed"], "enabled": false }));
-    let held = health(&tenant, &made);
+    let held = tenant.health(&made);
     assert_eq!((fields(&held), &held["state"]), (fields(&idle), &json!("held")));
 }
 

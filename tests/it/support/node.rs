@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, Weak, mpsc};
 use std::time::Duration;
 
 use posthaste::clock::Clock;
+use posthaste::domain::Timestamp;
 use serde_json::{Value, json};
 
 use super::folder::Folder;
@@ -169,6 +170,17 @@ pub struct Tenant {
     pub producer: Client,
 }
 
+/// Where a webhook is shown.
+pub fn webhook_path(made: &Value) -> String {
+    format!("/webhook/{}", made["id"].as_str().unwrap())
+}
+
+/// A time that is shown.
+#[track_caller]
+pub fn time(value: &Value) -> Timestamp {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no time")).parse().expect("an RFC 3339 time")
+}
+
 impl Tenant {
     /// Registers a webhook and answers with all that is shown of it.
     #[track_caller]
@@ -196,6 +208,12 @@ impl Tenant {
         subscriber.next();
         subscriber.succeed();
         (made, accepted, waiting)
+    }
+
+    /// What is shown of a webhook's health.
+    #[track_caller]
+    pub fn health(&self, made: &Value) -> Value {
+        self.partner.get(&webhook_path(made)).expect(200)["health"].clone()
     }
 
     /// The one delivery of an event, with its attempts.
