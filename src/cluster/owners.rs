@@ -10,11 +10,11 @@ use crate::cluster::asking::Neighbour;
 use crate::domain::{NodeId, PARTITIONS, Partition};
 use crate::store::Owner;
 
-type Neighbours = [Option<Neighbour>; PARTITIONS];
+type ByPartition = [Option<Neighbour>; PARTITIONS];
 
 /// See the module. Cheap to clone and to ask.
 #[derive(Clone)]
-pub struct Owners(Arc<ArcSwap<Neighbours>>);
+pub struct Owners(Arc<ArcSwap<ByPartition>>);
 
 impl Default for Owners {
     fn default() -> Self {
@@ -36,7 +36,7 @@ impl Owners {
 
     /// Who owns each partition, as `node` has just been told.
     pub(super) fn update(&self, node: NodeId, owners: &[Option<Owner>]) {
-        let mut neighbours: Neighbours = [const { None }; PARTITIONS];
+        let mut neighbours: ByPartition = [const { None }; PARTITIONS];
         // A few nodes own many partitions each.
         let mut known: Vec<Neighbour> = Vec::new();
         for (slot, owner) in neighbours.iter_mut().zip(owners) {
