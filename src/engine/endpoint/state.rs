@@ -243,6 +243,10 @@ impl State {
                 if lane == Lane::Fresh {
                     self.meanwhile.clear();
                     self.read_anew = false;
+                    if self.order.gives_places() {
+                        // Places may have been given whose news were lost.
+                        self.lane(Lane::Retry).leave_early_to_store();
+                    }
                 }
                 self.lane(lane).failed(now.monotonic);
             }

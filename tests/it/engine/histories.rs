@@ -28,6 +28,19 @@ proptest! {
     }
 }
 
+/// The commit that gave it its place was durable, and its answer was lost.
+#[test]
+fn what_was_given_its_place_unheard_is_sent() {
+    let mut world = World::new(1);
+    world.reorder(Some(EventOrder::Fifo));
+    world.calm_down(&delivered());
+    world.accept(1);
+    world.tell(usize::MAX);
+    world.arranged(false);
+    world.calm_down(&failed());
+    world.assert_nothing_forgotten();
+}
+
 fn by(pointer: &str) -> EventOrder {
     EventOrder::By(pointer.parse().expect("a pointer"))
 }
