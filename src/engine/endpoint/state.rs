@@ -89,6 +89,9 @@ struct Flight {
     scheduled: Option<Monotonic>,
     /// For how long the breaker alone has kept its delivery waiting.
     waited_for_breaker: Duration,
+    /// Something was discarded by hand after its outcome was handed to the store, and
+    /// perhaps after it was written: the delivery, it may be.
+    may_be_discarded: bool,
     /// For an attempt by hand: the store showed the wish for it when its
     /// outcome was being written, and this may be the wish for another.
     asked_again: bool,

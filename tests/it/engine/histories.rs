@@ -41,6 +41,22 @@ fn what_was_given_its_place_unheard_is_sent() {
     world.assert_nothing_forgotten();
 }
 
+/// The news that its outcome was written comes behind the settings that tell of the skip.
+#[test]
+fn what_is_skipped_before_its_outcome_is_heard_of_is_not_sent_again() {
+    let mut world = World::new(1);
+    world.calm_down(&delivered());
+    world.accept(1);
+    world.tell(usize::MAX);
+    world.page(0, true);
+    world.attempt_ends(0, failed());
+    world.write(0);
+    world.skip(0);
+    world.settings(true);
+    world.calm_down(&delivered());
+    assert_eq!(world.sent, 1);
+}
+
 fn by(pointer: &str) -> EventOrder {
     EventOrder::By(pointer.parse().expect("a pointer"))
 }

@@ -3,7 +3,7 @@
 //! it what is due; only then is it sent. Messages of births are no more than a reason
 //! to look.
 
-use super::{Lane, State};
+use super::{Flight, Lane, Stage, State};
 use crate::domain::{EventOrder, Moment, Monotonic};
 use crate::engine::endpoint::step::Plan;
 use crate::store::Placed;
@@ -52,6 +52,9 @@ impl State {
         if was_discarded {
             // News of a birth may come after that of its end.
             self.settled.begin_anew(now.wall);
+            // News that an outcome was written may do so, too.
+            let recording = |flight: &&mut Flight| matches!(flight.stage, Stage::Recording(_));
+            self.flights.values_mut().filter(recording).for_each(|flight| flight.may_be_discarded = true);
         }
         if has_changed || !self.order.is_stored {
             self.leave_all_to_store();

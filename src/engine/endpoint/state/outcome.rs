@@ -131,10 +131,7 @@ impl State {
                     self.gate.unannounce();
                 }
                 // Whatever moved it on, the store knows where it stands.
-                self.read_fresh_anew();
-                for reading in self.lanes.0.iter_mut() {
-                    reading.leave_early_to_store();
-                }
+                self.look_for_it_anywhere();
                 return;
             }
             Recorded::Written(status) if !status.is_unfinished() => {
@@ -142,6 +139,11 @@ impl State {
                     // What waited for it is due.
                     self.lane(Lane::Retry).leave_early_to_store();
                 }
+                return;
+            }
+            Recorded::Written(_) if flight.may_be_discarded => {
+                // It was, or it is due again: the store knows.
+                self.look_for_it_anywhere();
                 return;
             }
             Recorded::Written(_) => {}
@@ -172,6 +174,15 @@ impl State {
         self.retries.insert((at, delivery), ready);
         if self.trim_retries() {
             self.lane(Lane::Retry).leave_to_store();
+        }
+    }
+
+    /// A delivery may stand in any lane of the store, before what is held of it, or in
+    /// none.
+    fn look_for_it_anywhere(&mut self) {
+        self.read_fresh_anew();
+        for reading in self.lanes.0.iter_mut() {
+            reading.leave_early_to_store();
         }
     }
 

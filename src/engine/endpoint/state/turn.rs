@@ -34,6 +34,7 @@ impl State {
                 halts: self.halts,
                 scheduled,
                 waited_for_breaker,
+                may_be_discarded: false,
                 asked_again: false,
             };
             self.flights.insert(delivery, flight);

@@ -117,6 +117,8 @@ impl World {
             } else if self.lost {
                 self.lost = false;
                 self.sweep();
+            } else if self.drained {
+                return;
             } else {
                 // A wish to rest is no work.
                 let next = self.state.rest_until().unwrap_or_else(|| self.state.wake_at());
