@@ -128,6 +128,7 @@ fn a_brake_starts_no_actor_for_what_sleeps_and_tells_no_other_node() {
         for endpoint in &endpoints {
             life.until_at_rest(*endpoint).await;
         }
+        life.until_nobody_is_left(endpoints[0]).await;
         life.brake(true).await;
         life.until_heard().await;
         assert_eq!(life.engine.metrics.endpoint_actors.get(), 0);

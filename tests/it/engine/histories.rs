@@ -57,6 +57,22 @@ fn what_is_skipped_before_its_outcome_is_heard_of_is_not_sent_again() {
     assert_eq!(world.sent, 1);
 }
 
+/// Nobody tells an actor of a skip that has not read any settings yet; the news of the
+/// birth comes long after it.
+#[test]
+fn what_was_skipped_before_any_settings_were_read_is_not_sent() {
+    let mut world = World::new(1);
+    world.accept(3);
+    world.settings(false);
+    world.accept(3);
+    world.tell(usize::MAX);
+    world.skip(5);
+    world.calm_down(&delivered());
+    world.tell_again(5);
+    world.calm_down(&delivered());
+    assert_eq!(world.sent, 5);
+}
+
 fn by(pointer: &str) -> EventOrder {
     EventOrder::By(pointer.parse().expect("a pointer"))
 }

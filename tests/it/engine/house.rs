@@ -307,6 +307,17 @@ impl Life {
         within(waiting).await;
     }
 
+    /// Waits until the last actor has ended: one that was told to is at rest, and counted
+    /// until it has. In between it asks for one that is at rest.
+    pub async fn until_nobody_is_left(&self, at_rest: EndpointId) {
+        let waiting = async {
+            while self.engine.metrics.endpoint_actors.get() > 0 {
+                self.inspect(at_rest).await;
+            }
+        };
+        within(waiting).await;
+    }
+
     /// Waits until an endpoint's actor has left memory.
     pub async fn until_at_rest(&self, endpoint: EndpointId) {
         let waiting = async {

@@ -45,7 +45,8 @@ impl State {
     /// The settings were read. What is held by another order, or from before something
     /// was discarded by hand, is left to the store.
     pub(super) fn adopt_order(&mut self, plan: &Plan, now: Moment) {
-        let was_discarded = self.plan.as_ref().is_some_and(|before| before.discards != plan.discards);
+        // Whoever has no settings yet is not told of what is discarded.
+        let was_discarded = self.plan.as_ref().map_or(0, |before| before.discards) != plan.discards;
         let has_changed = was_discarded || self.order.wanted != plan.order;
         self.order.wanted.clone_from(&plan.order);
         self.order.is_stored = plan.is_in_order;
