@@ -95,7 +95,9 @@ statement! {
 query! {
     /// Moves unfinished deliveries on that stand where the attempt found them, and
     /// writes the attempts down. Of one delivery there is one outcome. What would be
-    /// retried stays as it is where its endpoint is gone. Answers which were
+    /// retried stays as it is where its endpoint is gone, and goes on waiting where it
+    /// waits for others: it was given its place while the outcome of an earlier life's
+    /// attempt was on its way. Answers which were
     /// written, and which were refused because their fence no longer stands; with the
     /// endpoint and the key of what ended and has others waiting for it. Whoever
     /// wants to draw a new fence in place of one that does stand waits until this
@@ -129,7 +131,8 @@ query! {
        RETURNING pending.id, event, endpoint, finished_at, outcome.status, attempt_count, scheduled_attempts, \
          sequence, order_key), \
      kept AS ( \
-       UPDATE pending SET status = 1, attempt_count = attempt_count + 1, \
+       UPDATE pending SET status = CASE pending.status WHEN -1 THEN -1 ELSE 1 END, \
+         attempt_count = attempt_count + 1, \
          scheduled_attempts = scheduled_attempts + 1, next_at = outcome.next_at \
        FROM outcome \
        WHERE pending.id = outcome.id AND pending.attempt_count = outcome.attempts_before AND outcome.status = 1 \
@@ -283,13 +286,13 @@ statement! {
 
 statement! {
     /// Makes the first of those that wait due, for each of these endpoints and keys of
-    /// which nothing is.
+    /// which nothing is; one that was tried before, not before its time.
     fn release(
         now: i64 => BigInt,
         endpoints: &'a [i64] => Array<BigInt>,
         order_keys: &'a [i64] => Array<BigInt>,
     )
-    "UPDATE pending SET status = 1, next_at = ? \
+    "UPDATE pending SET status = 1, next_at = GREATEST(next_at, ?) \
      WHERE id IN ( \
        SELECT next.id FROM unnest(?, ?) AS freed (endpoint, order_key), LATERAL ( \
          SELECT id FROM pending \

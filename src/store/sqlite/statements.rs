@@ -1,7 +1,7 @@
 //! The statements of the hot path. A `LIMIT ?` would be planned anew for each
 //! value it is given; `LIMIT ? + 0` is not.
 
-use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Text};
 use diesel::sqlite::Sqlite as Backend;
 
 use super::Connection;
@@ -37,15 +37,19 @@ statement! {
 }
 
 statement! {
-    /// Moves an unfinished delivery on, if it stands where the attempt found it.
+    /// Moves an unfinished delivery on, if it stands where the attempt found it. One that
+    /// waits for others goes on waiting: it was given its place while the outcome of an
+    /// earlier life's attempt was on its way.
     fn advance_delivery(
+        is_retrying: bool => Bool,
         status: i64 => BigInt,
         next_at: Option<i64> => Nullable<BigInt>,
         finished_at: Option<i64> => Nullable<BigInt>,
         id: i64 => BigInt,
         attempts_before: i64 => BigInt,
     )
-    "UPDATE deliveries SET status = ?, attempt_count = attempt_count + 1, \
+    "UPDATE deliveries SET status = CASE WHEN ? AND status = -1 THEN -1 ELSE ? END, \
+     attempt_count = attempt_count + 1, \
      scheduled_attempts = scheduled_attempts + 1, next_at = ?, finished_at = ? \
      WHERE id = ? AND attempt_count = ? AND next_at IS NOT NULL"
 }
@@ -180,7 +184,8 @@ statement! {
 }
 
 statement! {
-    /// Makes the first of those that wait due, if nothing with their key is.
+    /// Makes the first of those that wait due, if nothing with their key is; one that was
+    /// tried before, not before its time.
     fn release(
         now: i64 => BigInt,
         endpoint: i64 => BigInt,
@@ -188,7 +193,7 @@ statement! {
         same_endpoint: i64 => BigInt,
         same_key: i64 => BigInt,
     )
-    "UPDATE deliveries SET status = 1, next_at = ? \
+    "UPDATE deliveries SET status = 1, next_at = MAX(next_at, ?) \
      WHERE id = ( \
        SELECT id FROM deliveries INDEXED BY deliveries_in_order \
        WHERE order_key IS NOT NULL AND next_at IS NOT NULL AND endpoint = ? AND order_key = ? AND status = -1 \

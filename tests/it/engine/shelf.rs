@@ -157,7 +157,7 @@ impl Shelf {
         let waits = |row: &&mut Row| row.order_key == Some(key) && row.status == StoredStatus::Queued;
         if let Some(next) = self.rows.values_mut().filter(waits).min_by_key(|row| row.sequence) {
             next.status = StoredStatus::Retrying;
-            next.next_at = Some(now);
+            next.next_at = next.next_at.max(Some(now));
         }
     }
 
@@ -222,6 +222,8 @@ impl Shelf {
         row.scheduled_attempts += u32::from(scheduled);
         (row.status, row.next_at) = match record.verdict {
             Verdict::Delivered => (StoredStatus::Delivered, None),
+            // Of an earlier life's attempt: it was given its place meanwhile.
+            Verdict::RetryAt(at) if scheduled && row.status == StoredStatus::Queued => (row.status, Some(at)),
             Verdict::RetryAt(at) if scheduled => (StoredStatus::Retrying, Some(at)),
             Verdict::Exhausted if scheduled => (StoredStatus::RetriesExhausted, None),
             Verdict::RetryAt(_) | Verdict::Exhausted | Verdict::Expired | Verdict::Unchanged => {

@@ -29,6 +29,7 @@ for_every_backend! {
     what_is_placed_while_it_is_sent_by_hand_frees_its_line
     an_order_that_is_changed_back_half_way_leaves_nobody_waiting
     what_waits_for_nobody_is_put_in_another_order_too
+    what_fails_behind_others_goes_on_waiting
 }
 
 const FIFO: EventOrder = EventOrder::Fifo;
@@ -425,4 +426,19 @@ fn what_is_placed_while_it_is_sent_by_hand_frees_its_line(world: &mut World) {
     assert_eq!(due(world, endpoint), [(a, 1)]);
     world.record(&Record { is_ordered: false, ..world.manual_attempt(a, 0, Verdict::Delivered) });
     assert_eq!(due(world, endpoint), [(b, 2)]);
+}
+
+/// It was sent before there was an order, by a life that ended before its outcome was
+/// written.
+fn what_fails_behind_others_goes_on_waiting(world: &mut World) {
+    let (acme, endpoint, [first, second, third]) = in_line(world);
+    let again_at = world.now + HOUR;
+    world.record(&world.attempt(second, 0, Verdict::RetryAt(again_at)));
+    assert_eq!(due(world, endpoint), [(first, 1)]);
+    assert_eq!(world.delivery(&acme, second).attempt_count, 1);
+    succeed(world, first);
+    let due_at: Vec<Timestamp> = world.due(endpoint, Lane::Retry).iter().map(|due| due.due_at).collect();
+    assert_eq!((due(world, endpoint), due_at), (vec![(second, 2)], vec![again_at]), "nor does it come early");
+    world.record(&world.attempt(second, 1, Verdict::Delivered));
+    assert_eq!(due(world, endpoint), [(third, 3)]);
 }

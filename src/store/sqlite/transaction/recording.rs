@@ -35,6 +35,7 @@ pub(super) fn record(transaction: &mut SqliteTransaction<'_>, record: &Record) -
         };
         let moved = statements::advance_delivery(
             transaction.connection,
+            status == StoredStatus::Retrying,
             status_number(status),
             next_at,
             finished_at,
