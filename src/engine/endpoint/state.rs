@@ -246,6 +246,7 @@ impl State {
                 if lane == Lane::Fresh {
                     self.meanwhile.clear();
                     self.read_anew = false;
+                    self.order.arranged();
                     if self.order.gives_places() {
                         // Places may have been given whose news were lost.
                         self.lane(Lane::Retry).leave_early_to_store();

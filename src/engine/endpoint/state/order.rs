@@ -5,7 +5,7 @@
 
 use super::{Flight, Lane, Stage, State};
 use crate::domain::{EventOrder, Moment, Monotonic};
-use crate::engine::endpoint::step::Plan;
+use crate::engine::endpoint::step::{Effect, Plan};
 use crate::store::Placed;
 
 /// See the module.
@@ -15,13 +15,15 @@ pub(super) struct Order {
     /// What the store has is in that order, as far as is known. While it is not,
     /// nothing is sent by the schedule.
     is_stored: bool,
+    /// The order that the store is putting it in.
+    arranging: Option<Option<EventOrder>>,
     /// When something that is for later should have its place.
     pub(super) unplaced_at: Option<Monotonic>,
 }
 
 impl Default for Order {
     fn default() -> Self {
-        Self { wanted: None, is_stored: true, unplaced_at: None }
+        Self { wanted: None, is_stored: true, arranging: None, unplaced_at: None }
     }
 }
 
@@ -33,6 +35,18 @@ impl Order {
     /// Whether what the store has is in the order that is wanted.
     pub(super) fn is_stored(&self) -> bool {
         self.is_stored
+    }
+
+    /// The store is to put what it has in the order that is wanted, and says so with
+    /// [`Input::Arranged`] or [`Input::PageFailed`].
+    pub(super) fn arrange(&mut self) -> Effect {
+        self.arranging = Some(self.wanted.clone());
+        Effect::Arrange { order: self.wanted.clone(), is_stored: self.is_stored }
+    }
+
+    /// It did, or nobody knows whether.
+    pub(super) fn arranged(&mut self) {
+        self.arranging = None;
     }
 
     /// Whether what was accepted must be given its place before anything else.
@@ -49,7 +63,9 @@ impl State {
         let was_discarded = self.plan.as_ref().map_or(0, |before| before.discards) != plan.discards;
         let has_changed = was_discarded || self.order.wanted != plan.order;
         self.order.wanted.clone_from(&plan.order);
-        self.order.is_stored = plan.is_in_order;
+        // The store may be about to undo what it has of this order.
+        let is_arranged = self.order.arranging.as_ref().is_none_or(|order| *order == plan.order);
+        self.order.is_stored = plan.is_in_order && is_arranged;
         if was_discarded {
             // News of a birth may come after that of its end.
             self.settled.begin_anew(now.wall);
@@ -70,6 +86,7 @@ impl State {
         next: Option<Monotonic>,
         placed: Placed,
     ) {
+        self.order.arranged();
         let (was_stored, is_wanted) = (self.order.is_stored, self.order.wanted == order);
         let more = match placed {
             Placed::Fenced => {

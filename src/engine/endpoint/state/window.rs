@@ -258,8 +258,7 @@ impl State {
             }
             if lane == Lane::Fresh && self.order.gives_places() {
                 self.lane(lane).is_continued = false;
-                let order = self.order.wanted().cloned();
-                effects.push(Effect::Arrange { order, is_stored: self.order.is_stored() });
+                effects.push(self.order.arrange());
                 continue;
             }
             let after = self.read_up_to.filter(|_| lane == Lane::Fresh);

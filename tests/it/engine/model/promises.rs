@@ -81,8 +81,9 @@ impl World {
             assert_eq!(*sequence, row.sequence, "{delivery}");
             let of_key = |other: &&DeliveryId| {
                 let other_row = &self.shelf.rows[*other];
-                // Of what an earlier life has moved on, this one knows too little.
-                let is_known = *other != delivery && !self.outdated.contains(*other);
+                // Of what an earlier life has moved on, this one knows too little; what was
+                // skipped by hand may still arrive.
+                let is_known = *other != delivery && !self.outdated.contains(*other) && other_row.next_at.is_some();
                 is_known && row.order_key.is_some() && other_row.order_key == row.order_key
             };
             let under_way = self.sending.iter().filter(|(_, (_, kind))| *kind == AttemptKind::Scheduled);
