@@ -28,7 +28,7 @@ use posthaste::engine::budget::HeldPayload;
 use posthaste::engine::endpoint::state::{Effect, Fresh, Input, Limits, Plan, State};
 use posthaste::metrics::Metrics;
 use posthaste::policy::health::Patience;
-use posthaste::policy::signature::{SigningSecret, sign};
+use posthaste::policy::signature::{KeyPair, SEED_BYTES, SigningKey, SigningSecret, sign};
 use posthaste::policy::{matching, retry};
 use posthaste::store::sqlite::SqliteStore;
 use posthaste::store::{Lane, NewEndpoint, Payload, Recorded, Scope, Store, Subscriptions};
@@ -62,15 +62,17 @@ const BEGIN: Moment = Moment {
 };
 
 fn signature(criterion: &mut Criterion) {
-    let secrets = [secret()];
+    let keys: [(&str, SigningKey); 2] = [("v1", secret().into()), ("v1a", KeyPair::from_seed(&[7; SEED_BYTES]).into())];
     let id = event_id(1).to_string();
     let mut group = criterion.benchmark_group("signature");
     for (name, bytes) in [("500 B", event::EVENT_BYTES), ("64 KiB", 64 << 10)] {
         let body = vec![b'x'; bytes];
         group.throughput(Throughput::Bytes(bytes as u64));
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| sign(&secrets, black_box(&id), BEGIN.wall.as_seconds(), black_box(&body)));
-        });
+        for (version, key) in &keys {
+            group.bench_function(format!("{version} {name}"), |bencher| {
+                bencher.iter(|| sign([key], black_box(&id), BEGIN.wall.as_seconds(), black_box(&body)));
+            });
+        }
     }
     group.finish();
 }

@@ -18,7 +18,7 @@ use awc::http::Uri;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use posthaste::clock::Clock;
-use posthaste::policy::signature::{SigningSecret, sign};
+use posthaste::policy::signature::{SigningKey, SigningSecret, sign};
 
 use crate::event::EVENT_TYPE;
 
@@ -50,7 +50,7 @@ type Endpoints = web::Data<ArcSwap<Vec<Uri>>>;
 /// What one thread sends with; connections cannot cross threads.
 pub struct Sender {
     client: Client,
-    secret: SigningSecret,
+    secret: SigningKey,
     clock: Clock,
     sent: Cell<u64>,
 }
@@ -120,7 +120,7 @@ async fn answer_when_sent<'a>(
 impl Sender {
     pub fn new() -> Self {
         let secret = SigningSecret::from_key(&[7; 32]).expect("32 bytes are a key");
-        Self { client: client(), secret, clock: Clock::system(), sent: Cell::new(0) }
+        Self { client: client(), secret: secret.into(), clock: Clock::system(), sent: Cell::new(0) }
     }
 
     /// Sends what the server would send, header for header; whether it was taken.
@@ -128,7 +128,7 @@ impl Sender {
         let number = self.sent.replace(self.sent.get() + 1);
         let webhook_id = format!("evt_{number:026}");
         let seconds = self.clock.wall().as_seconds();
-        let signature = sign(std::slice::from_ref(&self.secret), &webhook_id, seconds, &body);
+        let signature = sign([&self.secret], &webhook_id, seconds, &body);
         let sent = self
             .client
             .post(endpoint)

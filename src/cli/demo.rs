@@ -194,7 +194,7 @@ fn receiver(
 ) -> Result<(Receiver, mpsc::Receiver<Received>), Box<dyn Error>> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let (sender, received) = mpsc::channel(64);
-    let receiver = Receiver::start(listener, behaviour, vec![secret.clone()], clock.clone(), sender)?;
+    let receiver = Receiver::start(listener, behaviour, vec![secret.clone().into()], clock.clone(), sender)?;
     Ok((receiver, received))
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use crate::cli::receiver::{Behaviour, Received, Receiver};
 use crate::cli::stop_signal;
 use crate::clock::Clock;
-use crate::policy::signature::SigningSecret;
+use crate::policy::signature::{PublicKey, SigningSecret, VerifyingKey};
 
 /// Requests that wait to be printed; more than these wait for their answers.
 const REPORTS: usize = 256;
@@ -34,6 +34,9 @@ pub struct ListenArgs {
     /// Check signatures with this secret; repeat it for several.
     #[arg(long = "secret", value_name = "whsec_…", value_parser = secret)]
     pub secrets: Vec<SigningSecret>,
+    /// Check signatures of `v1a` with this public key; repeat it for several.
+    #[arg(long = "public-key", value_name = "whpk_…", value_parser = public_key)]
+    pub public_keys: Vec<PublicKey>,
     /// Fail the first N requests.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub fail: u64,
@@ -91,7 +94,9 @@ pub async fn listen(
     let behaviour = arguments.behaviour();
     let opening = opening(&behaviour);
     let (reports, received) = mpsc::channel(REPORTS);
-    let receiver = Receiver::start(socket, behaviour, arguments.secrets, clock, reports).map_err(ListenError::Start)?;
+    let secrets = arguments.secrets.into_iter().map(VerifyingKey::from);
+    let keys = secrets.chain(arguments.public_keys.into_iter().map(VerifyingKey::from)).collect();
+    let receiver = Receiver::start(socket, behaviour, keys, clock, reports).map_err(ListenError::Start)?;
     let layout = if arguments.quiet { show::line } else { show::block };
     let opening = format!("listening on http://{}, answering {opening}\n\n", receiver.address());
     let printed = print_all(received, &mut out, &opening, layout, stop).await;
@@ -162,6 +167,10 @@ fn secret(text: &str) -> Result<SigningSecret, String> {
     SigningSecret::parse(text).map_err(|error| error.to_string())
 }
 
+fn public_key(text: &str) -> Result<PublicKey, String> {
+    PublicKey::parse(text).map_err(|error| error.to_string())
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "not a number from 0 to 1".to_owned())?;
     if (0.0..=1.0).contains(&rate) { Ok(rate) } else { Err("must be from 0 to 1".to_owned()) }
@@ -197,8 +206,15 @@ mod tests {
 
     #[test]
     fn impossible_flags_are_refused() {
-        for wrong in ["--fail-rate 1.5", "--fail-rate NaN", "--status 100", "--status 600", "--secret abc", "--fail -1"]
-        {
+        for wrong in [
+            "--fail-rate 1.5",
+            "--fail-rate NaN",
+            "--status 100",
+            "--status 600",
+            "--secret abc",
+            "--fail -1",
+            "--public-key whpk_AAAA",
+        ] {
             assert!(parsed(&format!("listen {wrong}")).is_err(), "{wrong}");
         }
     }

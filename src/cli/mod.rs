@@ -7,6 +7,7 @@ pub mod keys;
 pub mod listen;
 pub mod receiver;
 pub mod serve;
+pub mod verify;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -39,6 +40,8 @@ pub enum Command {
     Keys(keys::KeysArgs),
     /// Receive webhooks on this machine and print them, for trying things out.
     Listen(listen::ListenArgs),
+    /// Tell whether a webhook's signature is good, and if not, why.
+    Verify(verify::VerifyArgs),
 }
 
 impl Command {
@@ -48,6 +51,7 @@ impl Command {
             Self::Demo(arguments) => demo::run(arguments),
             Self::Keys(arguments) => keys::run(arguments),
             Self::Listen(arguments) => Ok(listen::run(arguments)?),
+            Self::Verify(arguments) => Ok(verify::run(arguments)?),
         }
     }
 }

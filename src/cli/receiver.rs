@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::domain::Timestamp;
-use crate::policy::signature::{self, SigningSecret};
+use crate::policy::signature::{Message, VerifyingKey};
 
 /// Larger bodies are answered 413 and not reported.
 pub const MAX_BODY_BYTES: usize = 32 << 20;
@@ -84,11 +84,11 @@ pub enum Answer {
 /// What became of checking a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// One of the secrets signed it.
+    /// One of the secrets or keys fits.
     Verified,
-    /// None did, for this reason.
+    /// None does, for this reason.
     Bad(String),
-    /// There was no secret to check it with.
+    /// There was nothing to check it with.
     NotChecked,
 }
 
@@ -99,7 +99,7 @@ impl Receiver {
     pub fn start(
         socket: TcpListener,
         behaviour: Behaviour,
-        secrets: Vec<SigningSecret>,
+        secrets: Vec<VerifyingKey>,
         clock: Clock,
         reports: mpsc::Sender<Received>,
     ) -> io::Result<Self> {
@@ -168,7 +168,7 @@ impl Behaviour {
 /// What the handler works with.
 struct Desk {
     behaviour: Arc<Mutex<Behaviour>>,
-    secrets: Vec<SigningSecret>,
+    secrets: Vec<VerifyingKey>,
     clock: Clock,
     reports: mpsc::Sender<Received>,
 }
@@ -202,7 +202,7 @@ async fn receive(request: HttpRequest, body: Bytes, desk: web::Data<Desk>) -> Ht
     }
 }
 
-fn verdict(secrets: &[SigningSecret], request: &HttpRequest, body: &[u8], at: Timestamp) -> Verdict {
+fn verdict(secrets: &[VerifyingKey], request: &HttpRequest, body: &[u8], at: Timestamp) -> Verdict {
     if secrets.is_empty() {
         return Verdict::NotChecked;
     }
@@ -210,10 +210,10 @@ fn verdict(secrets: &[SigningSecret], request: &HttpRequest, body: &[u8], at: Ti
     let check = || {
         let (id, timestamp) = (required("webhook-id")?, required("webhook-timestamp")?);
         let signatures = required("webhook-signature")?;
-        signature::verify(secrets, &id, &timestamp, &signatures, body, at.as_seconds())
-            .map_err(|error| error.to_string())
+        let message = Message { id: &id, timestamp: &timestamp, signatures: &signatures, body };
+        message.verify(secrets, at.as_seconds()).map_err(|error| error.to_string())
     };
-    check().map_or_else(Verdict::Bad, |()| Verdict::Verified)
+    check().map_or_else(Verdict::Bad, |_| Verdict::Verified)
 }
 
 /// A header's value, as text whatever its bytes are.

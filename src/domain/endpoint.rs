@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::domain::{
-    EndpointId, Environment, EventFilter, EventOrder, PartnerName, RetryPolicy, Timestamp, TypePattern,
+    EndpointId, Environment, EventFilter, EventOrder, PartnerName, RetryPolicy, Signing, Timestamp, TypePattern,
 };
 
 /// Most patterns of an endpoint.
@@ -157,6 +157,8 @@ pub struct EndpointSettings {
     pub filter: Option<EventFilter>,
     /// In which order they go there; `None` is none.
     pub order: Option<EventOrder>,
+    /// How they are signed; a rotation changes it, with the secret.
+    pub signing: Signing,
 }
 
 impl EndpointSettings {
@@ -175,6 +177,7 @@ impl EndpointSettings {
             disable_on_gone: false,
             filter: None,
             order: None,
+            signing: Signing::default(),
         }
     }
 }

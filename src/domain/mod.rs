@@ -13,6 +13,7 @@ mod ids;
 mod partition;
 mod partner;
 mod retry_policy;
+mod signing;
 mod time;
 mod trouble;
 
@@ -31,5 +32,6 @@ pub use ids::{DeliveryId, EndpointId, EventId, IdError, KeyId, NodeId};
 pub use partition::{PARTITIONS, Partition, PartitionSet};
 pub use partner::{Environment, EnvironmentError, Partner, PartnerName, PartnerNameError, Role, RoleError};
 pub use retry_policy::{RetryBounds, RetryPolicy, RetryPolicyError};
+pub use signing::{MAX_SECRETS, Signing, SigningError};
 pub use time::{Moment, Monotonic, Timestamp, TimestampError};
 pub use trouble::{DisabledReason, OpenBreaker, Trouble};

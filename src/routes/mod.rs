@@ -23,6 +23,7 @@ mod retry;
 mod settings;
 mod shared_read;
 mod show;
+mod signing;
 mod timing;
 mod webhook;
 

@@ -11,8 +11,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::catalog::{FieldError, Refusal};
-use crate::domain::MAX_LISTENERS;
-use crate::store::{EndpointConflict, JournalError, StoreError};
+use crate::domain::{MAX_LISTENERS, MAX_SECRETS};
+use crate::store::{EndpointConflict, JournalError, RotationConflict, StoreError};
 
 /// The media type of every error.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -282,6 +282,22 @@ impl From<EndpointConflict> for Problem {
             EndpointConflict::Outdated => {
                 Self::new(Kind::Conflict, "the endpoint was changed at the same time; read it and try again")
             }
+        }
+    }
+}
+
+impl From<RotationConflict> for Problem {
+    fn from(conflict: RotationConflict) -> Self {
+        match conflict {
+            RotationConflict::NotFound => Self::not_found("endpoint"),
+            RotationConflict::Outdated => EndpointConflict::Outdated.into(),
+            RotationConflict::TooMany { until } => Self::new(
+                Kind::Conflict,
+                format!(
+                    "at most {MAX_SECRETS} secrets sign for an endpoint, and the first of its {MAX_SECRETS} ends at \
+                     {until}; rotate then, or with `\"overlap_seconds\": 0`, which ends all others at once"
+                ),
+            ),
         }
     }
 }

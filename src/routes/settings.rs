@@ -8,15 +8,17 @@ use serde_json::{Map, Value};
 use crate::catalog::{self, Catalog, FieldError, Filter, pointer_below};
 use crate::domain::{
     DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_MS, EndpointSettings, Environment, EventOrder, Header, MAX_CONCURRENCY,
-    MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPES, MAX_HEADERS, MAX_RATE, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, TypePattern,
+    MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPES, MAX_HEADERS, MAX_RATE, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Signing,
+    TypePattern,
 };
 use crate::policy::address::AddressPolicy;
-use crate::policy::signature::SigningSecret;
+use crate::policy::signature::{self, SigningKey};
 use crate::routes::problem::{FieldProblem, Kind, Problem};
 use crate::routes::retry::{self, RetryLimits};
+use crate::routes::signing;
 
 /// Fields that this route knows.
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 16] = [
     "url",
     "events",
     "description",
@@ -32,6 +34,7 @@ const KNOWN: [&str; 15] = [
     "disable_on_gone",
     "filter",
     "partners",
+    "signing",
 ];
 
 /// What a body's fields are judged by.
@@ -67,11 +70,11 @@ pub fn object(body: &[u8]) -> Result<Map<String, Value>, Problem> {
     }
 }
 
-/// The settings of a new endpoint, and the secret it asks for.
+/// The settings of a new endpoint, and the secret or key pair it asks for.
 pub fn new_endpoint(
     fields: Map<String, Value>,
     rules: &Rules<'_>,
-) -> Result<(EndpointSettings, Option<SigningSecret>), Problem> {
+) -> Result<(EndpointSettings, Option<SigningKey>), Problem> {
     let mut reader = Reader { errors: Vec::new(), rules };
     for required in ["url", "events"] {
         if !fields.contains_key(required) {
@@ -80,6 +83,7 @@ pub fn new_endpoint(
     }
     let mut settings = EndpointSettings::new("", Vec::new());
     let secret = reader.apply(&mut settings, fields);
+    let secret = reader.secret(secret, settings.signing);
     reader.finish()?;
     Ok((settings, secret))
 }
@@ -95,7 +99,16 @@ pub fn changed(
     if fields.contains_key("secret") {
         reader.wrong("secret", "a secret is changed by `POST /webhook/{id}/secret/rotate`");
     }
+    let signing = settings.signing;
     reader.apply(&mut settings, fields);
+    if settings.signing != signing {
+        let detail = format!(
+            "it signs by {signing}; `POST /webhook/{{id}}/secret/rotate` with {{\"signing\": \"{}\"}} changes that, and \
+             for a while both sign",
+            settings.signing,
+        );
+        reader.wrong("signing", detail);
+    }
     reader.finish()?;
     Ok(settings)
 }
@@ -114,7 +127,8 @@ impl Reader<'_> {
         if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid(self.errors)) }
     }
 
-    fn apply(&mut self, settings: &mut EndpointSettings, fields: Map<String, Value>) -> Option<SigningSecret> {
+    /// Gives back the secret that is asked for, which is judged by how it is to sign.
+    fn apply(&mut self, settings: &mut EndpointSettings, fields: Map<String, Value>) -> Option<Value> {
         let mut secret = None;
         for (field, value) in fields {
             match field.as_str() {
@@ -127,7 +141,11 @@ impl Reader<'_> {
                     _ => self.wrong("enabled", "expected true or false"),
                 },
                 "headers" => self.headers(settings, &value),
-                "secret" => secret = self.secret(&value),
+                "secret" => secret = Some(value),
+                "signing" => match signing::read(&value) {
+                    Ok(signing) => settings.signing = signing.unwrap_or_default(),
+                    Err(detail) => self.wrong("signing", detail),
+                },
                 "max_concurrency" => {
                     let most = u64::from(MAX_CONCURRENCY);
                     if let Some(number) = self.number("max_concurrency", &value, 1, most, DEFAULT_CONCURRENCY.into()) {
@@ -246,17 +264,21 @@ impl Reader<'_> {
         settings.headers = headers;
     }
 
-    fn secret(&mut self, value: &Value) -> Option<SigningSecret> {
+    fn secret(&mut self, value: Option<Value>, signing: Signing) -> Option<SigningKey> {
+        // Of which kind it has to be is not known where that is wrong.
+        if self.errors.iter().any(|error| error.pointer == "/signing") {
+            return None;
+        }
         match value {
-            Value::Null => None,
-            Value::String(text) => match SigningSecret::parse(text) {
-                Ok(secret) => Some(secret),
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => match signature::given(&text, signing) {
+                Ok(key) => Some(key),
                 Err(error) => {
                     self.wrong("secret", error.to_string());
                     None
                 }
             },
-            _ => {
+            Some(_) => {
                 self.wrong("secret", "expected a string");
                 None
             }

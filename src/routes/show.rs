@@ -58,6 +58,7 @@ pub fn endpoint(endpoint: &Endpoint) -> Value {
         disable_on_gone,
         filter,
         order,
+        signing,
     } = &endpoint.settings;
     let headers: Map<String, Value> =
         headers.iter().map(|header| (header.name.to_string(), json!("(redacted)"))).collect();
@@ -78,6 +79,7 @@ pub fn endpoint(endpoint: &Endpoint) -> Value {
         "timeout_ms": timeout.as_millis() as u64,
         "retry": retry.as_ref().map(retry::show),
         "disable_on_gone": disable_on_gone,
+        "signing": signing.as_str(),
         "status": endpoint.status().as_str(),
         "paused_at": maybe_time(endpoint.paused_at),
         "braked_at": maybe_time(endpoint.braked_at),

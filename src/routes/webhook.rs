@@ -1,7 +1,5 @@
 //! `/webhook`: a partner's endpoints.
 
-use std::time::Duration;
-
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
@@ -12,19 +10,16 @@ use crate::catalog::Catalog;
 use crate::domain::{Endpoint, EndpointId, EndpointStatus, EventId, EventType};
 use crate::engine::{SendTest, TestOutcome};
 use crate::policy::matching;
-use crate::policy::signature::{MIN_KEY_BYTES, SigningSecret};
 use crate::routes::extract::{self, Caller};
 use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::settings::{self, Rules};
-use crate::routes::{Api, actors, brakes, page, show};
-use crate::store::{self, EndpointChange, EndpointConflict, Lane, NewEndpoint, Scope, Store, StoreError};
+use crate::routes::{Api, actors, brakes, page, show, signing};
+use crate::store::{
+    self, EndpointChange, EndpointConflict, Lane, NewEndpoint, Rotation, RotationConflict, Scope, Store, StoreError,
+};
 
 /// Deliveries of a backlog that are counted one by one.
 const COUNTED_BACKLOG: usize = 1_000;
-/// How long the old secret signs beside the new one.
-const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 3600);
-/// The longest overlap that can be asked for.
-const MAX_OVERLAP_SECONDS: u64 = 7 * 24 * 3600;
 /// How often a change is tried again when others change the same endpoint.
 const CHANGE_TRIES: usize = 5;
 
@@ -83,15 +78,6 @@ pub(super) async fn optional_fields(
     settings::object(&settings_body(api, request, payload).await?)
 }
 
-fn new_secret() -> Result<SigningSecret, Problem> {
-    let mut key = [0; MIN_KEY_BYTES];
-    getrandom::fill(&mut key).map_err(|error| {
-        log::error!("the system has no randomness: {error}");
-        Problem::new(Kind::Internal, "no secret can be made now")
-    })?;
-    Ok(SigningSecret::from_key(&key).expect("the key has the length that the standard asks for"))
-}
-
 /// Makes an endpoint.
 pub async fn create(api: web::Data<Api>, caller: Caller, request: HttpRequest, mut payload: web::Payload) -> Answer {
     caller.may(Permission::ManageEndpoints)?;
@@ -116,7 +102,7 @@ pub async fn create(api: web::Data<Api>, caller: Caller, request: HttpRequest, m
     let (settings, secret) = settings::new_endpoint(fields, &rules)?;
     let secret = match secret {
         Some(secret) => secret,
-        None => new_secret()?,
+        None => signing::make(settings.signing)?,
     };
     let scope = api.known(scope).await?;
     let new =
@@ -125,7 +111,9 @@ pub async fn create(api: web::Data<Api>, caller: Caller, request: HttpRequest, m
     let owner = endpoint.partner.as_ref().map_or("all partners", |partner| partner.as_str());
     log::info!("{} was made for {owner} in {}", endpoint.id, endpoint.environment);
     let mut value = show::endpoint(&endpoint);
-    value["secret"] = json!(secret.reveal());
+    for (field, shown) in signing::show(Some(&secret)) {
+        value[field] = shown;
+    }
     Ok(HttpResponse::Created().insert_header(("location", format!("/webhook/{}", endpoint.id))).json(value))
 }
 
@@ -258,19 +246,10 @@ pub async fn secret(api: web::Data<Api>, caller: Caller, id: web::Path<String>) 
 async fn secrets_answer(api: &Api, endpoint: EndpointId) -> Answer {
     let now = api.clock.wall();
     let secrets = store::blocking(&api.store, move |store| store.endpoint_secrets(endpoint, now)).await?;
-    let current = secrets.iter().find(|secret| secret.expires_at.is_none()).map(|secret| secret.secret.as_str());
-    let previous: Vec<Value> = secrets
-        .iter()
-        .filter_map(|secret| {
-            secret.expires_at.map(|end| json!({ "secret": secret.secret, "expires_at": end.to_string() }))
-        })
-        .collect();
-    Ok(HttpResponse::Ok()
-        .insert_header(("cache-control", "no-store"))
-        .json(json!({ "secret": current, "previous": previous })))
+    Ok(HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(signing::show_all(&secrets)?))
 }
 
-/// Makes a new secret; the old one signs beside it for a while.
+/// Makes a new secret, or key pair; those from before sign beside it for a while.
 pub async fn rotate(
     api: web::Data<Api>,
     caller: Caller,
@@ -281,38 +260,30 @@ pub async fn rotate(
     caller.may(Permission::ManageEndpoints)?;
     caller.query().only(&[])?;
     let scope = scope_of(&api, &caller, &id).await?;
-    let mut fields = optional_fields(&api, &request, &mut payload).await?;
-    let overlap = match fields.remove("overlap_seconds") {
-        None | Some(Value::Null) => DEFAULT_OVERLAP,
-        Some(value) => {
-            let seconds = value.as_u64().filter(|seconds| *seconds <= MAX_OVERLAP_SECONDS).ok_or_else(|| {
-                let detail = format!("expected a whole number from 0 to {MAX_OVERLAP_SECONDS} (7 days)");
-                Problem::invalid_field("/overlap_seconds", detail)
-            })?;
-            Duration::from_secs(seconds)
+    let wanted = signing::Wanted::read(optional_fields(&api, &request, &mut payload).await?)?;
+    for _ in 0..CHANGE_TRIES {
+        let Endpoint { id: endpoint, settings, .. } = find(&api, &scope, &id).await?;
+        let key = wanted.key(settings.signing)?;
+        let rotation = Rotation {
+            scope: scope.clone(),
+            endpoint,
+            from_signing: settings.signing,
+            signing: key.signing(),
+            secret: key.reveal(),
+            overlap: wanted.overlap,
+        };
+        match api.journal.change(move |transaction| transaction.rotate_secret(&rotation)).await? {
+            Ok(()) => {
+                let overlap = wanted.overlap.as_secs();
+                log::info!("{endpoint} has a new secret for {}; the old ones sign for {overlap} s more", key.signing());
+                return secrets_answer(&api, endpoint).await;
+            }
+            // Someone else was faster: what is made is of the kind that it signs by now.
+            Err(RotationConflict::Outdated) => {}
+            Err(conflict) => return Err(conflict.into()),
         }
-    };
-    let secret = match fields.remove("secret") {
-        None | Some(Value::Null) => new_secret()?,
-        Some(Value::String(text)) => {
-            SigningSecret::parse(&text).map_err(|error| Problem::invalid_field("/secret", error.to_string()))?
-        }
-        Some(_) => return Err(Problem::invalid_field("/secret", "expected a string")),
-    };
-    if let Some(unknown) = fields.keys().next() {
-        let detail = "unknown field; there is `secret` and `overlap_seconds`";
-        return Err(Problem::invalid_field(format!("/{unknown}"), detail));
     }
-    let endpoint = find(&api, &scope, &id).await?.id;
-    let until = api.clock.wall() + overlap;
-    let text = secret.reveal();
-    let rotated =
-        api.journal.change(move |transaction| transaction.rotate_secret(&scope, endpoint, &text, until)).await?;
-    if !rotated {
-        return Err(Problem::not_found("endpoint"));
-    }
-    log::info!("{endpoint} has a new secret; the old one signs until {until}");
-    secrets_answer(&api, endpoint).await
+    Err(RotationConflict::Outdated.into())
 }
 
 /// Sends an event type's example now and answers with the attempt.

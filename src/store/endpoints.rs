@@ -1,8 +1,9 @@
 //! What is asked of the store about endpoints, and what it answers.
 
 use std::fmt;
+use std::time::Duration;
 
-use crate::domain::{EndpointId, EndpointSettings, Timestamp, Trouble};
+use crate::domain::{EndpointId, EndpointSettings, Signing, Timestamp, Trouble};
 use crate::store::{Scope, ScopeId};
 
 /// An endpoint to be made.
@@ -13,7 +14,7 @@ pub struct NewEndpoint {
     pub scope: Scope,
     /// Its first settings.
     pub settings: EndpointSettings,
-    /// Its first secret, as `whsec_…`.
+    /// Its first secret, as `whsec_…`; or key pair, as `whsk_…`, where it signs by `v1a`.
     pub secret: String,
     /// Most endpoints the scope may have.
     pub most_endpoints: usize,
@@ -51,10 +52,42 @@ pub enum EndpointConflict {
     Outdated,
 }
 
+/// A new secret for an endpoint.
+#[derive(Clone)]
+pub struct Rotation {
+    /// Whose, as it was made.
+    pub scope: Scope,
+    /// Which.
+    pub endpoint: EndpointId,
+    /// How the endpoint signed when the secret was made: if it no longer does, the
+    /// rotation is refused and its maker looks again.
+    pub from_signing: Signing,
+    /// How it is to sign from now on, which is what the secret is for.
+    pub signing: Signing,
+    /// As `whsec_…` or `whsk_…`.
+    pub secret: String,
+    /// How long those it has sign beside it, at most. None of them does where it is zero.
+    pub overlap: Duration,
+}
+
+/// Why an endpoint got no new secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RotationConflict {
+    /// There is no such endpoint.
+    NotFound,
+    /// It was changed meanwhile to sign in another way.
+    Outdated,
+    /// As many secrets as may already sign for it.
+    TooMany {
+        /// When the first of them ends.
+        until: Timestamp,
+    },
+}
+
 /// A secret that signs for an endpoint.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredSecret {
-    /// As `whsec_…`.
+    /// As `whsec_…` or `whsk_…`.
     pub secret: String,
     /// Until when it signs; `None` is the current one.
     pub expires_at: Option<Timestamp>,

@@ -36,7 +36,9 @@ pub use deliveries::{
     AttemptKind, Birth, BornSince, DeliveryFilter, Due, EventOutcome, Lane, Payload, Place, Placed, Placing, Record,
     Recorded, Retired, Sighting, Skipped, Unplaced, Verdict, Waiting,
 };
-pub use endpoints::{EndpointChange, EndpointConflict, EndpointRuntime, NewEndpoint, StoredSecret};
+pub use endpoints::{
+    EndpointChange, EndpointConflict, EndpointRuntime, NewEndpoint, Rotation, RotationConflict, StoredSecret,
+};
 pub use error::{CommitError, StoreError};
 pub use fan_out::{Begun, FanOut};
 pub use journal::{Journal, JournalError, Notice};
@@ -271,14 +273,10 @@ pub trait Transaction {
     /// when there is none.
     fn release_brake(&mut self, scope: &Scope) -> Result<bool, StoreError>;
 
-    /// Gives an endpoint a new secret; the ones it has sign until `overlap_until`.
-    fn rotate_secret(
-        &mut self,
-        scope: &Scope,
-        endpoint: EndpointId,
-        secret: &str,
-        overlap_until: Timestamp,
-    ) -> Result<bool, StoreError>;
+    /// Gives an endpoint a new secret; the ones it has sign beside it for a while, none
+    /// longer than it would have. Where it signs in another way from now on, it has a new
+    /// version of its settings that says so.
+    fn rotate_secret(&mut self, rotation: &Rotation) -> Result<Result<(), RotationConflict>, StoreError>;
 
     /// Gives an endpoint its next version of settings, disabled for a reason that is
     /// kept until it is enabled again. False when it is gone, disabled already, or not

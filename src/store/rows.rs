@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::domain::{
-    AttemptError, DiscardReason, EndpointSettings, Environment, ErrorClass, Header, RetryPolicy, StoredStatus,
+    AttemptError, DiscardReason, EndpointSettings, Environment, ErrorClass, Header, RetryPolicy, Signing, StoredStatus,
     Timestamp, TypePattern,
 };
 use crate::store::ids::IdCodec;
@@ -158,6 +158,9 @@ pub(in crate::store) struct SettingsRow {
     filter: Option<Box<RawValue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ordering: Option<String>,
+    /// Left out where it is the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signing: Option<String>,
 }
 
 /// [`RetryPolicy`] as JSON, an endpoint's or an event type's.
@@ -190,6 +193,7 @@ impl From<&EndpointSettings> for SettingsRow {
                 RawValue::from_string(filter.as_str().to_owned()).expect("a filter is JSON from its making on")
             }),
             ordering: settings.order.as_ref().map(ToString::to_string),
+            signing: (settings.signing != Signing::default()).then(|| settings.signing.to_string()),
         }
     }
 }
@@ -214,6 +218,7 @@ impl SettingsRow {
             disable_on_gone: self.disable_on_gone,
             filter: self.filter.map(|text| parsed(text.get())).transpose()?,
             order: self.ordering.map(|text| parsed(&text)).transpose()?,
+            signing: self.signing.map(|text| parsed(&text)).transpose()?.unwrap_or_default(),
         })
     }
 }
@@ -262,6 +267,7 @@ mod tests {
         settings.headers = vec![Header::new("x-token", "abc").expect("a plain header")];
         settings.order = Some(EventOrder::By("/id".parse().expect("a pointer")));
         settings.filter = Some(r#"{"required":["id"],"minimum":0.1}"#.parse().expect("an object"));
+        settings.signing = Signing::V1a;
         for retry in [
             None,
             Some(RetryPolicy::default()),

@@ -7,6 +7,7 @@ mod cli;
 mod cluster;
 mod engine;
 mod faults;
+mod receivers;
 mod routes;
 mod store;
 mod support;

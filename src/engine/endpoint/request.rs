@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::domain::{DeliveryId, EventId, Header, Timestamp};
-use crate::policy::signature::{self, SigningSecret};
+use crate::policy::signature::{self, SigningKey};
 use crate::store::{EndpointRuntime, ScopeId, StoreError};
 use crate::transport::Request;
 
@@ -22,7 +22,8 @@ pub(in crate::engine) struct Target {
     pub partner: ScopeId,
     url: Arc<str>,
     headers: Vec<Header>,
-    secrets: Vec<(SigningSecret, Option<Timestamp>)>,
+    /// What signs, newest first, and until when.
+    secrets: Vec<(SigningKey, Option<Timestamp>)>,
     timeout: Duration,
 }
 
@@ -43,7 +44,7 @@ impl Target {
             .secrets
             .iter()
             .map(|stored| {
-                let secret = SigningSecret::parse(&stored.secret)
+                let secret = SigningKey::parse(&stored.secret)
                     .map_err(|error| StoreError::Corrupt(format!("an endpoint's secret: {error}")))?;
                 Ok((secret, stored.expires_at))
             })
@@ -61,11 +62,9 @@ impl Target {
     pub(in crate::engine) fn request(&self, attempt: &AttemptHeaders, body: Bytes) -> Request {
         let webhook_id = attempt.event.to_string();
         let seconds = attempt.at.as_seconds();
-        let live = |(secret, expires_at): &(SigningSecret, Option<Timestamp>)| {
-            expires_at.is_none_or(|end| attempt.at < end).then(|| secret.clone())
-        };
-        let secrets: Vec<SigningSecret> = self.secrets.iter().filter_map(live).collect();
-        let signature = signature::sign(&secrets, &webhook_id, seconds, &body);
+        let is_live = |expires_at: &Option<Timestamp>| expires_at.is_none_or(|end| attempt.at < end);
+        let live = self.secrets.iter().filter(|(_, expires_at)| is_live(expires_at)).map(|(secret, _)| secret);
+        let signature = signature::sign(live, &webhook_id, seconds, &body);
         let mut headers: Vec<(Cow<'static, str>, String)> = Vec::with_capacity(8 + self.headers.len());
         headers.push((Cow::Borrowed("content-type"), "application/json".to_owned()));
         headers.push((Cow::Borrowed("user-agent"), USER_AGENT.to_owned()));

@@ -12,6 +12,7 @@ use posthaste::cli::listen::{ListenArgs, ListenError, listen};
 use posthaste::cli::receiver::{Answer, Behaviour, Receiver, Verdict};
 use posthaste::clock::Clock;
 use posthaste::domain::Timestamp;
+use posthaste::policy::signature::{KeyPair, SEED_BYTES, sign};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -73,6 +74,10 @@ impl World {
     async fn post_signed(&mut self, body: &str, seconds: i64, secret: &str) -> String {
         let signature =
             standardwebhooks::Webhook::new(secret).unwrap().sign("evt_1", seconds, body.as_bytes()).unwrap();
+        self.post_with(body, seconds, signature).await
+    }
+
+    async fn post_with(&mut self, body: &str, seconds: i64, signature: String) -> String {
         let request = self.client.post(&self.url).insert_header(("webhook-id", "evt_1"));
         let request = request.insert_header(("webhook-timestamp", seconds.to_string()));
         let response = request.insert_header(("webhook-signature", signature)).send_body(body.to_owned()).await;
@@ -119,6 +124,21 @@ async fn it_tells_good_signatures_from_bad_ones() {
     world.post(body).await;
     let printed = world.printed().await;
     assert!(printed.contains("BAD SIGNATURE (the header `webhook-id` is missing)"), "{printed}");
+    world.end().await;
+}
+
+#[actix_rt::test]
+async fn it_checks_key_pairs_by_their_public_half() {
+    let [ours, theirs] = [1, 2].map(|seed| KeyPair::from_seed(&[seed; SEED_BYTES]));
+    let mut world = World::start(&format!("--secret {SECRET} --public-key {}", ours.public_key())).await;
+    for (pair, expected) in
+        [(ours, "  signature   verified\n"), (theirs, "  signature   BAD SIGNATURE (no signature fits")]
+    {
+        let signature = sign([&pair.into()], "evt_1", NOW_SECONDS, b"{}");
+        let printed = world.post_with("{}", NOW_SECONDS, signature).await;
+        assert!(printed.contains(expected), "{printed}");
+    }
+    assert!(world.post_signed("{}", NOW_SECONDS, SECRET).await.contains("verified"), "secrets still do");
     world.end().await;
 }
 

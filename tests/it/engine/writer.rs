@@ -11,8 +11,8 @@ use posthaste::domain::{
 };
 use posthaste::store::{
     Accept, Accepted, Begun, Brake, CommitError, EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord,
-    NewEndpoint, NewKey, Notice, Placed, Placing, Record, Recorded, Retired, Scope, Skipped, StoreError, Transaction,
-    Writer,
+    NewEndpoint, NewKey, Notice, Placed, Placing, Record, Recorded, Retired, Rotation, RotationConflict, Scope,
+    Skipped, StoreError, Transaction, Writer,
 };
 use tokio::sync::mpsc;
 
@@ -102,14 +102,8 @@ impl Transaction for Fencing<'_> {
         self.0.release_brake(scope)
     }
 
-    fn rotate_secret(
-        &mut self,
-        scope: &Scope,
-        endpoint: EndpointId,
-        secret: &str,
-        overlap_until: Timestamp,
-    ) -> Result<bool, StoreError> {
-        self.0.rotate_secret(scope, endpoint, secret, overlap_until)
+    fn rotate_secret(&mut self, rotation: &Rotation) -> Result<Result<(), RotationConflict>, StoreError> {
+        self.0.rotate_secret(rotation)
     }
 
     fn disable_endpoint(

@@ -30,7 +30,7 @@ impl Subscriber {
         let socket = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let secret = SigningSecret::parse(SECRET).expect("it is one");
         let (reports, mut reported) = mpsc::channel(UNREAD);
-        let receiver = Receiver::start(socket, behaviour, vec![secret], Clock::system(), reports)
+        let receiver = Receiver::start(socket, behaviour, vec![secret.into()], Clock::system(), reports)
             .expect("a bound socket can be served");
         let received = Rc::default();
         let noted: Rc<RefCell<Vec<Received>>> = Rc::clone(&received);

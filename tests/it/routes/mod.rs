@@ -29,6 +29,7 @@ mod schedules;
 mod screenshots;
 mod secrets;
 mod settings;
+mod signing;
 mod starting;
 mod stopping;
 mod system_events;

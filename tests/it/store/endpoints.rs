@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use posthaste::domain::{EndpointId, EndpointSettings, Environment, Header, RetryPolicy, StoredStatus, Timestamp};
-use posthaste::store::{EndpointChange, EndpointConflict, NewEndpoint, Notice, PageRequest, Recorded, Scope, Verdict};
+use posthaste::store::{
+    EndpointChange, EndpointConflict, NewEndpoint, Notice, PageRequest, Recorded, RotationConflict, Scope, Verdict,
+};
 
-use super::world::{HOUR, SECOND, START, World, in_sandbox, new_endpoint, settings};
+use super::world::{HOUR, SECOND, START, World, in_sandbox, new_endpoint, rotation, settings};
 
 for_every_backend! {
     an_endpoint_reads_back_as_it_was_made
@@ -136,11 +138,9 @@ fn an_endpoint_belongs_to_one_partner_in_one_environment(world: &mut World) {
             Err(EndpointConflict::NotFound),
             "{scope:?}"
         );
-        let gone = world.commit(|transaction| {
-            Ok(transaction.delete_endpoint(scope, endpoint.id)?
-                || transaction.rotate_secret(scope, endpoint.id, "whsec_stolen", START)?)
-        });
-        assert!(!gone, "{scope:?}");
+        assert!(!world.commit(|transaction| transaction.delete_endpoint(scope, endpoint.id)), "{scope:?}");
+        let stolen = rotation(scope, endpoint.id, "whsec_stolen", Duration::ZERO);
+        assert_eq!(world.try_rotate(&stolen), Err(RotationConflict::NotFound), "{scope:?}");
         assert_eq!(world.notices.len(), 0);
     }
     assert_eq!(world.try_endpoint(&nobody, settings("one", &["*"])), Err(EndpointConflict::NotFound));
@@ -211,8 +211,7 @@ fn secrets_overlap_and_end(world: &mut World) {
     let acme = world.partner("acme");
     let (endpoint, other) = (world.endpoint(&acme, "one", &["*"]), world.endpoint(&acme, "other", &["*"]));
     fn rotate(world: &mut World, scope: &Scope, id: EndpointId, secret: &str, overlap: Duration) {
-        let until = world.now + overlap;
-        assert!(world.commit(|transaction| transaction.rotate_secret(scope, id, secret, until)));
+        world.rotate(&rotation(scope, id, secret, overlap));
     }
     let live = |world: &World, after: Duration| -> Vec<(String, Option<Timestamp>)> {
         let at = START + after;
@@ -254,7 +253,7 @@ fn what_changes_is_told(world: &mut World) {
     assert_eq!(told(world), [id]);
     world.change(&acme, id, |settings| settings.enabled = false);
     assert_eq!(told(world), [id]);
-    world.commit(|transaction| transaction.rotate_secret(&acme, id, "whsec_new", START));
+    world.rotate(&rotation(&acme, id, "whsec_new", Duration::ZERO));
     assert_eq!(told(world), [id]);
     world.delete(&acme, id);
     assert_eq!(told(world), [id]);

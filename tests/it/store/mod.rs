@@ -44,6 +44,7 @@ mod pausing;
 mod postgres;
 mod recording;
 mod retention;
+mod signing;
 mod sqlite;
 mod timing;
 mod trouble;

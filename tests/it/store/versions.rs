@@ -6,7 +6,7 @@ use posthaste::domain::{EndpointId, Environment, Role};
 use posthaste::store::{Changes, CommitError, NewKey, Scope, StoreError, Verdict, Versions};
 use serde_json::json;
 
-use super::world::{DAY, World, in_sandbox, new_endpoint, settings};
+use super::world::{DAY, World, in_sandbox, new_endpoint, rotation, settings};
 
 for_every_backend! {
     a_revoked_key_moves_the_version_of_the_keys
@@ -125,13 +125,7 @@ fn every_change_of_an_endpoint_moves_the_clock_of_its_environment(world: &mut Wo
             world.change(&scope, id, |settings| settings.events = patterns);
         });
         assert_eq!(rewritten, told, "it wants something else");
-        let overlap_until = world.now + DAY;
-        let rotated = moved(world, |world| {
-            let rotate = |transaction: &mut dyn posthaste::store::Transaction| {
-                transaction.rotate_secret(&scope, id, "whsec_next", overlap_until)
-            };
-            assert!(world.commit(rotate));
-        });
+        let rotated = moved(world, |world| world.rotate(&rotation(&scope, id, "whsec_next", DAY)));
         assert_eq!(rotated, told, "its secret is another");
         assert_eq!(moved(world, |world| world.delete(&scope, id)), told, "it is gone");
     }
@@ -158,14 +152,14 @@ fn what_was_undone_moved_nothing(world: &mut World) {
     let key = world.commit(|transaction| transaction.create_key(&api_key(&acme, 1)));
     let narrowed = world.changed(&acme, endpoint.id, |settings| settings.enabled = false);
     let new = new_endpoint(&acme, settings("new", &["*"]));
-    let overlap_until = world.now + DAY;
+    let rotation = rotation(&acme, endpoint.id, "whsec_next", DAY);
     let undone = moved(world, |world| {
         let undone = world.try_commit(|transaction| -> Result<(), StoreError> {
             assert!(transaction.revoke_key(key.id)?);
             transaction.put_event_types(Environment::Production, &[event_type("a.one")])?;
             transaction.create_endpoint(&new)?.expect("nothing stands against it");
             transaction.change_endpoint(&narrowed)?.expect("nobody changed it meanwhile");
-            assert!(transaction.rotate_secret(&acme, endpoint.id, "whsec_next", overlap_until)?);
+            transaction.rotate_secret(&rotation)?.expect("there is room for it");
             assert!(transaction.delete_endpoint(&acme, endpoint.id)?);
             Err(StoreError::Busy("as if".into()))
         });

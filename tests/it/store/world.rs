@@ -7,12 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use posthaste::domain::{
     Attempt, Delivery, DeliveryId, Endpoint, EndpointId, EndpointSettings, Environment, ErrorClass, EventId, Outcome,
-    PartnerName, Timestamp,
+    PartnerName, Signing, Timestamp,
 };
 use posthaste::store::{
     Accept, Accepted, AcceptedEvent, AttemptKind, Birth, Brake, CommitError, DeliveryFilter, Due, EndpointChange,
-    EndpointConflict, Idempotency, Lane, NewEndpoint, NewEvent, Notice, Page, PageRequest, Record, Recorded, Scope,
-    Store, StoreError, Subscriptions, Transaction, Verdict, Writer,
+    EndpointConflict, Idempotency, Lane, NewEndpoint, NewEvent, Notice, Page, PageRequest, Record, Recorded, Rotation,
+    RotationConflict, Scope, Store, StoreError, Subscriptions, Transaction, Verdict, Writer,
 };
 use serde_json::{Value, json};
 
@@ -200,6 +200,15 @@ impl World {
     }
 
     #[track_caller]
+    /// A rotation that nothing stands against.
+    pub fn rotate(&mut self, rotation: &Rotation) {
+        assert_eq!(self.try_rotate(rotation), Ok(()));
+    }
+
+    pub fn try_rotate(&mut self, rotation: &Rotation) -> Result<(), RotationConflict> {
+        self.commit(|transaction| transaction.rotate_secret(rotation))
+    }
+
     pub fn delete(&mut self, scope: &Scope, id: EndpointId) {
         assert!(self.commit(|transaction| transaction.delete_endpoint(scope, id)), "{id} is there to be deleted");
     }
@@ -329,6 +338,18 @@ pub fn settings(word: &str, patterns: &[&str]) -> EndpointSettings {
 pub fn new_endpoint(scope: &Scope, settings: EndpointSettings) -> NewEndpoint {
     let secret = format!("whsec_{}", settings.url);
     NewEndpoint { scope: scope.clone(), settings, secret, most_endpoints: 1_000 }
+}
+
+/// Another secret of the kind that most have.
+pub fn rotation(scope: &Scope, endpoint: EndpointId, secret: &str, overlap: Duration) -> Rotation {
+    Rotation {
+        scope: scope.clone(),
+        endpoint,
+        from_signing: Signing::V1,
+        signing: Signing::V1,
+        secret: secret.to_owned(),
+        overlap,
+    }
 }
 
 pub fn event(event_type: &str) -> NewEvent {

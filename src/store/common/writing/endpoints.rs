@@ -13,9 +13,11 @@ use crate::domain::{Endpoint, EndpointId, EndpointSettings, MAX_LISTENERS, Times
 use crate::store::ids::{RowKey, time_of_key};
 use crate::store::rows::{SettingsRow, to_json};
 use crate::store::schema::{endpoint_secrets, endpoint_versions, endpoints, scopes};
-use crate::store::{EndpointChange, EndpointConflict, NewEndpoint, Notice, Scope, ScopeId, StoreError};
+use crate::store::{
+    EndpointChange, EndpointConflict, NewEndpoint, Notice, Rotation, RotationConflict, Scope, ScopeId, StoreError,
+};
 
-use super::{Tx, trouble};
+use super::{Tx, signing, trouble};
 
 pub(super) fn create(
     transaction: &mut Tx<'_>,
@@ -195,17 +197,22 @@ fn set_pause(
 
 pub(super) fn rotate_secret(
     transaction: &mut Tx<'_>,
-    scope: &Scope,
-    endpoint: EndpointId,
-    secret: &str,
-    overlap_until: Timestamp,
-) -> Result<bool, StoreError> {
-    let Some((scope, key)) = live_endpoint(transaction, scope, endpoint)? else { return Ok(false) };
+    rotation: &Rotation,
+) -> Result<Result<(), RotationConflict>, StoreError> {
+    let Rotation { scope, endpoint, secret, .. } = rotation;
+    let Some((scope, key)) = live_endpoint(transaction, scope, *endpoint)? else {
+        return Ok(Err(RotationConflict::NotFound));
+    };
+    if let Some(conflict) = signing::conflict(transaction, key, rotation)? {
+        return Ok(Err(conflict));
+    }
+    let overlap_until = transaction.now + rotation.overlap;
     let changed = tick(transaction, scope)?;
     diesel::update(endpoints::table.find(key))
         .set(endpoints::changed_version.eq(changed))
         .execute(transaction.connection)
         .map_err(translate)?;
+    signing::change(transaction, key, rotation, changed)?;
     diesel::update(endpoint_secrets::table.filter(endpoint_secrets::endpoint.eq(key)))
         .filter(endpoint_secrets::expires_at.is_null().or(endpoint_secrets::expires_at.gt(overlap_until.as_millis())))
         .set(endpoint_secrets::expires_at.eq(overlap_until.as_millis()))
@@ -229,8 +236,8 @@ pub(super) fn rotate_secret(
         ))
         .execute(transaction.connection)
         .map_err(translate)?;
-    transaction.notices.push(Notice::EndpointChanged(endpoint));
-    Ok(true)
+    transaction.notices.push(Notice::EndpointChanged(*endpoint));
+    Ok(Ok(()))
 }
 
 /// Since when a brake alone holds an endpoint, if one is to: it may do already.

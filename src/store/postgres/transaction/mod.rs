@@ -22,6 +22,8 @@ mod ordering;
 #[path = "../../common/writing/placing.rs"]
 mod placing;
 mod recording;
+#[path = "../../common/writing/signing.rs"]
+mod signing;
 #[path = "../../common/writing/trouble.rs"]
 mod trouble;
 mod upkeep;
@@ -41,8 +43,8 @@ use crate::store::postgres::writer::Beside;
 use crate::store::postgres::{reads, statements, translate};
 use crate::store::{
     Accept, Accepted, Begun, Brake, EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord, NewEndpoint, NewKey,
-    Notice, Placed, Placing, Record, Recorded, ReliedOn, Retired, Scope, ScopeId, Skipped, StoreError, Subscriptions,
-    Transaction,
+    Notice, Placed, Placing, Record, Recorded, ReliedOn, Retired, Rotation, RotationConflict, Scope, ScopeId, Skipped,
+    StoreError, Subscriptions, Transaction,
 };
 
 /// How long an idempotency key holds (`product.md`: 24 h).
@@ -275,14 +277,8 @@ impl Transaction for PostgresTransaction<'_> {
         brakes::release(self, scope)
     }
 
-    fn rotate_secret(
-        &mut self,
-        scope: &Scope,
-        endpoint: EndpointId,
-        secret: &str,
-        overlap_until: Timestamp,
-    ) -> Result<bool, StoreError> {
-        endpoints::rotate_secret(self, scope, endpoint, secret, overlap_until)
+    fn rotate_secret(&mut self, rotation: &Rotation) -> Result<Result<(), RotationConflict>, StoreError> {
+        endpoints::rotate_secret(self, rotation)
     }
 
     fn disable_endpoint(

@@ -21,6 +21,8 @@ mod ordering;
 #[path = "../../common/writing/placing.rs"]
 mod placing;
 mod recording;
+#[path = "../../common/writing/signing.rs"]
+mod signing;
 #[path = "../../common/writing/trouble.rs"]
 mod trouble;
 mod upkeep;
@@ -41,8 +43,8 @@ use crate::store::sqlite::error::translate;
 use crate::store::sqlite::{reads, versions};
 use crate::store::{
     Accept, Accepted, Begun, Brake, EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord, NewEndpoint, NewKey,
-    Notice, Placed, Placing, Record, Recorded, ReliedOn, Retired, Scope, ScopeId, Skipped, StoreError, Subscriptions,
-    Transaction, Versions,
+    Notice, Placed, Placing, Record, Recorded, ReliedOn, Retired, Rotation, RotationConflict, Scope, ScopeId, Skipped,
+    StoreError, Subscriptions, Transaction, Versions,
 };
 
 /// How long an idempotency key holds (`product.md`: 24 h).
@@ -240,14 +242,8 @@ impl Transaction for SqliteTransaction<'_> {
         brakes::release(self, scope)
     }
 
-    fn rotate_secret(
-        &mut self,
-        scope: &Scope,
-        endpoint: EndpointId,
-        secret: &str,
-        overlap_until: Timestamp,
-    ) -> Result<bool, StoreError> {
-        endpoints::rotate_secret(self, scope, endpoint, secret, overlap_until)
+    fn rotate_secret(&mut self, rotation: &Rotation) -> Result<Result<(), RotationConflict>, StoreError> {
+        endpoints::rotate_secret(self, rotation)
     }
 
     fn disable_endpoint(
