@@ -2,6 +2,7 @@
 //! which order. The only place that knows every room.
 
 mod held;
+mod key_uses;
 mod membership;
 mod options;
 
@@ -16,14 +17,14 @@ use actix_web::{App as WebApp, HttpServer, web};
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::oneshot;
 
-use crate::auth::{ApiKey, Authenticator};
+use crate::auth::{ApiKey, Authenticator, told_of_key};
 use crate::catalog;
 use crate::clock::Clock;
 use crate::cluster::{
     self, Forward, HintOptions, HintSender, Hold, Neighbours, NoForward, Owners, Ownership, new_node_id,
 };
 use crate::config::{Config, StoreLocation};
-use crate::domain::{PARTITIONS, Role};
+use crate::domain::{Actor, AuditAction, PARTITIONS, PartnerName, Role};
 use crate::engine::{BodyBudget, Drain, Engine, Janitor, NewsWire, Places, Retention, Supervisor};
 use crate::metrics::Metrics;
 use crate::policy::address::AddressPolicy;
@@ -31,9 +32,12 @@ use crate::routes::{self, Api, Catalogs, Coherence, HintsIn, ThisNode};
 use crate::store::journal::{JournalOptions, JournalThread};
 use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Journal, JournalError, Leases, NewKey, PageRequest, Store, StoreError, SubscriptionCache};
+use crate::store::{
+    AuditEntry, Journal, JournalError, Leases, NewKey, PageRequest, Store, StoreError, SubscriptionCache,
+};
 use crate::transport::{AddressGuard, HttpTransportFactory, Resolve, SystemResolver, TlsClient, TransportOptions};
 
+use key_uses::KeyUses;
 use membership::{Joining, Membership};
 
 /// How long open requests get when the server stops.
@@ -81,6 +85,7 @@ pub struct App {
     supervisor: Addr<Supervisor>,
     /// Where there can be other nodes.
     membership: Option<Membership>,
+    key_uses: KeyUses,
     journal: JournalThread,
     journal_failed: oneshot::Receiver<String>,
     drain_timeout: Duration,
@@ -220,6 +225,7 @@ impl App {
             }),
             neighbours,
         });
+        let key_uses = KeyUses::start(api.clone());
         let now = clock.wall();
         let membership = match joining {
             Some(joining) => {
@@ -248,6 +254,7 @@ impl App {
             server: handle,
             supervisor,
             membership,
+            key_uses,
             journal: journal_thread,
             journal_failed,
             drain_timeout: config.engine.drain_timeout,
@@ -287,6 +294,7 @@ impl App {
             Ok(_) => log::info!("all attempts in flight have ended"),
             Err(_) => log::warn!("some attempts in flight are left for the next start"),
         }
+        self.key_uses.finish().await;
         let journal = self.journal;
         if !on_a_thread("finish", FINISH_WITHIN, move || journal.finish()).await {
             return Err(AppError::JournalEnded(
@@ -333,7 +341,17 @@ async fn prepare(
     has_configured_key: bool,
 ) -> Result<Option<ApiKey>, AppError> {
     let shipped = catalog::shipped();
-    if journal.change(move |transaction| transaction.first_start(&shipped)).await? {
+    let partner_made = AuditEntry::new(Actor::Posthaste, AuditAction::PartnerCreated)
+        .belonging_to(None, Some(PartnerName::default_partner()))
+        .about(PartnerName::default_partner());
+    let first_start = journal.change(move |transaction| {
+        let is_first = transaction.first_start(&shipped)?;
+        if is_first {
+            transaction.audit(&partner_made);
+        }
+        Ok(is_first)
+    });
+    if first_start.await? {
         log::info!("a new store: partner `default` and the shipped catalogs were made");
     }
     let keys = store.keys(&PageRequest { after: None, limit: 1 })?;
@@ -350,7 +368,13 @@ async fn prepare(
         description: Some("made by the first start".to_owned()),
         expires_at: None,
     };
-    journal.change(move |transaction| transaction.create_key(&new)).await?;
+    let entry = AuditEntry::new(Actor::Posthaste, AuditAction::KeyCreated);
+    let made = journal.change(move |transaction| {
+        let made = transaction.create_key(&new)?;
+        transaction.audit(&told_of_key(entry.clone(), &made));
+        Ok(())
+    });
+    made.await?;
     Ok(Some(key))
 }
 

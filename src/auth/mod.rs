@@ -3,16 +3,21 @@
 
 mod key;
 mod permission;
+mod told;
+mod uses;
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::clock::Clock;
-use crate::domain::{Environment, PartnerName, Role};
+use crate::domain::{Environment, KeyId, PartnerName, Role};
 use crate::store::{self, KeyRecord, Store, StoreError};
 
 pub use key::{ApiKey, hash_key};
 pub use permission::Permission;
+pub use told::told_of_key;
+
+use uses::{LastUse, LeftUses};
 
 /// Whoever holds a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +28,8 @@ pub struct Principal {
     pub environment: Option<Environment>,
     /// The partner the key is bound to; `None` is all of them.
     pub partner: Option<PartnerName>,
+    /// The key's id; `None` is the configuration's, which has none.
+    pub key: Option<KeyId>,
 }
 
 /// Someone whose key opens something.
@@ -56,16 +63,19 @@ struct Kept {
     version: i64,
     /// How often it was emptied, so that nothing read before is put in after.
     emptied: u64,
+    /// Uses of keys that were forgotten before they were written down.
+    left: LeftUses,
 }
 
 struct Known {
     record: KeyRecord,
     principal: Arc<Principal>,
+    last_use: LastUse,
 }
 
 impl Kept {
     fn empty(&mut self) {
-        self.known.clear();
+        self.forget_keys();
         self.emptied += 1;
     }
 }
@@ -79,30 +89,41 @@ impl Authenticator {
 
     /// Whose key this is; `None` when it opens nothing.
     pub async fn authenticate(&self, key: &str) -> Result<Option<Recognised>, StoreError> {
-        let hash = hash_key(key);
+        let (hash, now) = (hash_key(key), self.clock.wall());
         let (kept, keys_version, emptied) = {
             let kept = self.kept();
-            (kept.known.get(&hash).cloned(), kept.version, kept.emptied)
+            let known = kept.known.get(&hash).cloned();
+            // While nobody can forget it, so that no use is lost.
+            if let Some(known) = known.as_ref().filter(|known| known.record.is_live(now)) {
+                known.last_use.note(now);
+            }
+            (known, kept.version, kept.emptied)
         };
         let recognised = |principal: &Arc<Principal>| Recognised { principal: Arc::clone(principal), keys_version };
         if self.configured == Some(hash) {
-            let principal = Principal { role: Role::Operator, environment: None, partner: None };
+            let principal = Principal { role: Role::Operator, environment: None, partner: None, key: None };
             return Ok(Some(recognised(&Arc::new(principal))));
         }
-        let now = self.clock.wall();
         if let Some(known) = kept {
             return Ok(known.record.is_live(now).then(|| recognised(&known.principal)));
         }
         let found = store::blocking(&self.store, move |store| store.key_by_hash(&hash)).await?;
         let Some(record) = found.filter(|record| record.is_live(now)) else { return Ok(None) };
-        let principal =
-            Arc::new(Principal { role: record.role, environment: record.environment, partner: record.partner.clone() });
+        let principal = Arc::new(Principal {
+            role: record.role,
+            environment: record.environment,
+            partner: record.partner.clone(),
+            key: Some(record.id),
+        });
         let mut kept = self.kept_to_change();
         if kept.known.len() >= CACHED_KEYS {
-            kept.known.clear();
+            kept.forget_keys();
         }
         if kept.emptied == emptied {
-            kept.known.insert(hash, Arc::new(Known { record, principal: Arc::clone(&principal) }));
+            let last_use = LastUse::new(now, record.last_used_at);
+            kept.known.insert(hash, Arc::new(Known { record, principal: Arc::clone(&principal), last_use }));
+        } else {
+            kept.left.leave(record.id, now);
         }
         Ok(Some(recognised(&principal)))
     }

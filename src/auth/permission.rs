@@ -21,13 +21,15 @@ pub enum Permission {
     HearOfAllPartners,
     /// Stop the flow to partners, and let it go.
     Brake,
+    /// Look at the audit log: all of it, or a partner's own part.
+    ReadAudit,
     /// Partners, keys and nodes.
     Operate,
 }
 
 impl Permission {
     /// All of them, for a test that walks the table.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ManageEndpoints,
         Self::PostEvents,
         Self::ReadDeliveries,
@@ -36,13 +38,16 @@ impl Permission {
         Self::WriteEventTypes,
         Self::HearOfAllPartners,
         Self::Brake,
+        Self::ReadAudit,
         Self::Operate,
     ];
 
     /// Whether a role has it (`product.md`, the column "who").
     pub const fn is_given_to(self, role: Role) -> bool {
         match self {
-            Self::ManageEndpoints | Self::RetryDeliveries => matches!(role, Role::Partner | Role::Operator),
+            Self::ManageEndpoints | Self::RetryDeliveries | Self::ReadAudit => {
+                matches!(role, Role::Partner | Role::Operator)
+            }
             Self::PostEvents => matches!(role, Role::Producer | Role::Operator),
             Self::ReadDeliveries | Self::ReadEventTypes => true,
             Self::WriteEventTypes | Self::HearOfAllPartners | Self::Brake | Self::Operate => {
@@ -54,7 +59,7 @@ impl Permission {
     /// The roles that have it, in words.
     pub const fn roles(self) -> &'static str {
         match self {
-            Self::ManageEndpoints | Self::RetryDeliveries => "`partner` or `operator`",
+            Self::ManageEndpoints | Self::RetryDeliveries | Self::ReadAudit => "`partner` or `operator`",
             Self::PostEvents => "`producer` or `operator`",
             Self::ReadDeliveries | Self::ReadEventTypes => "`partner`, `producer` or `operator`",
             Self::WriteEventTypes | Self::HearOfAllPartners | Self::Brake | Self::Operate => "`operator`",

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use tokio::sync::oneshot;
 
-use crate::auth::ApiKey;
+use crate::auth::{ApiKey, told_of_key};
 use crate::catalog;
 use crate::clock::Clock;
 use crate::config::{Config, OptionArgs, StoreLocation};
-use crate::domain::{Environment, KeyId, PartnerName, Role, Timestamp};
+use crate::domain::{Actor, AuditAction, Environment, KeyId, PartnerName, Role, Timestamp};
 use crate::metrics::Metrics;
 use crate::store::journal::JournalOptions;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Journal, KeyRecord, NewKey, PageRequest, Store};
+use crate::store::{AuditEntry, Journal, KeyRecord, NewKey, PageRequest, Store};
 
 /// Keys read at once when all are listed.
 const PAGE: usize = 250;
@@ -95,7 +95,16 @@ async fn carry_out(
                 return Err("the time to expire at is past".into());
             }
             let shipped = catalog::shipped();
-            journal.change(move |transaction| transaction.first_start(&shipped)).await?;
+            let partner_made = AuditEntry::new(Actor::Command, AuditAction::PartnerCreated)
+                .belonging_to(None, Some(PartnerName::default_partner()))
+                .about(PartnerName::default_partner());
+            let first_start = journal.change(move |transaction| {
+                if transaction.first_start(&shipped)? {
+                    transaction.audit(&partner_made);
+                }
+                Ok(())
+            });
+            first_start.await?;
             if let Some(name) = &partner
                 && store.partner(name)?.is_none()
             {
@@ -113,7 +122,13 @@ async fn carry_out(
                 description,
                 expires_at,
             };
-            let record = journal.change(move |transaction| transaction.create_key(&new)).await?;
+            let entry = AuditEntry::new(Actor::Command, AuditAction::KeyCreated);
+            let made = journal.change(move |transaction| {
+                let made = transaction.create_key(&new)?;
+                transaction.audit(&told_of_key(entry.clone(), &made));
+                Ok(made)
+            });
+            let record = made.await?;
             eprintln!("{} was made; this is the key, shown once:", record.id);
             println!("{}", key.reveal());
         }
@@ -131,8 +146,18 @@ async fn carry_out(
             }
         }
         KeysCommand::Revoke { id } => {
-            if !journal.change(move |transaction| transaction.revoke_key(id)).await? {
-                return Err(format!("there is no key {id} that still opens anything").into());
+            let none = || format!("there is no key {id} that still opens anything");
+            let record = store.key(id)?.ok_or_else(none)?;
+            let entry = told_of_key(AuditEntry::new(Actor::Command, AuditAction::KeyRevoked), &record);
+            let revoked = journal.change(move |transaction| {
+                let revoked = transaction.revoke_key(id)?;
+                if revoked {
+                    transaction.audit(&entry);
+                }
+                Ok(revoked)
+            });
+            if !revoked.await? {
+                return Err(none().into());
             }
             println!("{id} opens nothing any more");
         }
@@ -147,8 +172,9 @@ fn line(record: &KeyRecord, now: Timestamp) -> String {
         (None, Some(at)) => format!("live until {at}"),
         (None, None) => "live".to_owned(),
     };
+    let used = record.last_used_at.map_or("never used".to_owned(), |at| format!("used {at}"));
     format!(
-        "{}  {}…  {:<8}  {:<10}  {:<16}  {state}  {}",
+        "{}  {}…  {:<8}  {:<10}  {:<16}  {state}  {used}  {}",
         record.id,
         record.prefix,
         record.role.as_str(),

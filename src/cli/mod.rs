@@ -2,6 +2,7 @@
 //! process ends. What a command does is in the file of its name: a new one is
 //! that file, a variant of [`Command`] and its arm in [`Command::run`].
 
+pub mod audit;
 pub mod demo;
 pub mod keys;
 pub mod listen;
@@ -38,6 +39,8 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Make, list and revoke API keys while no node is running.
     Keys(keys::KeysArgs),
+    /// Check the audit log of a store.
+    Audit(audit::AuditArgs),
     /// Receive webhooks on this machine and print them, for trying things out.
     Listen(listen::ListenArgs),
     /// Tell whether a webhook's signature is good, and if not, why.
@@ -50,6 +53,7 @@ impl Command {
             Self::Serve(arguments) => serve::run(arguments),
             Self::Demo(arguments) => demo::run(arguments),
             Self::Keys(arguments) => keys::run(arguments),
+            Self::Audit(arguments) => audit::run(arguments),
             Self::Listen(arguments) => Ok(listen::run(arguments)?),
             Self::Verify(arguments) => Ok(verify::run(arguments)?),
         }

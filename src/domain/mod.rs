@@ -4,6 +4,7 @@
 
 mod announcement;
 mod attempt;
+mod audit;
 mod delivery;
 mod endpoint;
 mod event;
@@ -19,6 +20,7 @@ mod trouble;
 
 pub use announcement::{Announcement, Setback};
 pub use attempt::{Attempt, AttemptError, ErrorClass, Outcome, RetryAfter};
+pub use audit::{Actor, AuditAction, AuditActionError, AuditHash, AuditHashError, AuditHead, AuditRecord};
 pub use delivery::{Delivery, DeliveryStatus, DiscardReason, StatusError, StatusFilter, StoredStatus};
 pub use endpoint::{
     DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_MS, Endpoint, EndpointSettings, EndpointStatus, Header, HeaderName,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::auth::Permission;
 use crate::catalog::pointer_below;
-use crate::domain::{Endpoint, Environment};
+use crate::domain::{AuditAction, Endpoint, Environment};
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::webhook::{has_bytes, optional_fields};
@@ -22,9 +22,17 @@ const MOST_NAMED: usize = 5;
 pub async fn set(api: web::Data<Api>, caller: Caller, request: HttpRequest, mut payload: web::Payload) -> Answer {
     let scopes = asked_for(&api, &caller).await?;
     let reason = reason(&api, &request, &mut payload).await?;
+    let entry = caller.did(AuditAction::BrakeSet).with(json!({ "reason": reason }));
     let set = api.journal.change(move |transaction| {
-        let each = scopes.iter().map(|scope| transaction.set_brake(scope, reason.as_deref()));
-        each.collect::<Result<Option<Vec<Brake>>, _>>()
+        let mut set = Vec::new();
+        for scope in &scopes {
+            let Some(brake) = transaction.set_brake(scope, reason.as_deref())? else { return Ok(None) };
+            if brake.is_change() {
+                transaction.audit(&entry.clone().of(scope).about(whose(scope)));
+            }
+            set.push(brake.into_inner());
+        }
+        Ok(Some(set))
     });
     let set = set.await?.ok_or_else(|| Problem::not_found("partner"))?;
     for brake in &set {
@@ -37,10 +45,12 @@ pub async fn set(api: web::Data<Api>, caller: Caller, request: HttpRequest, mut 
 pub async fn release(api: web::Data<Api>, caller: Caller) -> Answer {
     let scopes = asked_for(&api, &caller).await?;
     let wanted = scopes.clone();
+    let entry = caller.did(AuditAction::BrakeReleased);
     let released = api.journal.change(move |transaction| {
         let mut released = Vec::new();
         for scope in &wanted {
             if transaction.release_brake(scope)? {
+                transaction.audit(&entry.clone().of(scope).about(whose(scope)));
                 released.push(scope.clone());
             }
         }
@@ -112,6 +122,11 @@ async fn reason(api: &Api, request: &HttpRequest, payload: &mut web::Payload) ->
         Some(unknown) => Err(Problem::invalid_field(pointer_below("", unknown), "unknown field; there is `reason`")),
         None => Ok(reason),
     }
+}
+
+/// The partner, or `*` for all.
+fn whose(scope: &Scope) -> &str {
+    scope.partner.as_ref().map_or("*", |partner| partner.as_str())
 }
 
 fn words(scope: &Scope) -> String {

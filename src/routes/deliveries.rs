@@ -2,10 +2,10 @@
 //! /deliveries/{id}/retry` and `/skip`.
 
 use actix_web::{HttpResponse, web};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::auth::Permission;
-use crate::domain::{DeliveryId, DeliveryStatus, DiscardReason, EndpointStatus};
+use crate::domain::{AuditAction, DeliveryId, DeliveryStatus, DiscardReason, EndpointStatus};
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::{Api, brakes, page, show};
@@ -95,7 +95,18 @@ pub async fn retry(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -
     if let Some(detail) = held {
         return Err(Problem::new(Kind::Conflict, detail));
     }
-    api.journal.change(move |transaction| transaction.request_attempt(id)).await?;
+    let entry = caller
+        .did(AuditAction::DeliveryRetried)
+        .belonging_to(Some(endpoint.environment), endpoint.partner)
+        .about(id)
+        .with(json!({ "endpoint": held_by.to_string() }));
+    let asked = api.journal.change(move |transaction| {
+        if transaction.request_attempt(id)? {
+            transaction.audit(&entry);
+        }
+        Ok(())
+    });
+    asked.await?;
     Ok(HttpResponse::Accepted().json(show::delivery(&delivery)))
 }
 
@@ -107,7 +118,26 @@ pub async fn skip(api: web::Data<Api>, caller: Caller, id: web::Path<String>) ->
     let scope = api.known(caller.scope()?).await?;
     let id: DeliveryId = id.parse().map_err(|_| Problem::not_found("delivery"))?;
     let within = scope.clone();
-    let skipped = api.journal.change(move |transaction| transaction.skip_delivery(&within, id)).await?;
+    // Whose it is, where the request is about all partners. What is gone cannot be skipped.
+    let endpoint = store::blocking(&api.store, move |store| {
+        let Some(delivery) = store.delivery(&within, id)? else { return Ok(None) };
+        store.endpoint(&within, delivery.endpoint)
+    })
+    .await?;
+    let mut entry = caller.did(AuditAction::DeliverySkipped).of(&scope).about(id);
+    if let Some(endpoint) = endpoint {
+        let detail = json!({ "endpoint": endpoint.id.to_string() });
+        entry = entry.belonging_to(Some(endpoint.environment), endpoint.partner).with(detail);
+    }
+    let within = scope.clone();
+    let skipped = api.journal.change(move |transaction| {
+        let skipped = transaction.skip_delivery(&within, id)?;
+        if skipped == Skipped::Done {
+            transaction.audit(&entry);
+        }
+        Ok(skipped)
+    });
+    let skipped = skipped.await?;
     match skipped {
         Skipped::NotFound => return Err(Problem::not_found("delivery")),
         Skipped::Busy => {

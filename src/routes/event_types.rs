@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::auth::Permission;
 use crate::catalog::{CatalogLimits, DefinitionError, DefinitionProblem, TypeDefinition, system};
-use crate::domain::EventType;
+use crate::domain::{AuditAction, EventType};
 use crate::routes::extract::{self, Caller};
 use crate::routes::problem::{Answer, FieldProblem, Kind, Problem};
 use crate::routes::retry::{self, RetryLimits};
@@ -88,15 +88,38 @@ pub async fn put(
             ),
             _ => Problem::invalid_field("", error.to_string()),
         })?;
-    let is_new = api.catalogs.of(environment).get(&checked.name).is_none();
+    let known = api.catalogs.of(environment).get(&checked.name).cloned();
+    let is_new = known.is_none();
+    let entry = caller.did(AuditAction::EventTypePut).belonging_to(Some(environment), None);
+    let entry = entry.about(&checked.name).with(what_is_put(known.as_ref(), &checked));
     let types = vec![checked.clone()];
     to_the_end(async move {
-        api.journal.change(move |transaction| transaction.put_event_types(environment, &types)).await?;
+        let put = api.journal.change(move |transaction| {
+            if transaction.put_event_types(environment, &types)? > 0 {
+                transaction.audit(&entry);
+            }
+            Ok(())
+        });
+        put.await?;
         Ok(api.catalogs.reload(&api.store, environment).await?)
     })
     .await?;
     let mut response = if is_new { HttpResponse::Created() } else { HttpResponse::Ok() };
     Ok(response.json(show(&checked)))
+}
+
+/// Which parts of a definition are others than before: what is in them is too much for
+/// the audit log.
+fn what_is_put(known: Option<&TypeDefinition>, put: &TypeDefinition) -> Value {
+    let Some(known) = known else { return json!({ "is_new": true }) };
+    let parts = [
+        ("description", known.description != put.description),
+        ("schema", known.schema != put.schema),
+        ("example", known.example != put.example),
+        ("retry", known.retry != put.retry),
+    ];
+    let changed: Vec<&str> = parts.iter().filter(|(_, is_other)| *is_other).map(|(name, _)| *name).collect();
+    json!({ "is_new": false, "changed": changed })
 }
 
 fn parse(name: EventType, body: &[u8], retries: &RetryLimits) -> Result<TypeDefinition, Problem> {
@@ -156,8 +179,16 @@ pub async fn delete(api: web::Data<Api>, caller: Caller, name: web::Path<String>
     if system::is_built_in(name.as_str()) {
         return Err(Problem::new(Kind::Conflict, reserved(&name)));
     }
+    let entry = caller.did(AuditAction::EventTypeDeleted).belonging_to(Some(environment), None).about(&name);
     let gone = to_the_end(async move {
-        let gone = api.journal.change(move |transaction| transaction.delete_event_type(environment, &name)).await?;
+        let gone = api.journal.change(move |transaction| {
+            let gone = transaction.delete_event_type(environment, &name)?;
+            if gone {
+                transaction.audit(&entry);
+            }
+            Ok(gone)
+        });
+        let gone = gone.await?;
         api.catalogs.reload(&api.store, environment).await?;
         Ok(gone)
     })

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +15,10 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 
 use crate::auth::{Permission, Principal, Recognised};
-use crate::domain::{Environment, PartnerName, Role};
+use crate::domain::{Actor, AuditAction, Environment, PartnerName, Role};
 use crate::routes::Api;
 use crate::routes::problem::{Kind, Problem};
-use crate::store::Scope;
+use crate::store::{AuditEntry, Scope};
 
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,6 +28,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Caller {
     principal: Arc<Principal>,
     query: Query,
+    /// The other end of the connection, which may be a proxy.
+    address: Option<IpAddr>,
 }
 
 /// Whoever posts events, with a key that opens something as far as this node
@@ -100,7 +103,8 @@ async fn recognise(api: &Api, key: &str, request: &HttpRequest) -> Result<Produc
     let Recognised { principal, keys_version } = api.auth.authenticate(key).await?.ok_or_else(|| {
         Problem::new(Kind::Unauthorized, "the key is unknown, revoked or expired; ask your operator for one")
     })?;
-    Ok(Producer { caller: Caller { principal, query: Query::parse(request)? }, keys_version })
+    let address = request.peer_addr().map(|address| address.ip());
+    Ok(Producer { caller: Caller { principal, query: Query::parse(request)?, address }, keys_version })
 }
 
 /// The key that an `Authorization` header carries.
@@ -125,6 +129,13 @@ impl Caller {
     /// Whether it is an operator's key.
     pub fn is_operator(&self) -> bool {
         self.principal.role == Role::Operator
+    }
+
+    /// What the audit log is to say of something that this request does.
+    pub fn did(&self, action: AuditAction) -> AuditEntry {
+        let Principal { role, key, .. } = *self.principal.as_ref();
+        let actor = if key.is_some() { Actor::Key(role) } else { Actor::Configured };
+        AuditEntry { key, address: self.address, ..AuditEntry::new(actor, action) }
     }
 
     /// What the query says.

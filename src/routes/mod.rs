@@ -3,6 +3,7 @@
 //! of the store, and of the engine only by message.
 
 mod actors;
+mod audit;
 mod brakes;
 mod catalogs;
 pub mod cluster;
@@ -280,6 +281,16 @@ pub fn configure(config: &mut web::ServiceConfig) {
                 .route(web::get().to(brakes::list))
                 .route(web::delete().to(brakes::release))
                 .default_service(web::to(|request| wrong_method(request, "GET, POST, DELETE"))),
+        )
+        .service(
+            web::resource("/audit")
+                .route(web::get().to(audit::list))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
+        )
+        .service(
+            web::resource("/audit/verify")
+                .route(web::get().to(audit::verify))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
         )
         // They answer wrong methods themselves: where there is no cluster, there are no such routes.
         .service(web::resource(HINTS_PATH).default_service(web::to(cluster::hints)))

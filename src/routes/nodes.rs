@@ -4,11 +4,11 @@ use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
 use crate::auth::Permission;
-use crate::domain::{NodeId, PARTITIONS};
+use crate::domain::{AuditAction, NodeId, PARTITIONS};
 use crate::engine::Release;
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Kind, Problem};
-use crate::routes::{Api, show};
+use crate::routes::{Api, show, to_the_end};
 use crate::store::{self, NodeRecord};
 
 /// All nodes that live, the one that answers included.
@@ -31,7 +31,19 @@ pub async fn release(api: web::Data<Api>, caller: Caller, id: web::Path<String>)
         let address = other.address.as_deref().unwrap_or("an address that it does not advertise");
         return Err(Problem::new(Kind::Conflict, format!("only that node can release itself: ask {address}")));
     }
-    api.supervisor.send(Release).await.map_err(|_| Problem::new(Kind::Overloaded, "this node is stopping"))?;
+    let entry = caller.did(AuditAction::NodeReleased).about(id);
+    to_the_end(async move {
+        // Nothing of it is in the store, so it is written down before anything is sent.
+        if api.hold.is_on() {
+            let noted = api.journal.change(move |transaction| {
+                transaction.audit(&entry);
+                Ok(())
+            });
+            noted.await?;
+        }
+        api.supervisor.send(Release).await.map_err(|_| Problem::new(Kind::Overloaded, "this node is stopping"))
+    })
+    .await?;
     Ok(HttpResponse::Ok().json(json!({ "id": id.to_string(), "held": false })))
 }
 

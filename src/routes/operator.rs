@@ -3,8 +3,8 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
-use crate::auth::{ApiKey, Permission};
-use crate::domain::{Environment, KeyId, PartnerName, Role, Timestamp};
+use crate::auth::{ApiKey, Permission, told_of_key};
+use crate::domain::{AuditAction, Environment, KeyId, PartnerName, Role, Timestamp};
 use crate::routes::extract::{self, Caller};
 use crate::routes::problem::{Answer, FieldProblem, Kind, Problem};
 use crate::routes::{Api, page, settings, show, to_the_end};
@@ -62,8 +62,16 @@ pub async fn create_partner(
     no_more(&fields, "`name`", &mut errors);
     let Some(name) = name.filter(|_| errors.is_empty()) else { return Err(Problem::invalid(errors)) };
     let wanted = name.clone();
-    let made = api.journal.change(move |transaction| transaction.create_partner(&wanted)).await?;
-    let partner = made.ok_or_else(|| Problem::new(Kind::AlreadyExists, format!("there is a partner `{name}`")))?;
+    let entry = caller.did(AuditAction::PartnerCreated).belonging_to(None, Some(name.clone())).about(&name);
+    let made = api.journal.change(move |transaction| {
+        let made = transaction.create_partner(&wanted)?;
+        if made.is_some() {
+            transaction.audit(&entry);
+        }
+        Ok(made)
+    });
+    let partner =
+        made.await?.ok_or_else(|| Problem::new(Kind::AlreadyExists, format!("there is a partner `{name}`")))?;
     log::info!("partner {} was made", partner.name);
     Ok(HttpResponse::Created().json(show::partner(&partner)))
 }
@@ -104,7 +112,13 @@ pub async fn create_key(
         let found = store::blocking(&api.store, move |store| store.partner(&partner)).await?;
         found.ok_or_else(|| Problem::invalid_field("/partner", format!("there is no partner `{named}`")))?;
     }
-    let record = api.journal.change(move |transaction| transaction.create_key(&new)).await?;
+    let entry = caller.did(AuditAction::KeyCreated);
+    let made = api.journal.change(move |transaction| {
+        let made = transaction.create_key(&new)?;
+        transaction.audit(&told_of_key(entry.clone(), &made));
+        Ok(made)
+    });
+    let record = made.await?;
     log::info!("key {} ({}) was made", record.id, record.role);
     let mut value = show::key(&record);
     value["key"] = json!(key.reveal());
@@ -187,8 +201,18 @@ pub async fn revoke_key(api: web::Data<Api>, caller: Caller, id: web::Path<Strin
     caller.may(Permission::Operate)?;
     caller.query().only(&[])?;
     let id: KeyId = id.parse().map_err(|_| Problem::not_found("key"))?;
+    let found = store::blocking(&api.store, move |store| store.key(id)).await?;
+    let record = found.ok_or_else(|| Problem::not_found("key"))?;
+    let entry = told_of_key(caller.did(AuditAction::KeyRevoked), &record);
     let revoked = to_the_end(async move {
-        let revoked = api.journal.change(move |transaction| transaction.revoke_key(id)).await;
+        let revoking = api.journal.change(move |transaction| {
+            let revoked = transaction.revoke_key(id)?;
+            if revoked {
+                transaction.audit(&entry);
+            }
+            Ok(revoked)
+        });
+        let revoked = revoking.await;
         api.auth.keys_changed().await;
         Ok(revoked?)
     })

@@ -6,12 +6,12 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::auth::Permission;
 use crate::catalog::pointer_below;
-use crate::domain::EndpointId;
+use crate::domain::{AuditAction, EndpointId};
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Problem};
 use crate::routes::webhook::{has_bytes, optional_fields, scope_of};
 use crate::routes::{Api, show};
-use crate::store::Scope;
+use crate::store::{Effect, Scope};
 
 /// Holds an endpoint's deliveries until it is resumed.
 pub async fn pause(
@@ -22,8 +22,15 @@ pub async fn pause(
     mut payload: web::Payload,
 ) -> Answer {
     let (scope, id) = asked_of(&api, &caller, &id, &request, &mut payload).await?;
-    let paused = api.journal.change(move |transaction| transaction.pause_endpoint(&scope, id)).await?;
-    let endpoint = paused.ok_or_else(|| Problem::not_found("endpoint"))?;
+    let entry = caller.did(AuditAction::EndpointPaused).of(&scope).about(id);
+    let paused = api.journal.change(move |transaction| {
+        let paused = transaction.pause_endpoint(&scope, id)?;
+        if paused.as_ref().is_some_and(Effect::is_change) {
+            transaction.audit(&entry);
+        }
+        Ok(paused)
+    });
+    let endpoint = paused.await?.ok_or_else(|| Problem::not_found("endpoint"))?.into_inner();
     log::info!("{id} is paused");
     Ok(HttpResponse::Ok().json(show::endpoint(&endpoint)))
 }
@@ -37,8 +44,15 @@ pub async fn resume(
     mut payload: web::Payload,
 ) -> Answer {
     let (scope, id) = asked_of(&api, &caller, &id, &request, &mut payload).await?;
-    let resumed = api.journal.change(move |transaction| transaction.resume_endpoint(&scope, id)).await?;
-    let endpoint = resumed.ok_or_else(|| Problem::not_found("endpoint"))?;
+    let entry = caller.did(AuditAction::EndpointResumed).of(&scope).about(id);
+    let resumed = api.journal.change(move |transaction| {
+        let resumed = transaction.resume_endpoint(&scope, id)?;
+        if resumed.as_ref().is_some_and(Effect::is_change) {
+            transaction.audit(&entry);
+        }
+        Ok(resumed)
+    });
+    let endpoint = resumed.await?.ok_or_else(|| Problem::not_found("endpoint"))?.into_inner();
     log::info!("{id} is not paused any more");
     Ok(HttpResponse::Ok().json(show::endpoint(&endpoint)))
 }

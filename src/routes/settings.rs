@@ -18,7 +18,7 @@ use crate::routes::retry::{self, RetryLimits};
 use crate::routes::signing;
 
 /// Fields that this route knows.
-const KNOWN: [&str; 16] = [
+pub(super) const KNOWN: [&str; 16] = [
     "url",
     "events",
     "description",

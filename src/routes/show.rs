@@ -9,7 +9,7 @@ use crate::domain::{
 use crate::routes::retry;
 use crate::store::{Brake, Due, EventOutcome, KeyRecord, NodeRecord};
 
-fn time(time: Timestamp) -> Value {
+pub(super) fn time(time: Timestamp) -> Value {
     Value::String(time.to_string())
 }
 
@@ -220,5 +220,6 @@ pub fn key(record: &KeyRecord) -> Value {
         "created_at": time(record.created_at),
         "expires_at": maybe_time(record.expires_at),
         "revoked_at": maybe_time(record.revoked_at),
+        "last_used_at": maybe_time(record.last_used_at),
     })
 }

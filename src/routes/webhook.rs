@@ -7,13 +7,13 @@ use serde_json::{Map, Value, json};
 
 use crate::auth::Permission;
 use crate::catalog::Catalog;
-use crate::domain::{Endpoint, EndpointId, EndpointStatus, EventId, EventType};
+use crate::domain::{AuditAction, Endpoint, EndpointId, EndpointStatus, EventId, EventType};
 use crate::engine::{SendTest, TestOutcome};
 use crate::policy::matching;
 use crate::routes::extract::{self, Caller};
 use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::settings::{self, Rules};
-use crate::routes::{Api, actors, brakes, page, show, signing};
+use crate::routes::{Api, actors, audit, brakes, page, show, signing};
 use crate::store::{
     self, EndpointChange, EndpointConflict, Lane, NewEndpoint, Rotation, RotationConflict, Scope, Store, StoreError,
 };
@@ -105,9 +105,17 @@ pub async fn create(api: web::Data<Api>, caller: Caller, request: HttpRequest, m
         None => signing::make(settings.signing)?,
     };
     let scope = api.known(scope).await?;
+    let entry = caller.did(AuditAction::EndpointCreated).of(&scope);
     let new =
         NewEndpoint { scope, settings, secret: secret.reveal(), most_endpoints: api.limits.endpoints_per_partner };
-    let endpoint = api.journal.change(move |transaction| transaction.create_endpoint(&new)).await??;
+    let made = api.journal.change(move |transaction| {
+        let made = transaction.create_endpoint(&new)?;
+        if let Ok(endpoint) = &made {
+            transaction.audit(&entry.clone().about(endpoint.id).with(audit::endpoint_made(endpoint)));
+        }
+        Ok(made)
+    });
+    let endpoint = made.await??;
     let owner = endpoint.partner.as_ref().map_or("all partners", |partner| partner.as_str());
     log::info!("{} was made for {owner} in {}", endpoint.id, endpoint.environment);
     let mut value = show::endpoint(&endpoint);
@@ -206,9 +214,18 @@ pub async fn change(
         if settings == endpoint.settings {
             return Ok(HttpResponse::Ok().json(show::endpoint(&endpoint)));
         }
+        let entry = caller.did(AuditAction::EndpointChanged).of(&scope).about(endpoint.id);
+        let entry = entry.with(audit::endpoint_changed(&endpoint, &settings));
         let change =
             EndpointChange { scope: scope.clone(), endpoint: endpoint.id, from_version: endpoint.version, settings };
-        match api.journal.change(move |transaction| transaction.change_endpoint(&change)).await? {
+        let changed = api.journal.change(move |transaction| {
+            let changed = transaction.change_endpoint(&change)?;
+            if changed.is_ok() {
+                transaction.audit(&entry);
+            }
+            Ok(changed)
+        });
+        match changed.await? {
             Ok(changed) => {
                 log::info!("{} has version {} of its settings", changed.id, changed.version);
                 return Ok(HttpResponse::Ok().json(show::endpoint(&changed)));
@@ -227,19 +244,33 @@ pub async fn delete(api: web::Data<Api>, caller: Caller, id: web::Path<String>) 
     caller.query().only(&[])?;
     let scope = scope_of(&api, &caller, &id).await?;
     let id: EndpointId = id.parse().map_err(|_| Problem::not_found("endpoint"))?;
-    let gone = api.journal.change(move |transaction| transaction.delete_endpoint(&scope, id)).await?;
-    if !gone {
+    let entry = caller.did(AuditAction::EndpointDeleted).of(&scope).about(id);
+    let gone = api.journal.change(move |transaction| {
+        let gone = transaction.delete_endpoint(&scope, id)?;
+        if gone {
+            transaction.audit(&entry);
+        }
+        Ok(gone)
+    });
+    if !gone.await? {
         return Err(Problem::not_found("endpoint"));
     }
     log::info!("{id} was deleted");
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Shows the secrets that sign now.
+/// Shows the secrets that sign now, once it is written down that somebody looked.
 pub async fn secret(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
     caller.may(Permission::ManageEndpoints)?;
     caller.query().only(&[])?;
-    let endpoint = find(&api, &scope_of(&api, &caller, &id).await?, &id).await?;
+    let scope = scope_of(&api, &caller, &id).await?;
+    let endpoint = find(&api, &scope, &id).await?;
+    let entry = caller.did(AuditAction::SecretRead).of(&scope).about(endpoint.id);
+    let noted = api.journal.change(move |transaction| {
+        transaction.audit(&entry);
+        Ok(())
+    });
+    noted.await?;
     secrets_answer(&api, endpoint.id).await
 }
 
@@ -272,7 +303,16 @@ pub async fn rotate(
             secret: key.reveal(),
             overlap: wanted.overlap,
         };
-        match api.journal.change(move |transaction| transaction.rotate_secret(&rotation)).await? {
+        let detail = json!({ "signing": key.signing().as_str(), "overlap_seconds": wanted.overlap.as_secs() });
+        let entry = caller.did(AuditAction::SecretRotated).of(&scope).about(endpoint).with(detail);
+        let rotated = api.journal.change(move |transaction| {
+            let rotated = transaction.rotate_secret(&rotation)?;
+            if rotated.is_ok() {
+                transaction.audit(&entry);
+            }
+            Ok(rotated)
+        });
+        match rotated.await? {
             Ok(()) => {
                 let overlap = wanted.overlap.as_secs();
                 log::info!("{endpoint} has a new secret for {}; the old ones sign for {overlap} s more", key.signing());

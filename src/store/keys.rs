@@ -42,6 +42,8 @@ pub struct KeyRecord {
     pub expires_at: Option<Timestamp>,
     /// When it was revoked, if it was.
     pub revoked_at: Option<Timestamp>,
+    /// When it was last used, as far as nodes have said so far: to about a minute.
+    pub last_used_at: Option<Timestamp>,
 }
 
 impl KeyRecord {

@@ -9,9 +9,11 @@
 mod prepared;
 
 mod accept;
+pub mod audit;
 mod births;
 mod brakes;
 mod deliveries;
+mod effect;
 mod endpoints;
 mod error;
 mod fan_out;
@@ -31,11 +33,13 @@ mod subscriptions;
 mod versions;
 
 pub use accept::{Accept, Accepted, AcceptedEvent, Idempotency, NewEvent, ReliedOn};
+pub use audit::{AuditEnd, AuditEntry, AuditFilter};
 pub use brakes::Brake;
 pub use deliveries::{
     AttemptKind, Birth, BornSince, DeliveryFilter, Due, EventOutcome, Lane, Payload, Place, Placed, Placing, Record,
     Recorded, Retired, Sighting, Skipped, Unplaced, Verdict, Waiting,
 };
+pub use effect::Effect;
 pub use endpoints::{
     EndpointChange, EndpointConflict, EndpointRuntime, NewEndpoint, Rotation, RotationConflict, StoredSecret,
 };
@@ -54,8 +58,8 @@ use std::time::Duration;
 
 use crate::catalog::TypeDefinition;
 use crate::domain::{
-    Attempt, Delivery, DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, Event, EventId, EventOrder,
-    EventType, KeyId, PartitionSet, Partner, PartnerName, Setback, Timestamp, Trouble,
+    Attempt, AuditRecord, Delivery, DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, Event, EventId,
+    EventOrder, EventType, KeyId, PartitionSet, Partner, PartnerName, Setback, Timestamp, Trouble,
 };
 
 /// Reads, and the one writer. Methods block: callers on an actor's or a
@@ -187,6 +191,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// All keys, newest first.
     fn keys(&self, page: &PageRequest<KeyId>) -> Result<Page<KeyRecord>, StoreError>;
+
+    /// Entries of the audit log, newest first; the cursor is an entry's number.
+    fn audit(&self, filter: &AuditFilter, page: &PageRequest<u64>) -> Result<Page<AuditRecord>, StoreError>;
+
+    /// Up to `limit` entries of the audit log behind this number, in their order.
+    fn audit_chain(&self, after: i64, limit: usize) -> Result<Vec<AuditRecord>, StoreError>;
+
+    /// Where the audit log ends.
+    fn audit_end(&self) -> Result<AuditEnd, StoreError>;
 }
 
 /// Turns verbs into commits. One at a time, by one thread.
@@ -255,18 +268,18 @@ pub trait Transaction {
     /// Holds an endpoint's deliveries until [`resume_endpoint`](Self::resume_endpoint),
     /// whatever its settings say; they and their version stay as they are.
     /// Pausing a paused one changes nothing. `None` when there is none.
-    fn pause_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Endpoint>, StoreError>;
+    fn pause_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Effect<Endpoint>>, StoreError>;
 
     /// Ends the pause of an endpoint, if it has one: what its settings say holds
     /// again. `None` when there is none.
-    fn resume_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Endpoint>, StoreError>;
+    fn resume_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Effect<Endpoint>>, StoreError>;
 
     /// Holds all endpoints of a scope, those made later too, until
     /// [`release_brake`](Self::release_brake), whatever their settings and their
     /// partners say; these stay as they are. One that is set already stays since
     /// when it was, and a reason that is given is its reason from now on. `None`
     /// when there is no such partner.
-    fn set_brake(&mut self, scope: &Scope, reason: Option<&str>) -> Result<Option<Brake>, StoreError>;
+    fn set_brake(&mut self, scope: &Scope, reason: Option<&str>) -> Result<Option<Effect<Brake>>, StoreError>;
 
     /// Releases the brake over exactly this scope: what its endpoints' settings and
     /// their partners say holds again, but for what another brake is over. False
@@ -311,8 +324,8 @@ pub trait Transaction {
     fn expire_delivery(&mut self, delivery: DeliveryId, fence: Option<Fence>) -> Result<Option<Recorded>, StoreError>;
 
     /// Asks for one more attempt of a delivery, by hand. Asking again before
-    /// it was made changes nothing.
-    fn request_attempt(&mut self, delivery: DeliveryId) -> Result<(), StoreError>;
+    /// it was made changes nothing, and is answered with false.
+    fn request_attempt(&mut self, delivery: DeliveryId) -> Result<bool, StoreError>;
 
     /// Writes down up to `limit` deliveries of deleted endpoints as
     /// discarded. Answers how many there were.
@@ -338,8 +351,8 @@ pub trait Transaction {
     /// and fills both catalogs. False, and nothing done, at any later start.
     fn first_start(&mut self, types: &[TypeDefinition]) -> Result<bool, StoreError>;
 
-    /// Adds event types or replaces them.
-    fn put_event_types(&mut self, environment: Environment, types: &[TypeDefinition]) -> Result<(), StoreError>;
+    /// Adds event types or replaces them. Answers how many were not there just so.
+    fn put_event_types(&mut self, environment: Environment, types: &[TypeDefinition]) -> Result<usize, StoreError>;
 
     /// Takes an event type out of the catalog. False when there is none.
     fn delete_event_type(&mut self, environment: Environment, name: &EventType) -> Result<bool, StoreError>;
@@ -353,6 +366,13 @@ pub trait Transaction {
     /// Makes a key useless from now on. False when there is none, or it
     /// was revoked before.
     fn revoke_key(&mut self, key: KeyId) -> Result<bool, StoreError>;
+
+    /// Notes when keys were last used, unless they are known to have been used later.
+    fn note_key_uses(&mut self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;
+
+    /// Has this written into the audit log at the end of this transaction, and with it:
+    /// whatever undoes the one undoes the other.
+    fn audit(&mut self, entry: &AuditEntry);
 }
 
 /// A read that takes longer than this has been swallowed somewhere between here and

@@ -3,14 +3,16 @@
 
 use std::time::Duration;
 
+use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::domain::{
-    AttemptError, DiscardReason, EndpointSettings, Environment, ErrorClass, Header, RetryPolicy, Signing, StoredStatus,
-    Timestamp, TypePattern,
+    AttemptError, AuditHash, AuditRecord, DiscardReason, EndpointSettings, Environment, ErrorClass, Header,
+    RetryPolicy, Signing, StoredStatus, Timestamp, TypePattern,
 };
 use crate::store::ids::IdCodec;
+use crate::store::schema::audit_log;
 use crate::store::{Due, StoreError, Unplaced};
 
 /// The number of an environment.
@@ -103,6 +105,70 @@ pub(in crate::store) fn unplaced_of(
     due.sort_by_key(|due| (due.due_at, due.delivery));
     due.truncate(limit);
     Ok(Unplaced { due, next: next.first().map(|(at,)| Timestamp::from_millis(*at)) })
+}
+
+/// An entry of the audit log.
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = audit_log)]
+#[diesel(treat_none_as_default_value = false)]
+pub(in crate::store) struct AuditRow {
+    number: i64,
+    at: i64,
+    environment: Option<i64>,
+    partner: Option<String>,
+    actor: String,
+    actor_key: Option<String>,
+    address: Option<String>,
+    action: String,
+    subject: String,
+    detail: String,
+    salt: Vec<u8>,
+    previous_hash: Vec<u8>,
+    hash: Vec<u8>,
+}
+
+impl From<AuditRecord> for AuditRow {
+    fn from(record: AuditRecord) -> Self {
+        Self {
+            number: record.number,
+            at: record.at.as_millis(),
+            environment: record.environment.map(environment_number),
+            partner: record.partner,
+            actor: record.actor,
+            actor_key: record.key,
+            address: record.address,
+            action: record.action,
+            subject: record.subject,
+            detail: record.detail,
+            salt: record.salt.to_vec(),
+            previous_hash: record.previous_hash.as_bytes().to_vec(),
+            hash: record.hash.as_bytes().to_vec(),
+        }
+    }
+}
+
+impl AuditRow {
+    /// What was stored, as the domain has it.
+    pub(in crate::store) fn record(self) -> Result<AuditRecord, StoreError> {
+        let number = self.number;
+        let of_length = || StoreError::Corrupt(format!("entry {number} of the audit log has a hash of another length"));
+        let hash = |bytes: Vec<u8>| bytes.try_into().map(AuditHash::from_bytes).map_err(|_| of_length());
+        Ok(AuditRecord {
+            number,
+            at: Timestamp::from_millis(self.at),
+            environment: self.environment.map(environment_of).transpose()?,
+            partner: self.partner,
+            actor: self.actor,
+            key: self.actor_key,
+            address: self.address,
+            action: self.action,
+            subject: self.subject,
+            detail: self.detail,
+            salt: self.salt.try_into().map_err(|_| of_length())?,
+            previous_hash: hash(self.previous_hash)?,
+            hash: hash(self.hash)?,
+        })
+    }
 }
 
 /// Text that was parsed before it was stored.

@@ -197,6 +197,33 @@ diesel::table! {
         description -> Nullable<Text>,
         expires_at -> Nullable<BigInt>,
         revoked_at -> Nullable<BigInt>,
+        last_used_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    audit_log (number) {
+        number -> BigInt,
+        at -> BigInt,
+        environment -> Nullable<BigInt>,
+        partner -> Nullable<Text>,
+        actor -> Text,
+        actor_key -> Nullable<Text>,
+        address -> Nullable<Text>,
+        action -> Text,
+        subject -> Text,
+        detail -> Text,
+        salt -> Binary,
+        previous_hash -> Binary,
+        hash -> Binary,
+    }
+}
+
+diesel::table! {
+    audit_head (id) {
+        id -> BigInt,
+        number -> BigInt,
+        hash -> Binary,
     }
 }
 

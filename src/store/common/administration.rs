@@ -73,7 +73,7 @@ pub(super) fn partners(
     })
 }
 
-type KeyRow = (i64, String, String, Option<i64>, Option<i64>, Option<String>, Option<i64>, Option<i64>);
+type KeyRow = (i64, String, String, Option<i64>, Option<i64>, Option<String>, Option<i64>, Option<i64>, Option<i64>);
 
 const KEY_COLUMNS: (
     api_keys::id,
@@ -84,6 +84,7 @@ const KEY_COLUMNS: (
     api_keys::description,
     api_keys::expires_at,
     api_keys::revoked_at,
+    api_keys::last_used_at,
 ) = (
     api_keys::id,
     api_keys::prefix,
@@ -93,10 +94,11 @@ const KEY_COLUMNS: (
     api_keys::description,
     api_keys::expires_at,
     api_keys::revoked_at,
+    api_keys::last_used_at,
 );
 
 fn key_of(connection: &mut Connection, ids: &IdCodec, row: KeyRow) -> Result<KeyRecord, StoreError> {
-    let (key, prefix, role, environment, partner, description, expires_at, revoked_at) = row;
+    let (key, prefix, role, environment, partner, description, expires_at, revoked_at, last_used_at) = row;
     let partner = match partner {
         Some(number) => scope_of(connection, ScopeId(number * 2))?.partner,
         None => None,
@@ -111,6 +113,7 @@ fn key_of(connection: &mut Connection, ids: &IdCodec, row: KeyRow) -> Result<Key
         created_at: time_of_key(key),
         expires_at: expires_at.map(Timestamp::from_millis),
         revoked_at: revoked_at.map(Timestamp::from_millis),
+        last_used_at: last_used_at.map(Timestamp::from_millis),
     })
 }
 

@@ -5,6 +5,8 @@
 
 #[path = "../common/administration.rs"]
 mod administration;
+#[path = "../common/audit.rs"]
+mod audit;
 #[path = "../common/brakes.rs"]
 mod brakes;
 mod connection;
@@ -75,7 +77,19 @@ impl PostgresStore {
         let mut connection = options.connect().map_err(|error| refused(&error))?;
         migrate(&mut connection)?;
         let ids = IdCodec::new(&id_secret(&mut connection)?);
-        drop(connection);
+        Self::with_ids(options, ids)
+    }
+
+    /// Connects to read, beside the nodes: nothing is brought up to date.
+    pub fn open_to_read(options: &PostgresOptions) -> Result<Self, StoreError> {
+        let mut connection = options.connect().map_err(|error| refused(&error))?;
+        let ids = IdCodec::new(&stored_id_secret(&mut connection)?);
+        let store = Self::with_ids(options, ids)?;
+        *store.idle_writer() = None;
+        Ok(store)
+    }
+
+    fn with_ids(options: &PostgresOptions, ids: IdCodec) -> Result<Self, StoreError> {
         let reading = ReadPool::start(options.readers.max(1) as usize)
             .map_err(|error| StoreError::Unavailable(format!("no thread to read on: {error}")))?;
         Ok(Self {
@@ -159,16 +173,22 @@ fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
         .map_err(|error| failed(error.to_string()))
 }
 
+/// Where the secret of ids is kept.
+const ID_SECRET: &str = "id_secret";
+
 /// The secret that this store's ids are made with, drawn once for all nodes.
 fn id_secret(connection: &mut PgConnection) -> Result<[u8; 16], StoreError> {
-    const NAME: &str = "id_secret";
     let mut secret = [0; 16];
     getrandom::fill(&mut secret).map_err(|error| StoreError::Unavailable(format!("no randomness: {error}")))?;
     diesel::insert_into(meta::table)
-        .values((meta::name.eq(NAME), meta::value.eq(secret.to_vec())))
+        .values((meta::name.eq(ID_SECRET), meta::value.eq(secret.to_vec())))
         .on_conflict_do_nothing()
         .execute(connection)
         .map_err(translate)?;
-    let stored: Vec<u8> = meta::table.find(NAME).select(meta::value).first(connection).map_err(translate)?;
+    stored_id_secret(connection)
+}
+
+fn stored_id_secret(connection: &mut PgConnection) -> Result<[u8; 16], StoreError> {
+    let stored: Vec<u8> = meta::table.find(ID_SECRET).select(meta::value).first(connection).map_err(translate)?;
     stored.try_into().map_err(|_| StoreError::Corrupt("the secret of ids has another length".into()))
 }

@@ -9,15 +9,17 @@ use diesel::sql_types::Integer;
 
 use crate::catalog::TypeDefinition;
 use crate::domain::{
-    Attempt, Delivery, DeliveryId, Endpoint, EndpointId, Environment, Event, EventId, KeyId, PartitionSet, Partner,
-    PartnerName, Timestamp, Trouble,
+    Attempt, AuditRecord, Delivery, DeliveryId, Endpoint, EndpointId, Environment, Event, EventId, KeyId, PartitionSet,
+    Partner, PartnerName, Timestamp, Trouble,
 };
 use crate::store::postgres::error::translate;
-use crate::store::postgres::{PostgresStore, administration, at_once, brakes, outcomes, reads, versions, views, work};
+use crate::store::postgres::{
+    PostgresStore, administration, at_once, audit, brakes, outcomes, reads, versions, views, work,
+};
 use crate::store::{
-    BornSince, Brake, Changes, DeliveryFilter, Due, EndpointRuntime, EventOutcome, KeyRecord, Lane, Leases, Page,
-    PageRequest, Payload, Place, ReadPool, Scope, Sighting, Store, StoreError, StoredSecret, Subscriptions, Unplaced,
-    Versions, Waiting, Writer,
+    AuditEnd, AuditFilter, BornSince, Brake, Changes, DeliveryFilter, Due, EndpointRuntime, EventOutcome, KeyRecord,
+    Lane, Leases, Page, PageRequest, Payload, Place, ReadPool, Scope, Sighting, Store, StoreError, StoredSecret,
+    Subscriptions, Unplaced, Versions, Waiting, Writer,
 };
 
 /// What history is made of (`days`).
@@ -189,5 +191,17 @@ impl Store for PostgresStore {
 
     fn keys(&self, page: &PageRequest<KeyId>) -> Result<Page<KeyRecord>, StoreError> {
         self.read(|reader| administration::keys(reader, &self.ids, page))
+    }
+
+    fn audit(&self, filter: &AuditFilter, page: &PageRequest<u64>) -> Result<Page<AuditRecord>, StoreError> {
+        self.read(|reader| audit::entries(reader, filter, page))
+    }
+
+    fn audit_chain(&self, after: i64, limit: usize) -> Result<Vec<AuditRecord>, StoreError> {
+        self.read(|reader| audit::chain(reader, after, limit))
+    }
+
+    fn audit_end(&self) -> Result<AuditEnd, StoreError> {
+        self.read_at_once(audit::end)
     }
 }

@@ -90,7 +90,7 @@ impl PostgresWriter {
         self.begin()?;
         let connection = self.link.get()?;
         let mut transaction = PostgresTransaction::new(connection, &self.ids, &mut self.beside, self.node, now);
-        let done = verbs(&mut transaction);
+        let done = verbs(&mut transaction).and_then(|()| transaction.finish());
         let notices = transaction.into_notices();
         if let Err(error) = done {
             self.roll_back();

@@ -4,6 +4,8 @@
 
 #[path = "../common/administration.rs"]
 mod administration;
+#[path = "../common/audit.rs"]
+mod audit;
 #[path = "../common/brakes.rs"]
 mod brakes;
 mod error;
@@ -78,16 +80,29 @@ impl SqliteStore {
         let sequence = KeySequence::after(largest_key(&mut connection)?);
         let reading = ReadPool::start(readers.max(1) as usize)
             .map_err(|error| StoreError::Unavailable(format!("no thread to read on: {error}")))?;
-        let readers = Pool::builder()
-            .max_size(readers.max(1))
-            .min_idle(Some(1))
-            .connection_timeout(BUSY_TIMEOUT)
-            .test_on_check_out(false)
-            .connection_customizer(Box::new(ReaderPragmas))
-            .build(ConnectionManager::new(text))
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let readers = reader_pool(text, readers)?;
         let writer = SqliteWriter { connection, ids: ids.clone(), sequence, _lock: Arc::clone(&lock) };
         Ok(Self { ids, readers, reading, writer: Mutex::new(Some(writer)), _lock: lock })
+    }
+
+    /// Opens a file that is there, to read it: nothing of it is brought up to date, and
+    /// nobody can have its writer.
+    pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        if !path.is_file() {
+            return Err(StoreError::Configuration(format!("there is no store at {}", path.display())));
+        }
+        let lock = Arc::new(lock_file(path)?);
+        let text = path
+            .to_str()
+            .ok_or_else(|| StoreError::Configuration(format!("{} is not a UTF-8 path", path.display())))?;
+        let reading =
+            ReadPool::start(1).map_err(|error| StoreError::Unavailable(format!("no thread to read on: {error}")))?;
+        let readers = reader_pool(text, 1)?;
+        let mut reader = readers.get().map_err(|error| StoreError::Busy(format!("no free reader: {error}")))?;
+        let secret = stored_id_secret(&mut reader)?
+            .ok_or_else(|| StoreError::Configuration(format!("{} is no store of posthaste's", path.display())))?;
+        drop(reader);
+        Ok(Self { ids: IdCodec::new(&secret), readers, reading, writer: Mutex::new(None), _lock: lock })
     }
 
     /// Runs a query on a reader of the pool, waiting for a free one.
@@ -156,6 +171,17 @@ fn prepare_writer(connection: &mut SqliteConnection) -> QueryResult<()> {
     ))
 }
 
+fn reader_pool(path: &str, readers: u32) -> Result<Pool<ConnectionManager<SqliteConnection>>, StoreError> {
+    Pool::builder()
+        .max_size(readers.max(1))
+        .min_idle(Some(1))
+        .connection_timeout(BUSY_TIMEOUT)
+        .test_on_check_out(false)
+        .connection_customizer(Box::new(ReaderPragmas))
+        .build(ConnectionManager::new(path))
+        .map_err(|error| StoreError::Unavailable(error.to_string()))
+}
+
 #[derive(Debug)]
 struct ReaderPragmas;
 
@@ -173,18 +199,26 @@ impl CustomizeConnection<SqliteConnection, diesel::r2d2::Error> for ReaderPragma
     }
 }
 
+/// Where the secret of ids is kept.
+const ID_SECRET: &str = "id_secret";
+
+/// The secret that this store's ids are made with, if it was drawn.
+fn stored_id_secret(connection: &mut SqliteConnection) -> Result<Option<[u8; 16]>, StoreError> {
+    let stored: Option<Vec<u8>> =
+        meta::table.find(ID_SECRET).select(meta::value).first(connection).optional().map_err(translate)?;
+    let of_length = |_| StoreError::Corrupt("the secret of ids has another length".into());
+    stored.map(|stored| stored.try_into().map_err(of_length)).transpose()
+}
+
 /// The secret that this store's ids are made with, drawn once.
 fn id_secret(connection: &mut SqliteConnection) -> Result<[u8; 16], StoreError> {
-    const NAME: &str = "id_secret";
-    let stored: Option<Vec<u8>> =
-        meta::table.find(NAME).select(meta::value).first(connection).optional().map_err(translate)?;
-    if let Some(stored) = stored {
-        return stored.try_into().map_err(|_| StoreError::Corrupt("the secret of ids has another length".into()));
+    if let Some(stored) = stored_id_secret(connection)? {
+        return Ok(stored);
     }
     let mut secret = [0; 16];
     getrandom::fill(&mut secret).map_err(|error| StoreError::Unavailable(format!("no randomness: {error}")))?;
     diesel::insert_into(meta::table)
-        .values((meta::name.eq(NAME), meta::value.eq(secret.to_vec())))
+        .values((meta::name.eq(ID_SECRET), meta::value.eq(secret.to_vec())))
         .execute(connection)
         .map_err(translate)?;
     Ok(secret)
@@ -238,7 +272,7 @@ impl Writer for SqliteWriter {
     ) -> Result<Vec<Notice>, CommitError> {
         self.connection.batch_execute("BEGIN IMMEDIATE").map_err(|error| CommitError::RolledBack(translate(error)))?;
         let mut transaction = SqliteTransaction::new(&mut self.connection, &self.ids, &mut self.sequence, now);
-        let done = verbs(&mut transaction);
+        let done = verbs(&mut transaction).and_then(|()| transaction.finish());
         let notices = transaction.into_notices();
         if let Err(error) = done {
             self.roll_back()?;

@@ -9,15 +9,15 @@ use diesel::sql_types::Integer;
 
 use crate::catalog::TypeDefinition;
 use crate::domain::{
-    Attempt, Delivery, DeliveryId, Endpoint, EndpointId, Environment, Event, EventId, KeyId, PartitionSet, Partner,
-    PartnerName, Timestamp, Trouble,
+    Attempt, AuditRecord, Delivery, DeliveryId, Endpoint, EndpointId, Environment, Event, EventId, KeyId, PartitionSet,
+    Partner, PartnerName, Timestamp, Trouble,
 };
 use crate::store::sqlite::error::translate;
-use crate::store::sqlite::{SqliteStore, administration, brakes, outcomes, reads, versions, views, work};
+use crate::store::sqlite::{SqliteStore, administration, audit, brakes, outcomes, reads, versions, views, work};
 use crate::store::{
-    BornSince, Brake, Changes, DeliveryFilter, Due, EndpointRuntime, EventOutcome, KeyRecord, Lane, Leases, Page,
-    PageRequest, Payload, Place, ReadPool, Scope, Sighting, Store, StoreError, StoredSecret, Subscriptions, Unplaced,
-    Versions, Waiting, Writer,
+    AuditEnd, AuditFilter, BornSince, Brake, Changes, DeliveryFilter, Due, EndpointRuntime, EventOutcome, KeyRecord,
+    Lane, Leases, Page, PageRequest, Payload, Place, ReadPool, Scope, Sighting, Store, StoreError, StoredSecret,
+    Subscriptions, Unplaced, Versions, Waiting, Writer,
 };
 
 impl Store for SqliteStore {
@@ -185,5 +185,17 @@ impl Store for SqliteStore {
 
     fn keys(&self, page: &PageRequest<KeyId>) -> Result<Page<KeyRecord>, StoreError> {
         self.read(|reader| administration::keys(reader, &self.ids, page))
+    }
+
+    fn audit(&self, filter: &AuditFilter, page: &PageRequest<u64>) -> Result<Page<AuditRecord>, StoreError> {
+        self.read(|reader| audit::entries(reader, filter, page))
+    }
+
+    fn audit_chain(&self, after: i64, limit: usize) -> Result<Vec<AuditRecord>, StoreError> {
+        self.read(|reader| audit::chain(reader, after, limit))
+    }
+
+    fn audit_end(&self) -> Result<AuditEnd, StoreError> {
+        self.read_at_once(audit::end)
     }
 }

@@ -10,9 +10,9 @@ use posthaste::domain::{
     PartnerName, Setback, Timestamp,
 };
 use posthaste::store::{
-    Accept, Accepted, Begun, Brake, CommitError, EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord,
-    NewEndpoint, NewKey, Notice, Placed, Placing, Record, Recorded, Retired, Rotation, RotationConflict, Scope,
-    Skipped, StoreError, Transaction, Writer,
+    Accept, Accepted, AuditEntry, Begun, Brake, CommitError, Effect, EndpointChange, EndpointConflict, FanOut, Fence,
+    KeyRecord, NewEndpoint, NewKey, Notice, Placed, Placing, Record, Recorded, Retired, Rotation, RotationConflict,
+    Scope, Skipped, StoreError, Transaction, Writer,
 };
 use tokio::sync::mpsc;
 
@@ -86,15 +86,15 @@ impl Transaction for Fencing<'_> {
         self.0.delete_endpoint(scope, endpoint)
     }
 
-    fn pause_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+    fn pause_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Effect<Endpoint>>, StoreError> {
         self.0.pause_endpoint(scope, endpoint)
     }
 
-    fn resume_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+    fn resume_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Effect<Endpoint>>, StoreError> {
         self.0.resume_endpoint(scope, endpoint)
     }
 
-    fn set_brake(&mut self, scope: &Scope, reason: Option<&str>) -> Result<Option<Brake>, StoreError> {
+    fn set_brake(&mut self, scope: &Scope, reason: Option<&str>) -> Result<Option<Effect<Brake>>, StoreError> {
         self.0.set_brake(scope, reason)
     }
 
@@ -133,7 +133,7 @@ impl Transaction for Fencing<'_> {
         Ok(Some(Recorded::Fenced))
     }
 
-    fn request_attempt(&mut self, delivery: DeliveryId) -> Result<(), StoreError> {
+    fn request_attempt(&mut self, delivery: DeliveryId) -> Result<bool, StoreError> {
         self.0.request_attempt(delivery)
     }
 
@@ -157,7 +157,7 @@ impl Transaction for Fencing<'_> {
         self.0.first_start(types)
     }
 
-    fn put_event_types(&mut self, environment: Environment, types: &[TypeDefinition]) -> Result<(), StoreError> {
+    fn put_event_types(&mut self, environment: Environment, types: &[TypeDefinition]) -> Result<usize, StoreError> {
         self.0.put_event_types(environment, types)
     }
 
@@ -175,5 +175,13 @@ impl Transaction for Fencing<'_> {
 
     fn revoke_key(&mut self, key: KeyId) -> Result<bool, StoreError> {
         self.0.revoke_key(key)
+    }
+
+    fn note_key_uses(&mut self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+        self.0.note_key_uses(uses)
+    }
+
+    fn audit(&mut self, entry: &AuditEntry) {
+        self.0.audit(entry);
     }
 }

@@ -115,7 +115,7 @@ fn what_changes_before_the_commit_lets_a_request_in_anew() {
         // Its event's type.
         let narrow = || {
             |transaction: &mut dyn Transaction| {
-                transaction.put_event_types(Environment::Production, &[of_total("order.paid", "string")])
+                transaction.put_event_types(Environment::Production, &[of_total("order.paid", "string")]).map(drop)
             }
         };
         let done = node.meddle(1, narrow());
@@ -139,7 +139,7 @@ fn a_request_is_let_in_three_times_and_then_sent_away() {
         assert_eq!(node.post(OPERATOR, &order(1)).await, 202);
         // It takes nothing away from this request, and is to be looked at all the same.
         let touch = |transaction: &mut dyn Transaction| {
-            transaction.put_event_types(Environment::Production, &[of_total("order.sent", "number")])
+            transaction.put_event_types(Environment::Production, &[of_total("order.sent", "number")]).map(drop)
         };
         let done = node.meddle(2, touch);
         assert_eq!((node.post(OPERATOR, &order(2)).await, done.load(Ordering::SeqCst)), (202, 2));
@@ -163,7 +163,7 @@ fn a_repeated_request_is_not_posted_twice_for_being_let_in_anew() {
         let mut answers = Vec::new();
         for times in [1, 0, 1] {
             node.meddle(times, |transaction| {
-                transaction.put_event_types(Environment::Production, &[of_total("order.sent", "number")])
+                transaction.put_event_types(Environment::Production, &[of_total("order.sent", "number")]).map(drop)
             });
             let request = TestRequest::post()
                 .uri("/events")
@@ -262,5 +262,36 @@ fn what_is_kept_of_keys_goes_with_their_version_only() {
         assert_eq!(auth.authenticate(&key).await.unwrap(), Some(first), "it is kept, and says how old it is");
         auth.keys_seen(node.api.store.versions().unwrap().keys);
         assert_eq!(auth.authenticate(&key).await.unwrap(), None);
+    });
+}
+
+#[test]
+fn uses_of_keys_are_written_down_and_outlive_what_is_kept_of_keys() {
+    among_nodes(async |node| {
+        let (one, key) = node.key_made_elsewhere(Role::Producer).await;
+        let (other, other_key) = node.key_made_elsewhere(Role::Producer).await;
+        let (unused, _) = node.key_made_elsewhere(Role::Producer).await;
+        let used = |id| node.api.store.key(id).unwrap().unwrap().last_used_at;
+        let write = async || node.api.auth.write_uses(&node.api.journal).await.unwrap();
+        let begun = node.api.clock.wall();
+        assert_eq!(node.post(&key, &order(1)).await, 202);
+        assert_eq!(used(one), None, "a request writes nothing of it");
+        write().await;
+        assert!(used(one).is_some_and(|at| at >= begun && at <= node.api.clock.wall()));
+        let first = used(one);
+
+        // Another node's change has all keys forgotten before that was written.
+        assert_eq!(node.post(&other_key, &order(2)).await, 202);
+        node.revoked_elsewhere(unused).await;
+        assert_eq!(node.get("/webhook", OPERATOR).await, 200);
+        write().await;
+        assert!(used(other).is_some());
+        assert_eq!((used(one), used(unused)), (first, None));
+
+        // What opens nothing is not used.
+        node.revoked_elsewhere(one).await;
+        assert_eq!(node.post(&key, &order(3)).await, 401);
+        write().await;
+        assert_eq!(used(one), first);
     });
 }

@@ -62,6 +62,7 @@ fn another_partners_things_are_not_there() {
         ("GET", format!("/events/{event}")),
         ("GET", format!("/deliveries/{delivery}")),
         ("POST", format!("/deliveries/{delivery}/retry")),
+        ("POST", format!("/deliveries/{delivery}/skip")),
     ];
     for (stranger, client, query) in strangers(&owner) {
         for (method, path) in &routes {

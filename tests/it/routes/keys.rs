@@ -2,11 +2,18 @@
 //! they were made for.
 
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::Duration;
 
+use posthaste::auth::{ApiKey, Authenticator};
+use posthaste::clock::Clock;
+use posthaste::domain::{Role, Timestamp};
+use posthaste::store::sqlite::SqliteStore;
+use posthaste::store::{NewKey, Store};
 use serde_json::json;
 
 use crate::support::folder::Folder;
-use crate::support::node::{Node, SharedNode, command};
+use crate::support::node::{Node, SharedNode, command, time};
 
 static NODE: SharedNode = SharedNode::new();
 
@@ -28,6 +35,7 @@ fn a_key_is_shown_once() {
         "id": made["id"], "prefix": made["prefix"], "role": "producer", "environment": "sandbox",
         "partner": tenant.name, "description": "from our CRM", "created_at": made["created_at"],
         "expires_at": "2100-01-01T00:00:00.000Z", "revoked_at": null,
+        "last_used_at": null,
     });
     assert_eq!(made, expected);
     let path = format!("/keys/{}", made["id"].as_str().unwrap());
@@ -164,4 +172,65 @@ fn the_command_refuses_what_makes_no_sense() {
         assert!(text(&refused.stderr).contains(told), "{arguments:?}: {}", text(&refused.stderr));
         assert!(refused.stdout.is_empty());
     }
+}
+
+#[test]
+fn a_keys_last_use_is_written_down_at_the_end_of_a_node() {
+    let folder = Folder::new();
+    let node = Node::on(&folder, &[]);
+    let tenant = node.tenant("sandbox");
+    let id_of = |node: &Node, role: &str| {
+        let keys = node.operator().get("/keys").expect(200);
+        let key = keys["data"].as_array().unwrap().iter().find(|key| key["role"] == role).unwrap().clone();
+        (key["id"].as_str().unwrap().to_owned(), key)
+    };
+    let (partner, shown) = id_of(&node, "partner");
+    assert!(shown["last_used_at"].is_null(), "{shown}");
+    let made = tenant.webhook(&json!({ "url": "https://example.com/", "events": ["*"], "enabled": false }));
+    // Keys are read anew after one was revoked; what was noted of this one stays.
+    let other = node.operator().post("/keys", r#"{"role": "operator"}"#).expect(201);
+    node.operator().delete(&format!("/keys/{}", other["id"].as_str().unwrap())).expect(204);
+    assert!(node.stop().success());
+
+    let node = Node::on(&folder, &[]);
+    let shown = node.operator().get(&format!("/keys/{partner}")).expect(200);
+    assert!(time(&shown["last_used_at"]) >= time(&shown["created_at"]), "{shown}");
+    assert!(time(&shown["last_used_at"]) <= time(&made["created_at"]), "before the endpoint was there: {shown}");
+    assert!(id_of(&node, "producer").1["last_used_at"].is_null(), "nobody has used it");
+    let listed = keys(&folder, &["list"]);
+    assert!(!listed.status.success(), "the node has the store");
+    assert!(node.stop().success());
+    let lines = text(&keys(&folder, &["list"]).stdout);
+    let line = |word: &str| lines.lines().find(|line| line.contains(word)).unwrap().to_owned();
+    assert!(line("partner  ").contains("  used ") && line("producer").contains("never used"), "{lines}");
+}
+
+#[test]
+fn a_key_ends_at_its_time_and_not_a_moment_later() {
+    const MOMENT: Duration = Duration::from_millis(1);
+    let folder = Folder::new();
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.file("store.db"), 1).unwrap());
+    let clock = Clock::manual(Timestamp::from_millis(1_900_000_000_000));
+    let (key, life) = (ApiKey::generate().unwrap(), Duration::from_secs(3_600));
+    let new = NewKey {
+        hash: key.hash(),
+        prefix: key.prefix().to_owned(),
+        role: Role::Operator,
+        environment: None,
+        partner: None,
+        description: None,
+        expires_at: Some(clock.wall() + life),
+    };
+    let mut writer = store.writer().unwrap();
+    writer.commit(clock.wall(), &mut |transaction| transaction.create_key(&new).map(drop)).unwrap();
+    actix_rt::System::new().block_on(async {
+        let authenticator = || Authenticator::new(Arc::clone(&store), clock.clone(), None);
+        let knows_it = authenticator();
+        let opens = async |auth: &Authenticator| auth.authenticate(key.reveal()).await.unwrap().is_some();
+        assert!(opens(&knows_it).await);
+        clock.advance(life - MOMENT);
+        assert!(opens(&knows_it).await && opens(&authenticator()).await);
+        clock.advance(MOMENT);
+        assert!(!opens(&knows_it).await && !opens(&authenticator()).await);
+    });
 }

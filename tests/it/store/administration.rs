@@ -18,6 +18,8 @@ for_every_backend! {
     a_key_is_revoked_once
     keys_are_listed_newest_first
     a_key_cannot_be_bound_to_nobody
+    a_keys_last_use_only_grows
+    a_type_that_is_put_as_it_is_is_no_change
     the_store_answers
 }
 
@@ -163,6 +165,7 @@ fn a_key_is_found_by_its_hash(world: &mut World) {
             created_at: world.now,
             expires_at: new.expires_at,
             revoked_at: None,
+            last_used_at: None,
         };
         assert_eq!(made, expected);
         assert_eq!(world.store().key_by_hash(&new.hash).expect("readable"), Some(expected.clone()));
@@ -212,6 +215,46 @@ fn a_key_cannot_be_bound_to_nobody(world: &mut World) {
     });
     assert!(matches!(twice, Err(CommitError::RolledBack(StoreError::Constraint(_)))), "{twice:?}");
     assert_eq!(world.store().key_by_hash(&[1; 32]).expect("readable"), None);
+}
+
+fn a_keys_last_use_only_grows(world: &mut World) {
+    let [one, other] = [1, 2].map(|number| world.commit(|transaction| transaction.create_key(&new_key(number))).id);
+    let unknown = KeyId::from_uuid(uuid::Uuid::from_u128(7));
+    let now = world.now;
+    let versions = world.store().versions().expect("readable");
+    for (uses, expected) in [
+        (vec![], [None, None]),
+        (vec![(other, now), (unknown, now)], [None, Some(now)]),
+        (vec![(other, now - HOUR), (one, now - HOUR)], [Some(now - HOUR), Some(now)]),
+        (vec![(one, now + HOUR), (other, now + HOUR)], [Some(now + HOUR), Some(now + HOUR)]),
+    ] {
+        world.commit(|transaction| transaction.note_key_uses(&uses));
+        let used = |id| world.store().key(id).expect("readable").expect("it is there").last_used_at;
+        assert_eq!([one, other].map(used), expected, "{uses:?}");
+    }
+    let listed = world.store().keys(&PageRequest { after: None, limit: 9 }).expect("readable").items;
+    assert!(listed.iter().all(|key| key.last_used_at == Some(now + HOUR)));
+    assert_eq!(world.store().versions().expect("readable"), versions, "nobody need read keys anew for that");
+}
+
+fn a_type_that_is_put_as_it_is_is_no_change(world: &mut World) {
+    let first = definition("a.type", "one");
+    let other = definition("b.type", "one");
+    let mut put =
+        |types: &[TypeDefinition]| world.commit(|transaction| transaction.put_event_types(Environment::Sandbox, types));
+    assert_eq!(put(&[first.clone(), other.clone()]), 2);
+    assert_eq!(put(&[first.clone(), other.clone()]), 0);
+    let changed = [
+        TypeDefinition { description: "two".into(), ..first.clone() },
+        TypeDefinition { schema: json!(true), ..first.clone() },
+        TypeDefinition { example: json!({ "event": "a.type" }), ..first.clone() },
+        TypeDefinition { retry: Some(RetryPolicy::default()), ..first.clone() },
+        first.clone(),
+    ];
+    for changed in changed {
+        assert_eq!(put(&[changed.clone(), other.clone()]), 1, "{changed:?}");
+        assert_eq!(put(&[changed]), 0);
+    }
 }
 
 fn the_store_answers(world: &mut World) {

@@ -7,7 +7,7 @@ use posthaste::domain::{
 };
 use posthaste::policy::announcing;
 use posthaste::policy::health::Patience;
-use posthaste::store::{Brake, DeliveryFilter, Lane, NewEndpoint, Notice, Record, Scope, Verdict};
+use posthaste::store::{Brake, DeliveryFilter, Effect, Lane, NewEndpoint, Notice, Record, Scope, Verdict};
 
 use super::world::{DAY, HOUR, SECOND, START, World, in_sandbox, new_endpoint, settings};
 
@@ -156,7 +156,7 @@ fn braking_twice_is_braking_once(world: &mut World) {
     assert_eq!((told(world), world.store().versions().expect("readable")), (vec![], versions));
     let explained = world.commit(|transaction| transaction.set_brake(&acme, Some("a storm of retries")));
     let expected = Brake { reason: Some("a storm of retries".into()), ..first };
-    assert_eq!(explained.as_ref(), Some(&expected));
+    assert_eq!(explained, Some(Effect::Changed(expected.clone())));
     assert_eq!(world.brake(&acme), expected, "what is said of it stays when nothing is");
     assert_eq!(brakes(world), [expected]);
     world.release(&acme);

@@ -30,6 +30,7 @@ macro_rules! for_every_backend {
 mod accepting;
 mod administration;
 mod announcing;
+mod audit;
 mod brakes;
 mod due;
 mod endpoints;

@@ -181,17 +181,19 @@ impl World {
 
     #[track_caller]
     pub fn pause(&mut self, scope: &Scope, id: EndpointId) -> Endpoint {
-        self.commit(|transaction| transaction.pause_endpoint(scope, id)).expect("it is there to be paused")
+        self.commit(|transaction| transaction.pause_endpoint(scope, id)).expect("it is there to be paused").into_inner()
     }
 
     #[track_caller]
     pub fn resume(&mut self, scope: &Scope, id: EndpointId) -> Endpoint {
-        self.commit(|transaction| transaction.resume_endpoint(scope, id)).expect("it is there to be resumed")
+        self.commit(|transaction| transaction.resume_endpoint(scope, id))
+            .expect("it is there to be resumed")
+            .into_inner()
     }
 
     #[track_caller]
     pub fn brake(&mut self, scope: &Scope) -> Brake {
-        self.commit(|transaction| transaction.set_brake(scope, None)).expect("there is such a partner")
+        self.commit(|transaction| transaction.set_brake(scope, None)).expect("there is such a partner").into_inner()
     }
 
     #[track_caller]

@@ -2,7 +2,10 @@
 //!
 //! Compiled once for each backend, against its own `Tx`.
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::query_dsl::methods::FilterDsl;
+use diesel::sql_types::Bool;
 use diesel::upsert::excluded;
 
 use super::super::translate;
@@ -37,9 +40,10 @@ pub(super) fn put_event_types(
     transaction: &mut Tx<'_>,
     environment: Environment,
     types: &[TypeDefinition],
-) -> Result<(), StoreError> {
+) -> Result<usize, StoreError> {
+    let mut changed = 0;
     for definition in types {
-        diesel::insert_into(event_types::table)
+        let put = diesel::insert_into(event_types::table)
             .values((
                 event_types::environment.eq(environment_number(environment)),
                 event_types::name.eq(definition.name.as_str()),
@@ -55,12 +59,17 @@ pub(super) fn put_event_types(
                 event_types::schema.eq(excluded(event_types::schema)),
                 event_types::example.eq(excluded(event_types::example)),
                 event_types::retry.eq(excluded(event_types::retry)),
-            ))
-            .execute(transaction.connection)
-            .map_err(translate)?;
+            ));
+        changed += FilterDsl::filter(put, sql::<Bool>(IS_OTHER)).execute(transaction.connection).map_err(translate)?;
     }
-    count_change(transaction, versions_read::catalog(environment))
+    count_change(transaction, versions_read::catalog(environment))?;
+    Ok(changed)
 }
+
+/// Whether a definition that is put is not the one that is there.
+const IS_OTHER: &str = "event_types.description <> excluded.description OR event_types.schema <> excluded.schema \
+                        OR event_types.example <> excluded.example \
+                        OR COALESCE(event_types.retry, '') <> COALESCE(excluded.retry, '')";
 
 /// Says that something has changed to whoever keeps it in memory.
 fn count_change(transaction: &mut Tx<'_>, subject: &str) -> Result<(), StoreError> {
@@ -138,6 +147,7 @@ pub(super) fn create_key(transaction: &mut Tx<'_>, new: &NewKey) -> Result<KeyRe
         created_at: time_of_key(key),
         expires_at: new.expires_at,
         revoked_at: None,
+        last_used_at: None,
     })
 }
 
@@ -150,4 +160,20 @@ pub(super) fn revoke_key(transaction: &mut Tx<'_>, key: KeyId) -> Result<bool, S
         .map_err(translate)?;
     count_change(transaction, versions_read::KEYS)?;
     Ok(revoked > 0)
+}
+
+/// In the order of their rows: two nodes that note the same keys do not wait for each
+/// other in a circle.
+pub(super) fn note_key_uses(transaction: &mut Tx<'_>, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+    let mut rows: Vec<(i64, i64)> =
+        uses.iter().filter_map(|(id, at)| Some((transaction.ids.api_key_key(*id)?, at.as_millis()))).collect();
+    rows.sort_unstable();
+    for (key, at) in rows {
+        diesel::update(api_keys::table.find(key))
+            .filter(api_keys::last_used_at.is_null().or(api_keys::last_used_at.lt(at)))
+            .set(api_keys::last_used_at.eq(at))
+            .execute(transaction.connection)
+            .map_err(translate)?;
+    }
+    Ok(())
 }

@@ -10,8 +10,8 @@ use crate::domain::DeliveryId;
 use crate::store::schema::{deliveries, endpoints, events, manual_attempts};
 use crate::store::{Notice, StoreError};
 
-pub(super) fn request_attempt(transaction: &mut Tx<'_>, delivery: DeliveryId) -> Result<(), StoreError> {
-    let Some(key) = transaction.ids.delivery_key(delivery) else { return Ok(()) };
+pub(super) fn request_attempt(transaction: &mut Tx<'_>, delivery: DeliveryId) -> Result<bool, StoreError> {
+    let Some(key) = transaction.ids.delivery_key(delivery) else { return Ok(false) };
     // An endpoint that was deleted meanwhile gets nothing any more. What has no
     // event is not sealed yet.
     let endpoint: Option<i64> = deliveries::table
@@ -23,8 +23,8 @@ pub(super) fn request_attempt(transaction: &mut Tx<'_>, delivery: DeliveryId) ->
         .first(transaction.connection)
         .optional()
         .map_err(translate)?;
-    let Some(endpoint) = endpoint else { return Ok(()) };
-    diesel::insert_into(manual_attempts::table)
+    let Some(endpoint) = endpoint else { return Ok(false) };
+    let asked = diesel::insert_into(manual_attempts::table)
         .values((
             manual_attempts::delivery.eq(key),
             manual_attempts::endpoint.eq(endpoint),
@@ -34,5 +34,5 @@ pub(super) fn request_attempt(transaction: &mut Tx<'_>, delivery: DeliveryId) ->
         .execute(transaction.connection)
         .map_err(translate)?;
     transaction.notices.push(Notice::AttemptRequested(transaction.ids.endpoint(endpoint)));
-    Ok(())
+    Ok(asked > 0)
 }

@@ -16,9 +16,13 @@ use super::super::{brakes as brakes_read, reads, translate};
 use super::{Tx, endpoints as endpoint_verbs};
 use crate::domain::Timestamp;
 use crate::store::schema::{brakes, endpoints, scopes};
-use crate::store::{Brake, Notice, Scope, ScopeId, StoreError};
+use crate::store::{Brake, Effect, Notice, Scope, ScopeId, StoreError};
 
-pub(super) fn set(transaction: &mut Tx<'_>, scope: &Scope, reason: Option<&str>) -> Result<Option<Brake>, StoreError> {
+pub(super) fn set(
+    transaction: &mut Tx<'_>,
+    scope: &Scope,
+    reason: Option<&str>,
+) -> Result<Option<Effect<Brake>>, StoreError> {
     let Some(id) = reads::scope_id(transaction.connection, scope)? else { return Ok(None) };
     transaction.lock_endpoints(id)?;
     let known: Option<(i64, Option<String>)> = brakes::table
@@ -27,17 +31,21 @@ pub(super) fn set(transaction: &mut Tx<'_>, scope: &Scope, reason: Option<&str>)
         .first(transaction.connection)
         .optional()
         .map_err(translate)?;
-    let brake = |since: i64, reason: Option<String>| {
-        Some(Brake { scope: scope.clone(), since: Timestamp::from_millis(since), reason })
+    let brake = |since: i64, reason: Option<String>| Brake {
+        scope: scope.clone(),
+        since: Timestamp::from_millis(since),
+        reason,
     };
     if let Some((since, before)) = known {
         // It is in force since the first time; what is said of it may change.
-        let Some(reason) = reason else { return Ok(brake(since, before)) };
+        let Some(reason) = reason.filter(|reason| before.as_deref() != Some(*reason)) else {
+            return Ok(Some(Effect::AsBefore(brake(since, before))));
+        };
         diesel::update(brakes::table.find(id.0))
             .set(brakes::reason.eq(reason))
             .execute(transaction.connection)
             .map_err(translate)?;
-        return Ok(brake(since, Some(reason.to_owned())));
+        return Ok(Some(Effect::Changed(brake(since, Some(reason.to_owned())))));
     }
     let since = transaction.now.as_millis();
     diesel::insert_into(brakes::table)
@@ -53,7 +61,7 @@ pub(super) fn set(transaction: &mut Tx<'_>, scope: &Scope, reason: Option<&str>)
         .execute(transaction.connection)
         .map_err(translate)?;
     tell(transaction)?;
-    Ok(brake(since, reason.map(str::to_owned)))
+    Ok(Some(Effect::Changed(brake(since, reason.map(str::to_owned)))))
 }
 
 pub(super) fn release(transaction: &mut Tx<'_>, scope: &Scope) -> Result<bool, StoreError> {

@@ -14,7 +14,8 @@ use crate::store::ids::{RowKey, time_of_key};
 use crate::store::rows::{SettingsRow, to_json};
 use crate::store::schema::{endpoint_secrets, endpoint_versions, endpoints, scopes};
 use crate::store::{
-    EndpointChange, EndpointConflict, NewEndpoint, Notice, Rotation, RotationConflict, Scope, ScopeId, StoreError,
+    Effect, EndpointChange, EndpointConflict, NewEndpoint, Notice, Rotation, RotationConflict, Scope, ScopeId,
+    StoreError,
 };
 
 use super::{Tx, signing, trouble};
@@ -146,7 +147,7 @@ pub(super) fn pause(
     transaction: &mut Tx<'_>,
     scope: &Scope,
     endpoint: EndpointId,
-) -> Result<Option<Endpoint>, StoreError> {
+) -> Result<Option<Effect<Endpoint>>, StoreError> {
     let now = transaction.now;
     set_pause(transaction, scope, endpoint, Some(now))
 }
@@ -155,7 +156,7 @@ pub(super) fn resume(
     transaction: &mut Tx<'_>,
     scope: &Scope,
     endpoint: EndpointId,
-) -> Result<Option<Endpoint>, StoreError> {
+) -> Result<Option<Effect<Endpoint>>, StoreError> {
     set_pause(transaction, scope, endpoint, None)
 }
 
@@ -168,11 +169,11 @@ fn set_pause(
     scope: &Scope,
     endpoint: EndpointId,
     paused_at: Option<Timestamp>,
-) -> Result<Option<Endpoint>, StoreError> {
+) -> Result<Option<Effect<Endpoint>>, StoreError> {
     let Some((scope_id, key)) = live_endpoint(transaction, scope, endpoint)? else { return Ok(None) };
     let found = read_endpoint(transaction, scope, key)?;
     if found.paused_at.is_some() == paused_at.is_some() {
-        return Ok(Some(found));
+        return Ok(Some(Effect::AsBefore(found)));
     }
     let changed = bump(transaction, scope_id)?;
     let (goes_out, is_braked) = (found.settings.enabled && paused_at.is_none(), found.braked_at.is_some());
@@ -192,7 +193,7 @@ fn set_pause(
         trouble::begin_anew(transaction, key)?;
     }
     transaction.notices.push(Notice::EndpointChanged(endpoint));
-    Ok(Some(Endpoint { paused_at, ..found }))
+    Ok(Some(Effect::Changed(Endpoint { paused_at, ..found })))
 }
 
 pub(super) fn rotate_secret(

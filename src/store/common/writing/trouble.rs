@@ -9,11 +9,11 @@ use diesel::prelude::*;
 
 use super::super::{reads, translate};
 use super::{Tx, announcing, endpoints};
-use crate::domain::{DisabledReason, EndpointId, Setback, Timestamp, Trouble};
+use crate::domain::{Actor, AuditAction, DisabledReason, EndpointId, Setback, Timestamp, Trouble};
 use crate::store::ids::RowKey;
 use crate::store::rows::{SettingsRow, from_json};
 use crate::store::schema::{deliveries, endpoint_health, endpoint_versions, endpoints as endpoint_rows};
-use crate::store::{Notice, Record, Recorded, ScopeId, StoreError};
+use crate::store::{AuditEntry, Notice, Record, Recorded, ScopeId, StoreError};
 
 /// Keeps what an attempt taught about its endpoint, unless the attempt was another
 /// node's to make. Answers which of the records taught something, by their places.
@@ -143,6 +143,9 @@ pub(super) fn disable(
     trouble.disabled = Some((transaction.now, reason));
     write(transaction, key, &trouble)?;
     transaction.notices.push(Notice::EndpointChanged(endpoint));
+    let owner = reads::scope_of(transaction.connection, scope)?;
+    let entry = AuditEntry::new(Actor::Posthaste, AuditAction::EndpointDisabled).of(&owner).about(endpoint);
+    transaction.audits.push(entry.with(format!(r#"{{"reason":"{}"}}"#, reason.as_str())));
     if let Some(setback) = setback {
         announcing::announce_disabled(transaction, scope, key, &trouble, setback)?;
     }

@@ -9,6 +9,8 @@ mod administration;
 mod announcing;
 #[path = "../../common/writing/asking.rs"]
 mod asking;
+#[path = "../../common/writing/audit.rs"]
+mod audit;
 #[path = "../../common/writing/brakes.rs"]
 mod brakes;
 #[path = "../../common/writing/discarding.rs"]
@@ -35,16 +37,17 @@ use diesel::prelude::*;
 
 use crate::catalog::TypeDefinition;
 use crate::domain::{
-    DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventOrder, EventType, KeyId, NodeId,
-    Partner, PartnerName, Setback, Timestamp,
+    AuditHead, DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventOrder, EventType, KeyId,
+    NodeId, Partner, PartnerName, Setback, Timestamp,
 };
 use crate::store::ids::{IdCodec, RowKey};
 use crate::store::postgres::writer::Beside;
-use crate::store::postgres::{reads, statements, translate};
+use crate::store::postgres::{audit as read_audit, reads, statements, translate};
+use crate::store::schema::audit_head;
 use crate::store::{
-    Accept, Accepted, Begun, Brake, EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord, NewEndpoint, NewKey,
-    Notice, Placed, Placing, Record, Recorded, ReliedOn, Retired, Rotation, RotationConflict, Scope, ScopeId, Skipped,
-    StoreError, Subscriptions, Transaction,
+    Accept, Accepted, AuditEntry, Begun, Brake, Effect, EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord,
+    NewEndpoint, NewKey, Notice, Placed, Placing, Record, Recorded, ReliedOn, Retired, Rotation, RotationConflict,
+    Scope, ScopeId, Skipped, StoreError, Subscriptions, Transaction,
 };
 
 /// How long an idempotency key holds (`product.md`: 24 h).
@@ -61,6 +64,8 @@ pub(super) struct PostgresTransaction<'a> {
     node: NodeId,
     now: Timestamp,
     notices: Vec<Notice>,
+    /// What it did that is to be known later; written last.
+    audits: Vec<AuditEntry>,
     /// Versions of scopes and of what is kept in memory, as this transaction has
     /// seen them; the latter by the numbers of `statements::versions`.
     versions: HashMap<i64, i64>,
@@ -78,8 +83,13 @@ impl<'a> PostgresTransaction<'a> {
         node: NodeId,
         now: Timestamp,
     ) -> Self {
-        let (notices, versions, reloaded) = (Vec::new(), HashMap::new(), HashMap::new());
-        Self { connection, ids, beside, node, now, notices, versions, has_changed_versions: false, reloaded }
+        let (notices, audits, versions, reloaded) = (Vec::new(), Vec::new(), HashMap::new(), HashMap::new());
+        Self { connection, ids, beside, node, now, notices, audits, versions, has_changed_versions: false, reloaded }
+    }
+
+    /// Writes what only the whole transaction can say. Nothing is to be done after it.
+    pub(super) fn finish(&mut self) -> Result<(), StoreError> {
+        audit::write(self)
     }
 
     pub(super) fn into_notices(self) -> Vec<Notice> {
@@ -147,6 +157,13 @@ impl<'a> PostgresTransaction<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The head of the audit log, once nobody else has it: from here on nobody adds to the
+    /// log before this transaction ends.
+    fn lock_audit_head(&mut self) -> Result<AuditHead, StoreError> {
+        let row = audit_head::table.select((audit_head::number, audit_head::hash)).for_update().first(self.connection);
+        read_audit::head_of(row.optional().map_err(translate)?)
     }
 
     fn take_keys(&mut self, count: usize) -> Result<RowKey, StoreError> {
@@ -261,15 +278,15 @@ impl Transaction for PostgresTransaction<'_> {
         endpoints::delete(self, scope, endpoint)
     }
 
-    fn pause_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+    fn pause_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Effect<Endpoint>>, StoreError> {
         endpoints::pause(self, scope, endpoint)
     }
 
-    fn resume_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+    fn resume_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Effect<Endpoint>>, StoreError> {
         endpoints::resume(self, scope, endpoint)
     }
 
-    fn set_brake(&mut self, scope: &Scope, reason: Option<&str>) -> Result<Option<Brake>, StoreError> {
+    fn set_brake(&mut self, scope: &Scope, reason: Option<&str>) -> Result<Option<Effect<Brake>>, StoreError> {
         brakes::set(self, scope, reason)
     }
 
@@ -308,7 +325,7 @@ impl Transaction for PostgresTransaction<'_> {
         discarding::expire(self, delivery, fence)
     }
 
-    fn request_attempt(&mut self, delivery: DeliveryId) -> Result<(), StoreError> {
+    fn request_attempt(&mut self, delivery: DeliveryId) -> Result<bool, StoreError> {
         asking::request_attempt(self, delivery)
     }
 
@@ -332,7 +349,7 @@ impl Transaction for PostgresTransaction<'_> {
         administration::first_start(self, types)
     }
 
-    fn put_event_types(&mut self, environment: Environment, types: &[TypeDefinition]) -> Result<(), StoreError> {
+    fn put_event_types(&mut self, environment: Environment, types: &[TypeDefinition]) -> Result<usize, StoreError> {
         administration::put_event_types(self, environment, types)
     }
 
@@ -350,5 +367,13 @@ impl Transaction for PostgresTransaction<'_> {
 
     fn revoke_key(&mut self, key: KeyId) -> Result<bool, StoreError> {
         administration::revoke_key(self, key)
+    }
+
+    fn note_key_uses(&mut self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+        administration::note_key_uses(self, uses)
+    }
+
+    fn audit(&mut self, entry: &AuditEntry) {
+        self.audits.push(entry.clone());
     }
 }

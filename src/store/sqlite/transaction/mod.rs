@@ -8,6 +8,8 @@ mod administration;
 mod announcing;
 #[path = "../../common/writing/asking.rs"]
 mod asking;
+#[path = "../../common/writing/audit.rs"]
+mod audit;
 #[path = "../../common/writing/brakes.rs"]
 mod brakes;
 #[path = "../../common/writing/discarding.rs"]
@@ -34,17 +36,17 @@ use diesel::prelude::*;
 
 use crate::catalog::TypeDefinition;
 use crate::domain::{
-    DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventOrder, EventType, KeyId, Partner,
-    PartnerName, Setback, Timestamp,
+    AuditHead, DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventOrder, EventType, KeyId,
+    Partner, PartnerName, Setback, Timestamp,
 };
 use crate::store::ids::{IdCodec, KeySequence, RowKey};
-use crate::store::schema::scopes;
+use crate::store::schema::{audit_head, scopes};
 use crate::store::sqlite::error::translate;
-use crate::store::sqlite::{reads, versions};
+use crate::store::sqlite::{audit as read_audit, reads, versions};
 use crate::store::{
-    Accept, Accepted, Begun, Brake, EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord, NewEndpoint, NewKey,
-    Notice, Placed, Placing, Record, Recorded, ReliedOn, Retired, Rotation, RotationConflict, Scope, ScopeId, Skipped,
-    StoreError, Subscriptions, Transaction, Versions,
+    Accept, Accepted, AuditEntry, Begun, Brake, Effect, EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord,
+    NewEndpoint, NewKey, Notice, Placed, Placing, Record, Recorded, ReliedOn, Retired, Rotation, RotationConflict,
+    Scope, ScopeId, Skipped, StoreError, Subscriptions, Transaction, Versions,
 };
 
 /// How long an idempotency key holds (`product.md`: 24 h).
@@ -60,6 +62,8 @@ pub(super) struct SqliteTransaction<'a> {
     sequence: &'a mut KeySequence,
     now: Timestamp,
     notices: Vec<Notice>,
+    /// What it did that is to be known later; written last.
+    audits: Vec<AuditEntry>,
     /// Versions of the scopes this transaction has looked at.
     versions: HashMap<ScopeId, i64>,
     /// What is kept in memory elsewhere, as it stands in this transaction.
@@ -83,11 +87,17 @@ impl<'a> SqliteTransaction<'a> {
             sequence,
             now,
             notices: Vec::new(),
+            audits: Vec::new(),
             versions: HashMap::new(),
             kept: None,
             reloaded: HashMap::new(),
             has_orders: None,
         }
+    }
+
+    /// Writes what only the whole transaction can say. Nothing is to be done after it.
+    pub(super) fn finish(&mut self) -> Result<(), StoreError> {
+        audit::write(self)
     }
 
     pub(super) fn into_notices(self) -> Vec<Notice> {
@@ -134,6 +144,12 @@ impl<'a> SqliteTransaction<'a> {
     /// Nobody else writes while a transaction is open.
     fn lock_endpoints(&mut self, _: ScopeId) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// The head of the audit log. Nobody else writes while a transaction is open.
+    fn lock_audit_head(&mut self) -> Result<AuditHead, StoreError> {
+        let row = audit_head::table.select((audit_head::number, audit_head::hash)).first(self.connection);
+        read_audit::head_of(row.optional().map_err(translate)?)
     }
 
     fn take_keys(&mut self, count: usize) -> Result<RowKey, StoreError> {
@@ -226,15 +242,15 @@ impl Transaction for SqliteTransaction<'_> {
         endpoints::delete(self, scope, endpoint)
     }
 
-    fn pause_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+    fn pause_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Effect<Endpoint>>, StoreError> {
         endpoints::pause(self, scope, endpoint)
     }
 
-    fn resume_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+    fn resume_endpoint(&mut self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Effect<Endpoint>>, StoreError> {
         endpoints::resume(self, scope, endpoint)
     }
 
-    fn set_brake(&mut self, scope: &Scope, reason: Option<&str>) -> Result<Option<Brake>, StoreError> {
+    fn set_brake(&mut self, scope: &Scope, reason: Option<&str>) -> Result<Option<Effect<Brake>>, StoreError> {
         brakes::set(self, scope, reason)
     }
 
@@ -273,7 +289,7 @@ impl Transaction for SqliteTransaction<'_> {
         discarding::expire(self, delivery, fence)
     }
 
-    fn request_attempt(&mut self, delivery: DeliveryId) -> Result<(), StoreError> {
+    fn request_attempt(&mut self, delivery: DeliveryId) -> Result<bool, StoreError> {
         asking::request_attempt(self, delivery)
     }
 
@@ -297,7 +313,7 @@ impl Transaction for SqliteTransaction<'_> {
         administration::first_start(self, types)
     }
 
-    fn put_event_types(&mut self, environment: Environment, types: &[TypeDefinition]) -> Result<(), StoreError> {
+    fn put_event_types(&mut self, environment: Environment, types: &[TypeDefinition]) -> Result<usize, StoreError> {
         administration::put_event_types(self, environment, types)
     }
 
@@ -315,5 +331,13 @@ impl Transaction for SqliteTransaction<'_> {
 
     fn revoke_key(&mut self, key: KeyId) -> Result<bool, StoreError> {
         administration::revoke_key(self, key)
+    }
+
+    fn note_key_uses(&mut self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+        administration::note_key_uses(self, uses)
+    }
+
+    fn audit(&mut self, entry: &AuditEntry) {
+        self.audits.push(entry.clone());
     }
 }

@@ -1,6 +1,7 @@
 //! PostgreSQL as a backend of the suite, and what only it can be asked.
 
 mod announcing;
+mod audit;
 mod days;
 mod nodes;
 mod ordering;

@@ -12,7 +12,7 @@ use super::{PostgresPlace, node};
 use crate::store::world::{World, events_of, idempotency, settings};
 
 /// Two nodes, each with something to do on a thread of its own; all begin at once.
-fn at_once<T: Send>(worlds: &mut [World], work: impl Fn(usize, &mut World) -> T + Sync) -> Vec<T> {
+pub fn at_once<T: Send>(worlds: &mut [World], work: impl Fn(usize, &mut World) -> T + Sync) -> Vec<T> {
     let together = Barrier::new(worlds.len());
     thread::scope(|scope| {
         let running: Vec<_> = worlds
@@ -30,7 +30,7 @@ fn at_once<T: Send>(worlds: &mut [World], work: impl Fn(usize, &mut World) -> T 
     })
 }
 
-fn nodes(count: u128) -> Vec<World> {
+pub fn nodes(count: u128) -> Vec<World> {
     let place = PostgresPlace::new();
     (1..=count).map(|number| World::new(Box::new(place.as_node(number)))).collect()
 }

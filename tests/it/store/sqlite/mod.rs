@@ -1,5 +1,6 @@
 //! SQLite as a backend of the suite, and what only it can be asked.
 
+mod audit;
 mod durability;
 mod flushing;
 mod listening;

@@ -6,10 +6,11 @@
 use diesel::prelude::*;
 use diesel::sql_types::{Integer, Text};
 use posthaste::domain::{Environment, PartitionSet, StatusFilter};
-use posthaste::store::{Begun, DeliveryFilter, Lane, PageRequest, Scope, Verdict};
+use posthaste::store::{AuditFilter, Begun, DeliveryFilter, Lane, PageRequest, Scope, Verdict};
 
 use super::{SqlitePlace, listening};
 use crate::store::announcing::{failing, telling};
+use crate::store::audit::entry;
 use crate::store::world::{DAY, HOUR, START, World, idempotency, new_endpoint, settings};
 
 /// The statements of a call.
@@ -31,7 +32,8 @@ struct PlanRow {
 }
 
 /// The tables that grow with use.
-const LARGE: [&str; 6] = ["events", "deliveries", "attempts", "manual_attempts", "idempotency_keys", "endpoints"];
+const LARGE: [&str; 7] =
+    ["events", "deliveries", "attempts", "manual_attempts", "idempotency_keys", "endpoints", "audit_log"];
 
 struct Planner {
     connection: SqliteConnection,
@@ -243,4 +245,31 @@ fn what_operators_look_at_is_in_the_order_of_its_table() {
     planner.check("events", || store.events(&everyone, &PageRequest { after: None, limit: 50 }));
     let page = PageRequest { after: None, limit: 50 };
     planner.check("deliveries", || store.deliveries(&everyone, &DeliveryFilter::default(), &page));
+}
+
+#[test]
+fn the_audit_log_is_read_and_written_by_index() {
+    let (mut world, mut planner, acme) = world();
+    let write = |world: &mut World| {
+        world.commit(|transaction| {
+            (0..3).for_each(|_| transaction.audit(&entry("one")));
+            Ok(())
+        });
+    };
+    let plans = planner.check("write", || write(&mut world));
+    assert_eq!(plans.matches("INSERT INTO").count(), 1, "all in one statement:\n{plans}");
+    let store = world.store();
+    let page = PageRequest { after: None, limit: 50 };
+    let nothing = AuditFilter::default;
+    planner.check("everything", || store.audit(&nothing(), &page));
+    let own = AuditFilter { partner: acme.partner.clone(), environment: Some(acme.environment), ..nothing() };
+    let plans = planner.check("a partner's own", || store.audit(&own, &page));
+    assert!(plans.contains("audit_log_of_partner (partner=? AND environment=?"), "{plans}");
+    let of_subject = AuditFilter { subject: Some("one".into()), ..own };
+    planner.check("about something", || store.audit(&of_subject, &page));
+    let of_subject = AuditFilter { subject: Some("one".into()), ..nothing() };
+    let plans = planner.check("about something, of all", || store.audit(&of_subject, &page));
+    assert!(plans.contains("audit_log_of_subject (subject=?"), "{plans}");
+    planner.check("chain", || store.audit_chain(i64::MIN, 10));
+    planner.check("end", || store.audit_end());
 }

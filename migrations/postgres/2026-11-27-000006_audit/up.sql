@@ -1,0 +1,44 @@
+-- When a key was last used, to about a minute. NULL is never, as far as anybody knows.
+ALTER TABLE api_keys ADD COLUMN last_used_at BIGINT;
+
+-- Who changed what. Numbers begin with 1 and have no gaps; each entry's hash is over its columns, drawn salt included, and the
+-- hash of the one before it (src/policy/audit_chain.rs). Names stand here as they were, so that the log reads alone: partner is
+-- a partner's name, actor_key a key's public id, detail JSON.
+CREATE TABLE audit_log (
+  number BIGINT NOT NULL PRIMARY KEY CHECK (number >= 1),
+  at BIGINT NOT NULL,
+  environment BIGINT CHECK (environment IN (0, 1)),
+  partner TEXT,
+  actor TEXT NOT NULL,
+  actor_key TEXT,
+  address TEXT,
+  action TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  salt BYTEA NOT NULL CHECK (length(salt) = 16),
+  previous_hash BYTEA NOT NULL CHECK (length(previous_hash) = 32),
+  hash BYTEA NOT NULL CHECK (length(hash) = 32)
+);
+CREATE INDEX audit_log_of_partner ON audit_log (partner, environment, number) WHERE partner IS NOT NULL;
+CREATE INDEX audit_log_of_subject ON audit_log (subject, number);
+CREATE INDEX audit_log_by_time ON audit_log (at);
+
+-- Entries are added, and nothing else is ever done to them.
+CREATE FUNCTION refuse_to_change_the_audit_log() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'the audit log is only added to';
+END
+$$;
+CREATE TRIGGER audit_log_is_not_changed BEFORE UPDATE OR DELETE ON audit_log
+FOR EACH ROW EXECUTE FUNCTION refuse_to_change_the_audit_log();
+CREATE TRIGGER audit_log_is_not_emptied BEFORE TRUNCATE ON audit_log
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_change_the_audit_log();
+
+-- The last entry's number and hash, by which one that was cut off is missed. Whoever adds entries locks it, as the last thing
+-- before its COMMIT.
+CREATE TABLE audit_head (
+  id BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
+  number BIGINT NOT NULL,
+  hash BYTEA NOT NULL
+) WITH (fillfactor = 10);
+INSERT INTO audit_head (id, number, hash) VALUES (1, 0, decode(repeat('00', 32), 'hex'));
