@@ -224,6 +224,7 @@ impl App {
                 HintsIn::new(token.expose(), Arc::new(move |hints| wire.hinted(hints)))
             }),
             neighbours,
+            document: routes::openapi::Document::default(),
         });
         let key_uses = KeyUses::start(api.clone());
         let now = clock.wall();

@@ -56,6 +56,11 @@ impl Permission {
         }
     }
 
+    /// Whether every role has it.
+    pub const fn is_given_to_all(self) -> bool {
+        self.is_given_to(Role::Partner) && self.is_given_to(Role::Producer) && self.is_given_to(Role::Operator)
+    }
+
     /// The roles that have it, in words.
     pub const fn roles(self) -> &'static str {
         match self {

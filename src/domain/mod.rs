@@ -24,8 +24,8 @@ pub use audit::{Actor, AuditAction, AuditActionError, AuditHash, AuditHashError,
 pub use delivery::{Delivery, DeliveryStatus, DiscardReason, StatusError, StatusFilter, StoredStatus};
 pub use endpoint::{
     DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_MS, Endpoint, EndpointSettings, EndpointStatus, Header, HeaderName,
-    MAX_CONCURRENCY, MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPES, MAX_HEADERS, MAX_LISTENERS, MAX_RATE, MAX_TIMEOUT_MS,
-    MAX_URL_BYTES, MIN_TIMEOUT_MS, PausedBy, SettingsProblem,
+    MAX_CONCURRENCY, MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPES, MAX_HEADER_VALUE_BYTES, MAX_HEADERS, MAX_LISTENERS,
+    MAX_RATE, MAX_TIMEOUT_MS, MAX_URL_BYTES, MIN_TIMEOUT_MS, PausedBy, SettingsProblem,
 };
 pub use event::{DeliveryTimes, Event, EventType, EventTypeError, TypePattern};
 pub use event_filter::{EventFilter, EventFilterError, MAX_FILTER_BYTES};
@@ -33,7 +33,7 @@ pub use event_order::{EventOrder, EventOrderError, FieldPointer, FieldPointerErr
 pub use ids::{DeliveryId, EndpointId, EventId, IdError, KeyId, NodeId};
 pub use partition::{PARTITIONS, Partition, PartitionSet};
 pub use partner::{Environment, EnvironmentError, Partner, PartnerName, PartnerNameError, Role, RoleError};
-pub use retry_policy::{RetryBounds, RetryPolicy, RetryPolicyError};
+pub use retry_policy::{MAX_WAIT_MS, RetryBounds, RetryPolicy, RetryPolicyError};
 pub use signing::{MAX_SECRETS, Signing, SigningError};
 pub use time::{Moment, Monotonic, Timestamp, TimestampError};
 pub use trouble::{DisabledReason, OpenBreaker, Trouble};

@@ -12,13 +12,18 @@ use crate::domain::{Actor, AuditHash, AuditHead, AuditRecord, Environment, Partn
 use crate::policy::audit_chain::Verdict;
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Problem};
-use crate::routes::{Api, page, show};
+use crate::routes::{Api, openapi, page, show};
 use crate::store::audit::{begin_check, check_more};
 use crate::store::{self, AuditFilter, Scope};
 
 pub(super) use detail::{endpoint_changed, endpoint_made};
 
 /// Lists entries, newest first.
+#[utoipa::path(
+    get, path = "/audit", operation_id = "list_audit", tag = "administration",
+    params(openapi::AuditQuestion, openapi::Page),
+    responses((status = 200, description = "Who did what: a partner's part, or all of it.", body = openapi::AuditEntries))
+)]
 pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.may(Permission::ReadAudit)?;
     let query = caller.query();
@@ -93,15 +98,16 @@ fn show_to_partner(record: &AuditRecord) -> Value {
 }
 
 /// Checks the whole chain.
+#[utoipa::path(
+    get, path = "/audit/verify", operation_id = "verify_audit", tag = "administration",
+    params(openapi::NotedHead),
+    responses((status = 200, description = "Whether every entry is as it was written.", body = openapi::AuditVerdict))
+)]
 pub async fn verify(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.may(Permission::Operate)?;
     let query = caller.query();
-    query.only(&["number", "head"])?;
-    for name in ["partner", "environment"] {
-        if query.get(name).is_some() {
-            return Err(Problem::invalid_query(name, "there is one chain for all; leave it out"));
-        }
-    }
+    // There is one chain for all partners and environments.
+    query.only_these(&["number", "head"])?;
     let noted = noted(&caller)?;
     let mut check = store::blocking(&api.store, move |store| begin_check(store, noted)).await?;
     while !check.is_over() {

@@ -11,14 +11,21 @@ use crate::domain::{AuditAction, Endpoint, Environment};
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::webhook::{has_bytes, optional_fields};
-use crate::routes::{Api, show};
+use crate::routes::{Api, openapi, show};
 use crate::store::{self, Brake, Scope};
 
-const MAX_REASON_CHARS: usize = 500;
+/// Longest reason.
+pub(super) const MAX_REASON_CHARS: usize = 500;
 /// Brakes that an error names; `GET /brakes` lists all.
 const MOST_NAMED: usize = 5;
 
 /// Sets a brake. On what is braked already it changes nothing but the reason.
+#[utoipa::path(
+    post, path = "/brakes", operation_id = "set_brake", tag = "administration",
+    params(openapi::Braked),
+    request_body(content = Option<openapi::NewBrake>, description = "May be left out. At most <<settings_bytes>> bytes (`settings_bytes`)."),
+    responses((status = 200, description = "The brakes that were set.", body = openapi::Brakes))
+)]
 pub async fn set(api: web::Data<Api>, caller: Caller, request: HttpRequest, mut payload: web::Payload) -> Answer {
     let scopes = asked_for(&api, &caller).await?;
     let reason = reason(&api, &request, &mut payload).await?;
@@ -42,6 +49,11 @@ pub async fn set(api: web::Data<Api>, caller: Caller, request: HttpRequest, mut 
 }
 
 /// Releases a brake, and answers with those that still hold some of it.
+#[utoipa::path(
+    delete, path = "/brakes", operation_id = "release_brake", tag = "administration",
+    params(openapi::Braked),
+    responses((status = 200, description = "Those that still hold some of it.", body = openapi::Brakes))
+)]
 pub async fn release(api: web::Data<Api>, caller: Caller) -> Answer {
     let scopes = asked_for(&api, &caller).await?;
     let wanted = scopes.clone();
@@ -69,9 +81,13 @@ pub async fn release(api: web::Data<Api>, caller: Caller) -> Answer {
 }
 
 /// Lists the brakes in force, the longest first.
+#[utoipa::path(
+    get, path = "/brakes", operation_id = "list_brakes", tag = "administration",
+    responses((status = 200, description = "The brakes.", body = openapi::Brakes))
+)]
 pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.may(Permission::Brake)?;
-    caller.query().only(&[])?;
+    caller.query().only_these(&[])?;
     let brakes = store::blocking(&api.store, |store| store.brakes()).await?;
     Ok(listed(&brakes))
 }

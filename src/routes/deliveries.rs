@@ -8,13 +8,18 @@ use crate::auth::Permission;
 use crate::domain::{AuditAction, DeliveryId, DeliveryStatus, DiscardReason, EndpointStatus};
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Kind, Problem};
-use crate::routes::{Api, brakes, page, show};
+use crate::routes::{Api, brakes, openapi, page, show};
 use crate::store::{self, DeliveryFilter, Skipped};
 
 /// How often a delivery and its attempts are read until they fit together.
 const READ_TRIES: usize = 4;
 
 /// Lists deliveries, newest first.
+#[utoipa::path(
+    get, path = "/deliveries", operation_id = "list_deliveries", tag = "deliveries",
+    params(openapi::DeliveryQuestion, openapi::ForPartners, openapi::Page),
+    responses((status = 200, description = "A page.", body = openapi::Deliveries))
+)]
 pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.may(Permission::ReadDeliveries)?;
     let query = caller.query();
@@ -33,6 +38,11 @@ pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
 }
 
 /// One delivery with every attempt.
+#[utoipa::path(
+    get, path = "/deliveries/{id}", operation_id = "read_delivery", tag = "deliveries",
+    params(("id" = openapi::DeliveryId, Path, description = "Which delivery."), openapi::ForPartners),
+    responses((status = 200, description = "The delivery.", body = openapi::DeliveryWithAttempts))
+)]
 pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
     caller.may(Permission::ReadDeliveries)?;
     caller.query().only(&[])?;
@@ -60,6 +70,11 @@ pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) ->
 }
 
 /// Asks for one more attempt now.
+#[utoipa::path(
+    post, path = "/deliveries/{id}/retry", operation_id = "retry_delivery", tag = "deliveries",
+    params(("id" = openapi::DeliveryId, Path, description = "Which delivery."), openapi::ForPartners),
+    responses((status = 202, description = "One more attempt is on its way. The delivery as it is before it.", body = openapi::Delivery))
+)]
 pub async fn retry(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
     caller.may(Permission::RetryDeliveries)?;
     caller.query().only(&[])?;
@@ -112,6 +127,11 @@ pub async fn retry(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -
 
 /// Gives a delivery up that is not finished: what waits for it in order goes on. What
 /// is on its way at this moment may still arrive.
+#[utoipa::path(
+    post, path = "/deliveries/{id}/skip", operation_id = "skip_delivery", tag = "deliveries",
+    params(("id" = openapi::DeliveryId, Path, description = "Which delivery."), openapi::ForPartners),
+    responses((status = 200, description = "The delivery, given up.", body = openapi::Delivery))
+)]
 pub async fn skip(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
     caller.may(Permission::RetryDeliveries)?;
     caller.query().only(&[])?;

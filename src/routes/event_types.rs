@@ -9,7 +9,7 @@ use crate::domain::{AuditAction, EventType};
 use crate::routes::extract::{self, Caller};
 use crate::routes::problem::{Answer, FieldProblem, Kind, Problem};
 use crate::routes::retry::{self, RetryLimits};
-use crate::routes::{Api, page, settings, to_the_end};
+use crate::routes::{Api, openapi, page, settings, to_the_end};
 use crate::store::Page;
 
 fn show(definition: &TypeDefinition) -> Value {
@@ -30,12 +30,17 @@ fn reserved(name: &EventType) -> String {
 
 /// Lists the catalog by name: what events are checked against, or, if that is asked
 /// for, what Posthaste says itself.
+#[utoipa::path(
+    get, path = "/event-types", operation_id = "list_event_types", tag = "event types",
+    params(openapi::BuiltIn, openapi::ForPartners, openapi::Page),
+    responses((status = 200, description = "A page.", body = openapi::EventTypes))
+)]
 pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.may(Permission::ReadEventTypes)?;
     caller.query().only(&["limit", "cursor", "built_in"])?;
     let built_in = caller.query().parsed::<bool>("built_in")?.unwrap_or(false);
     let wanted = page::request::<EventType>(caller.query(), &api.limits)?;
-    let catalog = api.catalogs.of(caller.environment()?);
+    let catalog = api.catalogs.of(caller.catalog_environment()?);
     let behind = |definition: &&TypeDefinition| wanted.after.as_ref().is_none_or(|after| definition.name > *after);
     let listed = |definition: &&TypeDefinition| system::is_built_in(definition.name.as_str()) == built_in;
     let found: Vec<&TypeDefinition> = catalog.iter().filter(listed).filter(behind).take(wanted.limit + 1).collect();
@@ -44,16 +49,27 @@ pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
 }
 
 /// One event type.
+#[utoipa::path(
+    get, path = "/event-types/{name}", operation_id = "read_event_type", tag = "event types",
+    params(("name" = openapi::EventTypeName, Path, description = "Which type."), openapi::ForPartners),
+    responses((status = 200, description = "The type.", body = openapi::EventTypeShown))
+)]
 pub async fn read(api: web::Data<Api>, caller: Caller, name: web::Path<String>) -> Answer {
     caller.may(Permission::ReadEventTypes)?;
     caller.query().only(&[])?;
     let name: EventType = name.parse().map_err(|_| Problem::not_found("event type"))?;
-    let catalog = api.catalogs.of(caller.environment()?);
+    let catalog = api.catalogs.of(caller.catalog_environment()?);
     let definition = catalog.get(&name).ok_or_else(|| Problem::not_found("event type"))?;
     Ok(HttpResponse::Ok().json(show(definition)))
 }
 
 /// Adds an event type, or replaces it: 201 or 200.
+#[utoipa::path(
+    put, path = "/event-types/{name}", operation_id = "put_event_type", tag = "event types",
+    params(("name" = openapi::EventTypeName, Path, description = "Which type. Names that begin with `posthaste.` are Posthaste's own."), openapi::ForPartners),
+    request_body(content = openapi::PutEventType, description = "The whole type, at most <<event_type_bytes>> bytes."),
+    responses((status = 200, description = "The type was replaced.", body = openapi::EventTypeShown), (status = 201, description = "The type is new.", body = openapi::EventTypeShown))
+)]
 pub async fn put(
     api: web::Data<Api>,
     caller: Caller,
@@ -63,13 +79,13 @@ pub async fn put(
 ) -> Answer {
     caller.may(Permission::WriteEventTypes)?;
     caller.query().only(&[])?;
-    let environment = caller.environment()?;
+    let environment = caller.catalog_environment()?;
     let name: EventType = name.parse().map_err(|error| Problem::invalid_field("", format!("{error}")))?;
     if name.is_system() {
         return Err(Problem::invalid_field("", reserved(&name)));
     }
     let limits = CatalogLimits::default();
-    let most = limits.schema_bytes + limits.example_bytes + 4 * limits.description_chars;
+    let most = most_bytes(&limits);
     let body = extract::body(&request, &mut payload, &["application/json"], "event_type_bytes", most).await?;
     let definition = parse(name, &body, &api.limits.retries)?;
     // Compiling a hostile schema takes time that other requests should have.
@@ -122,6 +138,11 @@ fn what_is_put(known: Option<&TypeDefinition>, put: &TypeDefinition) -> Value {
     json!({ "is_new": false, "changed": changed })
 }
 
+/// Largest body that a definition within its limits needs.
+pub(super) fn most_bytes(limits: &CatalogLimits) -> usize {
+    limits.schema_bytes + limits.example_bytes + 4 * limits.description_chars
+}
+
 fn parse(name: EventType, body: &[u8], retries: &RetryLimits) -> Result<TypeDefinition, Problem> {
     let mut fields = settings::object(body)?;
     let mut errors = Vec::new();
@@ -171,10 +192,15 @@ fn parse(name: EventType, body: &[u8], retries: &RetryLimits) -> Result<TypeDefi
 
 /// Takes an event type out. Endpoints may go on naming it; no event of it is
 /// accepted any more.
+#[utoipa::path(
+    delete, path = "/event-types/{name}", operation_id = "delete_event_type", tag = "event types",
+    params(("name" = openapi::EventTypeName, Path, description = "Which type."), openapi::ForPartners),
+    responses((status = 204, description = "It is gone."))
+)]
 pub async fn delete(api: web::Data<Api>, caller: Caller, name: web::Path<String>) -> Answer {
     caller.may(Permission::WriteEventTypes)?;
     caller.query().only(&[])?;
-    let environment = caller.environment()?;
+    let environment = caller.catalog_environment()?;
     let name: EventType = name.parse().map_err(|_| Problem::not_found("event type"))?;
     if system::is_built_in(name.as_str()) {
         return Err(Problem::new(Kind::Conflict, reserved(&name)));

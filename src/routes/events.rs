@@ -8,10 +8,15 @@ use crate::auth::Permission;
 use crate::domain::EventId;
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Problem};
-use crate::routes::{Api, page, show};
+use crate::routes::{Api, openapi, page, show};
 use crate::store;
 
 /// Lists events, newest first.
+#[utoipa::path(
+    get, path = "/events", operation_id = "list_events", tag = "events",
+    params(openapi::ForPartners, openapi::Page),
+    responses((status = 200, description = "A page.", body = openapi::Events))
+)]
 pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.may(Permission::ReadDeliveries)?;
     caller.query().only(&["limit", "cursor"])?;
@@ -22,6 +27,11 @@ pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
 }
 
 /// One event, its payload, and its outcome for each endpoint.
+#[utoipa::path(
+    get, path = "/events/{id}", operation_id = "read_event", tag = "events",
+    params(("id" = openapi::EventId, Path, description = "Which event."), openapi::ForPartners),
+    responses((status = 200, description = "The event.", body = openapi::EventWithOutcomes))
+)]
 pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
     caller.may(Permission::ReadDeliveries)?;
     caller.query().only(&[])?;

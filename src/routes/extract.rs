@@ -158,6 +158,15 @@ impl Caller {
         }
     }
 
+    /// The environment whose catalog is meant. A partner changes nothing about that,
+    /// but one that is named is still one that the key may name.
+    pub fn catalog_environment(&self) -> Result<Environment, Problem> {
+        match self.query.get("partner") {
+            Some(_) => Ok(self.scope()?.environment),
+            None => self.environment(),
+        }
+    }
+
     /// The partner and environment asked for; all partners where the query
     /// says `partner=*` and the key may.
     pub fn scope(&self) -> Result<Scope, Problem> {
@@ -240,6 +249,16 @@ impl Query {
             }
         }
         Ok(())
+    }
+
+    /// The same for a route that is about no partner and no environment: there even
+    /// these two would be passed over, and seem to narrow what they do not.
+    pub fn only_these(&self, known: &[&str]) -> Result<(), Problem> {
+        self.only(known)?;
+        let Some(name) = ["partner", "environment"].into_iter().find(|name| self.0.contains_key(*name)) else {
+            return Ok(());
+        };
+        Err(Problem::invalid_query(name, "this is about no single partner or environment; leave it out"))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::routes::timing;
 use crate::store::Idempotency;
 
 /// Longest key.
-const MAX_KEY_BYTES: usize = 255;
+pub(super) const MAX_KEY_BYTES: usize = 255;
 
 /// The request's key with the digest of what it asks for; `None` without one.
 /// `refused` is what the answer says beside accepted events.

@@ -14,7 +14,7 @@ use crate::domain::DeliveryTimes;
 use crate::metrics::Admission;
 use crate::routes::extract::{self, Producer};
 use crate::routes::problem::{Answer, Kind, Problem};
-use crate::routes::{Api, Dated, idempotency, timing};
+use crate::routes::{Api, Dated, idempotency, openapi, timing};
 use crate::store::{Accept, Accepted, AcceptedEvent, NewEvent, ReliedOn, Scope, Subscriptions};
 
 const NDJSON: [&str; 4] = ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/json"];
@@ -24,6 +24,12 @@ const NDJSON: [&str; 4] = ["application/x-ndjson", "application/ndjson", "applic
 const MOST_TRIES: usize = 3;
 
 /// Accepts one event.
+#[utoipa::path(
+    post, path = "/events", operation_id = "post_event", tag = "events",
+    params(openapi::ForPartners, openapi::Posting),
+    request_body(content = openapi::EventBody, description = "One event, at most <<event_bytes>> bytes (`event_bytes`). `partner=*` is one event over all partners."),
+    responses((status = 202, description = "The event and all its deliveries are on disk.", body = openapi::AcceptedEvent))
+)]
 pub async fn one(api: web::Data<Api>, producer: Producer, request: HttpRequest, mut payload: web::Payload) -> Answer {
     let answer = accept_one(&api, producer, &request, &mut payload).await;
     if let Err(problem) = &answer {
@@ -72,6 +78,18 @@ async fn accept_one(api: &Api, mut producer: Producer, request: &HttpRequest, pa
 }
 
 /// Accepts many events in one commit, one a line; a bad line costs only itself.
+#[utoipa::path(
+    post, path = "/events/batch", operation_id = "post_events", tag = "events",
+    params(openapi::ForPartners, openapi::Posting),
+    request_body(
+        description = "At most <<batch_events>> events (`batch_events`) in <<batch_bytes>> bytes (`batch_bytes`), each at most <<event_bytes>> bytes.",
+        content(
+            (openapi::EventLines = "application/x-ndjson"), (openapi::EventLines = "application/ndjson"),
+            (openapi::EventLines = "application/jsonl"), (openapi::EventBody = "application/json"),
+        )
+    ),
+    responses((status = 202, description = "The good lines are on disk, the bad ones are not.", body = openapi::AcceptedBatch))
+)]
 pub async fn batch(
     api: web::Data<Api>,
     mut producer: Producer,

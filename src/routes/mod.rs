@@ -9,6 +9,7 @@ mod catalogs;
 pub mod cluster;
 mod coherence;
 mod deliveries;
+mod description;
 mod event_types;
 mod events;
 mod extract;
@@ -16,6 +17,7 @@ mod health;
 mod idempotency;
 mod ingest;
 mod nodes;
+pub mod openapi;
 mod operator;
 mod page;
 mod pausing;
@@ -116,6 +118,8 @@ pub struct Api {
     pub hints: Option<HintsIn>,
     /// Who the other nodes are; `None` where there are none.
     pub neighbours: Option<Neighbours>,
+    /// What it tells of itself.
+    pub document: openapi::Document,
 }
 
 impl Api {
@@ -298,6 +302,9 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(web::resource("/healthz").route(web::get().to(health::live)).route(web::head().to(health::live)))
         .service(web::resource("/readyz").route(web::get().to(health::ready)).route(web::head().to(health::ready)))
         .service(web::resource("/metrics").route(web::get().to(health::metrics)))
+        .service(web::resource("/openapi.json").route(web::get().to(description::document)))
+        .service(web::resource("/docs").route(web::get().to(description::page)))
+        .service(web::resource("/docs/{file}").route(web::get().to(description::file)))
         .default_service(web::to(nowhere));
 }
 

@@ -8,22 +8,31 @@ use crate::domain::{AuditAction, NodeId, PARTITIONS};
 use crate::engine::Release;
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Kind, Problem};
-use crate::routes::{Api, show, to_the_end};
+use crate::routes::{Api, openapi, show, to_the_end};
 use crate::store::{self, NodeRecord};
 
 /// All nodes that live, the one that answers included.
+#[utoipa::path(
+    get, path = "/nodes", operation_id = "list_nodes", tag = "administration",
+    responses((status = 200, description = "The nodes.", body = openapi::Nodes))
+)]
 pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.may(Permission::Operate)?;
-    caller.query().only(&[])?;
+    caller.query().only_these(&[])?;
     let nodes = nodes(&api).await?;
     let data: Vec<Value> = nodes.iter().map(show::node).collect();
     Ok(HttpResponse::Ok().json(json!({ "data": data })))
 }
 
 /// Lets this node send, if it was started held.
+#[utoipa::path(
+    post, path = "/nodes/{id}/release", operation_id = "release_node", tag = "administration",
+    params(("id" = openapi::NodeId, Path, description = "Which node.")),
+    responses((status = 200, description = "It sends.", body = openapi::ReleasedNode))
+)]
 pub async fn release(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
     caller.may(Permission::Operate)?;
-    caller.query().only(&[])?;
+    caller.query().only_these(&[])?;
     let id: NodeId = id.parse().map_err(|_| Problem::not_found("node"))?;
     if id != api.node.id {
         let found = nodes(&api).await?.into_iter().find(|node| node.id == id);

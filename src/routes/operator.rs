@@ -7,7 +7,7 @@ use crate::auth::{ApiKey, Permission, told_of_key};
 use crate::domain::{AuditAction, Environment, KeyId, PartnerName, Role, Timestamp};
 use crate::routes::extract::{self, Caller};
 use crate::routes::problem::{Answer, FieldProblem, Kind, Problem};
-use crate::routes::{Api, page, settings, show, to_the_end};
+use crate::routes::{Api, openapi, page, settings, show, to_the_end};
 use crate::store::{self, NewKey};
 
 async fn fields(api: &Api, request: &HttpRequest, payload: &mut web::Payload) -> Result<Map<String, Value>, Problem> {
@@ -44,6 +44,11 @@ fn no_more(fields: &Map<String, Value>, known: &str, errors: &mut Vec<FieldProbl
 }
 
 /// Makes a partner, in both environments at once.
+#[utoipa::path(
+    post, path = "/partners", operation_id = "create_partner", tag = "administration",
+    request_body(content = openapi::NewPartner, description = "The partner. At most <<settings_bytes>> bytes (`settings_bytes`)."),
+    responses((status = 201, description = "The partner.", body = openapi::Partner))
+)]
 pub async fn create_partner(
     api: web::Data<Api>,
     caller: Caller,
@@ -51,7 +56,7 @@ pub async fn create_partner(
     mut payload: web::Payload,
 ) -> Answer {
     caller.may(Permission::Operate)?;
-    caller.query().only(&[])?;
+    caller.query().only_these(&[])?;
     let mut fields = fields(&api, &request, &mut payload).await?;
     let mut errors = Vec::new();
     let is_given = fields.contains_key("name");
@@ -77,18 +82,28 @@ pub async fn create_partner(
 }
 
 /// Lists partners, newest first.
+#[utoipa::path(
+    get, path = "/partners", operation_id = "list_partners", tag = "administration",
+    params(openapi::Page),
+    responses((status = 200, description = "A page.", body = openapi::Partners))
+)]
 pub async fn list_partners(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.may(Permission::Operate)?;
-    caller.query().only(&["limit", "cursor"])?;
+    caller.query().only_these(&["limit", "cursor"])?;
     let wanted = page::request::<PartnerName>(caller.query(), &api.limits)?;
     let found = store::blocking(&api.store, move |store| store.partners(&wanted)).await?;
     Ok(page::answer(&found, |partner| partner.name.to_string(), show::partner))
 }
 
 /// One partner.
+#[utoipa::path(
+    get, path = "/partners/{name}", operation_id = "read_partner", tag = "administration",
+    params(("name" = openapi::PartnerName, Path, description = "Which partner.")),
+    responses((status = 200, description = "The partner.", body = openapi::Partner))
+)]
 pub async fn read_partner(api: web::Data<Api>, caller: Caller, name: web::Path<String>) -> Answer {
     caller.may(Permission::Operate)?;
-    caller.query().only(&[])?;
+    caller.query().only_these(&[])?;
     let name: PartnerName = name.parse().map_err(|_| Problem::not_found("partner"))?;
     let found = store::blocking(&api.store, move |store| store.partner(&name)).await?;
     let partner = found.ok_or_else(|| Problem::not_found("partner"))?;
@@ -96,6 +111,11 @@ pub async fn read_partner(api: web::Data<Api>, caller: Caller, name: web::Path<S
 }
 
 /// Makes a key and shows it, this once.
+#[utoipa::path(
+    post, path = "/keys", operation_id = "create_key", tag = "administration",
+    request_body(content = openapi::NewKey, description = "The key. At most <<settings_bytes>> bytes (`settings_bytes`)."),
+    responses((status = 201, description = "What is known of it, and the key.", body = openapi::MadeKey))
+)]
 pub async fn create_key(
     api: web::Data<Api>,
     caller: Caller,
@@ -103,7 +123,7 @@ pub async fn create_key(
     mut payload: web::Payload,
 ) -> Answer {
     caller.may(Permission::Operate)?;
-    caller.query().only(&[])?;
+    caller.query().only_these(&[])?;
     let mut fields = fields(&api, &request, &mut payload).await?;
     let now = api.clock.wall();
     let (new, key) = new_key(&mut fields, now)?;
@@ -178,18 +198,28 @@ fn new_key(fields: &mut Map<String, Value>, now: Timestamp) -> Result<(NewKey, A
 }
 
 /// Lists keys, newest first.
+#[utoipa::path(
+    get, path = "/keys", operation_id = "list_keys", tag = "administration",
+    params(openapi::Page),
+    responses((status = 200, description = "A page.", body = openapi::Keys))
+)]
 pub async fn list_keys(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.may(Permission::Operate)?;
-    caller.query().only(&["limit", "cursor"])?;
+    caller.query().only_these(&["limit", "cursor"])?;
     let wanted = page::request::<KeyId>(caller.query(), &api.limits)?;
     let found = store::blocking(&api.store, move |store| store.keys(&wanted)).await?;
     Ok(page::answer(&found, |key| key.id.to_string(), show::key))
 }
 
 /// One key, without the key.
+#[utoipa::path(
+    get, path = "/keys/{id}", operation_id = "read_key", tag = "administration",
+    params(("id" = openapi::KeyId, Path, description = "Which key.")),
+    responses((status = 200, description = "What is known of it.", body = openapi::Key))
+)]
 pub async fn read_key(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
     caller.may(Permission::Operate)?;
-    caller.query().only(&[])?;
+    caller.query().only_these(&[])?;
     let id: KeyId = id.parse().map_err(|_| Problem::not_found("key"))?;
     let found = store::blocking(&api.store, move |store| store.key(id)).await?;
     let record = found.ok_or_else(|| Problem::not_found("key"))?;
@@ -197,9 +227,14 @@ pub async fn read_key(api: web::Data<Api>, caller: Caller, id: web::Path<String>
 }
 
 /// Revokes a key: from the answer on it opens nothing.
+#[utoipa::path(
+    delete, path = "/keys/{id}", operation_id = "revoke_key", tag = "administration",
+    params(("id" = openapi::KeyId, Path, description = "Which key.")),
+    responses((status = 204, description = "It opens nothing any more."))
+)]
 pub async fn revoke_key(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
     caller.may(Permission::Operate)?;
-    caller.query().only(&[])?;
+    caller.query().only_these(&[])?;
     let id: KeyId = id.parse().map_err(|_| Problem::not_found("key"))?;
     let found = store::blocking(&api.store, move |store| store.key(id)).await?;
     let record = found.ok_or_else(|| Problem::not_found("key"))?;

@@ -10,10 +10,16 @@ use crate::domain::{AuditAction, EndpointId};
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Problem};
 use crate::routes::webhook::{has_bytes, optional_fields, scope_of};
-use crate::routes::{Api, show};
+use crate::routes::{Api, openapi, show};
 use crate::store::{Effect, Scope};
 
 /// Holds an endpoint's deliveries until it is resumed.
+#[utoipa::path(
+    post, path = "/webhook/{id}/pause", operation_id = "pause_webhook", tag = "webhooks",
+    params(("id" = openapi::EndpointId, Path, description = "Which endpoint."), openapi::ForPartner),
+    request_body(content = Option<openapi::Nothing>, description = "Needs none. At most <<settings_bytes>> bytes (`settings_bytes`)."),
+    responses((status = 200, description = "The endpoint, paused.", body = openapi::Webhook))
+)]
 pub async fn pause(
     api: web::Data<Api>,
     caller: Caller,
@@ -36,6 +42,12 @@ pub async fn pause(
 }
 
 /// Ends a pause: what was held goes out, unless the endpoint is disabled.
+#[utoipa::path(
+    post, path = "/webhook/{id}/resume", operation_id = "resume_webhook", tag = "webhooks",
+    params(("id" = openapi::EndpointId, Path, description = "Which endpoint."), openapi::ForPartner),
+    request_body(content = Option<openapi::Nothing>, description = "Needs none. At most <<settings_bytes>> bytes (`settings_bytes`)."),
+    responses((status = 200, description = "The endpoint.", body = openapi::Webhook))
+)]
 pub async fn resume(
     api: web::Data<Api>,
     caller: Caller,

@@ -12,9 +12,9 @@ use crate::routes::problem::{Kind, Problem};
 use crate::store::{StoreError, StoredSecret};
 
 /// How long the old secrets sign beside the new one.
-const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 3600);
+pub(super) const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 3600);
 /// The longest overlap that can be asked for.
-const MAX_OVERLAP_SECONDS: u64 = 7 * 24 * 3600;
+pub(super) const MAX_OVERLAP_SECONDS: u64 = 7 * 24 * 3600;
 
 /// How to sign, as a field says it; `None` where it leaves it open.
 pub fn read(value: &Value) -> Result<Option<Signing>, String> {

@@ -13,13 +13,13 @@ use crate::policy::matching;
 use crate::routes::extract::{self, Caller};
 use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::settings::{self, Rules};
-use crate::routes::{Api, actors, audit, brakes, page, show, signing};
+use crate::routes::{Api, actors, audit, brakes, openapi, page, show, signing};
 use crate::store::{
     self, EndpointChange, EndpointConflict, Lane, NewEndpoint, Rotation, RotationConflict, Scope, Store, StoreError,
 };
 
 /// Deliveries of a backlog that are counted one by one.
-const COUNTED_BACKLOG: usize = 1_000;
+pub(super) const COUNTED_BACKLOG: usize = 1_000;
 /// How often a change is tried again when others change the same endpoint.
 const CHANGE_TRIES: usize = 5;
 
@@ -79,6 +79,12 @@ pub(super) async fn optional_fields(
 }
 
 /// Makes an endpoint.
+#[utoipa::path(
+    post, path = "/webhook", operation_id = "create_webhook", tag = "webhooks",
+    params(openapi::ForPartners),
+    request_body(content = openapi::NewWebhook, description = "At most <<endpoints_per_partner>> of a partner in an environment (`endpoints_per_partner`). At most <<settings_bytes>> bytes (`settings_bytes`)."),
+    responses((status = 201, description = "The endpoint, with its secret.", body = openapi::MadeWebhook, headers(("Location" = String, description = "Where it is."))))
+)]
 pub async fn create(api: web::Data<Api>, caller: Caller, request: HttpRequest, mut payload: web::Payload) -> Answer {
     caller.may(Permission::ManageEndpoints)?;
     caller.query().only(&[])?;
@@ -126,6 +132,11 @@ pub async fn create(api: web::Data<Api>, caller: Caller, request: HttpRequest, m
 }
 
 /// Lists endpoints, newest first.
+#[utoipa::path(
+    get, path = "/webhook", operation_id = "list_webhooks", tag = "webhooks",
+    params(openapi::ForPartners, openapi::Page),
+    responses((status = 200, description = "A page.", body = openapi::Webhooks))
+)]
 pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.may(Permission::ManageEndpoints)?;
     caller.query().only(&["limit", "cursor"])?;
@@ -144,6 +155,11 @@ async fn find(api: &Api, scope: &Scope, id: &str) -> Result<Endpoint, Problem> {
 }
 
 /// One endpoint, with what its actor is doing.
+#[utoipa::path(
+    get, path = "/webhook/{id}", operation_id = "read_webhook", tag = "webhooks",
+    params(("id" = openapi::EndpointId, Path, description = "Which endpoint."), openapi::ForPartners),
+    responses((status = 200, description = "The endpoint.", body = openapi::WebhookWithHealth))
+)]
 pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
     caller.may(Permission::ManageEndpoints)?;
     caller.query().only(&[])?;
@@ -194,6 +210,12 @@ async fn health(api: &Api, endpoint: &Endpoint) -> Result<Value, Problem> {
 }
 
 /// Changes an endpoint's settings; what is not named stays.
+#[utoipa::path(
+    patch, path = "/webhook/{id}", operation_id = "change_webhook", tag = "webhooks",
+    params(("id" = openapi::EndpointId, Path, description = "Which endpoint."), openapi::ForPartner),
+    request_body(content = openapi::ChangedWebhook, description = "What changes. At most <<settings_bytes>> bytes (`settings_bytes`)."),
+    responses((status = 200, description = "The endpoint as it is now.", body = openapi::Webhook))
+)]
 pub async fn change(
     api: web::Data<Api>,
     caller: Caller,
@@ -239,6 +261,11 @@ pub async fn change(
 }
 
 /// Deletes an endpoint.
+#[utoipa::path(
+    delete, path = "/webhook/{id}", operation_id = "delete_webhook", tag = "webhooks",
+    params(("id" = openapi::EndpointId, Path, description = "Which endpoint."), openapi::ForPartner),
+    responses((status = 204, description = "It is gone, and its deliveries are discarded."))
+)]
 pub async fn delete(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
     caller.may(Permission::ManageEndpoints)?;
     caller.query().only(&[])?;
@@ -260,6 +287,11 @@ pub async fn delete(api: web::Data<Api>, caller: Caller, id: web::Path<String>) 
 }
 
 /// Shows the secrets that sign now, once it is written down that somebody looked.
+#[utoipa::path(
+    get, path = "/webhook/{id}/secret", operation_id = "read_secret", tag = "webhooks",
+    params(("id" = openapi::EndpointId, Path, description = "Which endpoint."), openapi::ForPartner),
+    responses((status = 200, description = "The secrets.", body = openapi::Secrets))
+)]
 pub async fn secret(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
     caller.may(Permission::ManageEndpoints)?;
     caller.query().only(&[])?;
@@ -281,6 +313,12 @@ async fn secrets_answer(api: &Api, endpoint: EndpointId) -> Answer {
 }
 
 /// Makes a new secret, or key pair; those from before sign beside it for a while.
+#[utoipa::path(
+    post, path = "/webhook/{id}/secret/rotate", operation_id = "rotate_secret", tag = "webhooks",
+    params(("id" = openapi::EndpointId, Path, description = "Which endpoint."), openapi::ForPartner),
+    request_body(content = Option<openapi::Rotation>, description = "May be left out. At most <<settings_bytes>> bytes (`settings_bytes`)."),
+    responses((status = 200, description = "The secrets that sign now.", body = openapi::Secrets))
+)]
 pub async fn rotate(
     api: web::Data<Api>,
     caller: Caller,
@@ -327,6 +365,12 @@ pub async fn rotate(
 }
 
 /// Sends an event type's example now and answers with the attempt.
+#[utoipa::path(
+    post, path = "/webhook/{id}/test", operation_id = "test_webhook", tag = "webhooks",
+    params(("id" = openapi::EndpointId, Path, description = "Which endpoint."), openapi::ForPartner),
+    request_body(content = Option<openapi::Trial>, description = "May be left out. At most <<settings_bytes>> bytes (`settings_bytes`)."),
+    responses((status = 200, description = "The attempt, whatever came of it.", body = openapi::TestAttempt))
+)]
 pub async fn test(
     api: web::Data<Api>,
     caller: Caller,

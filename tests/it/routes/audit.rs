@@ -378,8 +378,8 @@ fn a_log_that_was_tampered_with_is_found_out() {
         ("number=4&head=abc", "64 hexadecimal digits"),
         (&*format!("number=-1&head={head}"), "number"),
         (&*format!("number=four&head={head}"), "number"),
-        ("partner=default", "one chain"),
-        ("environment=sandbox", "one chain"),
+        ("partner=default", "no single partner"),
+        ("environment=sandbox", "no single partner"),
         ("limit=3", "limit"),
     ] {
         let refused = operator.get(&format!("/audit/verify?{query}")).problem(422, "invalid");

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod answers;
 mod audit;
 mod batch;
 mod brakes;
@@ -11,6 +12,7 @@ mod coherence;
 mod endpoints;
 mod event_types;
 mod filters;
+mod fuzzing;
 mod health;
 mod held;
 mod idempotency;
@@ -20,6 +22,7 @@ mod limits;
 mod lists;
 mod malformed;
 mod nodes;
+mod openapi;
 mod ordering;
 mod overload;
 mod pausing;
@@ -36,4 +39,5 @@ mod stopping;
 mod system_events;
 mod timing;
 mod trouble;
+mod walk;
 mod watching;

@@ -1,5 +1,6 @@
 //! What tests of several areas need.
 
+pub mod contract;
 pub mod fault_proxy;
 pub mod folder;
 pub mod http;

@@ -111,6 +111,7 @@ pub fn node(coherence: impl FnOnce() -> Coherence, story: impl AsyncFnOnce(&Node
             hold: Hold::new(false),
             hints: None,
             neighbours: None,
+            document: Default::default(),
         };
         let scope = Scope::of(Environment::Production, PartnerName::default_partner());
         story(&Node { api: web::Data::new(api), meddling, scope }).await;

@@ -1,0 +1,114 @@
+//! Events: what is answered when they are accepted, and what became of them.
+
+#![allow(dead_code, reason = "it says what JSON looks like, and nobody makes one")]
+
+use utoipa::ToSchema;
+
+use super::delivery::{Attempt, Delivery};
+use super::problem::Problem;
+use super::values::{EndpointId, EnvironmentName, EventBody, EventId, EventTypeName, PartnerOrAll, Timestamp};
+
+/// An event that was accepted: it and all its deliveries are on disk.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptedEvent {
+    id: EventId,
+    /// Its type.
+    event: EventTypeName,
+    /// How many endpoints it goes to.
+    deliveries: u64,
+}
+
+/// What became of each line of a batch, in their order.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptedBatch {
+    data: Vec<AcceptedLine>,
+}
+
+/// What `POST /events` would have answered to a line.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub enum AcceptedLine {
+    Accepted(AcceptedEvent),
+    Refused(Problem),
+}
+
+macro_rules! event {
+    ($(#[$meta:meta])* $name:ident { $($more:tt)* }) => {
+        $(#[$meta])*
+        #[derive(ToSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            id: EventId,
+            /// Its type.
+            event: EventTypeName,
+            environment: EnvironmentName,
+            partner: PartnerOrAll,
+            accepted_at: Timestamp,
+            /// No attempt begins before then.
+            #[schema(required = true)]
+            deliver_at: Option<Timestamp>,
+            /// What is not delivered by then is discarded.
+            #[schema(required = true)]
+            expires_at: Option<Timestamp>,
+            /// How long its payload is.
+            bytes: u64,
+            $($more)*
+        }
+    };
+}
+
+event! {
+    /// An event without its payload.
+    Event {}
+}
+event! {
+    /// An event, its payload, and what became of it.
+    EventWithOutcomes {
+        /// How many of `endpoints` it goes to.
+        deliveries: u64,
+        /// What became of it, endpoint by endpoint.
+        endpoints: Vec<EventOutcome>,
+        /// The very bytes that were posted.
+        payload: EventBody,
+    }
+}
+
+/// Where an event stands with an endpoint: a delivery's status, or why there is none.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeWord {
+    Pending,
+    Retrying,
+    Held,
+    Delivered,
+    RetriesExhausted,
+    Discarded,
+    Filtered,
+    NotSubscribed,
+}
+
+/// What became of an event for one endpoint.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventOutcome {
+    endpoint: EndpointId,
+    outcome: OutcomeWord,
+    /// What the endpoint's filter objects to; only where it did.
+    #[schema(required = false)]
+    filtered_by: Vec<Objection>,
+    #[schema(required = true)]
+    delivery: Option<Delivery>,
+    #[schema(required = true)]
+    last_attempt: Option<Attempt>,
+}
+
+/// A rule of a filter that the event breaks.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Objection {
+    /// Where in the event.
+    pointer: String,
+    detail: String,
+}

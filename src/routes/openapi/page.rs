@@ -1,0 +1,44 @@
+//! Pages of lists: newest first, and where the next one begins.
+
+#![allow(dead_code, reason = "it says what JSON looks like, and nobody makes one")]
+
+use utoipa::ToSchema;
+
+use super::administration::Partner;
+use super::audit::AuditEntry;
+use super::delivery::Delivery;
+use super::endpoint::Webhook;
+use super::event::Event;
+use super::event_type::EventTypeShown;
+use super::key::Key;
+
+macro_rules! pages {
+    ($($(#[doc = $doc:literal])+ $name:ident of $item:ty;)*) => {$(
+        $(#[doc = $doc])+
+        #[derive(ToSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            data: Vec<$item>,
+            /// What `?cursor=` takes for the next page; `null` on the last.
+            #[schema(required = true)]
+            next_cursor: Option<String>,
+        }
+    )*};
+}
+
+pages! {
+    /// Endpoints, newest first.
+    Webhooks of Webhook;
+    /// Events, newest first.
+    Events of Event;
+    /// Deliveries, newest first.
+    Deliveries of Delivery;
+    /// Event types, by name.
+    EventTypes of EventTypeShown;
+    /// Partners, newest first.
+    Partners of Partner;
+    /// Keys, newest first.
+    Keys of Key;
+    /// Entries of the audit log, newest first.
+    AuditEntries of AuditEntry;
+}

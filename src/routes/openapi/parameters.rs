@@ -1,0 +1,114 @@
+//! Parameters that several operations take: whose things are meant, which page, and when
+//! an event is to be delivered.
+
+#![allow(dead_code, reason = "it says what JSON looks like, and nobody makes one")]
+
+use utoipa::{IntoParams, ToSchema};
+
+use super::values::{
+    Cursor, EndpointId, EnvironmentName, EnvironmentOrAll, EventId, ExpirySeconds, GivenTime, IdempotencyKey,
+    PageLimit, PartnerName, PartnerOrAll,
+};
+
+/// For one partner.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ForPartner {
+    /// Whose things are meant. A key that is bound to a partner need not say it; an operator's means `default` without it.
+    #[param(required = false)]
+    partner: PartnerName,
+    /// Where. A key need not say its own; an operator's means `production` without it.
+    #[param(required = false)]
+    environment: EnvironmentName,
+}
+
+/// For one partner, or for all.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ForPartners {
+    /// Whose things are meant; `*` is all partners, where the key may. A key that is bound to a partner need not say it; an operator's means `default` without it.
+    #[param(required = false)]
+    partner: PartnerOrAll,
+    /// Where. A key need not say its own; an operator's means `production` without it.
+    #[param(required = false)]
+    environment: EnvironmentName,
+}
+
+/// What a brake is over. Nothing is assumed: both are named.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Braked {
+    /// Where; `*` goes with `partner=*` only.
+    environment: EnvironmentOrAll,
+    /// Whose deliveries; `*` is all partners.
+    partner: PartnerOrAll,
+}
+
+/// A page of a list.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Page {
+    /// Entries of the page.
+    #[param(required = false)]
+    limit: PageLimit,
+    /// Where the page begins.
+    #[param(required = false)]
+    cursor: Cursor,
+}
+
+/// Which event types are listed.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct BuiltIn {
+    /// `true` lists Posthaste's own types, and `false` all others.
+    #[param(required = false, default = false)]
+    built_in: bool,
+}
+
+/// A delivery's status, as the question has it.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StatusFilter {
+    Pending,
+    Retrying,
+    Held,
+    Delivered,
+    RetriesExhausted,
+    Discarded,
+}
+
+/// Which deliveries are listed.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct DeliveryQuestion {
+    /// Those that stand so.
+    #[param(required = false)]
+    status: StatusFilter,
+    /// Those to this endpoint.
+    #[param(required = false)]
+    endpoint: EndpointId,
+    /// Those of this event.
+    #[param(required = false)]
+    event: EventId,
+    /// Those made then or later.
+    #[param(required = false)]
+    since: GivenTime,
+    /// Those made before then.
+    #[param(required = false)]
+    until: GivenTime,
+}
+
+/// What may be said of events beside their bodies.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct Posting {
+    /// The same key with the same request is answered like the first, and kept once. With another request it is refused.
+    #[param(required = false, rename = "Idempotency-Key")]
+    idempotency_key: IdempotencyKey,
+    /// No attempt begins before then. At most the option `retention_days` ahead.
+    #[param(required = false, rename = "Posthaste-Deliver-At")]
+    deliver_at: GivenTime,
+    /// What is not delivered within these seconds, counted from when it can be, is discarded.
+    #[param(required = false, rename = "Posthaste-Expires-In")]
+    expires_in: ExpirySeconds,
+}
