@@ -3,6 +3,7 @@
 
 mod held;
 mod key_uses;
+pub mod keys;
 mod membership;
 mod options;
 
@@ -114,15 +115,18 @@ impl App {
         let store: Arc<dyn Store> = match &config.store.location {
             StoreLocation::Sqlite(path) => {
                 metrics.partitions_owned.set(PARTITIONS as i64);
-                Arc::new(SqliteStore::open(path, readers)?)
+                Arc::new(SqliteStore::open_with(path, readers, &config.store.keys)?)
             }
-            StoreLocation::Postgres(url) => Arc::new(PostgresStore::open(&PostgresOptions {
-                url: url.expose().to_owned(),
-                readers,
-                statement_cache: config.store.statement_cache,
-                node: node.id,
-                metrics: Arc::clone(&metrics),
-            })?),
+            StoreLocation::Postgres(url) => {
+                let shared = PostgresOptions {
+                    url: url.expose().to_owned(),
+                    readers,
+                    statement_cache: config.store.statement_cache,
+                    node: node.id,
+                    metrics: Arc::clone(&metrics),
+                };
+                Arc::new(PostgresStore::open_with(&shared, keys::of_many(&config.store.keys)?)?)
+            }
         };
         let hold = Hold::new(config.server.hold);
         metrics.node_held.set(i64::from(hold.is_on()));

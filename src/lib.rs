@@ -8,6 +8,7 @@ pub mod domain;
 pub mod policy;
 
 pub mod clock;
+pub mod keyring;
 pub mod metrics;
 
 pub mod catalog;

@@ -68,7 +68,7 @@ pub fn run(arguments: KeysArgs) -> Result<(), Box<dyn Error>> {
     let StoreLocation::Sqlite(path) = &config.store.location else {
         return Err("nodes on PostgreSQL make keys by their API: `POST /keys`, `GET /keys`, `DELETE /keys/{id}`".into());
     };
-    let store = SqliteStore::open(path, 1).map_err(|error| {
+    let store = SqliteStore::open_with(path, 1, &config.store.keys).map_err(|error| {
         format!("{error}\nbeside a running node use its API: `POST /keys`, `GET /keys`, `DELETE /keys/{{id}}`")
     })?;
     let (failed, _) = oneshot::channel();

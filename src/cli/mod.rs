@@ -7,6 +7,7 @@ pub mod demo;
 pub mod keys;
 pub mod listen;
 pub mod receiver;
+pub mod secrets;
 pub mod serve;
 pub mod verify;
 
@@ -41,6 +42,8 @@ pub enum Command {
     Keys(keys::KeysArgs),
     /// Check the audit log of a store.
     Audit(audit::AuditArgs),
+    /// Seal the secrets in the store anew, with the key that is current now.
+    Secrets(secrets::SecretsArgs),
     /// Receive webhooks on this machine and print them, for trying things out.
     Listen(listen::ListenArgs),
     /// Tell whether a webhook's signature is good, and if not, why.
@@ -54,6 +57,7 @@ impl Command {
             Self::Demo(arguments) => demo::run(arguments),
             Self::Keys(arguments) => keys::run(arguments),
             Self::Audit(arguments) => audit::run(arguments),
+            Self::Secrets(arguments) => secrets::run(arguments),
             Self::Listen(arguments) => Ok(listen::run(arguments)?),
             Self::Verify(arguments) => Ok(verify::run(arguments)?),
         }

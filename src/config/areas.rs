@@ -5,9 +5,12 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+
+use crate::keyring::{KeySource, KeysText};
 
 use super::options::{Secret, Settled};
 use super::postgres_url::PostgresUrl;
@@ -44,6 +47,8 @@ pub struct StoreConfig {
     pub statement_cache: bool,
     /// How long finished things are kept.
     pub retention: Duration,
+    /// Where the keys are that secrets are sealed with.
+    pub keys: KeySource,
 }
 
 /// Which store, and where.
@@ -186,6 +191,7 @@ impl Check<'_> {
             readers: self.within("readers", values.readers, 1..=256)?,
             statement_cache: values.statement_cache,
             retention: DAY * u32::try_from(days).expect("the bounds above fit"),
+            keys: self.keys(values)?,
         })
     }
 
@@ -272,6 +278,28 @@ impl Check<'_> {
         let reason =
             format!("must have {MIN_SECRET_CHARS} to {MAX_SECRET_CHARS} visible ASCII characters without spaces");
         Err(self.refuse(name, reason))
+    }
+
+    /// No error repeats a key.
+    fn keys(&self, values: &Settled) -> Result<KeySource, ConfigError> {
+        let (keys, file) = (values.encryption_keys.expose(), values.encryption_keys_file.as_str());
+        match (keys.is_empty(), file.is_empty()) {
+            (true, true) => Ok(KeySource::BesideTheStore),
+            (true, false) => Ok(KeySource::File(PathBuf::from(file))),
+            (false, true) => {
+                let keyring = KeysText::Option(keys).keyring();
+                let keyring =
+                    keyring.map_err(|problem| self.refuse("encryption_keys", format!("cannot be read: {problem}")))?;
+                Ok(KeySource::Given(Arc::new(keyring)))
+            }
+            (false, false) => Err(self.refuse(
+                "encryption_keys",
+                format!(
+                    "and `encryption_keys_file` ({}) are both given: leave one of them out",
+                    self.origins.of("encryption_keys_file")
+                ),
+            )),
+        }
     }
 
     /// The value is not repeated in the error: a URL may carry a password.

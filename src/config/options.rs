@@ -81,6 +81,8 @@ options! {
         statement_cache: bool = "POSTHASTE_STATEMENT_CACHE", num_args = 0..=1, require_equals = true,
             default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new();
         retention_days: u64 = "POSTHASTE_RETENTION_DAYS";
+        encryption_keys: Secret = "POSTHASTE_ENCRYPTION_KEYS", hide_env_values = true;
+        encryption_keys_file: String = "POSTHASTE_ENCRYPTION_KEYS_FILE";
     }
 
     "Several nodes" {

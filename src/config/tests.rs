@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser};
 
+use crate::keyring::{KeySource, RingKeyId};
+
 use super::*;
 
 #[derive(Parser)]
@@ -253,4 +255,33 @@ fn allow_http_needs_no_value() {
     let allowed = |words: &[&str]| load(words).unwrap().addresses.allow_http;
     assert!(allowed(&["--allow-http"]) && allowed(&["--allow-http=true"]));
     assert!(!allowed(&["--allow-http=no"]) && !allowed(&[]));
+}
+
+#[test]
+fn keys_that_seal_are_given_or_in_a_file() {
+    let keys = |words: &[&str]| load(words).map(|config| config.store.keys);
+    assert!(matches!(keys(&[]), Ok(KeySource::BesideTheStore)));
+    let named = keys(&["--encryption-keys-file", "/etc/posthaste/keys"]);
+    assert!(matches!(named, Ok(KeySource::File(path)) if path == Path::new("/etc/posthaste/keys")));
+    let (key, other) = ("Z".repeat(42) + "A=", "c".repeat(42) + "A=");
+    let both = format!("new:{key}, old:{other}");
+    let Ok(KeySource::Given(keyring)) = keys(&["--encryption-keys", &both]) else { panic!("they are given") };
+    let ids: Vec<&str> = keyring.ids().map(RingKeyId::as_str).collect();
+    assert_eq!((keyring.current().map(RingKeyId::as_str), ids), (Some("new"), vec!["new", "old"]));
+    let shown = format!("{:?}", load(&["--encryption-keys", &both]).unwrap());
+    assert!(!shown.contains(&key[..20]) && !shown.contains(&other[..20]), "{shown}");
+
+    let error = refusal(&["--encryption-keys", &both, "--encryption-keys-file", "keys"]);
+    assert!(error.contains("both given") && error.contains("--encryption-keys-file"), "{error}");
+    for (wrong, told) in [
+        (key.clone(), "key 1 is not written as `id:key`"),
+        (format!("new:{key},new:{other}"), "key 2: there are two keys with the id `new`"),
+        (format!("new:{}", &key[..40]), "key 1: the key `new` has 30 bytes, and must have 32"),
+        (format!("new:{key},old:*"), "key 2: the key `old` is not in base64"),
+        (",".to_owned(), "there is no key in it"),
+    ] {
+        let error = refusal(&["--encryption-keys", &wrong]);
+        assert!(error.starts_with("`encryption_keys` cannot be read") && error.contains(told), "{error}");
+        assert!(!error.contains(&key[..20]), "{error}");
+    }
 }

@@ -49,6 +49,8 @@ actions! {
     SecretRotated = "secret.rotated";
     /// Somebody looked at an endpoint's secrets.
     SecretRead = "secret.read";
+    /// Everything that is encrypted was sealed anew.
+    SecretsReencrypted = "secrets.reencrypted";
     /// An event type was added or replaced.
     EventTypePut = "event_type.put";
     /// An event type was taken out.

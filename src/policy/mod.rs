@@ -10,6 +10,7 @@ pub mod announcing;
 pub mod audit_chain;
 pub mod concurrency;
 pub mod health;
+pub mod masking;
 pub mod matching;
 pub mod ordering;
 pub mod pace;

@@ -10,6 +10,7 @@ pub mod cluster;
 mod coherence;
 mod deliveries;
 mod description;
+mod encryption;
 mod event_types;
 mod events;
 mod extract;
@@ -295,6 +296,16 @@ pub fn configure(config: &mut web::ServiceConfig) {
             web::resource("/audit/verify")
                 .route(web::get().to(audit::verify))
                 .default_service(web::to(|request| wrong_method(request, "GET"))),
+        )
+        .service(
+            web::resource("/encryption")
+                .route(web::get().to(encryption::read))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
+        )
+        .service(
+            web::resource("/encryption/reencrypt")
+                .route(web::post().to(encryption::reencrypt))
+                .default_service(web::to(|request| wrong_method(request, "POST"))),
         )
         // They answer wrong methods themselves: where there is no cluster, there are no such routes.
         .service(web::resource(HINTS_PATH).default_service(web::to(cluster::hints)))

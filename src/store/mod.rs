@@ -14,6 +14,7 @@ mod births;
 mod brakes;
 mod deliveries;
 mod effect;
+mod encryption;
 mod endpoints;
 mod error;
 mod fan_out;
@@ -40,6 +41,7 @@ pub use deliveries::{
     Recorded, Retired, Sighting, Skipped, Unplaced, Verdict, Waiting,
 };
 pub use effect::Effect;
+pub use encryption::{EncryptedPlace, EncryptionCounts, Reencrypted, ReencryptedSlice, reencrypt};
 pub use endpoints::{
     EndpointChange, EndpointConflict, EndpointRuntime, NewEndpoint, Rotation, RotationConflict, StoredSecret,
 };
@@ -61,6 +63,7 @@ use crate::domain::{
     Attempt, AuditRecord, Delivery, DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, Event, EventId,
     EventOrder, EventType, KeyId, PartitionSet, Partner, PartnerName, Setback, Timestamp, Trouble,
 };
+use crate::keyring::{Keyring, RingKeyId};
 
 /// Reads, and the one writer. Methods block: callers on an actor's or a
 /// request's thread go through [`blocking`].
@@ -200,6 +203,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// Where the audit log ends.
     fn audit_end(&self) -> Result<AuditEnd, StoreError>;
+    /// What this process seals and opens values with.
+    fn keyring(&self) -> &Keyring;
+
+    /// The keys that values may be sealed with, whoever sealed them: a start needs them.
+    fn noted_keys(&self) -> Result<Vec<RingKeyId>, StoreError>;
+
+    /// With what the values of up to `limit` rows behind `after` are sealed, and where
+    /// to go on, if there are more.
+    fn encryption_counts(
+        &self,
+        after: Option<EncryptedPlace>,
+        limit: usize,
+    ) -> Result<(EncryptionCounts, Option<EncryptedPlace>), StoreError>;
 }
 
 /// Turns verbs into commits. One at a time, by one thread.
@@ -373,6 +389,14 @@ pub trait Transaction {
     /// Has this written into the audit log at the end of this transaction, and with it:
     /// whatever undoes the one undoes the other.
     fn audit(&mut self, entry: &AuditEntry);
+
+    /// Seals the secrets in up to `limit` rows behind `after` with the current key,
+    /// those of every version of the settings and of deleted endpoints too.
+    fn reencrypt(&mut self, after: Option<EncryptedPlace>, limit: usize) -> Result<ReencryptedSlice, StoreError>;
+
+    /// Gives up the keys, but for the current one, that no value is sealed with: a start
+    /// needs them no more. Answers which they are.
+    fn release_unused_keys(&mut self) -> Result<Vec<RingKeyId>, StoreError>;
 }
 
 /// A read that takes longer than this has been swallowed somewhere between here and

@@ -6,11 +6,14 @@ use std::time::Duration;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use zeroize::Zeroize as _;
 
 use crate::domain::{
-    AttemptError, AuditHash, AuditRecord, DiscardReason, EndpointSettings, Environment, ErrorClass, Header,
-    RetryPolicy, Signing, StoredStatus, Timestamp, TypePattern,
+    AttemptError, AuditHash, AuditRecord, DiscardReason, EndpointSettings, Environment, ErrorClass, EventFilter,
+    Header, RetryPolicy, Signing, StoredStatus, Timestamp, TypePattern,
 };
+use crate::keyring::{self, Purpose, RingKeyId};
+use crate::store::encryption::{Sealer, not_to_be_had};
 use crate::store::ids::IdCodec;
 use crate::store::schema::audit_log;
 use crate::store::{Due, StoreError, Unplaced};
@@ -202,7 +205,8 @@ pub(in crate::store) fn attempt_error(
     Ok(Some(AttemptError { class, message: message.unwrap_or_default() }))
 }
 
-/// [`EndpointSettings`] as JSON.
+/// [`EndpointSettings`] as JSON. Between the store and the domain it is
+/// [`sealed`](Self::sealed) or [`opened`](Self::opened).
 #[derive(Serialize, Deserialize)]
 pub(in crate::store) struct SettingsRow {
     url: String,
@@ -286,6 +290,61 @@ impl SettingsRow {
             order: self.ordering.map(|text| parsed(&text)).transpose()?,
             signing: self.signing.map(|text| parsed(&text)).transpose()?.unwrap_or_default(),
         })
+    }
+}
+
+/// What of a row is secret, and what is needed of it without.
+impl SettingsRow {
+    /// Every value that is sealed where it is stored. Another field that holds a secret
+    /// is another line here, and nothing else.
+    fn secrets(&mut self) -> impl Iterator<Item = (Purpose<'_>, &mut String)> {
+        self.headers.iter_mut().map(|(name, value)| (Purpose::Header(name), value))
+    }
+
+    /// The row of these settings as it is to be stored.
+    pub(in crate::store) fn sealed(mut self, sealer: &Sealer<'_>) -> Result<Self, StoreError> {
+        for (purpose, value) in self.secrets() {
+            let sealed = sealer.seal(purpose, value)?;
+            std::mem::replace(value, sealed).zeroize();
+        }
+        Ok(self)
+    }
+
+    /// The row that was stored, to be read.
+    pub(in crate::store) fn opened(mut self, sealer: &Sealer<'_>) -> Result<Self, StoreError> {
+        for (purpose, value) in self.secrets() {
+            *value = std::mem::take(&mut *sealer.open(purpose, value)?);
+        }
+        Ok(self)
+    }
+
+    /// Seals what was stored anew where it is not as it would be now. Answers how many
+    /// values that were.
+    pub(in crate::store) fn reencrypt(&mut self, sealer: &Sealer<'_>) -> Result<usize, StoreError> {
+        let mut values = 0;
+        for (purpose, value) in self.secrets() {
+            if let Some(sealed) = sealer.reencrypt(purpose, value)? {
+                *value = sealed;
+                values += 1;
+            }
+        }
+        Ok(values)
+    }
+
+    /// With which key each of its values is sealed.
+    pub(in crate::store) fn sealed_with(mut self) -> Result<Vec<Option<RingKeyId>>, StoreError> {
+        self.secrets().map(|(_, value)| keyring::sealed_with(value).map_err(not_to_be_had)).collect()
+    }
+
+    /// Where events go. Opens nothing.
+    pub(in crate::store) fn url(self) -> String {
+        self.url
+    }
+
+    /// What events are matched against. Opens nothing.
+    pub(in crate::store) fn wanted(self) -> Result<(Vec<TypePattern>, Option<EventFilter>), StoreError> {
+        let patterns = self.events.iter().map(|text| parsed::<TypePattern>(text)).collect::<Result<_, _>>()?;
+        Ok((patterns, self.filter.map(|text| parsed(text.get())).transpose()?))
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::domain::{DeliveryId, EventId, Header, Timestamp};
+use crate::domain::{DeliveryId, EventId, Header, Outcome, Timestamp};
+use crate::policy::masking::Masks;
 use crate::policy::signature::{self, SigningKey};
 use crate::store::{EndpointRuntime, ScopeId, StoreError};
 use crate::transport::Request;
@@ -25,6 +26,8 @@ pub(in crate::engine) struct Target {
     /// What signs, newest first, and until when.
     secrets: Vec<(SigningKey, Option<Timestamp>)>,
     timeout: Duration,
+    /// What an answer may show of these, and nobody is to keep.
+    masks: Masks,
 }
 
 /// What tells one attempt from another.
@@ -55,7 +58,19 @@ impl Target {
             headers: runtime.settings.headers.clone(),
             secrets,
             timeout: runtime.settings.timeout,
+            masks: Masks::new(
+                runtime.settings.headers.iter().map(|header| header.value.as_str()),
+                runtime.secrets.iter().map(|stored| stored.secret.as_str()),
+            ),
         })
+    }
+
+    /// What came of a request, without the secrets that its answer repeats.
+    pub(in crate::engine) fn without_secrets(&self, mut outcome: Outcome) -> Outcome {
+        if let Some(masked) = self.masks.over(&outcome.response_body) {
+            outcome.response_body = masked.into();
+        }
+        outcome
     }
 
     /// The request of one attempt, signed as of its own time.

@@ -98,3 +98,48 @@ pub enum LivenessWord {
     Ok,
     Ready,
 }
+
+/// What secrets are sealed with.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Encryption {
+    /// The id of the key that seals from now on; `null` where values are stored as they are.
+    #[schema(required = true)]
+    current: Option<String>,
+    keys: Vec<RingKey>,
+    /// Values that are stored as they are.
+    #[schema(minimum = 0)]
+    clear_values: u64,
+}
+
+/// A key of the ring, or one that the store needs and the ring lacks.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RingKey {
+    id: String,
+    /// This node has it.
+    in_ring: bool,
+    /// Values may be sealed with it: a node does not start without it.
+    in_use: bool,
+    /// How many are.
+    #[schema(minimum = 0)]
+    values: u64,
+}
+
+/// What was sealed anew.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reencrypted {
+    /// The id of the key that they have now; `null` where they are stored as they are.
+    #[schema(required = true)]
+    current: Option<String>,
+    #[schema(minimum = 0)]
+    rows: u64,
+    #[schema(minimum = 0)]
+    values: u64,
+    /// Values that no key of the ring opens: they stay as they are.
+    #[schema(minimum = 0)]
+    unreadable: u64,
+    /// Keys that no value is sealed with any more: they may be taken out of the ring.
+    released: Vec<String>,
+}

@@ -37,11 +37,13 @@ use sha2::{Digest, Sha256};
 use utoipa::OpenApi;
 
 use crate::routes::{
-    Limits, audit as auditing, brakes, deliveries, description, event_types, events, health as watching, ingest, nodes,
-    operator, pausing, webhook,
+    Limits, audit as auditing, brakes, deliveries, description, encryption, event_types, events, health as watching,
+    ingest, nodes, operator, pausing, webhook,
 };
 
-pub(super) use administration::{Brakes, Liveness, NewBrake, NewPartner, Nodes, Partner, ReleasedNode};
+pub(super) use administration::{
+    Brakes, Encryption, Liveness, NewBrake, NewPartner, Nodes, Partner, Reencrypted, ReleasedNode,
+};
 pub(super) use audit::{AuditQuestion, AuditVerdict, NotedHead};
 pub(super) use delivery::{Delivery, DeliveryWithAttempts, TestAttempt};
 pub(super) use endpoint::{
@@ -106,6 +108,8 @@ Bounds are those of the node that answers; most can be configured, by the option
         operator::list_keys,
         operator::read_key,
         operator::revoke_key,
+        encryption::read,
+        encryption::reencrypt,
         auditing::list,
         auditing::verify,
         nodes::list,

@@ -81,6 +81,8 @@ pub const OPERATIONS: &[Operation] = &[
     by(Permission::Operate, "list_keys", &[ASKING]),
     by(Permission::Operate, "read_key", &[ASKING, NAMING]),
     by(Permission::Operate, "revoke_key", &[ASKING, NAMING, WRITING]),
+    by(Permission::Operate, "read_encryption", &[ASKING]),
+    by(Permission::Operate, "reencrypt", &[ASKING, READING, WRITING]),
     by(Permission::ReadAudit, "list_audit", &[ASKING, NAMING]),
     by(Permission::Operate, "verify_audit", &[ASKING]),
     by(Permission::Operate, "list_nodes", &[ASKING]),

@@ -14,7 +14,7 @@ use super::reads::scope_id;
 use super::views::{ATTEMPT_COLUMNS, AttemptRow, DeliveryRow, attempt_of, delivery_of, delivery_query};
 use super::{Connection, translate};
 use crate::catalog::{self, FieldError};
-use crate::domain::{EndpointSettings, Event};
+use crate::domain::{Event, EventFilter, TypePattern};
 use crate::policy::matching;
 use crate::store::ids::{IdCodec, RowKey};
 use crate::store::rows::{SettingsRow, from_json};
@@ -87,8 +87,8 @@ fn passed_by(
     let mut outcomes = Vec::with_capacity(others.len());
     for some in others.chunks(READ_TOGETHER) {
         for (endpoint, settings) in settings_then(connection, some, event.matched_version)? {
-            let settings = from_json::<SettingsRow>(&settings)?.settings()?;
-            let objections = objections(&settings, event, &body);
+            let (patterns, filter) = from_json::<SettingsRow>(&settings)?.wanted()?;
+            let objections = objections(&patterns, filter.as_ref(), event, &body);
             let endpoint = ids.endpoint(endpoint);
             outcomes.push(match objections.is_empty() {
                 true => EventOutcome::NotSubscribed(endpoint),
@@ -121,9 +121,14 @@ fn settings_then(
 }
 
 /// What the filter objected to, if it was the filter that kept the event away.
-fn objections(settings: &EndpointSettings, event: &Event, body: &OnceCell<Option<Value>>) -> Vec<FieldError> {
-    let Some(filter) = &settings.filter else { return Vec::new() };
-    if !matching::wants(&settings.events, &event.event_type) {
+fn objections(
+    patterns: &[TypePattern],
+    filter: Option<&EventFilter>,
+    event: &Event,
+    body: &OnceCell<Option<Value>>,
+) -> Vec<FieldError> {
+    let Some(filter) = filter else { return Vec::new() };
+    if !matching::wants(patterns, &event.event_type) {
         return Vec::new();
     }
     let body = body.get_or_init(|| catalog::read_json(&event.body).ok());

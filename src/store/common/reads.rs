@@ -15,6 +15,8 @@ use super::brakes::BRAKED_AT;
 use super::{Connection, interests, translate};
 use crate::catalog::Filter;
 use crate::domain::{DisabledReason, Endpoint, EndpointId, EventOrder, OpenBreaker, PartnerName, Timestamp, Trouble};
+use crate::keyring::{Keyring, Purpose};
+use crate::store::encryption::Sealer;
 use crate::store::filters::{self, FilterWord};
 use crate::store::ids::{IdCodec, RowKey, time_of_key};
 use crate::store::rows::{SettingsRow, count_of, environment_number, environment_of, from_json, parsed};
@@ -175,8 +177,8 @@ fn filter_of(
             .select(endpoint_versions::settings)
             .first(connection)
             .map_err(translate)?;
-    match from_json::<SettingsRow>(&settings).and_then(SettingsRow::settings) {
-        Ok(settings) => Ok(settings.filter.and_then(|filter| filters::compiled(&filter))),
+    match from_json::<SettingsRow>(&settings).and_then(SettingsRow::wanted) {
+        Ok((_, filter)) => Ok(filter.and_then(|filter| filters::compiled(&filter))),
         Err(error) => {
             log::error!(
                 "the settings of {:?} cannot be read, and nothing is filtered by them: {error}",
@@ -191,6 +193,7 @@ fn filter_of(
 /// sent unsigned.
 pub(super) fn endpoint_runtime(
     connection: &mut Connection,
+    keyring: &Keyring,
     key: RowKey,
     now: Timestamp,
 ) -> Result<Option<EndpointRuntime>, StoreError> {
@@ -206,11 +209,12 @@ pub(super) fn endpoint_runtime(
             .optional()
             .map_err(translate)?;
     let Some((scope, enabled, discards, settings)) = found else { return Ok(None) };
-    let settings = from_json::<SettingsRow>(&settings)?.settings()?;
+    let sealer = Sealer::new(keyring, ScopeId(scope), key);
+    let settings = from_json::<SettingsRow>(&settings)?.opened(&sealer)?.settings()?;
     Ok(Some(EndpointRuntime {
         scope: ScopeId(scope),
         is_holding: !enabled,
-        secrets: secrets(connection, key, now)?,
+        secrets: secrets(connection, keyring, key, now)?,
         trouble: trouble(connection, key)?,
         is_in_order: is_in_order(connection, key, settings.order.as_ref())?,
         settings,
@@ -274,26 +278,37 @@ pub(super) fn trouble(connection: &mut Connection, endpoint: RowKey) -> Result<T
 
 pub(super) fn secrets(
     connection: &mut Connection,
+    keyring: &Keyring,
     endpoint: RowKey,
     now: Timestamp,
 ) -> Result<Vec<StoredSecret>, StoreError> {
-    let rows: Vec<(String, Option<i64>)> = endpoint_secrets::table
+    let rows: Vec<(i64, String, Option<i64>)> = endpoint_secrets::table
+        .inner_join(endpoints::table.on(endpoints::id.eq(endpoint_secrets::endpoint)))
         .filter(endpoint_secrets::endpoint.eq(endpoint))
         .filter(endpoint_secrets::expires_at.is_null().or(endpoint_secrets::expires_at.gt(now.as_millis())))
         .order(endpoint_secrets::number.desc())
-        .select((endpoint_secrets::secret, endpoint_secrets::expires_at))
+        .select((endpoints::scope, endpoint_secrets::secret, endpoint_secrets::expires_at))
         .load(connection)
         .map_err(translate)?;
-    let secret = |(secret, expires_at): (String, Option<i64>)| StoredSecret {
-        secret,
-        expires_at: expires_at.map(Timestamp::from_millis),
-    };
-    Ok(rows.into_iter().map(secret).collect())
+    rows.into_iter()
+        .map(|(scope, secret, expires_at)| {
+            let mut secret = Sealer::new(keyring, ScopeId(scope), endpoint).open(Purpose::SigningSecret, &secret)?;
+            Ok(StoredSecret {
+                secret: std::mem::take(&mut *secret),
+                expires_at: expires_at.map(Timestamp::from_millis),
+            })
+        })
+        .collect()
 }
 
 type EndpointRow = (i64, i64, i64, Option<i64>, Option<i64>, Option<i64>, String);
 
-fn endpoint_of(ids: &IdCodec, scope: Scope, row: EndpointRow) -> Result<Endpoint, StoreError> {
+fn endpoint_of(
+    ids: &IdCodec,
+    keyring: &Keyring,
+    (id, scope): (ScopeId, Scope),
+    row: EndpointRow,
+) -> Result<Endpoint, StoreError> {
     let (key, version, updated_at, paused_at, braked_at, deleted_at, settings) = row;
     let settings: SettingsRow = from_json(&settings)?;
     Ok(Endpoint {
@@ -301,7 +316,7 @@ fn endpoint_of(ids: &IdCodec, scope: Scope, row: EndpointRow) -> Result<Endpoint
         partner: scope.partner,
         environment: scope.environment,
         version: count_of(version)?,
-        settings: settings.settings()?,
+        settings: settings.opened(&Sealer::new(keyring, id, key))?.settings()?,
         created_at: time_of_key(key),
         updated_at: Timestamp::from_millis(updated_at),
         paused_at: paused_at.map(Timestamp::from_millis),
@@ -314,27 +329,30 @@ fn endpoint_of(ids: &IdCodec, scope: Scope, row: EndpointRow) -> Result<Endpoint
 pub(super) fn endpoint(
     connection: &mut Connection,
     ids: &IdCodec,
+    keyring: &Keyring,
     scope: &Scope,
     key: RowKey,
 ) -> Result<Option<Endpoint>, StoreError> {
     let page = PageRequest { after: None, limit: 1 };
-    Ok(endpoints_where(connection, ids, scope, Some(key), &page)?.pop())
+    Ok(endpoints_where(connection, ids, keyring, scope, Some(key), &page)?.pop())
 }
 
 /// A scope's live endpoints, newest first, up to one more than the page.
 pub(super) fn endpoints_of(
     connection: &mut Connection,
     ids: &IdCodec,
+    keyring: &Keyring,
     scope: &Scope,
     page: &PageRequest<EndpointId>,
 ) -> Result<Page<Endpoint>, StoreError> {
-    let found = endpoints_where(connection, ids, scope, None, page)?;
+    let found = endpoints_where(connection, ids, keyring, scope, None, page)?;
     Ok(Page::from_overread(found, page.limit))
 }
 
 fn endpoints_where(
     connection: &mut Connection,
     ids: &IdCodec,
+    keyring: &Keyring,
     scope: &Scope,
     only: Option<RowKey>,
     page: &PageRequest<EndpointId>,
@@ -376,7 +394,7 @@ fn endpoints_where(
     rows.into_iter()
         .map(|(of, row)| {
             let owner = if scope.partner.is_some() { scope.clone() } else { scope_of(connection, ScopeId(of))? };
-            endpoint_of(ids, owner, row)
+            endpoint_of(ids, keyring, (ScopeId(of), owner), row)
         })
         .collect()
 }

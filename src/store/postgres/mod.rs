@@ -11,6 +11,8 @@ mod audit;
 mod brakes;
 mod connection;
 mod days;
+#[path = "../common/encryption.rs"]
+mod encryption;
 mod error;
 #[path = "../common/interests.rs"]
 mod interests;
@@ -39,6 +41,7 @@ use diesel::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 
 use crate::domain::Partition;
+use crate::keyring::Keyring;
 use crate::store::ids::IdCodec;
 use crate::store::schema::meta;
 use crate::store::{ReadPool, StoreError};
@@ -59,9 +62,13 @@ const READ_WITHIN: Duration = Duration::from_secs(3);
 /// What the files shared with other backends call it.
 type Connection = PgConnection;
 
+/// What SQL calls the place of one text in another.
+const POSITION_OF: &str = "strpos";
+
 /// A PostgreSQL store as one node has it open.
 pub struct PostgresStore {
     ids: IdCodec,
+    keyring: Arc<Keyring>,
     readers: Readers,
     reading: ReadPool,
     leases: Arc<PostgresLeases>,
@@ -71,25 +78,34 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects, and brings the tables up to date. Nodes that start at the same
-    /// time wait for each other.
+    /// The same as [`open_with`](Self::open_with) where values are to be stored as they
+    /// are, and none is sealed.
     pub fn open(options: &PostgresOptions) -> Result<Self, StoreError> {
+        Self::open_with(options, Arc::new(Keyring::clear()))
+    }
+
+    /// Connects, and brings the tables up to date. Nodes that start at the same
+    /// time wait for each other. Turns keys away that are not those that values are
+    /// sealed with.
+    pub fn open_with(options: &PostgresOptions, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
         let mut connection = options.connect().map_err(|error| refused(&error))?;
         migrate(&mut connection)?;
         let ids = IdCodec::new(&id_secret(&mut connection)?);
-        Self::with_ids(options, ids)
+        encryption::settle(&mut connection, &keyring)?;
+        Self::with_ids(options, ids, keyring)
     }
 
-    /// Connects to read, beside the nodes: nothing is brought up to date.
+    /// Connects to read, beside the nodes: nothing is brought up to date, and nothing
+    /// opened that is sealed.
     pub fn open_to_read(options: &PostgresOptions) -> Result<Self, StoreError> {
         let mut connection = options.connect().map_err(|error| refused(&error))?;
         let ids = IdCodec::new(&stored_id_secret(&mut connection)?);
-        let store = Self::with_ids(options, ids)?;
+        let store = Self::with_ids(options, ids, Arc::new(Keyring::clear()))?;
         *store.idle_writer() = None;
         Ok(store)
     }
 
-    fn with_ids(options: &PostgresOptions, ids: IdCodec) -> Result<Self, StoreError> {
+    fn with_ids(options: &PostgresOptions, ids: IdCodec, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
         let reading = ReadPool::start(options.readers.max(1) as usize)
             .map_err(|error| StoreError::Unavailable(format!("no thread to read on: {error}")))?;
         Ok(Self {
@@ -97,8 +113,9 @@ impl PostgresStore {
             reading,
             leases: Arc::new(PostgresLeases::new(options)),
             watching: Line::new(options),
-            writer: Mutex::new(Some(PostgresWriter::new(options, ids.clone()))),
+            writer: Mutex::new(Some(PostgresWriter::new(options, ids.clone(), Arc::clone(&keyring)))),
             ids,
+            keyring,
         })
     }
 

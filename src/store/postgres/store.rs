@@ -12,14 +12,15 @@ use crate::domain::{
     Attempt, AuditRecord, Delivery, DeliveryId, Endpoint, EndpointId, Environment, Event, EventId, KeyId, PartitionSet,
     Partner, PartnerName, Timestamp, Trouble,
 };
+use crate::keyring::{Keyring, RingKeyId};
 use crate::store::postgres::error::translate;
 use crate::store::postgres::{
-    PostgresStore, administration, at_once, audit, brakes, outcomes, reads, versions, views, work,
+    PostgresStore, administration, at_once, audit, brakes, encryption, outcomes, reads, versions, views, work,
 };
 use crate::store::{
-    AuditEnd, AuditFilter, BornSince, Brake, Changes, DeliveryFilter, Due, EndpointRuntime, EventOutcome, KeyRecord,
-    Lane, Leases, Page, PageRequest, Payload, Place, ReadPool, Scope, Sighting, Store, StoreError, StoredSecret,
-    Subscriptions, Unplaced, Versions, Waiting, Writer,
+    AuditEnd, AuditFilter, BornSince, Brake, Changes, DeliveryFilter, Due, EncryptedPlace, EncryptionCounts,
+    EndpointRuntime, EventOutcome, KeyRecord, Lane, Leases, Page, PageRequest, Payload, Place, ReadPool, Scope,
+    Sighting, Store, StoreError, StoredSecret, Subscriptions, Unplaced, Versions, Waiting, Writer,
 };
 
 /// What history is made of (`days`).
@@ -68,7 +69,7 @@ impl Store for PostgresStore {
 
     fn endpoint_runtime(&self, endpoint: EndpointId, now: Timestamp) -> Result<Option<EndpointRuntime>, StoreError> {
         let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(None) };
-        self.read_at_once(|reader| reads::endpoint_runtime(reader, key, now))
+        self.read_at_once(|reader| reads::endpoint_runtime(reader, &self.keyring, key, now))
     }
 
     fn trouble(&self, endpoint: EndpointId) -> Result<Trouble, StoreError> {
@@ -117,16 +118,16 @@ impl Store for PostgresStore {
 
     fn endpoint(&self, scope: &Scope, endpoint: EndpointId) -> Result<Option<Endpoint>, StoreError> {
         let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(None) };
-        self.read(|reader| reads::endpoint(reader, &self.ids, scope, key))
+        self.read(|reader| reads::endpoint(reader, &self.ids, &self.keyring, scope, key))
     }
 
     fn endpoints(&self, scope: &Scope, page: &PageRequest<EndpointId>) -> Result<Page<Endpoint>, StoreError> {
-        self.read_at_once(|reader| reads::endpoints_of(reader, &self.ids, scope, page))
+        self.read_at_once(|reader| reads::endpoints_of(reader, &self.ids, &self.keyring, scope, page))
     }
 
     fn endpoint_secrets(&self, endpoint: EndpointId, now: Timestamp) -> Result<Vec<StoredSecret>, StoreError> {
         let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(Vec::new()) };
-        self.read(|reader| reads::secrets(reader, key, now))
+        self.read(|reader| reads::secrets(reader, &self.keyring, key, now))
     }
 
     fn backlog(&self, endpoint: EndpointId, limit: usize) -> Result<(usize, Option<Timestamp>), StoreError> {
@@ -203,5 +204,21 @@ impl Store for PostgresStore {
 
     fn audit_end(&self) -> Result<AuditEnd, StoreError> {
         self.read_at_once(audit::end)
+    }
+
+    fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    fn noted_keys(&self) -> Result<Vec<RingKeyId>, StoreError> {
+        self.read(encryption::noted)
+    }
+
+    fn encryption_counts(
+        &self,
+        after: Option<EncryptedPlace>,
+        limit: usize,
+    ) -> Result<(EncryptionCounts, Option<EncryptedPlace>), StoreError> {
+        self.read_at_once(|reader| encryption::counts(reader, after, limit))
     }
 }

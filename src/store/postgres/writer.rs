@@ -4,11 +4,13 @@
 //! so.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection as _;
 
 use crate::domain::{NodeId, Timestamp};
+use crate::keyring::Keyring;
 use crate::store::ids::{IdCodec, RowKey, first_key_at};
 use crate::store::postgres::connection::{Link, PostgresOptions};
 use crate::store::postgres::days::{self, Day, KnownDays};
@@ -24,6 +26,7 @@ const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '4s'
 pub(in crate::store) struct PostgresWriter {
     link: Link,
     ids: IdCodec,
+    keyring: Arc<Keyring>,
     node: NodeId,
     beside: Beside,
 }
@@ -43,10 +46,10 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(3600);
 const IN_USE_FOR: Duration = Duration::from_secs(60);
 
 impl PostgresWriter {
-    pub(super) fn new(options: &PostgresOptions, ids: IdCodec) -> Self {
+    pub(super) fn new(options: &PostgresOptions, ids: IdCodec, keyring: Arc<Keyring>) -> Self {
         let beside =
             Beside { link: Link::new(options), known_days: KnownDays::default(), needed_days: BTreeMap::new() };
-        Self { link: Link::new(options), ids, node: options.node, beside }
+        Self { link: Link::new(options), ids, keyring, node: options.node, beside }
     }
 
     /// Opens a transaction. A connection that was lost since the last one is found
@@ -89,7 +92,8 @@ impl PostgresWriter {
     ) -> Result<Vec<Notice>, CommitError> {
         self.begin()?;
         let connection = self.link.get()?;
-        let mut transaction = PostgresTransaction::new(connection, &self.ids, &mut self.beside, self.node, now);
+        let mut transaction =
+            PostgresTransaction::new(connection, &self.ids, &self.keyring, &mut self.beside, self.node, now);
         let done = verbs(&mut transaction).and_then(|()| transaction.finish());
         let notices = transaction.into_notices();
         if let Err(error) = done {

@@ -8,6 +8,8 @@ mod administration;
 mod audit;
 #[path = "../common/brakes.rs"]
 mod brakes;
+#[path = "../common/encryption.rs"]
+mod encryption;
 mod error;
 #[path = "../common/interests.rs"]
 mod interests;
@@ -37,6 +39,7 @@ use diesel::sql_types::{BigInt, Nullable};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use crate::domain::Timestamp;
+use crate::keyring::{self, KeySource, Keyring, Origin};
 use crate::store::ids::{IdCodec, KeySequence};
 use crate::store::schema::meta;
 use crate::store::{CommitError, Notice, ReadPool, StoreError, Transaction, Writer};
@@ -49,12 +52,16 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 /// What the files shared with other backends call it.
 type Connection = SqliteConnection;
 
+/// What SQL calls the place of one text in another.
+const POSITION_OF: &str = "instr";
+
 /// How long a reader waits for the file, and the writer for a reader.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A SQLite store that this process alone has open.
 pub struct SqliteStore {
     ids: IdCodec,
+    keyring: Arc<Keyring>,
     readers: Pool<ConnectionManager<SqliteConnection>>,
     reading: ReadPool,
     writer: Mutex<Option<SqliteWriter>>,
@@ -64,8 +71,15 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the file or makes it, and brings its tables up to date.
+    /// The same as [`open_with`](Self::open_with) where values are to be stored as they
+    /// are, and none is sealed.
     pub fn open(path: &Path, readers: u32) -> Result<Self, StoreError> {
+        Self::open_with(path, readers, &KeySource::Given(Arc::new(Keyring::clear())))
+    }
+
+    /// Opens the file or makes it, and brings its tables up to date. Turns keys away
+    /// that are not those that its values are sealed with.
+    pub fn open_with(path: &Path, readers: u32, keys: &KeySource) -> Result<Self, StoreError> {
         let lock = Arc::new(lock_file(path)?);
         let text = path
             .to_str()
@@ -77,16 +91,23 @@ impl SqliteStore {
             StoreError::Configuration(format!("cannot bring {} up to date: {error}", path.display()))
         })?;
         let ids = IdCodec::new(&id_secret(&mut connection)?);
+        let keyring = keyring(&mut connection, path, keys)?;
         let sequence = KeySequence::after(largest_key(&mut connection)?);
         let reading = ReadPool::start(readers.max(1) as usize)
             .map_err(|error| StoreError::Unavailable(format!("no thread to read on: {error}")))?;
         let readers = reader_pool(text, readers)?;
-        let writer = SqliteWriter { connection, ids: ids.clone(), sequence, _lock: Arc::clone(&lock) };
-        Ok(Self { ids, readers, reading, writer: Mutex::new(Some(writer)), _lock: lock })
+        let writer = SqliteWriter {
+            connection,
+            ids: ids.clone(),
+            keyring: Arc::clone(&keyring),
+            sequence,
+            _lock: Arc::clone(&lock),
+        };
+        Ok(Self { ids, keyring, readers, reading, writer: Mutex::new(Some(writer)), _lock: lock })
     }
 
     /// Opens a file that is there, to read it: nothing of it is brought up to date, and
-    /// nobody can have its writer.
+    /// nobody can have its writer, nor what is sealed in it.
     pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
         if !path.is_file() {
             return Err(StoreError::Configuration(format!("there is no store at {}", path.display())));
@@ -102,7 +123,8 @@ impl SqliteStore {
         let secret = stored_id_secret(&mut reader)?
             .ok_or_else(|| StoreError::Configuration(format!("{} is no store of posthaste's", path.display())))?;
         drop(reader);
-        Ok(Self { ids: IdCodec::new(&secret), readers, reading, writer: Mutex::new(None), _lock: lock })
+        let (ids, keyring) = (IdCodec::new(&secret), Arc::new(Keyring::clear()));
+        Ok(Self { ids, keyring, readers, reading, writer: Mutex::new(None), _lock: lock })
     }
 
     /// Runs a query on a reader of the pool, waiting for a free one.
@@ -210,6 +232,24 @@ fn stored_id_secret(connection: &mut SqliteConnection) -> Result<Option<[u8; 16]
     stored.map(|stored| stored.try_into().map_err(of_length)).transpose()
 }
 
+/// The keys of this store, from where they are, checked against its values.
+fn keyring(connection: &mut SqliteConnection, path: &Path, keys: &KeySource) -> Result<Arc<Keyring>, StoreError> {
+    let noted = encryption::noted(connection)?;
+    let (keyring, origin) =
+        keys.of_one(&keyring::beside(path), &noted).map_err(|error| StoreError::Configuration(error.to_string()))?;
+    if let Origin::Made(file) = &origin {
+        log::info!(
+            "secrets are sealed with a key that was made in {}: keep a copy of it, without it they are lost",
+            file.display()
+        );
+        if !encryption::rows(connection, None, None, 1)?.is_empty() {
+            log::warn!("the store has secrets from before: `posthaste secrets reencrypt` seals them");
+        }
+    }
+    encryption::settle(connection, &keyring)?;
+    Ok(keyring)
+}
+
 /// The secret that this store's ids are made with, drawn once.
 fn id_secret(connection: &mut SqliteConnection) -> Result<[u8; 16], StoreError> {
     if let Some(stored) = stored_id_secret(connection)? {
@@ -247,6 +287,7 @@ fn largest_key(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
 pub(in crate::store) struct SqliteWriter {
     connection: SqliteConnection,
     ids: IdCodec,
+    keyring: Arc<Keyring>,
     sequence: KeySequence,
     _lock: Arc<File>,
 }
@@ -271,7 +312,8 @@ impl Writer for SqliteWriter {
         verbs: &mut dyn FnMut(&mut dyn Transaction) -> Result<(), StoreError>,
     ) -> Result<Vec<Notice>, CommitError> {
         self.connection.batch_execute("BEGIN IMMEDIATE").map_err(|error| CommitError::RolledBack(translate(error)))?;
-        let mut transaction = SqliteTransaction::new(&mut self.connection, &self.ids, &mut self.sequence, now);
+        let mut transaction =
+            SqliteTransaction::new(&mut self.connection, &self.ids, &self.keyring, &mut self.sequence, now);
         let done = verbs(&mut transaction).and_then(|()| transaction.finish());
         let notices = transaction.into_notices();
         if let Err(error) = done {

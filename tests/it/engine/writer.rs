@@ -9,10 +9,11 @@ use posthaste::domain::{
     DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventOrder, EventType, KeyId, Partner,
     PartnerName, Setback, Timestamp,
 };
+use posthaste::keyring::RingKeyId;
 use posthaste::store::{
-    Accept, Accepted, AuditEntry, Begun, Brake, CommitError, Effect, EndpointChange, EndpointConflict, FanOut, Fence,
-    KeyRecord, NewEndpoint, NewKey, Notice, Placed, Placing, Record, Recorded, Retired, Rotation, RotationConflict,
-    Scope, Skipped, StoreError, Transaction, Writer,
+    Accept, Accepted, AuditEntry, Begun, Brake, CommitError, Effect, EncryptedPlace, EndpointChange, EndpointConflict,
+    FanOut, Fence, KeyRecord, NewEndpoint, NewKey, Notice, Placed, Placing, Record, Recorded, ReencryptedSlice,
+    Retired, Rotation, RotationConflict, Scope, Skipped, StoreError, Transaction, Writer,
 };
 use tokio::sync::mpsc;
 
@@ -183,5 +184,13 @@ impl Transaction for Fencing<'_> {
 
     fn audit(&mut self, entry: &AuditEntry) {
         self.0.audit(entry);
+    }
+
+    fn reencrypt(&mut self, after: Option<EncryptedPlace>, limit: usize) -> Result<ReencryptedSlice, StoreError> {
+        self.0.reencrypt(after, limit)
+    }
+
+    fn release_unused_keys(&mut self) -> Result<Vec<RingKeyId>, StoreError> {
+        self.0.release_unused_keys()
     }
 }

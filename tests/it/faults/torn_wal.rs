@@ -83,6 +83,7 @@ async fn fill(store: &Path) -> Vec<String> {
 fn copy(folder: &Folder, name: &str, store: &Path, wal: &[u8]) -> PathBuf {
     let copy = folder.file(name);
     fs::copy(store, &copy).expect("the file can be copied");
+    fs::copy(beside(store, ".keys"), beside(&copy, ".keys")).expect("the file can be copied");
     fs::write(beside(&copy, "-wal"), wal).expect("the temporary directory can be written");
     copy
 }

@@ -77,6 +77,8 @@ pub const ROWS: &[Row] = &[
     row("list_keys", About::Whole, 200),
     row("read_key", About::Whole, 200),
     row("revoke_key", About::Whole, 204),
+    row("read_encryption", About::Whole, 200),
+    with("{}", row("reencrypt", About::Whole, 200)),
     row("list_audit", About::Scope, 200),
     row("verify_audit", About::Whole, 200),
     row("list_nodes", About::Whole, 200),

@@ -33,6 +33,7 @@ mod announcing;
 mod audit;
 mod brakes;
 mod due;
+mod encryption;
 mod endpoints;
 mod filtering;
 mod idempotency;

@@ -9,6 +9,7 @@ use posthaste::domain::{
     Attempt, Delivery, DeliveryId, Endpoint, EndpointId, EndpointSettings, Environment, ErrorClass, EventId, Outcome,
     PartnerName, Signing, Timestamp,
 };
+use posthaste::keyring::Keyring;
 use posthaste::store::{
     Accept, Accepted, AcceptedEvent, AttemptKind, Birth, Brake, CommitError, DeliveryFilter, Due, EndpointChange,
     EndpointConflict, Idempotency, Lane, NewEndpoint, NewEvent, Notice, Page, PageRequest, Record, Recorded, Rotation,
@@ -20,6 +21,15 @@ use serde_json::{Value, json};
 pub trait Place: Send {
     /// Opens the store that is there, or makes it.
     fn open(&self) -> Arc<dyn Store>;
+
+    /// Opens the store with these keys.
+    fn open_with(&self, keyring: Keyring) -> Result<Arc<dyn Store>, StoreError>;
+
+    /// Runs SQL on what is stored, past the store.
+    fn execute(&self, sql: &str);
+
+    /// All there is in a column of text, past the store.
+    fn texts(&self, table: &str, column: &str) -> Vec<String>;
 
     /// Another place of the same kind, with nothing in it.
     fn another(&self) -> Box<dyn Place>;
@@ -33,6 +43,18 @@ pub trait Place: Send {
 impl<P: Place + Sync> Place for Arc<P> {
     fn open(&self) -> Arc<dyn Store> {
         (**self).open()
+    }
+
+    fn open_with(&self, keyring: Keyring) -> Result<Arc<dyn Store>, StoreError> {
+        (**self).open_with(keyring)
+    }
+
+    fn execute(&self, sql: &str) {
+        (**self).execute(sql);
+    }
+
+    fn texts(&self, table: &str, column: &str) -> Vec<String> {
+        (**self).texts(table, column)
     }
 
     fn another(&self) -> Box<dyn Place> {
@@ -97,6 +119,27 @@ impl World {
         self.open();
     }
 
+    /// Closes the store.
+    pub fn close(&mut self) {
+        self.writer = None;
+        self.store = None;
+    }
+
+    /// Closes the store and opens it again with these keys. One that they do not fit
+    /// stays closed.
+    pub fn reopen_with(&mut self, keyring: Keyring) -> Result<(), StoreError> {
+        self.close();
+        let store = self.place.open_with(keyring)?;
+        self.writer = Some(store.writer().expect("nobody took it before"));
+        self.store = Some(store);
+        Ok(())
+    }
+
+    /// Where the store is, to look past it.
+    pub fn place(&self) -> &dyn Place {
+        self.place.as_ref()
+    }
+
     /// Goes on with what a new process finds after this one was killed.
     pub fn kill(&mut self) {
         let found = self.place.as_if_killed();
@@ -104,6 +147,12 @@ impl World {
         self.store = None;
         self.place = found;
         self.open();
+    }
+
+    /// The same, with these keys.
+    pub fn kill_with(&mut self, keyring: Keyring) {
+        self.place = self.place.as_if_killed();
+        self.reopen_with(keyring).expect("the keys fit");
     }
 
     pub fn advance(&mut self, time: Duration) {

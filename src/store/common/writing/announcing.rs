@@ -222,7 +222,7 @@ fn concerned_by(
     for (key, settings) in settings {
         let name = endpoints.get(&key).and_then(|scope| names.get(&(scope.0 / 2)));
         let Some(name) = name else { continue };
-        let url = from_json::<SettingsRow>(&settings)?.settings()?.url;
+        let url = from_json::<SettingsRow>(&settings)?.url();
         concerned.insert(key, Concerned { endpoint: transaction.ids.endpoint(key), partner: parsed(name)?, url });
     }
     Ok(concerned)

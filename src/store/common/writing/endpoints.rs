@@ -10,6 +10,8 @@ use diesel::sql_types::Bool;
 use super::super::translate;
 use super::super::{brakes, interests, reads};
 use crate::domain::{Endpoint, EndpointId, EndpointSettings, MAX_LISTENERS, Timestamp, TypePattern};
+use crate::keyring::Purpose;
+use crate::store::encryption::Sealer;
 use crate::store::ids::{RowKey, time_of_key};
 use crate::store::rows::{SettingsRow, to_json};
 use crate::store::schema::{endpoint_secrets, endpoint_versions, endpoints, scopes};
@@ -64,12 +66,13 @@ pub(super) fn create(
         ))
         .execute(transaction.connection)
         .map_err(translate)?;
-    write_settings(transaction, key, 1, since, &new.settings)?;
+    write_settings(transaction, (scope, key), 1, since, &new.settings)?;
+    let secret = Sealer::new(transaction.keyring, scope, key).seal(Purpose::SigningSecret, &new.secret)?;
     diesel::insert_into(endpoint_secrets::table)
         .values((
             endpoint_secrets::endpoint.eq(key),
             endpoint_secrets::number.eq(1),
-            endpoint_secrets::secret.eq(&new.secret),
+            endpoint_secrets::secret.eq(secret),
         ))
         .execute(transaction.connection)
         .map_err(translate)?;
@@ -116,7 +119,7 @@ pub(super) fn change(
         ))
         .execute(transaction.connection)
         .map_err(translate)?;
-    write_settings(transaction, key, version + 1, since, settings)?;
+    write_settings(transaction, (scope, key), version + 1, since, settings)?;
     if settings.enabled && !before.settings.enabled {
         trouble::begin_anew(transaction, key)?;
     }
@@ -208,12 +211,14 @@ pub(super) fn rotate_secret(
         return Ok(Err(conflict));
     }
     let overlap_until = transaction.now + rotation.overlap;
+    transaction.note_key()?;
+    let secret = Sealer::new(transaction.keyring, scope, key).seal(Purpose::SigningSecret, secret)?;
     let changed = tick(transaction, scope)?;
     diesel::update(endpoints::table.find(key))
         .set(endpoints::changed_version.eq(changed))
         .execute(transaction.connection)
         .map_err(translate)?;
-    signing::change(transaction, key, rotation, changed)?;
+    signing::change(transaction, (scope, key), rotation, changed)?;
     diesel::update(endpoint_secrets::table.filter(endpoint_secrets::endpoint.eq(key)))
         .filter(endpoint_secrets::expires_at.is_null().or(endpoint_secrets::expires_at.gt(overlap_until.as_millis())))
         .set(endpoint_secrets::expires_at.eq(overlap_until.as_millis()))
@@ -309,17 +314,19 @@ pub(super) fn same_url(
 
 pub(super) fn write_settings(
     transaction: &mut Tx<'_>,
-    endpoint: RowKey,
+    (scope, endpoint): (ScopeId, RowKey),
     version: i64,
     since_version: i64,
     settings: &EndpointSettings,
 ) -> Result<(), StoreError> {
+    transaction.note_key()?;
+    let row = SettingsRow::from(settings).sealed(&Sealer::new(transaction.keyring, scope, endpoint))?;
     diesel::insert_into(endpoint_versions::table)
         .values((
             endpoint_versions::endpoint.eq(endpoint),
             endpoint_versions::version.eq(version),
             endpoint_versions::since_version.eq(since_version),
-            endpoint_versions::settings.eq(to_json(&SettingsRow::from(settings))),
+            endpoint_versions::settings.eq(to_json(&row)),
         ))
         .execute(transaction.connection)
         .map_err(translate)?;
@@ -348,6 +355,6 @@ pub(super) fn live_endpoint(
 }
 
 pub(super) fn read_endpoint(transaction: &mut Tx<'_>, scope: &Scope, key: RowKey) -> Result<Endpoint, StoreError> {
-    reads::endpoint(transaction.connection, transaction.ids, scope, key)?
+    reads::endpoint(transaction.connection, transaction.ids, transaction.keyring, scope, key)?
         .ok_or_else(|| StoreError::Corrupt("an endpoint just written is not there".into()))
 }

@@ -12,7 +12,7 @@ use super::endpoints::{read_endpoint, write_settings};
 use crate::domain::{MAX_SECRETS, Timestamp};
 use crate::store::ids::RowKey;
 use crate::store::schema::{endpoint_secrets, endpoints};
-use crate::store::{Rotation, RotationConflict, StoreError};
+use crate::store::{Rotation, RotationConflict, ScopeId, StoreError};
 
 /// What stands against a rotation, the endpoint being there and nobody else's to change.
 pub(super) fn conflict(
@@ -41,7 +41,7 @@ pub(super) fn conflict(
 /// another way than before.
 pub(super) fn change(
     transaction: &mut Tx<'_>,
-    endpoint: RowKey,
+    (scope, endpoint): (ScopeId, RowKey),
     rotation: &Rotation,
     since_version: i64,
 ) -> Result<(), StoreError> {
@@ -56,5 +56,5 @@ pub(super) fn change(
         .set((endpoints::version.eq(version), endpoints::updated_at.eq(transaction.now.as_millis())))
         .execute(transaction.connection)
         .map_err(translate)?;
-    write_settings(transaction, endpoint, version, since_version, &settings)
+    write_settings(transaction, (scope, endpoint), version, since_version, &settings)
 }

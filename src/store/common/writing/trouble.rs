@@ -10,6 +10,7 @@ use diesel::prelude::*;
 use super::super::{reads, translate};
 use super::{Tx, announcing, endpoints};
 use crate::domain::{Actor, AuditAction, DisabledReason, EndpointId, Setback, Timestamp, Trouble};
+use crate::store::encryption::Sealer;
 use crate::store::ids::RowKey;
 use crate::store::rows::{SettingsRow, from_json};
 use crate::store::schema::{deliveries, endpoint_health, endpoint_versions, endpoints as endpoint_rows};
@@ -118,7 +119,8 @@ pub(super) fn disable(
         .select(endpoint_versions::settings)
         .first(transaction.connection)
         .map_err(translate)?;
-    let mut settings = from_json::<SettingsRow>(&text)?.settings()?;
+    let sealer = Sealer::new(transaction.keyring, scope, key);
+    let mut settings = from_json::<SettingsRow>(&text)?.opened(&sealer)?.settings()?;
     let mut trouble = reads::trouble(transaction.connection, key)?;
     // Whoever finds it failing may not have heard that it is well again.
     let is_outdated = reason == DisabledReason::Failing && trouble.failing_since.is_none();
@@ -137,7 +139,7 @@ pub(super) fn disable(
         ))
         .execute(transaction.connection)
         .map_err(translate)?;
-    endpoints::write_settings(transaction, key, version + 1, since, &settings)?;
+    endpoints::write_settings(transaction, (scope, key), version + 1, since, &settings)?;
     // Nothing is probed or waited for while it is held; the rest says why it is.
     (trouble.breaker, trouble.not_before) = (None, None);
     trouble.disabled = Some((transaction.now, reason));

@@ -15,6 +15,8 @@ mod audit;
 mod brakes;
 #[path = "../../common/writing/discarding.rs"]
 mod discarding;
+#[path = "../../common/writing/encryption.rs"]
+mod encryption;
 #[path = "../../common/writing/endpoints.rs"]
 mod endpoints;
 #[path = "../../common/writing/idempotency.rs"]
@@ -40,14 +42,15 @@ use crate::domain::{
     AuditHead, DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventOrder, EventType, KeyId,
     NodeId, Partner, PartnerName, Setback, Timestamp,
 };
+use crate::keyring::{Keyring, RingKeyId};
 use crate::store::ids::{IdCodec, RowKey};
 use crate::store::postgres::writer::Beside;
-use crate::store::postgres::{audit as read_audit, reads, statements, translate};
-use crate::store::schema::audit_head;
+use crate::store::postgres::{audit as read_audit, encryption as stored_encryption, reads, statements, translate};
+use crate::store::schema::{audit_head, meta};
 use crate::store::{
-    Accept, Accepted, AuditEntry, Begun, Brake, Effect, EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord,
-    NewEndpoint, NewKey, Notice, Placed, Placing, Record, Recorded, ReliedOn, Retired, Rotation, RotationConflict,
-    Scope, ScopeId, Skipped, StoreError, Subscriptions, Transaction,
+    Accept, Accepted, AuditEntry, Begun, Brake, Effect, EncryptedPlace, EndpointChange, EndpointConflict, FanOut,
+    Fence, KeyRecord, NewEndpoint, NewKey, Notice, Placed, Placing, Record, Recorded, ReencryptedSlice, ReliedOn,
+    Retired, Rotation, RotationConflict, Scope, ScopeId, Skipped, StoreError, Subscriptions, Transaction,
 };
 
 /// How long an idempotency key holds (`product.md`: 24 h).
@@ -60,6 +63,7 @@ type Tx<'a> = PostgresTransaction<'a>;
 pub(super) struct PostgresTransaction<'a> {
     connection: &'a mut PgConnection,
     ids: &'a IdCodec,
+    keyring: &'a Keyring,
     beside: &'a mut Beside,
     node: NodeId,
     now: Timestamp,
@@ -79,12 +83,14 @@ impl<'a> PostgresTransaction<'a> {
     pub(super) fn new(
         connection: &'a mut PgConnection,
         ids: &'a IdCodec,
+        keyring: &'a Keyring,
         beside: &'a mut Beside,
         node: NodeId,
         now: Timestamp,
     ) -> Self {
         let (notices, audits, versions, reloaded) = (Vec::new(), Vec::new(), HashMap::new(), HashMap::new());
-        Self { connection, ids, beside, node, now, notices, audits, versions, has_changed_versions: false, reloaded }
+        let has_changed_versions = false;
+        Self { connection, ids, keyring, beside, node, now, notices, audits, versions, has_changed_versions, reloaded }
     }
 
     /// Writes what only the whole transaction can say. Nothing is to be done after it.
@@ -164,6 +170,44 @@ impl<'a> PostgresTransaction<'a> {
     fn lock_audit_head(&mut self) -> Result<AuditHead, StoreError> {
         let row = audit_head::table.select((audit_head::number, audit_head::hash)).for_update().first(self.connection);
         read_audit::head_of(row.optional().map_err(translate)?)
+    }
+
+    /// Takes the note of the key that seals in hand, making it if it is not there: as
+    /// long as this transaction is open, no other node finds that nothing needs it.
+    fn note_key(&mut self) -> Result<(), StoreError> {
+        let Some(key) = self.keyring.current() else { return Ok(()) };
+        let name = stored_encryption::note_of(key);
+        loop {
+            let held: Option<String> = meta::table
+                .find(&name)
+                .select(meta::name)
+                .for_key_share()
+                .first(self.connection)
+                .optional()
+                .map_err(translate)?;
+            if held.is_some() {
+                return Ok(());
+            }
+            stored_encryption::note(self.connection, self.keyring)?;
+        }
+    }
+
+    /// Waits for whoever seals with a key, and lets nobody else.
+    fn lock_note(&mut self, key: &RingKeyId) -> Result<(), StoreError> {
+        let note = meta::table.find(stored_encryption::note_of(key)).select(meta::name).for_update();
+        let _: Option<String> = note.first(self.connection).optional().map_err(translate)?;
+        Ok(())
+    }
+
+    /// What is replaced stays in the table's pages until they are cleaned up: that is
+    /// the server's to do.
+    fn begin_wiping(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// See [`begin_wiping`](Self::begin_wiping).
+    fn end_wiping(&mut self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     fn take_keys(&mut self, count: usize) -> Result<RowKey, StoreError> {
@@ -375,5 +419,13 @@ impl Transaction for PostgresTransaction<'_> {
 
     fn audit(&mut self, entry: &AuditEntry) {
         self.audits.push(entry.clone());
+    }
+
+    fn reencrypt(&mut self, after: Option<EncryptedPlace>, limit: usize) -> Result<ReencryptedSlice, StoreError> {
+        encryption::reencrypt(self, after, limit)
+    }
+
+    fn release_unused_keys(&mut self) -> Result<Vec<RingKeyId>, StoreError> {
+        encryption::release_unused_keys(self)
     }
 }

@@ -14,6 +14,8 @@ mod audit;
 mod brakes;
 #[path = "../../common/writing/discarding.rs"]
 mod discarding;
+#[path = "../../common/writing/encryption.rs"]
+mod encryption;
 #[path = "../../common/writing/endpoints.rs"]
 mod endpoints;
 #[path = "../../common/writing/idempotency.rs"]
@@ -32,6 +34,7 @@ mod upkeep;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 
 use crate::catalog::TypeDefinition;
@@ -39,14 +42,15 @@ use crate::domain::{
     AuditHead, DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventOrder, EventType, KeyId,
     Partner, PartnerName, Setback, Timestamp,
 };
+use crate::keyring::{Keyring, RingKeyId};
 use crate::store::ids::{IdCodec, KeySequence, RowKey};
 use crate::store::schema::{audit_head, scopes};
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::{audit as read_audit, reads, versions};
 use crate::store::{
-    Accept, Accepted, AuditEntry, Begun, Brake, Effect, EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord,
-    NewEndpoint, NewKey, Notice, Placed, Placing, Record, Recorded, ReliedOn, Retired, Rotation, RotationConflict,
-    Scope, ScopeId, Skipped, StoreError, Subscriptions, Transaction, Versions,
+    Accept, Accepted, AuditEntry, Begun, Brake, Effect, EncryptedPlace, EndpointChange, EndpointConflict, FanOut,
+    Fence, KeyRecord, NewEndpoint, NewKey, Notice, Placed, Placing, Record, Recorded, ReencryptedSlice, ReliedOn,
+    Retired, Rotation, RotationConflict, Scope, ScopeId, Skipped, StoreError, Subscriptions, Transaction, Versions,
 };
 
 /// How long an idempotency key holds (`product.md`: 24 h).
@@ -59,6 +63,7 @@ type Tx<'a> = SqliteTransaction<'a>;
 pub(super) struct SqliteTransaction<'a> {
     connection: &'a mut SqliteConnection,
     ids: &'a IdCodec,
+    keyring: &'a Keyring,
     sequence: &'a mut KeySequence,
     now: Timestamp,
     notices: Vec<Notice>,
@@ -78,12 +83,14 @@ impl<'a> SqliteTransaction<'a> {
     pub(super) fn new(
         connection: &'a mut SqliteConnection,
         ids: &'a IdCodec,
+        keyring: &'a Keyring,
         sequence: &'a mut KeySequence,
         now: Timestamp,
     ) -> Self {
         Self {
             connection,
             ids,
+            keyring,
             sequence,
             now,
             notices: Vec::new(),
@@ -150,6 +157,27 @@ impl<'a> SqliteTransaction<'a> {
     fn lock_audit_head(&mut self) -> Result<AuditHead, StoreError> {
         let row = audit_head::table.select((audit_head::number, audit_head::hash)).first(self.connection);
         read_audit::head_of(row.optional().map_err(translate)?)
+    }
+
+    /// Nobody gives a key's note up while this transaction is open, and the current
+    /// one's stays as long as the store is open.
+    fn note_key(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// See [`note_key`](Self::note_key).
+    fn lock_note(&mut self, _: &RingKeyId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// What is replaced from here on is overwritten in the file.
+    fn begin_wiping(&mut self) -> Result<(), StoreError> {
+        self.connection.batch_execute("PRAGMA secure_delete = ON").map_err(translate)
+    }
+
+    /// From here on only as far as it costs nothing.
+    fn end_wiping(&mut self) -> Result<(), StoreError> {
+        self.connection.batch_execute("PRAGMA secure_delete = OFF").map_err(translate)
     }
 
     fn take_keys(&mut self, count: usize) -> Result<RowKey, StoreError> {
@@ -339,5 +367,13 @@ impl Transaction for SqliteTransaction<'_> {
 
     fn audit(&mut self, entry: &AuditEntry) {
         self.audits.push(entry.clone());
+    }
+
+    fn reencrypt(&mut self, after: Option<EncryptedPlace>, limit: usize) -> Result<ReencryptedSlice, StoreError> {
+        encryption::reencrypt(self, after, limit)
+    }
+
+    fn release_unused_keys(&mut self) -> Result<Vec<RingKeyId>, StoreError> {
+        encryption::release_unused_keys(self)
     }
 }

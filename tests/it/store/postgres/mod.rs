@@ -3,6 +3,7 @@
 mod announcing;
 mod audit;
 mod days;
+mod encryption;
 mod nodes;
 mod ordering;
 mod pooler;
@@ -12,8 +13,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use posthaste::domain::NodeId;
-use posthaste::store::Store;
+use posthaste::keyring::Keyring;
 use posthaste::store::postgres::{PostgresOptions, PostgresStore};
+use posthaste::store::{Store, StoreError};
 use uuid::Uuid;
 
 use crate::store::world::Place;
@@ -69,6 +71,19 @@ impl PostgresPlace {
 impl Place for PostgresPlace {
     fn open(&self) -> Arc<dyn Store> {
         Arc::new(PostgresStore::open(&self.options).expect("the database is ours"))
+    }
+
+    fn open_with(&self, keyring: Keyring) -> Result<Arc<dyn Store>, StoreError> {
+        Ok(Arc::new(PostgresStore::open_with(&self.options, Arc::new(keyring))?))
+    }
+
+    fn execute(&self, sql: &str) {
+        self.database.sql(sql);
+    }
+
+    fn texts(&self, table: &str, column: &str) -> Vec<String> {
+        let all = self.database.value(&format!("SELECT coalesce(json_agg({column}), '[]') FROM {table}"));
+        serde_json::from_str(&all).expect("the server makes JSON")
     }
 
     fn another(&self) -> Box<dyn Place> {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod durability;
+mod encryption;
 mod flushing;
 mod listening;
 mod moments;
@@ -12,8 +13,11 @@ mod plans;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use posthaste::store::Store;
+use diesel::connection::SimpleConnection as _;
+use diesel::prelude::*;
+use posthaste::keyring::{KeySource, Keyring};
 use posthaste::store::sqlite::SqliteStore;
+use posthaste::store::{Store, StoreError};
 
 use crate::store::world::Place;
 use crate::support::folder::Folder;
@@ -47,6 +51,20 @@ impl Place for SqlitePlace {
         Arc::new(SqliteStore::open(&self.file(), 2).expect("the folder is ours"))
     }
 
+    fn open_with(&self, keyring: Keyring) -> Result<Arc<dyn Store>, StoreError> {
+        Ok(Arc::new(SqliteStore::open_with(&self.file(), 2, &KeySource::Given(Arc::new(keyring)))?))
+    }
+
+    fn execute(&self, sql: &str) {
+        self.connection().batch_execute(sql).expect(sql);
+    }
+
+    fn texts(&self, table: &str, column: &str) -> Vec<String> {
+        let select = format!("SELECT {column} AS text FROM {table}");
+        let rows: Vec<Row> = diesel::sql_query(&select).load(&mut self.connection()).expect(&select);
+        rows.into_iter().map(|row| row.text).collect()
+    }
+
     fn another(&self) -> Box<dyn Place> {
         place()
     }
@@ -56,7 +74,20 @@ impl Place for SqlitePlace {
     }
 }
 
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    text: String,
+}
+
 impl SqlitePlace {
+    fn connection(&self) -> SqliteConnection {
+        let mut connection =
+            SqliteConnection::establish(self.file().to_str().expect("a name of ours")).expect("it is there");
+        connection.batch_execute("PRAGMA busy_timeout = 5000").expect("it is open");
+        connection
+    }
+
     /// A copy of the file and of its log as the kernel has them now, which is
     /// what stays of them when a process ends without a word. The `-shm` file
     /// is left out: it holds nothing that is not in the log.
