@@ -6,16 +6,16 @@ mod key_uses;
 pub mod keys;
 mod membership;
 mod options;
+mod outbound;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Addr;
 use actix_web::dev::ServerHandle;
 use actix_web::{App as WebApp, HttpServer, web};
-use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::oneshot;
 
 use crate::auth::{ApiKey, Authenticator, told_of_key};
@@ -28,7 +28,6 @@ use crate::config::{Config, StoreLocation};
 use crate::domain::{Actor, AuditAction, PARTITIONS, PartnerName, Role};
 use crate::engine::{BodyBudget, Drain, Engine, Janitor, NewsWire, Places, Retention, Supervisor};
 use crate::metrics::Metrics;
-use crate::policy::address::AddressPolicy;
 use crate::routes::{self, Api, Catalogs, Coherence, HintsIn, ThisNode};
 use crate::store::journal::{JournalOptions, JournalThread};
 use crate::store::postgres::{PostgresOptions, PostgresStore};
@@ -36,7 +35,7 @@ use crate::store::sqlite::SqliteStore;
 use crate::store::{
     AuditEntry, Journal, JournalError, Leases, NewKey, PageRequest, Store, StoreError, SubscriptionCache,
 };
-use crate::transport::{AddressGuard, HttpTransportFactory, Resolve, SystemResolver, TlsClient, TransportOptions};
+use crate::transport::CaFileError;
 
 use key_uses::KeyUses;
 use membership::{Joining, Membership};
@@ -61,6 +60,9 @@ pub enum AppError {
         /// Why.
         source: io::Error,
     },
+    /// The root certificates that were named cannot be used.
+    #[error(transparent)]
+    CaFile(#[from] CaFileError),
     /// The store cannot be opened or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -106,6 +108,9 @@ impl App {
             Err(error) => log::warn!("the limit of open files stays as it is: {error}"),
         }
 
+        // What cannot be used ends the start before the store is touched.
+        let addresses = outbound::addresses(&config);
+        let transport = Arc::new(outbound::transport(&config, addresses.clone())?);
         let metrics = Arc::new(Metrics::naming(config.server.metrics_endpoints));
         let node = ThisNode {
             id: new_node_id(clock.wall()).map_err(AppError::Randomness)?,
@@ -180,14 +185,12 @@ impl App {
         metrics.count_brakes(brakes);
         let first_key = prepare(&store, &journal, config.server.operator_key.is_some()).await?;
 
-        let addresses =
-            AddressPolicy::new(config.addresses.allow.clone()).allow_http_in_production(config.addresses.allow_http);
         let catalogs = Arc::new(Catalogs::load(store.as_ref())?);
         let schedules = Arc::clone(&catalogs);
         let engine = Engine {
             store: Arc::clone(&store),
             journal: journal.clone(),
-            transport: Arc::new(transport(&config, addresses.clone())),
+            transport,
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
             ownership,
@@ -381,43 +384,4 @@ async fn prepare(
     });
     made.await?;
     Ok(Some(key))
-}
-
-fn transport(config: &Config, addresses: AddressPolicy) -> HttpTransportFactory {
-    let options = TransportOptions {
-        connect_timeout: config.transport.connect_timeout,
-        response_read_bytes: config.transport.response_read_bytes,
-        response_keep_bytes: config.transport.response_keep_bytes,
-        ..TransportOptions::default()
-    };
-    let resolver = Names { addresses: addresses.clone(), system: SystemResolver::from_system() };
-    HttpTransportFactory::new(options, Arc::new(Guard(addresses)), Arc::new(resolver), TlsClient::from_platform())
-}
-
-/// The rule about addresses, where the connector asks for it.
-struct Guard(AddressPolicy);
-
-impl AddressGuard for Guard {
-    fn check(&self, address: IpAddr) -> Result<(), String> {
-        self.0.check_address(address).map_err(|forbidden| forbidden.to_string())
-    }
-}
-
-/// The system's names, but for `localhost`: that is whichever loopback
-/// addresses the operator allows, not what a resolver makes of it.
-struct Names {
-    addresses: AddressPolicy,
-    system: SystemResolver,
-}
-
-impl Resolve for Names {
-    fn resolve(&self, host: Arc<str>) -> BoxFuture<'static, Result<Vec<IpAddr>, String>> {
-        if host.eq_ignore_ascii_case("localhost") {
-            let allowed = self.addresses.localhost_addresses();
-            if !allowed.is_empty() {
-                return std::future::ready(Ok(allowed)).boxed();
-            }
-        }
-        self.system.resolve(host)
-    }
 }

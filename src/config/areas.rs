@@ -359,7 +359,7 @@ impl Check<'_> {
         Err(self.refuse(name, format!("must be {least} to {most}, not {value}")))
     }
 
-    fn refuse(&self, name: &'static str, reason: impl Into<String>) -> ConfigError {
+    pub(super) fn refuse(&self, name: &'static str, reason: impl Into<String>) -> ConfigError {
         ConfigError::Refused { name, reason: reason.into(), origin: self.origins.of(name) }
     }
 }

@@ -8,6 +8,7 @@
 mod areas;
 mod file;
 mod options;
+mod outbound;
 mod postgres_url;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,10 @@ pub use areas::{
     TransportConfig,
 };
 pub use options::{AddressList, AddressListError, DEFAULTS, OptionArgs, Options, Secret};
+pub use outbound::{
+    NameServerList, NameServerListError, OutboundConfig, PortList, PortListError, ProxyUrl, ProxyUrlProblem,
+    SourceList, SourceListError,
+};
 pub use postgres_url::{PostgresUrl, PostgresUrlProblem};
 
 /// The file that is read when none is named.
@@ -40,6 +45,8 @@ pub struct Config {
     pub limits: LimitConfig,
     /// Attempts.
     pub transport: TransportConfig,
+    /// How connections to receivers are opened.
+    pub outbound: OutboundConfig,
     /// Endpoint actors.
     pub engine: EngineConfig,
     /// The journal.
@@ -180,6 +187,7 @@ impl Config {
             addresses: check.addresses(&values),
             limits: check.limits(&values)?,
             transport: check.transport(&values)?,
+            outbound: check.outbound(&values)?,
             engine: check.engine(&values)?,
             journal: check.journal(&values)?,
         })

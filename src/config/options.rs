@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
+use super::outbound::{NameServerList, PortList, SourceList};
+
 /// The defaults with their explanations, as shipped.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
 
@@ -96,6 +98,7 @@ options! {
         // swallows the word after it.
         allow_http: bool = "POSTHASTE_ALLOW_HTTP", num_args = 0..=1, require_equals = true,
             default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new();
+        denied_ports: PortList = "POSTHASTE_DENIED_PORTS";
     }
     "Limits" {
         event_bytes: usize = "POSTHASTE_EVENT_BYTES";
@@ -112,6 +115,12 @@ options! {
         connect_timeout_ms: u64 = "POSTHASTE_CONNECT_TIMEOUT_MS";
         response_read_bytes: usize = "POSTHASTE_RESPONSE_READ_BYTES";
         response_keep_bytes: usize = "POSTHASTE_RESPONSE_KEEP_BYTES";
+    }
+    "The way out" {
+        name_servers: NameServerList = "POSTHASTE_NAME_SERVERS";
+        ca_file: String = "POSTHASTE_CA_FILE";
+        source_address: SourceList = "POSTHASTE_SOURCE_ADDRESS";
+        proxy: Secret = "POSTHASTE_PROXY", hide_env_values = true;
     }
     "Engine" {
         arbiters: usize = "POSTHASTE_ARBITERS";

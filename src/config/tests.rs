@@ -68,6 +68,9 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.cluster.lease_term, Duration::from_secs(6));
     assert_eq!(config.store.retention, Duration::from_secs(30 * 86_400));
     assert!(config.addresses.allow.is_empty() && !config.addresses.allow_http);
+    assert_eq!(config.outbound.denied_ports, PortList { has_usual: true, ranges: Vec::new() });
+    assert!(config.outbound.name_servers.is_empty() && config.outbound.ca_file.is_none());
+    assert_eq!((config.outbound.source, config.outbound.proxy), (SourceList::default(), None));
     assert_eq!((config.limits.event_bytes, config.limits.batch_bytes), (256 << 10, 16 << 20));
     assert_eq!((config.limits.batch_events, config.limits.settings_bytes), (1_000, 64 << 10));
     assert_eq!((config.limits.page, config.limits.page_max), (50, 250));

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{
-    EndpointId, Environment, EventFilter, EventOrder, PartnerName, RetryPolicy, Signing, Timestamp, TypePattern,
+    ClientCertificate, EndpointId, Environment, EventFilter, EventOrder, PartnerName, RetryPolicy, Signing, Timestamp,
+    TypePattern,
 };
 
 /// Most patterns of an endpoint.
@@ -63,20 +65,23 @@ impl HeaderName {
             "connection",
             "content-encoding",
             "content-length",
+            "content-range",
             "content-type",
+            "date",
             "expect",
             "host",
+            "http2-settings",
             "keep-alive",
-            "proxy-authenticate",
-            "proxy-authorization",
-            "proxy-connection",
             "te",
             "trailer",
             "transfer-encoding",
             "upgrade",
             "user-agent",
         ];
-        RESERVED.contains(&name) || name.starts_with("webhook-") || name.starts_with("posthaste-")
+        const RESERVED_BEGINNINGS: [&str; 3] = ["posthaste-", "proxy-", "webhook-"];
+        // Servers that hand headers on as variables take the one for the other.
+        let name = name.replace('_', "-");
+        RESERVED.contains(&name.as_str()) || RESERVED_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
     }
 }
 
@@ -90,12 +95,19 @@ impl FromStr for HeaderName {
     type Err = SettingsProblem;
 
     fn from_str(text: &str) -> Result<Self, SettingsProblem> {
+        let name = Self::token(text)?;
+        if Self::is_reserved(&name.0) { Err(SettingsProblem::ReservedHeader(name.0)) } else { Ok(name) }
+    }
+}
+
+impl HeaderName {
+    fn token(text: &str) -> Result<Self, SettingsProblem> {
         let name = text.to_ascii_lowercase();
         let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if name.is_empty() || name.len() > 128 || !name.bytes().all(token) {
             return Err(SettingsProblem::HeaderName(text.chars().take(128).collect()));
         }
-        if Self::is_reserved(&name) { Err(SettingsProblem::ReservedHeader(name)) } else { Ok(Self(name)) }
+        Ok(Self(name))
     }
 }
 
@@ -111,7 +123,16 @@ pub struct Header {
 impl Header {
     /// A header, checked.
     pub fn new(name: &str, value: &str) -> Result<Self, SettingsProblem> {
-        let name: HeaderName = name.parse()?;
+        Self::of(name.parse()?, value)
+    }
+
+    /// A header that was taken earlier. More names are reserved in time; what an
+    /// endpoint was allowed to send, it goes on sending.
+    pub fn taken_earlier(name: &str, value: &str) -> Result<Self, SettingsProblem> {
+        Self::of(HeaderName::token(name)?, value)
+    }
+
+    fn of(name: HeaderName, value: &str) -> Result<Self, SettingsProblem> {
         let visible = |byte: u8| byte == b'\t' || (b' '..=b'~').contains(&byte);
         let fits = !value.trim().is_empty() && value.len() <= MAX_HEADER_VALUE_BYTES;
         if fits && value.bytes().all(visible) {
@@ -159,6 +180,8 @@ pub struct EndpointSettings {
     pub order: Option<EventOrder>,
     /// How they are signed; a rotation changes it, with the secret.
     pub signing: Signing,
+    /// What its requests show to a receiver that asks who calls; `None` is nothing.
+    pub client_certificate: Option<Arc<ClientCertificate>>,
 }
 
 impl EndpointSettings {
@@ -178,6 +201,7 @@ impl EndpointSettings {
             filter: None,
             order: None,
             signing: Signing::default(),
+            client_certificate: None,
         }
     }
 }
@@ -280,8 +304,22 @@ mod tests {
 
     #[test]
     fn headers_that_are_not_the_partners_are_refused() {
-        for name in ["Host", "content-length", "Webhook-Signature", "posthaste-attempt", "te", "User-Agent"] {
+        // What belongs to one connection (RFC 9110, 7.6.1), to the body and its exchange, and
+        // to Posthaste.
+        let hop_by_hop =
+            ["Connection", "keep-alive", "TE", "trailer", "transfer-encoding", "upgrade", "HTTP2-Settings"];
+        let to_a_proxy = ["proxy-authorization", "Proxy-Authenticate", "proxy-connection", "proxy-anything"];
+        let of_the_body = ["content-length", "content-type", "content-encoding", "content-range", "content_length"];
+        let of_the_exchange = ["Host", "date", "expect", "User-Agent", "user_agent"];
+        let ours = ["Webhook-Signature", "webhook-id", "webhook_timestamp", "posthaste-attempt", "posthaste-anything"];
+        for name in [&hop_by_hop[..], &to_a_proxy, &of_the_body, &of_the_exchange, &ours].concat() {
             assert!(matches!(Header::new(name, "x"), Err(SettingsProblem::ReservedHeader(_))), "{name}");
+            assert!(Header::taken_earlier(name, "x").is_ok(), "{name}");
+        }
+        for name in
+            ["authorization", "cookie", "x-webhook-id", "accept-encoding", "hosts", "x-forwarded-for", "my_header"]
+        {
+            assert!(Header::new(name, "x").is_ok(), "{name}");
         }
         for name in ["", "a b", "a:b", "é"] {
             assert!(matches!(Header::new(name, "x"), Err(SettingsProblem::HeaderName(_))), "{name}");

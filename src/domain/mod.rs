@@ -5,6 +5,7 @@
 mod announcement;
 mod attempt;
 mod audit;
+mod client_certificate;
 mod delivery;
 mod endpoint;
 mod event;
@@ -21,6 +22,9 @@ mod trouble;
 pub use announcement::{Announcement, Setback};
 pub use attempt::{Attempt, AttemptError, ErrorClass, Outcome, RetryAfter};
 pub use audit::{Actor, AuditAction, AuditActionError, AuditHash, AuditHashError, AuditHead, AuditRecord};
+pub use client_certificate::{
+    ClientCertificate, MAX_CHAIN_BYTES, MAX_CHAIN_LENGTH, MAX_KEY_BYTES, MAX_SUBJECT_CHARS, PrivateKey,
+};
 pub use delivery::{Delivery, DeliveryStatus, DiscardReason, StatusError, StatusFilter, StoredStatus};
 pub use endpoint::{
     DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_MS, Endpoint, EndpointSettings, EndpointStatus, Header, HeaderName,

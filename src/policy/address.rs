@@ -10,9 +10,9 @@ use std::ops::RangeInclusive;
 use ipnet::IpNet;
 
 use crate::domain::Environment;
-use crate::policy::address_ranges::{DENIED_PORTS, forbidden_purpose};
+use crate::policy::address_ranges::forbidden_purpose;
 
-pub use crate::policy::address_ranges::ForbiddenAddress;
+pub use crate::policy::address_ranges::{ForbiddenAddress, USUALLY_DENIED_PORTS};
 pub use crate::policy::target_url::{TargetHost, TargetUrl};
 pub use crate::policy::url_problem::UrlProblem;
 
@@ -28,7 +28,7 @@ impl AddressPolicy {
     /// The default rules, and networks that may be dialled in spite of them
     /// (`POSTHASTE_ALLOW_ADDRESSES`).
     pub fn new(allowed: Vec<IpNet>) -> Self {
-        Self { allowed, allow_http_in_production: false, denied_ports: DENIED_PORTS.to_vec() }
+        Self { allowed, allow_http_in_production: false, denied_ports: USUALLY_DENIED_PORTS.to_vec() }
     }
 
     /// Whether production's endpoints may do without TLS.

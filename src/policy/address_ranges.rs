@@ -96,7 +96,7 @@ const FORBIDDEN_V6: [(Ipv6Net, &str); 5] = [
 /// which obey whatever bytes arrive. Below 1024 only the web's own two remain;
 /// above it are those that attackers look for, and not the many that people
 /// serve HTTP on (3000, 5000, 8000, 8080, 8443, 9000 and so on).
-pub(super) const DENIED_PORTS: [RangeInclusive<u16>; 31] = [
+pub const USUALLY_DENIED_PORTS: [RangeInclusive<u16>; 31] = [
     1..=79,
     81..=442,
     444..=1_023,

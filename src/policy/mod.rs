@@ -8,6 +8,7 @@ pub mod address;
 mod address_ranges;
 pub mod announcing;
 pub mod audit_chain;
+pub mod client_certificate;
 pub mod concurrency;
 pub mod health;
 pub mod masking;

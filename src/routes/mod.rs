@@ -6,6 +6,7 @@ mod actors;
 mod audit;
 mod brakes;
 mod catalogs;
+mod certificate;
 pub mod cluster;
 mod coherence;
 mod deliveries;

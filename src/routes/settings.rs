@@ -1,6 +1,7 @@
 //! The body of `POST /webhook` and `PATCH /webhook/{id}`: each field by its
 //! own rule, every problem named at once, nothing silently ignored.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -8,17 +9,19 @@ use serde_json::{Map, Value};
 use crate::catalog::{self, Catalog, FieldError, Filter, pointer_below};
 use crate::domain::{
     DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_MS, EndpointSettings, Environment, EventOrder, Header, MAX_CONCURRENCY,
-    MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPES, MAX_HEADERS, MAX_RATE, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Signing,
+    MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPES, MAX_HEADERS, MAX_RATE, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Signing, Timestamp,
     TypePattern,
 };
 use crate::policy::address::AddressPolicy;
 use crate::policy::signature::{self, SigningKey};
+use crate::routes::certificate;
 use crate::routes::problem::{FieldProblem, Kind, Problem};
 use crate::routes::retry::{self, RetryLimits};
+use crate::routes::show::REDACTED;
 use crate::routes::signing;
 
 /// Fields that this route knows.
-pub(super) const KNOWN: [&str; 16] = [
+pub(super) const KNOWN: [&str; 17] = [
     "url",
     "events",
     "description",
@@ -35,7 +38,12 @@ pub(super) const KNOWN: [&str; 16] = [
     "filter",
     "partners",
     "signing",
+    "client_certificate",
 ];
+
+/// What is said to whoever sends back what was shown.
+const SHOWN_REDACTED: &str = "`(redacted)` stands for a value that is not shown: leave `headers` out to keep all of \
+                              them, or give every value anew";
 
 /// What a body's fields are judged by.
 pub struct Rules<'a> {
@@ -50,6 +58,8 @@ pub struct Rules<'a> {
     /// Whether the endpoint is for all partners: it hears of their troubles, and of
     /// nothing else.
     pub for_all_partners: bool,
+    /// What a certificate must not have ended by.
+    pub now: Timestamp,
 }
 
 /// Whether the body of a new endpoint says that it is for all partners.
@@ -172,11 +182,18 @@ impl Reader<'_> {
                 "rate_limit" => self.rate_limit(settings, &value),
                 "filter" => self.filter(settings, &value),
                 "partners" => self.partners(&value),
+                "client_certificate" => match certificate::read(&value, self.rules.now) {
+                    Ok(certificate) => settings.client_certificate = certificate.map(Arc::new),
+                    Err(problems) => self.errors.extend(problems),
+                },
                 unknown => {
                     let known = KNOWN.map(|name| format!("`{name}`")).join(", ");
                     self.wrong(unknown, format!("unknown field; there is {known}"));
                 }
             }
+        }
+        if settings.client_certificate.is_some() && settings.url.starts_with("http:") {
+            self.wrong("client_certificate", "an http URL is sent no certificate: use https, or leave this out");
         }
         secret
     }
@@ -253,6 +270,10 @@ impl Reader<'_> {
                 self.errors.push(FieldProblem::new(pointer, "expected a string"));
                 continue;
             };
+            if value == REDACTED {
+                self.errors.push(FieldProblem::new(pointer, SHOWN_REDACTED));
+                continue;
+            }
             match Header::new(name, value) {
                 Ok(header) if headers.iter().any(|known| known.name == header.name) => {
                     self.errors.push(FieldProblem::new(pointer, "given twice: names have no case"));

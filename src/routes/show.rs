@@ -3,11 +3,14 @@
 use serde_json::{Map, Value, json};
 
 use crate::domain::{
-    Attempt, Delivery, DeliveryStatus, Endpoint, EndpointSettings, Event, EventFilter, EventOrder, Partner, PausedBy,
-    Timestamp, Trouble,
+    Attempt, ClientCertificate, Delivery, DeliveryStatus, Endpoint, EndpointSettings, Event, EventFilter, EventOrder,
+    Partner, PausedBy, Timestamp, Trouble,
 };
 use crate::routes::retry;
 use crate::store::{Brake, Due, EventOutcome, KeyRecord, NodeRecord};
+
+/// What is shown in place of a value that may be a secret.
+pub const REDACTED: &str = "(redacted)";
 
 pub(super) fn time(time: Timestamp) -> Value {
     Value::String(time.to_string())
@@ -59,9 +62,9 @@ pub fn endpoint(endpoint: &Endpoint) -> Value {
         filter,
         order,
         signing,
+        client_certificate,
     } = &endpoint.settings;
-    let headers: Map<String, Value> =
-        headers.iter().map(|header| (header.name.to_string(), json!("(redacted)"))).collect();
+    let headers: Map<String, Value> = headers.iter().map(|header| (header.name.to_string(), json!(REDACTED))).collect();
     let mut value = json!({
         "id": endpoint.id.to_string(),
         "partner": endpoint.partner.as_ref().map_or("*", |partner| partner.as_str()),
@@ -80,6 +83,7 @@ pub fn endpoint(endpoint: &Endpoint) -> Value {
         "retry": retry.as_ref().map(retry::show),
         "disable_on_gone": disable_on_gone,
         "signing": signing.as_str(),
+        "client_certificate": client_certificate.as_deref().map(certificate),
         "status": endpoint.status().as_str(),
         "paused_at": maybe_time(endpoint.paused_at),
         "braked_at": maybe_time(endpoint.braked_at),
@@ -92,6 +96,15 @@ pub fn endpoint(endpoint: &Endpoint) -> Value {
         value["partners"] = json!("*");
     }
     value
+}
+
+/// Which certificate it is, and never its key.
+fn certificate(certificate: &ClientCertificate) -> Value {
+    json!({
+        "subject": certificate.subject,
+        "sha256": certificate.fingerprint(),
+        "not_after": time(certificate.not_after),
+    })
 }
 
 fn ordering(order: Option<&EventOrder>) -> Value {

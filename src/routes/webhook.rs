@@ -30,6 +30,7 @@ fn rules<'a>(api: &'a Api, catalog: &'a Catalog, scope: &Scope) -> Rules<'a> {
         environment: scope.environment,
         retries: &api.limits.retries,
         for_all_partners: scope.partner.is_none(),
+        now: api.clock.wall(),
     }
 }
 

@@ -12,6 +12,7 @@ mod accept;
 pub mod audit;
 mod births;
 mod brakes;
+mod certificate_row;
 mod deliveries;
 mod effect;
 mod encryption;

@@ -1,6 +1,7 @@
 //! How domain values stand in rows: numbers for states, JSON for settings.
 //! The domain knows nothing of this; both backends share it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::prelude::*;
@@ -13,6 +14,7 @@ use crate::domain::{
     Header, RetryPolicy, Signing, StoredStatus, Timestamp, TypePattern,
 };
 use crate::keyring::{self, Purpose, RingKeyId};
+use crate::store::certificate_row::CertificateRow;
 use crate::store::encryption::{Sealer, not_to_be_had};
 use crate::store::ids::IdCodec;
 use crate::store::schema::audit_log;
@@ -231,6 +233,8 @@ pub(in crate::store) struct SettingsRow {
     /// Left out where it is the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     signing: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client_certificate: Option<CertificateRow>,
 }
 
 /// [`RetryPolicy`] as JSON, an endpoint's or an event type's.
@@ -264,6 +268,7 @@ impl From<&EndpointSettings> for SettingsRow {
             }),
             ordering: settings.order.as_ref().map(ToString::to_string),
             signing: (settings.signing != Signing::default()).then(|| settings.signing.to_string()),
+            client_certificate: settings.client_certificate.as_deref().map(CertificateRow::from),
         }
     }
 }
@@ -271,10 +276,9 @@ impl From<&EndpointSettings> for SettingsRow {
 impl SettingsRow {
     /// What was stored, as the domain has it.
     pub(in crate::store) fn settings(self) -> Result<EndpointSettings, StoreError> {
-        let headers = self
-            .headers
-            .iter()
-            .map(|(name, value)| Header::new(name, value).map_err(|problem| StoreError::Corrupt(problem.to_string())));
+        let headers = self.headers.iter().map(|(name, value)| {
+            Header::taken_earlier(name, value).map_err(|problem| StoreError::Corrupt(problem.to_string()))
+        });
         Ok(EndpointSettings {
             headers: headers.collect::<Result<_, _>>()?,
             events: self.events.iter().map(|text| parsed::<TypePattern>(text)).collect::<Result<_, _>>()?,
@@ -289,6 +293,7 @@ impl SettingsRow {
             filter: self.filter.map(|text| parsed(text.get())).transpose()?,
             order: self.ordering.map(|text| parsed(&text)).transpose()?,
             signing: self.signing.map(|text| parsed(&text)).transpose()?.unwrap_or_default(),
+            client_certificate: self.client_certificate.map(|row| row.certificate().map(Arc::new)).transpose()?,
         })
     }
 }
@@ -298,7 +303,9 @@ impl SettingsRow {
     /// Every value that is sealed where it is stored. Another field that holds a secret
     /// is another line here, and nothing else.
     fn secrets(&mut self) -> impl Iterator<Item = (Purpose<'_>, &mut String)> {
-        self.headers.iter_mut().map(|(name, value)| (Purpose::Header(name), value))
+        let headers = self.headers.iter_mut().map(|(name, value)| (Purpose::Header(name), value));
+        let certificate = self.client_certificate.iter_mut();
+        headers.chain(certificate.map(|row| (Purpose::ClientCertificateKey, &mut row.key)))
     }
 
     /// The row of these settings as it is to be stored.
@@ -391,6 +398,7 @@ mod tests {
         (settings.rate_limit, settings.disable_on_gone) = (Some(20), true);
         settings.headers = vec![Header::new("x-token", "abc").expect("a plain header")];
         settings.order = Some(EventOrder::By("/id".parse().expect("a pointer")));
+        settings.client_certificate = Some(Arc::new(crate::store::certificate_row::tests::certificate()));
         settings.filter = Some(r#"{"required":["id"],"minimum":0.1}"#.parse().expect("an object"));
         settings.signing = Signing::V1a;
         for retry in [

@@ -20,6 +20,7 @@ use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 
 use crate::domain::{ErrorClass, Outcome};
+use crate::transport::clients::{Clients, Shows};
 use crate::transport::connector::Connector;
 use crate::transport::failure;
 use crate::transport::retry_after;
@@ -74,7 +75,7 @@ struct Sender {
     tls: TlsClient,
     connector: Connector,
     traffic: Traffic,
-    client: RefCell<Option<Client>>,
+    clients: RefCell<Clients>,
     targets: RefCell<Targets>,
 }
 
@@ -87,13 +88,13 @@ impl HttpTransport {
         tls: TlsClient,
     ) -> Self {
         let traffic = Traffic::default();
-        let connector = Connector::new(guard, resolver, options.connect_timeout, traffic.clone());
+        let connector = Connector::new(guard, resolver, &options, traffic.clone());
         Self(Rc::new(Sender {
             options,
             tls,
             connector,
             traffic,
-            client: RefCell::default(),
+            clients: RefCell::default(),
             targets: RefCell::default(),
         }))
     }
@@ -118,7 +119,7 @@ impl Sender {
         let mut deadline = pin!(sleep(timeout));
         let mut sending = match self.prepare(request) {
             Ok(sending) => sending,
-            Err(reason) => return Outcome::failed(ErrorClass::Protocol, reason),
+            Err(outcome) => return outcome,
         };
         let mut socket = Weak::new();
         let answered = poll_fn(|context| {
@@ -139,16 +140,19 @@ impl Sender {
         }
     }
 
-    fn prepare(self: &Rc<Self>, request: Request) -> Result<SendClientRequest, String> {
-        let target = self.targets.borrow_mut().get(&request.url)?;
+    fn prepare(self: &Rc<Self>, request: Request) -> Result<SendClientRequest, Outcome> {
+        let unsendable = |reason| Outcome::failed(ErrorClass::Protocol, reason);
+        let target = self.targets.borrow_mut().get(&request.url).map_err(unsendable)?;
+        // Without TLS nobody asks who calls.
+        let shows = request.certificate.filter(|_| target.uri.scheme_str() == Some("https"));
         // Without `no_decompress` awc would ask for `identity` by header.
-        let mut sending = self.client().post(target.uri).no_decompress();
+        let mut sending = self.client(shows)?.post(target.uri).no_decompress();
         let headers = sending.headers_mut();
         for (name, value) in request.headers {
             let parsed = HeaderName::from_bytes(name.as_bytes());
             // The value may be a secret, so the sentence leaves it out.
             let (Ok(parsed), Ok(value)) = (parsed, HeaderValue::try_from(value)) else {
-                return Err(format!("the header {name:?} cannot be sent"));
+                return Err(unsendable(format!("the header {name:?} cannot be sent")));
             };
             headers.append(parsed, value);
         }
@@ -193,28 +197,31 @@ impl Sender {
     /// not called again would keep its sockets for good. So each client is let
     /// go after a while, and its idle sockets close with it; what is in flight
     /// ends undisturbed.
-    fn client(self: &Rc<Self>) -> Client {
-        let mut slot = self.client.borrow_mut();
-        slot.get_or_insert_with(|| {
-            let sender = Rc::downgrade(self);
-            let lifetime = self.options.client_lifetime;
-            actix_rt::spawn(async move {
-                sleep(lifetime).await;
-                if let Some(sender) = sender.upgrade() {
-                    sender.retire_client();
-                }
-            });
-            self.new_client()
-        })
-        .clone()
+    fn client(self: &Rc<Self>, shows: Shows) -> Result<Client, Outcome> {
+        if let Some(client) = self.clients.borrow().get(&shows) {
+            return Ok(client);
+        }
+        let client = self.new_client(&shows)?;
+        let (sender, lifetime, retired) = (Rc::downgrade(self), self.options.client_lifetime, shows.clone());
+        let retiring = actix_rt::spawn(async move {
+            sleep(lifetime).await;
+            if let Some(sender) = sender.upgrade() {
+                sender.clients.borrow_mut().retire(&retired);
+            }
+        });
+        self.clients.borrow_mut().keep(shows, client.clone(), retiring);
+        Ok(client)
     }
 
-    fn retire_client(&self) {
-        self.client.take();
-    }
-
-    fn new_client(&self) -> Client {
+    fn new_client(&self, shows: &Shows) -> Result<Client, Outcome> {
         let options = &self.options;
+        let config = match shows {
+            None => self.tls.config(),
+            Some(certificate) => self.tls.config_offering(certificate).map_err(|error| {
+                let reason = format!("the endpoint's client certificate cannot be used ({error}): set another");
+                Outcome::failed(ErrorClass::Tls, reason)
+            })?,
+        };
         let connector = awc::Connector::new()
             .connector(self.connector.clone())
             // The connector's stages have limits of their own: a name, then TCP.
@@ -226,11 +233,11 @@ impl Sender {
             .conn_keep_alive(IDLE_CONNECTION)
             // A connection lives as long as its client at most.
             .conn_lifetime(Duration::MAX);
-        let connector = match self.tls.config() {
+        let connector = match config {
             Some(config) => connector.rustls_0_23(config),
             None => connector,
         };
-        Client::builder().connector(connector).disable_redirects().disable_timeout().finish()
+        Ok(Client::builder().connector(connector).disable_redirects().disable_timeout().finish())
     }
 }
 

@@ -1,8 +1,10 @@
 //! The one door to the network. Every connection is opened here, and every
 //! address is vetted here, whether the URL spells it or a name leads to it;
-//! what is dialled is what was vetted, never a second lookup. Which addresses
-//! are forbidden is the guard's business.
+//! what is dialled is what was vetted, never a second lookup, also where a proxy
+//! does the dialling. Which addresses are forbidden is the guard's business.
 
+use std::collections::HashSet;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,8 +17,10 @@ use actix_tls::connect::{ConnectError, ConnectInfo, Connection};
 use awc::http::Uri;
 use futures_util::future::LocalBoxFuture;
 
+use crate::transport::proxy::Proxy;
 use crate::transport::socket::{Stream, Traffic};
-use crate::transport::{AddressGuard, Resolve};
+use crate::transport::source::{OpenError, SourceAddresses};
+use crate::transport::{AddressGuard, Resolve, TransportOptions};
 
 /// Addresses of one name that are tried, after all of them were vetted.
 const MAX_DIALLED: usize = 4;
@@ -44,16 +48,34 @@ struct Rules {
     guard: Arc<dyn AddressGuard>,
     resolver: Arc<dyn Resolve>,
     stage_timeout: Duration,
+    source: SourceAddresses,
+    proxy: Option<Proxy>,
+}
+
+/// What came of dialling one address.
+enum Dialled {
+    Connected(TcpStream),
+    /// This one cannot be reached; the next may be.
+    Unreachable(String),
+    /// It is not the address: no other will do either.
+    Hopeless(String),
 }
 
 impl Connector {
     pub(super) fn new(
         guard: Arc<dyn AddressGuard>,
         resolver: Arc<dyn Resolve>,
-        stage_timeout: Duration,
+        options: &TransportOptions,
         traffic: Traffic,
     ) -> Self {
-        Self { rules: Rc::new(Rules { guard, resolver, stage_timeout }), traffic }
+        let rules = Rules {
+            guard,
+            resolver,
+            stage_timeout: options.connect_timeout,
+            source: options.source,
+            proxy: options.proxy.clone(),
+        };
+        Self { rules: Rc::new(rules), traffic }
     }
 
     async fn open(&self, host: &str, port: u16) -> Result<Stream, ConnectFailure> {
@@ -85,13 +107,10 @@ impl Rules {
                 ConnectFailure::Dns(format!("the name {host} did not resolve within {limit_ms} ms"))
             })?
             .map_err(ConnectFailure::Dns)?;
-        let mut addresses = Vec::with_capacity(resolved.len());
-        for address in resolved {
-            let address = address.to_canonical();
-            if !addresses.contains(&address) {
-                addresses.push(address);
-            }
-        }
+        // Over TCP a name may have thousands.
+        let mut seen = HashSet::with_capacity(resolved.len());
+        let addresses: Vec<IpAddr> =
+            resolved.iter().map(IpAddr::to_canonical).filter(|address| seen.insert(*address)).collect();
         if addresses.is_empty() {
             return Err(ConnectFailure::Dns(format!("the name {host} has no addresses")));
         }
@@ -106,23 +125,50 @@ impl Rules {
         let mut failure = String::from("the host has no addresses");
         for address in dialled {
             let peer = SocketAddr::new(*address, port);
-            match timeout(share, TcpStream::connect(peer)).await {
-                Ok(Ok(connected)) => return self.admit(connected),
-                Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-                    failure = format!("{peer} refused the connection");
+            match timeout(share, self.dial_one(peer)).await {
+                Ok(Dialled::Connected(connected)) => return self.admit(connected),
+                Ok(Dialled::Unreachable(reason)) => failure = reason,
+                Ok(Dialled::Hopeless(reason)) => return Err(ConnectFailure::Connect(reason)),
+                Err(_) if self.proxy.is_some() => {
+                    let limit_ms = share.as_millis();
+                    failure = format!("the forward proxy did not connect to {peer} within {limit_ms} ms");
                 }
-                Ok(Err(error)) => failure = format!("could not connect to {peer}: {error}"),
                 Err(_) => failure = format!("{peer} did not take a connection within {} ms", share.as_millis()),
             }
         }
         Err(ConnectFailure::Connect(failure))
     }
 
-    /// Looks at who answered, before a byte is sent or read.
+    async fn dial_one(&self, peer: SocketAddr) -> Dialled {
+        let Some(proxy) = &self.proxy else {
+            return match self.source.open(peer).await {
+                Ok(connected) => Dialled::Connected(connected),
+                Err(OpenError::Source(source, error)) => {
+                    Dialled::Unreachable(format!("this node cannot send from its source address {source}: {error}"))
+                }
+                Err(OpenError::Peer(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    Dialled::Unreachable(format!("{peer} refused the connection"))
+                }
+                Err(OpenError::Peer(error)) => Dialled::Unreachable(format!("could not connect to {peer}: {error}")),
+            };
+        };
+        match proxy.open(peer, self.resolver.as_ref(), &self.source).await {
+            Ok(connected) => Dialled::Connected(connected),
+            Err(failure) if failure.is_about_target() => {
+                Dialled::Unreachable(format!("could not connect to {peer}: {failure}"))
+            }
+            Err(failure) => Dialled::Hopeless(failure.to_string()),
+        }
+    }
+
+    /// Looks at who answered, before a byte is sent or read. A proxy is nobody's
+    /// choice but the operator's; it was told which address to pass on to.
     fn admit(&self, connected: TcpStream) -> Result<TcpStream, ConnectFailure> {
         let lost = |error| ConnectFailure::Connect(format!("the connection was lost as soon as it was made: {error}"));
-        let peer = connected.peer_addr().map_err(lost)?.ip().to_canonical();
-        self.guard.check(peer).map_err(ConnectFailure::Blocked)?;
+        if self.proxy.is_none() {
+            let peer = connected.peer_addr().map_err(lost)?.ip().to_canonical();
+            self.guard.check(peer).map_err(ConnectFailure::Blocked)?;
+        }
         // A request is written whole; waiting to fill a packet only delays it.
         connected.set_nodelay(true).map_err(lost)?;
         Ok(connected)

@@ -5,11 +5,14 @@
 //! and where outcomes are kept.
 
 mod client;
+mod clients;
 mod connector;
 mod failure;
+mod proxy;
 mod resolver;
 mod retry_after;
 mod socket;
+mod source;
 mod target;
 mod tls;
 
@@ -23,10 +26,12 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 
 pub use client::{HttpTransport, HttpTransportFactory};
+pub use proxy::Proxy;
 pub use resolver::SystemResolver;
-pub use tls::TlsClient;
+pub use source::SourceAddresses;
+pub use tls::{CaFileError, TlsClient};
 
-use crate::domain::Outcome;
+use crate::domain::{ClientCertificate, Outcome};
 
 /// Sends attempts. One lives on each arbiter: connections cannot cross
 /// threads.
@@ -55,6 +60,9 @@ pub struct Request {
     pub body: Bytes,
     /// The whole attempt, from DNS to the last byte read.
     pub timeout: Duration,
+    /// What is shown to a receiver that asks who calls, over https. Requests that show
+    /// different ones share no connection.
+    pub certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// What outbound requests may do; from configuration.
@@ -71,6 +79,10 @@ pub struct TransportOptions {
     /// and new ones are opened: no idle socket outlives this, and none goes
     /// on using an address that DNS or policy has since taken back.
     pub client_lifetime: Duration,
+    /// Which addresses of this machine connections are opened from.
+    pub source: SourceAddresses,
+    /// What they go through; `None` is straight to the receiver.
+    pub proxy: Option<Proxy>,
 }
 
 impl Default for TransportOptions {
@@ -80,6 +92,8 @@ impl Default for TransportOptions {
             response_read_bytes: 64 * 1024,
             response_keep_bytes: 4 * 1024,
             client_lifetime: Duration::from_secs(60),
+            source: SourceAddresses::default(),
+            proxy: None,
         }
     }
 }

@@ -1,14 +1,19 @@
-//! Names to addresses, by the machine's own configuration: `/etc/hosts`, then
-//! the name servers of `/etc/resolv.conf`. What may be dialled is decided
-//! elsewhere; this only says where a name leads.
+//! Names to addresses: by `/etc/hosts`, then by the name servers of
+//! `/etc/resolv.conf` or those that an operator names. What may be dialled is
+//! decided elsewhere; this only says where a name leads.
+//!
+//! An answer is kept as long as its records say and a minute at most; one whose
+//! time to live is 0 is used for the lookups that wait for it and then forgotten.
+//! Nothing relies on what is kept: whoever dials vets the addresses it was given,
+//! old or new, and dials those.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{self, BoxFuture, FutureExt};
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{LookupIpStrategy, ResolverConfig, ResolverOpts};
+use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::system_conf::read_system_conf;
@@ -24,6 +29,12 @@ const QUESTION_REPEATS: usize = 1;
 /// How long "there is no such name" is believed, whatever the zone says: the
 /// first retries come seconds later, and a partner may just have mended it.
 const NEGATIVE_TTL: Duration = Duration::from_secs(10);
+/// How long an address is believed, whatever the zone says: as long as a connection
+/// to it may live. A partner that moves waits no longer than that.
+const POSITIVE_TTL: Duration = Duration::from_secs(60);
+/// Questions that may be open over one TCP connection to a name server. Large answers
+/// take it, and one zone that stalls must not use it up.
+const OPEN_QUESTIONS: usize = 1_024;
 
 /// The machine's resolver, with a cache that all arbiters share.
 pub struct SystemResolver(Result<Lookups, String>);
@@ -45,6 +56,20 @@ impl SystemResolver {
         Self::from_configuration(read_system_conf())
     }
 
+    /// Asks these in place of the machine's own. `/etc/hosts` is looked at all the
+    /// same.
+    pub fn from_name_servers(addresses: &[SocketAddr]) -> Self {
+        let servers = addresses
+            .iter()
+            .map(|address| {
+                let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
+                connections.iter_mut().for_each(|connection| connection.port = address.port());
+                NameServerConfig::new(address.ip(), true, connections)
+            })
+            .collect();
+        Self::from_configuration(Ok((ResolverConfig::from_name_servers(servers), ResolverOpts::default())))
+    }
+
     fn from_configuration(configuration: Result<(ResolverConfig, ResolverOpts), NetError>) -> Self {
         let lookups = configuration
             .map_err(|error| error.to_string())
@@ -62,6 +87,8 @@ impl Lookups {
         options.timeout = options.timeout.min(QUESTION_TIMEOUT);
         options.attempts = options.attempts.min(QUESTION_REPEATS);
         options.negative_max_ttl = Some(NEGATIVE_TTL);
+        options.positive_max_ttl = Some(POSITIVE_TTL);
+        options.max_active_requests = OPEN_QUESTIONS;
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         let resolver = TokioResolver::builder_with_config(servers, TokioRuntimeProvider::default())
             .with_options(options)

@@ -7,6 +7,7 @@ mod cli;
 mod cluster;
 mod engine;
 mod faults;
+mod outbound;
 mod receivers;
 mod routes;
 mod store;

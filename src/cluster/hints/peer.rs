@@ -79,7 +79,8 @@ impl Peer {
             ("content-type".into(), "application/json".to_owned()),
             ("authorization".into(), self.authorization.to_string()),
         ];
-        let request = Request { url: Arc::clone(&self.url), headers, body, timeout: self.options.timeout };
+        let request =
+            Request { url: Arc::clone(&self.url), headers, body, timeout: self.options.timeout, certificate: None };
         let outcome = self.transport.send(request).await;
         match (outcome.status_code, outcome.error) {
             (Some(401), _) => Err("it answers 401: is its cluster token the same as here?".to_owned()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::domain::{DeliveryId, EventId, Header, Outcome, Timestamp};
+use crate::domain::{ClientCertificate, DeliveryId, EventId, Header, Outcome, Timestamp};
 use crate::policy::masking::Masks;
 use crate::policy::signature::{self, SigningKey};
 use crate::store::{EndpointRuntime, ScopeId, StoreError};
@@ -28,6 +28,7 @@ pub(in crate::engine) struct Target {
     timeout: Duration,
     /// What an answer may show of these, and nobody is to keep.
     masks: Masks,
+    certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// What tells one attempt from another.
@@ -62,6 +63,7 @@ impl Target {
                 runtime.settings.headers.iter().map(|header| header.value.as_str()),
                 runtime.secrets.iter().map(|stored| stored.secret.as_str()),
             ),
+            certificate: runtime.settings.client_certificate.clone(),
         })
     }
 
@@ -96,6 +98,7 @@ impl Target {
         for header in &self.headers {
             headers.push((Cow::Owned(header.name.as_str().to_owned()), header.value.clone()));
         }
-        Request { url: Arc::clone(&self.url), headers, body, timeout: self.timeout }
+        let (url, certificate) = (Arc::clone(&self.url), self.certificate.clone());
+        Request { url, headers, body, timeout: self.timeout, certificate }
     }
 }

@@ -6,10 +6,8 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::domain::{Endpoint, EndpointSettings, Header};
-use crate::routes::{settings, show};
-
-/// Stands for what is not shown.
-const REDACTED: &str = "(redacted)";
+use crate::routes::settings;
+use crate::routes::show::{self, REDACTED};
 
 /// Of a new endpoint: its URL, what it wants, and each setting that is not the default.
 pub fn endpoint_made(endpoint: &Endpoint) -> Value {

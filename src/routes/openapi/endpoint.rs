@@ -6,9 +6,9 @@ use utoipa::ToSchema;
 
 use super::health::Health;
 use super::values::{
-    Description, EndpointId, EnvironmentName, EventPattern, EventTypeName, FieldPointer, Filter, GivenSecret,
-    MaxConcurrency, OverlapSeconds, PartnerOrAll, PublicKey, RedactedHeaders, RequestHeaders, RequestsPerSecond,
-    RetryCount, SigningSecret, SigningWord, TimeoutMs, Timestamp, WaitMs, WebhookUrl,
+    CertificateText, Description, EndpointId, EnvironmentName, EventPattern, EventTypeName, FieldPointer, Filter,
+    GivenSecret, KeyText, MaxConcurrency, OverlapSeconds, PartnerOrAll, PublicKey, RedactedHeaders, RequestHeaders,
+    RequestsPerSecond, RetryCount, SigningSecret, SigningWord, TimeoutMs, Timestamp, WaitMs, WebhookUrl,
 };
 
 /// Waits between attempts: a list of them, or what they are reckoned by. All together take at most `max_retry_days`.
@@ -94,6 +94,29 @@ pub enum AllPartners {
     All,
 }
 
+/// What requests show to a receiver that asks who calls (mTLS): its URL is `https` then.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GivenCertificate {
+    /// The certificate, and behind it those that lead to one that the receiver trusts, as PEM.
+    certificate: CertificateText,
+    /// Its private key, as PEM. Never shown.
+    key: KeyText,
+}
+
+/// What is shown of a client certificate.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCertificate {
+    /// Whom it names, if it names anybody.
+    #[schema(required = true)]
+    subject: Option<String>,
+    /// The SHA-256 of the certificate, in hexadecimal digits.
+    sha256: String,
+    /// When it expires.
+    not_after: Timestamp,
+}
+
 /// The settings of a new endpoint. `null` is a field's default.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -111,6 +134,7 @@ pub struct NewWebhook {
     #[schema(default = true)]
     enabled: Option<bool>,
     headers: Option<RequestHeaders>,
+    client_certificate: Option<GivenCertificate>,
     /// Drawn at random if it is left out.
     secret: Option<GivenSecret>,
     signing: Option<SigningWord>,
@@ -144,6 +168,7 @@ pub struct ChangedWebhook {
     enabled: Option<bool>,
     /// All of them: those that are not named go.
     headers: Option<RequestHeaders>,
+    client_certificate: Option<GivenCertificate>,
     /// As it is: `POST /webhook/{id}/secret/rotate` changes it, and both sign for a while.
     signing: Option<SigningWord>,
     format: Option<Format>,
@@ -191,6 +216,8 @@ macro_rules! endpoint {
             description: Option<Description>,
             enabled: bool,
             headers: RedactedHeaders,
+            #[schema(required = true)]
+            client_certificate: Option<ClientCertificate>,
             signing: SigningWord,
             format: Format,
             ordering: Ordering,

@@ -11,10 +11,11 @@ use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use crate::catalog::CatalogLimits;
+use crate::domain;
 use crate::domain::{
-    AuditAction, DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_MS, Environment, MAX_CONCURRENCY, MAX_DESCRIPTION_CHARS,
-    MAX_HEADER_VALUE_BYTES, MAX_HEADERS, MAX_POINTER_BYTES, MAX_RATE, MAX_TIMEOUT_MS, MAX_URL_BYTES, MAX_WAIT_MS,
-    MIN_TIMEOUT_MS, Signing,
+    AuditAction, DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_MS, Environment, MAX_CHAIN_BYTES, MAX_CONCURRENCY,
+    MAX_DESCRIPTION_CHARS, MAX_HEADER_VALUE_BYTES, MAX_HEADERS, MAX_POINTER_BYTES, MAX_RATE, MAX_TIMEOUT_MS,
+    MAX_URL_BYTES, MAX_WAIT_MS, MIN_TIMEOUT_MS, Signing,
 };
 use crate::policy::signature::{MAX_KEY_BYTES, MIN_KEY_BYTES};
 use crate::routes::{brakes, idempotency, signing};
@@ -58,15 +59,15 @@ values! {
     /// A partner's name, or `*` for all partners of the environment.
     PartnerOrAll = text(r"^(\*|[a-z0-9][a-z0-9._-]{0,63})$").max_length(Some(64)).examples(["acme", "*"]);
     /// An endpoint's id.
-    EndpointId = id(&crate::domain::EndpointId::from_uuid(EXAMPLE).to_string());
+    EndpointId = id(&domain::EndpointId::from_uuid(EXAMPLE).to_string());
     /// An event's id, which is also the `webhook-id` of every attempt.
-    EventId = id(&crate::domain::EventId::from_uuid(EXAMPLE).to_string());
+    EventId = id(&domain::EventId::from_uuid(EXAMPLE).to_string());
     /// A delivery's id.
-    DeliveryId = id(&crate::domain::DeliveryId::from_uuid(EXAMPLE).to_string());
+    DeliveryId = id(&domain::DeliveryId::from_uuid(EXAMPLE).to_string());
     /// A key's id, which is not the key.
-    KeyId = id(&crate::domain::KeyId::from_uuid(EXAMPLE).to_string());
+    KeyId = id(&domain::KeyId::from_uuid(EXAMPLE).to_string());
     /// The id of one run of a node.
-    NodeId = id(&crate::domain::NodeId::from_uuid(EXAMPLE).to_string());
+    NodeId = id(&domain::NodeId::from_uuid(EXAMPLE).to_string());
     /// The name of an event type: words of `a-z 0-9 _ -` joined by dots.
     EventTypeName = text(r"^[a-z0-9_-]+(\.[a-z0-9_-]+)*$").max_length(Some(128))
         .examples(["campaign.updated", "screenshot_set.approved"]);
@@ -104,6 +105,12 @@ values! {
     PublicKey = text(r"^whpk_[A-Za-z0-9+/]{43}=$").examples(["whpk_VSiA4sptzEjTdDhHm2V5oEJfeQ+LuGzHmXZmIgkYZqE="]);
     /// How attempts are signed: `v1` by a shared secret (HMAC-SHA256), `v1a` by a key pair (ed25519).
     SigningWord = one_of(&Signing::BOTH.map(Signing::as_str)).default(Some(json!(Signing::default().as_str())));
+    /// Certificates as PEM: the endpoint's own first.
+    CertificateText = text_of_any().max_length(Some(MAX_CHAIN_BYTES))
+        .examples(["-----BEGIN CERTIFICATE-----\nMIIB…\n-----END CERTIFICATE-----\n"]);
+    /// A private key as PEM.
+    KeyText = text_of_any().max_length(Some(domain::MAX_KEY_BYTES))
+        .examples(["-----BEGIN PRIVATE KEY-----\nMIGH…\n-----END PRIVATE KEY-----\n"]);
     /// An entry's number in the audit log, from 1.
     AuditNumber = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).examples([42]);
     /// A hash of the audit log: 64 hexadecimal digits.
@@ -222,8 +229,8 @@ mod tests {
     use super::*;
     use crate::auth;
     use crate::catalog::{Catalog, shipped};
-    use crate::domain::MAX_FILTER_BYTES;
     use crate::policy::signature;
+    use domain::MAX_FILTER_BYTES;
 
     /// What the schema says of the text: whether it may be one.
     fn fits<T: PartialSchema>(text: &str) -> bool {
@@ -234,16 +241,16 @@ mod tests {
     #[test]
     fn texts_fit_as_they_are_read() {
         for text in ["acme", "0-9", "a.b_c-d", "", "*", "Acme", "-a", "a b", "é", &"x".repeat(64), &"x".repeat(65)] {
-            assert_eq!(fits::<PartnerName>(text), text.parse::<crate::domain::PartnerName>().is_ok(), "{text}");
+            assert_eq!(fits::<PartnerName>(text), text.parse::<domain::PartnerName>().is_ok(), "{text}");
         }
         for text in ["a", "a.b", "campaign.updated", "a..b", ".a", "a.", "A", "a b", "", "*", &"x".repeat(129)] {
-            assert_eq!(fits::<EventTypeName>(text), text.parse::<crate::domain::EventType>().is_ok(), "{text}");
+            assert_eq!(fits::<EventTypeName>(text), text.parse::<domain::EventType>().is_ok(), "{text}");
         }
         for text in ["*", "a", "a.*", "a.b.*", "**", "*.a", "a*", ".*", "a.*.b", ""] {
-            assert_eq!(fits::<EventPattern>(text), text.parse::<crate::domain::TypePattern>().is_ok(), "{text}");
+            assert_eq!(fits::<EventPattern>(text), text.parse::<domain::TypePattern>().is_ok(), "{text}");
         }
         for text in ["/id", "/a/b~0~1", "/", "id", "", "/~", "/~2", "/a\0"] {
-            assert_eq!(fits::<FieldPointer>(text), text.parse::<crate::domain::FieldPointer>().is_ok(), "{text:?}");
+            assert_eq!(fits::<FieldPointer>(text), text.parse::<domain::FieldPointer>().is_ok(), "{text:?}");
         }
         let key = |bytes: usize| signature::SigningSecret::from_key(&vec![7; bytes]).map(|secret| secret.reveal());
         for bytes in [MIN_KEY_BYTES, MIN_KEY_BYTES + 1, MIN_KEY_BYTES + 2, MAX_KEY_BYTES] {

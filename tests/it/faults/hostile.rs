@@ -37,7 +37,7 @@ enum Expected {
 
 use Expected::{Delivered, Failed, Status};
 
-const RECEIVERS: [(&str, Misbehaviour, u64, Expected); 14] = [
+const RECEIVERS: [(&str, Misbehaviour, u64, Expected); 19] = [
     ("silent", misbehaviour::is_silent, PATIENT_MS, Failed("timeout")),
     ("drips its head", misbehaviour::drips_its_head, IMPATIENT_MS, Failed("timeout")),
     ("drips its body", misbehaviour::drips_its_body, IMPATIENT_MS, Delivered(200)),
@@ -51,6 +51,11 @@ const RECEIVERS: [(&str, Misbehaviour, u64, Expected); 14] = [
     ("breaks off its body", misbehaviour::breaks_off_its_body, IMPATIENT_MS, Delivered(200)),
     ("redirects", misbehaviour::redirects, IMPATIENT_MS, Status(307, "redirect")),
     ("no text", misbehaviour::answers_bytes_that_are_no_text, IMPATIENT_MS, Status(500, "http_status")),
+    ("a packed bomb", misbehaviour::answers_a_packed_bomb, IMPATIENT_MS, Delivered(200)),
+    ("resets in its body", misbehaviour::resets_in_its_body, IMPATIENT_MS, Delivered(200)),
+    ("a huge header value", misbehaviour::has_a_huge_header_value, IMPATIENT_MS, Failed("protocol")),
+    ("more than its length", misbehaviour::says_more_than_its_length, IMPATIENT_MS, Delivered(200)),
+    ("bad TLS", misbehaviour::answers_a_hello_with_garbage, IMPATIENT_MS, Failed("tls")),
     ("nobody there", |_| (), IMPATIENT_MS, Failed("connect")),
 ];
 
@@ -64,6 +69,7 @@ async fn hostile_receivers_harm_nobody_but_themselves() {
     for (name, misbehave, timeout_ms, expected) in RECEIVERS {
         let url = match name {
             "nobody there" => "http://127.0.0.1:1/hook".to_owned(),
+            "bad TLS" => misbehaviour::listen(misbehave).replace("http:", "https:"),
             _ => misbehaviour::listen(misbehave),
         };
         // One attempt each: what it comes to is final.

@@ -140,3 +140,40 @@ pub fn answers_bytes_that_are_no_text(stream: &mut TcpStream) {
     let answer = [head.as_slice(), b"a\x00\xff\xfe\x1b[2J"].concat();
     while read_head(stream) && stream.write_all(&answer).is_ok() {}
 }
+
+/// Few bytes that become 10 MiB where somebody unpacks them.
+pub fn answers_a_packed_bomb(stream: &mut TcpStream) {
+    let bomb = include_bytes!("../transport/bomb.gz");
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", bomb.len());
+    let answer = [head.as_bytes(), bomb].concat();
+    while read_head(stream) && stream.write_all(&answer).is_ok() {}
+}
+
+/// A body that breaks off with a reset: a part of the request is left unread.
+pub fn resets_in_its_body(stream: &mut TcpStream) {
+    let mut first = [0; 16];
+    if stream.read_exact(&mut first).is_ok() && stream.peek(&mut first).is_ok() {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nhalf");
+    }
+}
+
+/// A header longer than all of a head may be.
+pub fn has_a_huge_header_value(stream: &mut TcpStream) {
+    read_head(stream);
+    let value = "v".repeat(4 * HUGE_BYTES);
+    let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\nx-huge: {value}\r\ncontent-length: 0\r\n\r\n").as_bytes());
+}
+
+/// A lying length the other way: what follows would be the next answer.
+pub fn says_more_than_its_length(stream: &mut TcpStream) {
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n";
+    while read_head(stream) && stream.write_all(answer).is_ok() {}
+}
+
+/// What is no TLS, to whoever begins it.
+pub fn answers_a_hello_with_garbage(stream: &mut TcpStream) {
+    if stream.read_exact(&mut [0; 16]).is_ok() {
+        let _ = stream.write_all(b"\x16\x03\x03\xff\xff garbage in place of a hello");
+        let _ = std::io::copy(stream, &mut std::io::sink());
+    }
+}

@@ -21,7 +21,7 @@ fn a_webhook_shows_every_setting_and_its_defaults() {
         "id": made["id"], "partner": tenant.name, "environment": "production", "url": "https://example.com/",
         "events": ["campaign.updated"], "description": null, "enabled": true, "headers": {}, "format": "flat",
         "ordering": "none", "rate_limit": null, "filter": null, "max_concurrency": 32, "timeout_ms": 15_000,
-        "retry": null, "disable_on_gone": false, "signing": "v1", "status": "active", "paused_at": null, "paused_by": null,
+        "retry": null, "disable_on_gone": false, "signing": "v1", "client_certificate": null, "status": "active", "paused_at": null, "paused_by": null,
         "braked_at": null, "version": 1, "created_at": made["created_at"], "updated_at": made["updated_at"],
     });
     assert_eq!(made, expected);
@@ -39,7 +39,7 @@ fn default_values_of_settings_not_built_yet_are_taken() {
     let made = tenant.webhook(&json!({
         "url": "https://example.com/", "events": ["*"], "format": "flat", "ordering": "none", "rate_limit": null,
         "filter": null, "secret": null, "headers": null, "retry": null, "description": null, "enabled": null,
-        "max_concurrency": null, "timeout_ms": null, "disable_on_gone": null, "signing": null,
+        "max_concurrency": null, "timeout_ms": null, "disable_on_gone": null, "signing": null, "client_certificate": null,
     }));
     assert_eq!((&made["format"], &made["ordering"], &made["enabled"]), (&json!("flat"), &json!("none"), &json!(true)));
     tenant.partner.patch(&webhook_path(&made), r#"{"format": null, "ordering": "none", "filter": null}"#).expect(200);

@@ -1,7 +1,11 @@
 //! Secrets at rest: sealed where they are stored, opened where they are read, bound to
 //! their place, and sealed anew without ever being lost.
 
-use posthaste::domain::{DisabledReason, Endpoint, EndpointSettings, Header};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use posthaste::domain::{ClientCertificate, DisabledReason, Endpoint, EndpointSettings, Header, PrivateKey};
 use posthaste::keyring::{Keyring, KeysText};
 use posthaste::store::{EncryptedPlace, EncryptionCounts, PageRequest, ReencryptedSlice, Scope, StoreError};
 
@@ -17,6 +21,7 @@ for_every_backend! {
     what_looks_like_a_sealed_value_is_none
     sealing_ends_with_clear_in_front
     a_value_that_does_not_open_keeps_no_other_from_being_sealed
+    the_key_of_a_client_certificate_is_sealed
 }
 
 const TOKEN: &str = "Bearer a-token-that-nobody-sees";
@@ -322,4 +327,28 @@ fn a_value_that_does_not_open_keeps_no_other_from_being_sealed(world: &mut World
     reads_as_made(world, &acme, &whole);
     assert_counts(world, 0, &[("one", 1), ("two", 5)]);
     assert_eq!(release(world), [""; 0], "it may open again one day");
+}
+
+fn the_key_of_a_client_certificate_is_sealed(world: &mut World) {
+    const KEY: &[u8] = b"a key that nobody sees";
+    world.reopen_with(ring(&["one"])).expect("nothing is sealed yet");
+    let acme = world.partner("acme");
+    let made = endpoint(world, &acme, "a");
+    let certificate = ClientCertificate {
+        chain: vec![vec![1, 2, 3]],
+        key: PrivateKey::new(KEY.to_vec()),
+        sha256: [7; 32],
+        subject: Some("CN=acme".to_owned()),
+        not_after: world.now + HOUR,
+    };
+    let changed =
+        world.change(&acme, made.id, |settings| settings.client_certificate = Some(Arc::new(certificate.clone())));
+    reads_as_made(world, &acme, &changed);
+    assert!(shows(world, "CN=acme") && !shows(world, &BASE64_STANDARD.encode(KEY)));
+    // Two versions with two headers each, a secret, and the key.
+    assert_counts(world, 0, &[("one", 6)]);
+    world.reopen_with(ring(&["two", "one"])).expect("both are there");
+    assert_eq!(reencrypt_all(world), 6);
+    reads_as_made(world, &acme, &changed);
+    assert_counts(world, 0, &[("two", 6)]);
 }

@@ -1,9 +1,13 @@
 //! Endpoints: made, changed and deleted in their own scope, each setting a
 //! version, each secret for its time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste::domain::{EndpointId, EndpointSettings, Environment, Header, RetryPolicy, StoredStatus, Timestamp};
+use posthaste::domain::{
+    ClientCertificate, EndpointId, EndpointSettings, Environment, Header, PrivateKey, RetryPolicy, StoredStatus,
+    Timestamp,
+};
 use posthaste::store::{
     EndpointChange, EndpointConflict, NewEndpoint, Notice, PageRequest, Recorded, RotationConflict, Scope, Verdict,
 };
@@ -34,6 +38,13 @@ fn rich(word: &str) -> EndpointSettings {
         retry: Some(RetryPolicy::Schedule(vec![SECOND, HOUR])),
         enabled: false,
         disable_on_gone: true,
+        client_certificate: Some(Arc::new(ClientCertificate {
+            chain: vec![vec![0x30, 0xff], vec![0x30, 0]],
+            key: PrivateKey::new(vec![0, 1, 0xfe]),
+            sha256: [0xab; 32],
+            subject: Some("CN=\u{e9}".into()),
+            not_after: Timestamp::from_millis(1_900_000_000_001),
+        })),
         ..settings(word, &["campaign.*", "*", "order.paid"])
     }
 }

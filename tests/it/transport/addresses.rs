@@ -2,9 +2,11 @@
 //! and whenever a name starts to lead there.
 
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
 use posthaste::domain::ErrorClass;
+use posthaste::transport::SourceAddresses;
 
 use super::receiver::{OK, Receiver, Seen};
 use super::{Answer, Guard, Names, World, address, addresses, failed, request, within};
@@ -89,6 +91,69 @@ async fn who_answers_is_vetted_too() {
     assert!(within(world.open().send(request(receiver.url()))).await.is_delivered());
     // Before dialling, and after.
     assert_eq!(*world.guard.asked.lock().expect("no panic"), [address("127.0.0.1"), address("127.0.0.1")]);
+}
+
+#[actix_rt::test]
+async fn what_a_forbidden_peer_says_is_not_heard() {
+    // It is let through to be dialled, and found out by who answered.
+    let mut receiver = Receiver::start(|mut connection| {
+        connection.write(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\ns3cret");
+        connection.request();
+    });
+    let mut world = World::new();
+    world.guard = Arc::new(Guard { patience: Some(1), ..Guard::default() });
+    let outcome = within(world.open().send(request(receiver.url()))).await;
+    assert_eq!(failed(&outcome, ErrorClass::BlockedAddress), "127.0.0.1 is off limits");
+    assert!(outcome.response_body.is_empty() && outcome.retry_after.is_none());
+    assert_eq!(receiver.next().await, Seen::End(1), "it is closed without a word");
+}
+
+#[actix_rt::test]
+async fn every_new_connection_is_vetted_anew() {
+    let mut receiver = Receiver::start(|mut connection| {
+        connection.request();
+        connection.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    });
+    let mut world = World::new();
+    // Twice for each connection: before it is dialled, and when it is there.
+    world.guard = Arc::new(Guard { patience: Some(4), ..Guard::default() });
+    let transport = world.open();
+    for _ in 0..2 {
+        assert!(within(transport.send(request(receiver.url()))).await.is_delivered());
+    }
+    failed(&within(transport.send(request(receiver.url()))).await, ErrorClass::BlockedAddress);
+    let requests = receiver.so_far().into_iter().filter(|seen| matches!(seen, Seen::Request(_))).count();
+    assert_eq!(requests, 2);
+}
+
+#[actix_rt::test]
+async fn a_connection_comes_from_the_address_of_its_family() {
+    let check = async |bind: &str, expected: Option<&str>| {
+        // A machine without IPv6 has no choice of addresses there.
+        let Ok(listener) = TcpListener::bind(bind) else { return };
+        let (sender, from) = std::sync::mpsc::channel();
+        let sender = std::sync::Mutex::new(sender);
+        let receiver = Receiver::listen(listener, move |mut connection| {
+            let peer = connection.stream.peer_addr().expect("it is connected").ip();
+            sender.lock().expect("no panic").send(peer).expect("the test listens");
+            connection.request();
+            connection.write(OK);
+        });
+        let mut world = World::new();
+        world.options.source =
+            SourceAddresses { v4: Some([127, 0, 0, 9].into()), v6: Some("2001:db8::77".parse().expect("an address")) };
+        let outcome = within(world.open().send(request(receiver.url()))).await;
+        match expected {
+            Some(expected) => assert_eq!((outcome.is_delivered(), from.recv()), (true, Ok(address(expected)))),
+            None => {
+                let message = failed(&outcome, ErrorClass::Connect);
+                assert!(message.starts_with("this node cannot send from its source address 2001:db8::77"), "{message}");
+            }
+        }
+    };
+    check("127.0.0.1:0", Some("127.0.0.9")).await;
+    // No machine has this one: it is kept for documentation.
+    check("[::1]:0", None).await;
 }
 
 #[actix_rt::test]

@@ -143,6 +143,34 @@ async fn silence_is_a_timeout() {
 }
 
 #[actix_rt::test]
+async fn a_receiver_that_takes_nothing_is_given_the_attempts_time() {
+    let (over, is_over) = mpsc::channel::<()>();
+    let is_over = Mutex::new(is_over);
+    let mut tarpit = Receiver::start(move |connection| {
+        let _ = is_over.lock().expect("no panic").recv();
+        connection.hold();
+    });
+    let mut request = request(tarpit.url());
+    // Larger than what the kernels hold on both sides: the request is never whole.
+    request.body = Bytes::from(vec![b'x'; 64 << 20]);
+    request.timeout = Duration::from_millis(300);
+    let outcome = within(open().send(request)).await;
+    assert_eq!(failed(&outcome, ErrorClass::Timeout), "no answer within 300 ms");
+    over.send(()).expect("the receiver waits");
+    assert_eq!(tarpit.next().await, Seen::End(1));
+}
+
+#[actix_rt::test]
+async fn packed_bodies_are_kept_as_they_came() {
+    // 10 MiB of zeros: a few bytes, repeated by who unpacks them.
+    let bomb = include_bytes!("bomb.gz");
+    assert!(bomb.len() > 8 * 1024 && bomb.len() < 64 * 1024);
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", bomb.len());
+    let outcome = answered([head.as_bytes(), bomb].concat()).await;
+    assert_eq!(outcome, Outcome::answered(200, Bytes::from_static(&bomb[..4 * 1024])));
+}
+
+#[actix_rt::test]
 async fn what_is_not_http_is_a_protocol_error() {
     let mut long_name = b"HTTP/1.1 200 OK\r\n".to_vec();
     long_name.resize(long_name.len() + (1 << 16), b'a');

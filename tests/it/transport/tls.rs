@@ -9,8 +9,11 @@ use bytes::Bytes;
 use posthaste::domain::{ErrorClass, Outcome};
 use posthaste::transport::TlsClient;
 use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
 use super::receiver::{Connection, OK, Receiver, Seen};
 use super::{Names, World, addresses, failed, request, within};
@@ -24,7 +27,7 @@ pub fn client() -> TlsClient {
     TlsClient::from_roots([CertificateDer::from(ROOT)]).expect("a root that rustls can read")
 }
 
-fn world() -> World {
+pub fn world() -> World {
     let mut world = World::new();
     world.tls = client();
     world.names = Names::of([
@@ -34,15 +37,80 @@ fn world() -> World {
     world
 }
 
+type Secured = Connection<StreamOwned<ServerConnection, TcpStream>>;
+
 /// A receiver behind TLS.
-fn start(
+pub fn start(
     versions: &[&'static SupportedProtocolVersion],
-    behave: impl Fn(Connection<StreamOwned<ServerConnection, TcpStream>>) + Send + Sync + 'static,
+    behave: impl Fn(Secured) + Send + Sync + 'static,
+) -> Receiver {
+    start_with(versions, WebPkiClientVerifier::no_client_auth(), behave)
+}
+
+/// Who called, by the certificate that was shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    Known(String),
+    Unknown,
+}
+
+/// A receiver behind TLS that asks who calls, believes what the tests' own clients
+/// show, and takes those who show nothing. It says who sent each request.
+pub fn asking_who_calls(callers: mpsc::Sender<Caller>) -> Receiver {
+    let callers = Mutex::new(callers);
+    start_with(rustls::ALL_VERSIONS, clients(), move |mut connection| {
+        while connection.request().is_some() {
+            let _ = callers.lock().expect("no panic").send(caller(&connection));
+            connection.write(OK);
+        }
+    })
+}
+
+/// The same over one version, with a connection for each request.
+pub fn asking_who_calls_each_time(
+    version: &'static SupportedProtocolVersion,
+    callers: mpsc::Sender<Caller>,
+) -> Receiver {
+    let callers = Mutex::new(callers);
+    start_with(&[version], clients(), move |mut connection| {
+        connection.request();
+        let _ = callers.lock().expect("no panic").send(caller(&connection));
+        connection.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+        connection.stream.conn.send_close_notify();
+        let _ = connection.stream.flush();
+    })
+}
+
+fn clients() -> Arc<dyn ClientCertVerifier> {
+    let mut roots = RootCertStore::empty();
+    let root = CertificateDer::from_pem_slice(include_bytes!("certificates/clients.pem")).expect("it is PEM");
+    roots.add(root).expect("it is a root");
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(ring::default_provider()))
+        .allow_unauthenticated()
+        .build()
+        .expect("there is a root")
+}
+
+fn caller(connection: &Secured) -> Caller {
+    let Some([shown, ..]) = connection.stream.conn.peer_certificates() else { return Caller::Unknown };
+    let known = [
+        ("acme", include_bytes!("certificates/acme.pem").as_slice()),
+        ("globex", include_bytes!("certificates/globex.pem")),
+        ("initech", include_bytes!("certificates/initech.pem")),
+    ];
+    let known = known.into_iter().find(|(_, pem)| CertificateDer::from_pem_slice(pem).expect("it is PEM") == *shown);
+    Caller::Known(known.expect("one of the tests' own").0.to_owned())
+}
+
+fn start_with(
+    versions: &[&'static SupportedProtocolVersion],
+    verifier: Arc<dyn ClientCertVerifier>,
+    behave: impl Fn(Secured) + Send + Sync + 'static,
 ) -> Receiver {
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(versions)
         .expect("ring knows these versions")
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_single_cert(vec![CertificateDer::from(CERTIFICATE)], PrivateKeyDer::from(PrivatePkcs8KeyDer::from(KEY)))
         .expect("the key fits the certificate");
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -53,7 +121,7 @@ fn start(
     })
 }
 
-fn url(host: &str, receiver: &Receiver) -> String {
+pub fn url(host: &str, receiver: &Receiver) -> String {
     format!("https://{host}:{}/hook", receiver.address.port())
 }
 
