@@ -2,6 +2,7 @@
 //! which order. The only place that knows every room.
 
 mod held;
+mod inbound;
 mod key_uses;
 pub mod keys;
 mod membership;
@@ -15,7 +16,8 @@ use std::time::Duration;
 
 use actix::Addr;
 use actix_web::dev::ServerHandle;
-use actix_web::{App as WebApp, HttpServer, web};
+use actix_web::middleware::from_fn;
+use actix_web::{App as WebApp, web};
 use tokio::sync::oneshot;
 
 use crate::auth::{ApiKey, Authenticator, told_of_key};
@@ -28,7 +30,8 @@ use crate::config::{Config, StoreLocation};
 use crate::domain::{Actor, AuditAction, PARTITIONS, PartnerName, Role};
 use crate::engine::{BodyBudget, Drain, Engine, Janitor, NewsWire, Places, Retention, Supervisor};
 use crate::metrics::Metrics;
-use crate::routes::{self, Api, Catalogs, Coherence, HintsIn, ThisNode};
+use crate::routes::{self, Api, Catalogs, Coherence, HintsIn, Rates, ThisNode};
+use crate::server::{self, CertificateError, ServerOptions};
 use crate::store::journal::{JournalOptions, JournalThread};
 use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::sqlite::SqliteStore;
@@ -75,6 +78,9 @@ pub enum AppError {
     /// The system gives no random bytes.
     #[error("the system has no randomness for a key: {0}")]
     Randomness(getrandom::Error),
+    /// A certificate is not there, or of no use.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// The journal ended by itself.
     #[error("{0}")]
     JournalEnded(String),
@@ -83,6 +89,7 @@ pub enum AppError {
 /// A running node.
 pub struct App {
     address: SocketAddr,
+    scheme: &'static str,
     first_key: Option<ApiKey>,
     server: ServerHandle,
     supervisor: Addr<Supervisor>,
@@ -103,10 +110,9 @@ impl App {
         // touched.
         let listener = TcpListener::bind(listen).map_err(|source| AppError::Listen { address: listen, source })?;
         let address = listener.local_addr()?;
-        match rlimit::increase_nofile_limit(u64::MAX) {
-            Ok(files) => log::debug!("{files} open files are allowed"),
-            Err(error) => log::warn!("the limit of open files stays as it is: {error}"),
-        }
+        let certificates = inbound::certificates(&config)?;
+        let scheme = if certificates.is_some() { "https" } else { "http" };
+        let max_connections = inbound::max_connections(&config);
 
         // What cannot be used ends the start before the store is touched.
         let addresses = outbound::addresses(&config);
@@ -114,7 +120,7 @@ impl App {
         let metrics = Arc::new(Metrics::naming(config.server.metrics_endpoints));
         let node = ThisNode {
             id: new_node_id(clock.wall()).map_err(AppError::Randomness)?,
-            address: config.cluster.advertised(address),
+            address: config.cluster.advertised(scheme, address),
         };
         let readers = u32::try_from(config.store.readers).unwrap_or(u32::MAX);
         let store: Arc<dyn Store> = match &config.store.location {
@@ -156,16 +162,19 @@ impl App {
         let ownership = joining.as_ref().map_or_else(Ownership::sole, |joining| joining.ownership.clone());
         let handed_over = joining.as_ref().map(|joining| joining.handle.clone());
         let token = config.cluster.token.as_ref().filter(|_| joining.is_some());
+        let nodes_tls = inbound::nodes_tls(&config)?;
         let forward: Arc<dyn Forward> = match (token, &joining) {
             (Some(token), Some(Joining { owners, .. })) => {
                 let owners = owners.clone();
                 let owner_of = Arc::new(move |partition| owners.address_of(partition));
-                Arc::new(HintSender::start(owner_of, token.expose(), Arc::clone(&metrics), HintOptions::default()))
+                let options = HintOptions { tls: nodes_tls.clone(), ..HintOptions::default() };
+                Arc::new(HintSender::start(owner_of, token.expose(), Arc::clone(&metrics), options))
             }
             _ => Arc::new(NoForward),
         };
-        let neighbours =
-            joining.as_ref().map(|joining| Neighbours::new(joining.owners.clone(), token.map(|token| token.expose())));
+        let neighbours = joining
+            .as_ref()
+            .map(|joining| Neighbours::new(joining.owners.clone(), token.map(|token| token.expose()), nodes_tls));
         let wire = NewsWire::new(bodies.clone(), Arc::clone(&metrics), ownership.clone(), forward);
         let (failed, journal_failed) = oneshot::channel();
         let told = wire.clone();
@@ -219,6 +228,7 @@ impl App {
             subscriptions: SubscriptionCache::default(),
             supervisor: supervisor.clone(),
             limits: options::limits(&config),
+            rates: Rates::new(&options::rates(&config), clock.clone(), Arc::clone(&metrics)),
             addresses,
             journal,
             clock: clock.clone(),
@@ -235,29 +245,38 @@ impl App {
         });
         let key_uses = KeyUses::start(api.clone());
         let now = clock.wall();
+        let server_options = ServerOptions {
+            workers: config.server.workers,
+            max_connections,
+            limits: options::connections(&config),
+            shutdown_timeout: SERVER_SHUTDOWN,
+            certificates,
+            clock: clock.clone(),
+            metrics: Arc::clone(&metrics),
+        };
         let membership = match joining {
             Some(joining) => {
                 Some(Membership::start(joining, &node, Arc::clone(&store), clock, metrics, &wire, api.clone())?)
             }
             None => None,
         };
-        let server = HttpServer::new(move || {
-            WebApp::new().app_data(api.clone()).wrap(routes::all_errors_are_problems()).configure(routes::configure)
-        })
-        .workers(config.server.workers)
-        .disable_signals()
-        .shutdown_timeout(SERVER_SHUTDOWN.as_secs())
-        .listen(listener)?
-        .run();
+        let server = server::serve(listener, server_options, move || {
+            WebApp::new()
+                .app_data(api.clone())
+                .wrap(routes::all_errors_are_problems())
+                .wrap(from_fn(server::attended))
+                .configure(routes::configure)
+        })?;
         let handle = server.handle();
         actix_rt::spawn(server);
-        log::info!("posthaste {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
+        log::info!("posthaste {} listens on {scheme}://{address}", env!("CARGO_PKG_VERSION"));
         held::warn_of_brakes(brakes);
         if hold.is_on() {
-            held::tell_what_waits(store, node.id, address, now);
+            held::tell_what_waits(store, node.id, &format!("{scheme}://{address}"), now);
         }
         Ok(Self {
             address,
+            scheme,
             first_key,
             server: handle,
             supervisor,
@@ -272,6 +291,11 @@ impl App {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How it is spoken to: `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        self.scheme
     }
 
     /// The operator key that this start made, if it was the first.

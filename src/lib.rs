@@ -24,6 +24,8 @@ pub mod engine;
 
 pub mod routes;
 
+pub mod server;
+
 pub mod config;
 
 pub mod app;

@@ -44,6 +44,20 @@ pub struct AdmissionLabels {
     pub outcome: &'static str,
 }
 
+/// Why a client's connection was closed by this side.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ClosingLabels {
+    /// `idle`, `slow_head`, `no_room` and so on.
+    pub reason: &'static str,
+}
+
+/// Which limit a request was refused by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LimitLabels {
+    /// The option's name.
+    pub limit: &'static str,
+}
+
 /// The process's counters. Cheap to count on; read by `/metrics`.
 pub struct Metrics {
     registry: Mutex<Registry>,
@@ -127,6 +141,14 @@ pub struct Metrics {
     pub node_hints_sent: Counter,
     /// Hints taken from other nodes.
     pub node_hints_received: Counter,
+    /// Clients' connections that are open.
+    pub connections: Gauge,
+    /// Clients' connections that were closed by this side, by why.
+    pub connections_closed: Family<ClosingLabels, Counter>,
+    /// Requests refused because there were too many, by limit.
+    pub requests_limited: Family<LimitLabels, Counter>,
+    /// Requests whose handler panicked.
+    pub request_panics: Counter,
 }
 
 impl Default for Metrics {
@@ -181,6 +203,10 @@ impl Metrics {
             database_reconnects: Counter::default(),
             node_hints_sent: Counter::default(),
             node_hints_received: Counter::default(),
+            connections: Gauge::default(),
+            connections_closed: Family::default(),
+            requests_limited: Family::default(),
+            request_panics: Counter::default(),
         };
         metrics.register();
         metrics
@@ -263,6 +289,24 @@ impl Metrics {
         drop(registry);
         self.register_endpoints();
         self.register_nodes();
+        self.register_clients();
+    }
+
+    /// What those who call are watched by.
+    fn register_clients(&self) {
+        let mut registry = self.registry.lock().expect("no holder of this lock can panic");
+        registry.register("connections", "Clients' connections that are open", self.connections.clone());
+        registry.register(
+            "connections_closed",
+            "Clients' connections that were closed by this side, by why",
+            self.connections_closed.clone(),
+        );
+        registry.register(
+            "requests_limited",
+            "Requests refused because there were too many, by limit",
+            self.requests_limited.clone(),
+        );
+        registry.register("request_panics", "Requests whose handler panicked", self.request_panics.clone());
     }
 
     /// How the endpoints fare, by what their actors know.
@@ -343,6 +387,16 @@ impl Metrics {
             Admission::Overloaded => "overloaded",
         };
         self.events.get_or_create(&AdmissionLabels { outcome }).inc_by(count as u64);
+    }
+
+    /// Counts a connection that this side closed.
+    pub fn count_closed(&self, reason: &'static str) {
+        self.connections_closed.get_or_create(&ClosingLabels { reason }).inc();
+    }
+
+    /// Counts a request that was one too many.
+    pub fn count_limited(&self, limit: &'static str) {
+        self.requests_limited.get_or_create(&LimitLabels { limit }).inc();
     }
 
     /// Says how many brakes are in force.

@@ -1,6 +1,5 @@
 //! What the log says at a start about what is not going to be sent.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::domain::{NodeId, PartitionSet, Timestamp};
@@ -27,10 +26,10 @@ pub(super) fn warn_of_brakes(in_force: usize) {
 
 /// Says that this node is held and how that ends, and then, once it is counted,
 /// what waits.
-pub(super) fn tell_what_waits(store: Arc<dyn Store>, node: NodeId, address: SocketAddr, now: Timestamp) {
+pub(super) fn tell_what_waits(store: Arc<dyn Store>, node: NodeId, base: &str, now: Timestamp) {
     log::warn!(
         "this node is held: it takes events and answers, and sends nothing; release it with an operator's key by \
-         `POST http://{address}/nodes/{node}/release`"
+         `POST {base}/nodes/{node}/release`"
     );
     actix_rt::spawn(async move {
         match count(&store, now).await {

@@ -2,8 +2,10 @@
 
 use crate::config::Config;
 use crate::engine::EngineOptions;
+use crate::policy::allowance::Rate;
 use crate::policy::health::Patience;
-use crate::routes::{Limits, RetryLimits};
+use crate::routes::{Limits, RateLimits, RetryLimits};
+use crate::server::ConnectionLimits;
 
 /// For the engine.
 pub(super) fn engine(config: &Config) -> EngineOptions {
@@ -33,10 +35,34 @@ pub(super) fn limits(config: &Config) -> Limits {
         page: config.limits.page,
         page_max: config.limits.page_max,
         endpoints_per_partner: config.limits.endpoints_per_partner,
+        max_fan_out: config.limits.max_fan_out,
         retries: RetryLimits {
             retries: config.limits.max_retries,
             span: config.limits.max_retry_span,
             retention: config.store.retention,
         },
+    }
+}
+
+/// How many requests who may send.
+pub(super) fn rates(config: &Config) -> RateLimits {
+    let inbound = &config.inbound;
+    RateLimits {
+        key: Rate::per_second(inbound.key_requests_per_second),
+        partner: Rate::per_second(inbound.partner_requests_per_second),
+        producer: Rate::per_second(inbound.producer_requests_per_second),
+        failed_authentications: Rate::per_minute(inbound.failed_authentications_per_minute),
+        tests: Rate::per_minute(inbound.tests_per_minute),
+    }
+}
+
+/// For each connection.
+pub(super) fn connections(config: &Config) -> ConnectionLimits {
+    let inbound = &config.inbound;
+    ConnectionLimits {
+        head_bytes: inbound.head_bytes,
+        head_timeout: inbound.head_timeout,
+        write_timeout: inbound.write_timeout,
+        keep_alive: inbound.keep_alive,
     }
 }

@@ -17,6 +17,10 @@ use crate::catalog::{Refusal, explain};
 /// limit, so that the message is ours.
 pub(super) const MAX_DEPTH: usize = 100;
 
+/// What serde_json writes in front of names that mean something to itself: an object
+/// with such a key reads as another value, or as none, wherever it is read with it again.
+const PRIVATE: &str = "$serde_json::private::";
+
 /// The body as a value: one JSON text and nothing after it.
 pub fn read(body: &[u8]) -> Result<Value, Refusal> {
     if body.iter().all(u8::is_ascii_whitespace) {
@@ -105,6 +109,9 @@ impl<'de> Visitor<'de> for Strict {
         let inner = self.deeper()?;
         let mut object = Map::new();
         while let Some(key) = fields.next_key::<String>()? {
+            if key.starts_with(PRIVATE) {
+                return Err(A::Error::custom(format_args!("the key `{}` cannot be used", explain::short(&key))));
+            }
             match object.entry(key) {
                 Entry::Occupied(taken) => {
                     let key = explain::short(taken.key());
@@ -173,6 +180,23 @@ mod tests {
         assert!(read(br#"{"a":{"b":1},"b":{"a":1},"A":1}"#).is_ok(), "different objects, different keys");
         let long = "k".repeat(5_000);
         assert!(detail(format!("{{\"{long}\":1,\"{long}\":2}}")).len() < 200);
+    }
+
+    /// Found by fuzzing: such a key would be stored, and then be read as something else.
+    #[test]
+    fn a_key_that_means_something_to_the_parser_is_refused() {
+        for body in [
+            r#"{"$serde_json::private::RawValue":2}"#,
+            r#"{"a":[{"\u0024serde_json::private::RawValue":"{\"event\":\"b\"}"}]}"#,
+            r#"{"$serde_json::private::Number":"1"}"#,
+        ] {
+            let detail = detail(body);
+            assert!(
+                detail.starts_with("the key `$serde_json::private::") && detail.contains("cannot be used"),
+                "{detail}"
+            );
+        }
+        assert!(read(br#"{"$serde_json":1,"$ref":"serde_json::private"}"#).is_ok());
     }
 
     #[test]

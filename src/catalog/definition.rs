@@ -2,11 +2,11 @@
 //! bounds, and an example that it accepts. Whether a changed definition suits
 //! those who wrote against the old one is not decided here.
 
-use jsonschema::{PatternOptions, Validator};
+use jsonschema::{PatternOptions, Regex, Validator};
 use serde_json::Value;
 
 use crate::catalog::schema::{self, SchemaProblem};
-use crate::catalog::{FieldError, explain};
+use crate::catalog::{FieldError, explain, weight};
 use crate::domain::{EventType, MAX_DESCRIPTION_CHARS, RetryPolicy};
 
 /// One entry of a catalog as stored and shown.
@@ -123,13 +123,21 @@ impl TypeDefinition {
             return Err(DefinitionProblem::SystemName.of(&self.name));
         }
         self.keeps(limits).map_err(|problem| problem.of(&self.name))?;
-        let errors = self.example_errors(&self.validator()?);
+        // Compiling takes as long as what is compiled: what has no end is refused first.
+        weight::check(&self.schema).map_err(|error| DefinitionProblem::Schema(error).of(&self.name))?;
+        let largest = weight::MAX_PATTERN_BYTES;
+        let patterns = PatternOptions::regex().size_limit(largest).dfa_size_limit(largest);
+        let errors = self.example_errors(&self.compiled(patterns)?);
         if errors.is_empty() { Ok(self) } else { Err(DefinitionProblem::Example(errors).of(&self.name)) }
     }
 
-    /// The compiled schema.
+    /// The compiled schema of a definition that was checked when it was stored.
     pub(super) fn validator(&self) -> Result<Validator, DefinitionError> {
-        let compiled = schema::compile(&self.schema, PatternOptions::regex());
+        self.compiled(PatternOptions::regex())
+    }
+
+    fn compiled(&self, patterns: PatternOptions<Regex>) -> Result<Validator, DefinitionError> {
+        let compiled = schema::compile(&self.schema, patterns);
         compiled.map_err(|problem| DefinitionProblem::from(problem).of(&self.name))
     }
 

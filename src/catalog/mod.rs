@@ -14,6 +14,7 @@ mod refusal;
 mod schema;
 mod shipped;
 pub mod system;
+mod weight;
 
 use jsonschema::Validator;
 use serde_json::Value;

@@ -26,7 +26,7 @@ pub fn run(arguments: ServeArgs) -> Result<(), Box<dyn Error>> {
         let stop = super::stop_signal()?;
         let app = App::start(config, Clock::system()).await?;
         if let Some(key) = app.first_key() {
-            println!("{}", welcome(key, app.address()));
+            println!("{}", welcome(key, app.scheme(), app.address()));
         }
         app.run_until(stop).await
     });
@@ -35,15 +35,31 @@ pub fn run(arguments: ServeArgs) -> Result<(), Box<dyn Error>> {
 }
 
 /// What the first start says, once.
-fn welcome(key: &ApiKey, address: SocketAddr) -> String {
+fn welcome(key: &ApiKey, scheme: &str, address: SocketAddr) -> String {
     let host = match address.ip() {
         ip if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
         ip => ip,
     };
-    let base = format!("http://{}", SocketAddr::new(host, address.port()));
+    let base = format!("{scheme}://{}", SocketAddr::new(host, address.port()));
     format!(
         "\nThis is a new store. Its operator key, shown this once:\n\n  {key}\n\nTry it:\n\n  \
          curl {base}/event-types -H 'Authorization: Bearer {key}'\n",
         key = key.reveal()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_can_be_pasted() {
+        let key = ApiKey::generate().expect("the system has randomness");
+        let printed = |scheme, address: &str| welcome(&key, scheme, address.parse().expect("an address"));
+        assert!(
+            printed("http", "0.0.0.0:8080")
+                .contains("curl http://127.0.0.1:8080/event-types -H 'Authorization: Bearer")
+        );
+        assert!(printed("https", "10.0.0.7:8443").contains("curl https://10.0.0.7:8443/event-types"));
+    }
 }

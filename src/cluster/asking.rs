@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use crate::cluster::hints::network;
 use crate::cluster::owners::Owners;
 use crate::domain::{NodeId, Outcome, Partition};
-use crate::transport::{Request, Transport, TransportFactory};
+use crate::transport::{Request, TlsClient, Transport, TransportFactory};
 
 /// Where a node answers what an endpoint's actor is doing.
 pub const ACTORS_PATH: &str = "/cluster/actors";
@@ -73,13 +73,14 @@ struct Question {
 }
 
 impl Neighbours {
-    /// Knows who they are, and can ask them if there is a token.
+    /// Knows who they are, and can ask them if there is a token. Their TLS is believed
+    /// by `tls`.
     ///
     /// # Panics
     /// Where there is a token: outside of an actix system, or where no thread can
     /// be started.
-    pub fn new(owners: Owners, token: Option<&str>) -> Self {
-        Self { owners, asker: token.map(|token| Arc::new(Asker::start(token))) }
+    pub fn new(owners: Owners, token: Option<&str>, tls: TlsClient) -> Self {
+        Self { owners, asker: token.map(|token| Arc::new(Asker::start(token, tls))) }
     }
 
     /// The other node that owns a partition; `None` when it is nobody, or this one.
@@ -108,12 +109,12 @@ impl Neighbours {
 }
 
 impl Asker {
-    fn start(token: &str) -> Self {
+    fn start(token: &str, tls: TlsClient) -> Self {
         let (questions, asked) = mpsc::channel(QUESTIONS);
         let authorization: Arc<str> = format!("Bearer {token}").into();
         let thread = Arbiter::new();
         thread.spawn_fn(move || {
-            actix_rt::spawn(answer_all(asked, authorization));
+            actix_rt::spawn(answer_all(asked, authorization, tls));
         });
         Self { questions, room: Arc::new(Semaphore::new(QUESTIONS)), thread }
     }
@@ -125,8 +126,8 @@ impl Drop for Asker {
     }
 }
 
-async fn answer_all(mut asked: mpsc::Receiver<Question>, authorization: Arc<str>) {
-    let transport = network::transport(ANSWER_WITHIN, ANSWER_BYTES).open();
+async fn answer_all(mut asked: mpsc::Receiver<Question>, authorization: Arc<str>, tls: TlsClient) {
+    let transport = network::transport(ANSWER_WITHIN, ANSWER_BYTES, tls).open();
     while let Some(question) = asked.recv().await {
         actix_rt::spawn(send(Rc::clone(&transport), question, Arc::clone(&authorization)));
     }

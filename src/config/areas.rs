@@ -69,13 +69,15 @@ pub struct ClusterConfig {
     pub token: Option<Secret>,
     /// How long a lease holds without being renewed.
     pub lease_term: Duration,
+    /// Certificates that other nodes' TLS is checked against; `None`: the platform's.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl ClusterConfig {
-    /// Where others reach this node, which listens there; `None` when that is
-    /// every address of the machine, and so none in particular.
-    pub fn advertised(&self, listens_on: SocketAddr) -> Option<String> {
-        let derived = || (!listens_on.ip().is_unspecified()).then(|| format!("http://{listens_on}"));
+    /// Where others reach this node, which listens there by `http` or `https`; `None`
+    /// when that is every address of the machine, and so none in particular.
+    pub fn advertised(&self, scheme: &str, listens_on: SocketAddr) -> Option<String> {
+        let derived = || (!listens_on.ip().is_unspecified()).then(|| format!("{scheme}://{listens_on}"));
         self.advertise.clone().or_else(derived)
     }
 }
@@ -110,6 +112,8 @@ pub struct LimitConfig {
     pub max_retries: u32,
     /// Longest span of a whole schedule, where retention is not shorter.
     pub max_retry_span: Duration,
+    /// Most deliveries of one request.
+    pub max_fan_out: usize,
 }
 
 /// How attempts are made.
@@ -200,6 +204,7 @@ impl Check<'_> {
             advertise: self.advertise(&values.advertise)?,
             token: self.secret("cluster_token", &values.cluster_token)?,
             lease_term: self.millis("lease_term_ms", values.lease_term_ms, 2_000..=60_000)?,
+            ca_file: Some(PathBuf::from(&values.cluster_ca_file)).filter(|path| !path.as_os_str().is_empty()),
         })
     }
 
@@ -220,6 +225,7 @@ impl Check<'_> {
             page_max,
             endpoints_per_partner: self.within("endpoints_per_partner", values.endpoints_per_partner, 1..=1_000_000)?,
             max_retries: self.within("max_retries", values.max_retries, 0..=1_000)?,
+            max_fan_out: self.within("max_fan_out", values.max_fan_out, 1..=1_000_000_000)?,
             max_retry_span: DAY * u32::try_from(retry_days).expect("the bounds above fit"),
         })
     }
@@ -342,11 +348,16 @@ impl Check<'_> {
         Ok(if threads == 0 { default() } else { threads })
     }
 
-    fn millis(&self, name: &'static str, value: u64, bounds: RangeInclusive<u64>) -> Result<Duration, ConfigError> {
+    pub(super) fn millis(
+        &self,
+        name: &'static str,
+        value: u64,
+        bounds: RangeInclusive<u64>,
+    ) -> Result<Duration, ConfigError> {
         self.within(name, value, bounds).map(Duration::from_millis)
     }
 
-    fn within<T: PartialOrd + Display>(
+    pub(super) fn within<T: PartialOrd + Display>(
         &self,
         name: &'static str,
         value: T,

@@ -7,6 +7,7 @@
 
 mod areas;
 mod file;
+mod inbound;
 mod options;
 mod outbound;
 mod postgres_url;
@@ -20,6 +21,7 @@ pub use areas::{
     AddressConfig, ClusterConfig, EngineConfig, JournalConfig, LimitConfig, ServerConfig, StoreConfig, StoreLocation,
     TransportConfig,
 };
+pub use inbound::{InboundConfig, TlsFiles};
 pub use options::{AddressList, AddressListError, DEFAULTS, OptionArgs, Options, Secret};
 pub use outbound::{
     NameServerList, NameServerListError, OutboundConfig, PortList, PortListError, ProxyUrl, ProxyUrlProblem,
@@ -37,6 +39,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// The store.
     pub store: StoreConfig,
+    /// Connections and requests.
+    pub inbound: InboundConfig,
     /// How nodes work together.
     pub cluster: ClusterConfig,
     /// What may be dialled.
@@ -183,6 +187,7 @@ impl Config {
         Ok(Self {
             server: check.server(&values)?,
             store: check.store(&values)?,
+            inbound: check.inbound(&values)?,
             cluster: check.cluster(&values)?,
             addresses: check.addresses(&values),
             limits: check.limits(&values)?,

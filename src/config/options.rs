@@ -77,6 +77,15 @@ options! {
         operator_key: Secret = "POSTHASTE_OPERATOR_KEY", hide_env_values = true;
         metrics_endpoints: usize = "POSTHASTE_METRICS_ENDPOINTS";
     }
+    "Connections" {
+        tls_certificate: String = "POSTHASTE_TLS_CERTIFICATE";
+        tls_key: String = "POSTHASTE_TLS_KEY";
+        max_connections: usize = "POSTHASTE_MAX_CONNECTIONS";
+        head_bytes: usize = "POSTHASTE_HEAD_BYTES";
+        head_timeout_ms: u64 = "POSTHASTE_HEAD_TIMEOUT_MS";
+        write_timeout_ms: u64 = "POSTHASTE_WRITE_TIMEOUT_MS";
+        keep_alive_ms: u64 = "POSTHASTE_KEEP_ALIVE_MS";
+    }
     "Store" {
         store: String = "POSTHASTE_STORE", hide_env_values = true;
         readers: usize = "POSTHASTE_READERS";
@@ -91,6 +100,7 @@ options! {
         advertise: String = "POSTHASTE_ADVERTISE";
         cluster_token: Secret = "POSTHASTE_CLUSTER_TOKEN", hide_env_values = true;
         lease_term_ms: u64 = "POSTHASTE_LEASE_TERM_MS";
+        cluster_ca_file: String = "POSTHASTE_CLUSTER_CA_FILE";
     }
     "Addresses that may be dialled" {
         allow_addresses: AddressList = "POSTHASTE_ALLOW_ADDRESSES";
@@ -110,6 +120,12 @@ options! {
         endpoints_per_partner: usize = "POSTHASTE_ENDPOINTS_PER_PARTNER";
         max_retries: u32 = "POSTHASTE_MAX_RETRIES";
         max_retry_days: u64 = "POSTHASTE_MAX_RETRY_DAYS";
+        max_fan_out: usize = "POSTHASTE_MAX_FAN_OUT";
+        key_requests_per_second: u32 = "POSTHASTE_KEY_REQUESTS_PER_SECOND";
+        partner_requests_per_second: u32 = "POSTHASTE_PARTNER_REQUESTS_PER_SECOND";
+        producer_requests_per_second: u32 = "POSTHASTE_PRODUCER_REQUESTS_PER_SECOND";
+        failed_authentications_per_minute: u32 = "POSTHASTE_FAILED_AUTHENTICATIONS_PER_MINUTE";
+        tests_per_minute: u32 = "POSTHASTE_TESTS_PER_MINUTE";
     }
     "Transport" {
         connect_timeout_ms: u64 = "POSTHASTE_CONNECT_TIMEOUT_MS";

@@ -74,7 +74,19 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!((config.limits.event_bytes, config.limits.batch_bytes), (256 << 10, 16 << 20));
     assert_eq!((config.limits.batch_events, config.limits.settings_bytes), (1_000, 64 << 10));
     assert_eq!((config.limits.page, config.limits.page_max), (50, 250));
-    assert_eq!(config.limits.endpoints_per_partner, 1_000);
+    assert_eq!((config.limits.endpoints_per_partner, config.limits.max_fan_out), (1_000, 1_000_000));
+    assert_eq!(
+        (config.inbound.tls, config.inbound.max_connections, config.inbound.head_bytes),
+        (None, 4_096, 32 << 10)
+    );
+    assert_eq!(
+        (config.inbound.head_timeout, config.inbound.write_timeout),
+        (Duration::from_secs(10), Duration::from_secs(30))
+    );
+    assert_eq!(config.inbound.keep_alive, Duration::from_secs(5));
+    assert_eq!((config.inbound.key_requests_per_second, config.inbound.partner_requests_per_second), (500, 1_000));
+    assert_eq!(config.inbound.producer_requests_per_second, 0);
+    assert_eq!((config.inbound.failed_authentications_per_minute, config.inbound.tests_per_minute), (60, 60));
     assert_eq!(config.limits.max_retries, 30);
     assert_eq!(config.limits.max_retry_span, Duration::from_secs(30 * 86_400));
     assert_eq!(config.transport.connect_timeout, Duration::from_secs(5));
@@ -217,17 +229,30 @@ fn without_tls_a_url_that_asks_for_it_is_refused() {
 #[test]
 fn what_is_advertised_is_an_origin() {
     let advertised =
-        |words: &[&str], listens_on: &str| load(words).unwrap().cluster.advertised(listens_on.parse().unwrap());
+        |words: &[&str], listens_on: &str| load(words).unwrap().cluster.advertised("http", listens_on.parse().unwrap());
     assert_eq!(advertised(&[], "10.0.0.7:8080").as_deref(), Some("http://10.0.0.7:8080"));
     assert_eq!(advertised(&[], "[::1]:8080").as_deref(), Some("http://[::1]:8080"));
     assert_eq!(advertised(&[], "0.0.0.0:8080"), None);
     assert_eq!(advertised(&[], "[::]:8080"), None);
+    let by_tls = load(&[]).unwrap().cluster.advertised("https", "10.0.0.7:8443".parse().unwrap());
+    assert_eq!(by_tls.as_deref(), Some("https://10.0.0.7:8443"));
     let given = advertised(&["--advertise", "http://node-1.internal:9000/"], "0.0.0.0:8080");
     assert_eq!(given.as_deref(), Some("http://node-1.internal:9000"));
     for wrong in ["node-1:9000", "ftp://node-1", "http://node-1/path", "http://ann:hunter2@node-1", "http://"] {
         let error = refusal(&["--advertise", wrong]);
         assert!(error.starts_with("`advertise` must be `http://`") && !error.contains("hunter2"), "{error}");
     }
+}
+
+#[test]
+fn tls_takes_a_certificate_and_a_key() {
+    let error = refusal(&["--tls-certificate", "server.pem"]);
+    assert!(error.starts_with("`tls_key` must name a file where `tls_certificate` does"), "{error}");
+    let error = refusal(&["--tls-key", "server.key"]);
+    assert!(error.starts_with("`tls_certificate` must name a file where `tls_key` does"), "{error}");
+    let both = load(&["--tls-certificate", "server.pem", "--tls-key", "server.key"]).unwrap();
+    let files = TlsFiles { certificate: "server.pem".into(), key: "server.key".into() };
+    assert_eq!(both.inbound.tls, Some(files));
 }
 
 #[test]

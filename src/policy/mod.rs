@@ -6,6 +6,7 @@
 
 pub mod address;
 mod address_ranges;
+pub mod allowance;
 pub mod announcing;
 pub mod audit_chain;
 pub mod client_certificate;

@@ -47,8 +47,11 @@ impl FromRequest for Caller {
         let request = request.clone();
         Box::pin(async move {
             let (api, key) = (api_of(&request), key_of(&request)?);
+            api.rates.may_try(&request, key)?;
             api.catch_up().await?;
-            Ok(recognise(api, key, &request).await?.caller)
+            let caller = recognise(api, key, &request).await?.caller;
+            api.rates.may_ask(&caller.principal, key)?;
+            Ok(caller)
         })
     }
 }
@@ -59,7 +62,13 @@ impl FromRequest for Producer {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
-        Box::pin(async move { recognise(api_of(&request), key_of(&request)?, &request).await })
+        Box::pin(async move {
+            let (api, key) = (api_of(&request), key_of(&request)?);
+            api.rates.may_try(&request, key)?;
+            let producer = recognise(api, key, &request).await?;
+            api.rates.may_ask(&producer.caller.principal, key)?;
+            Ok(producer)
+        })
     }
 }
 
@@ -101,6 +110,7 @@ fn key_of(request: &HttpRequest) -> Result<&str, Problem> {
 
 async fn recognise(api: &Api, key: &str, request: &HttpRequest) -> Result<Producer, Problem> {
     let Recognised { principal, keys_version } = api.auth.authenticate(key).await?.ok_or_else(|| {
+        api.rates.failed(request, key);
         Problem::new(Kind::Unauthorized, "the key is unknown, revoked or expired; ask your operator for one")
     })?;
     let address = request.peer_addr().map(|address| address.ip());

@@ -53,6 +53,7 @@ async fn accept_one(api: &Api, mut producer: Producer, request: &HttpRequest, pa
         match checked {
             Ok(event) => {
                 let events = vec![event];
+                within_fan_out(&events, &subscriptions, api.limits.max_fan_out)?;
                 let idempotency = idempotency::of(request, &body, Bytes::new())?;
                 let relied_on = api.to_be_compared(relied_on);
                 match api.journal.accept(Accept { subscriptions, events, idempotency, relied_on }).await? {
@@ -107,6 +108,10 @@ pub async fn batch(
         let Checked { events, refused, admissions } =
             check(&lines, &catalog, &subscriptions, times, api.limits.event_bytes);
         let good_lines = events.len();
+        if let Err(problem) = within_fan_out(&events, &subscriptions, api.limits.max_fan_out) {
+            api.metrics.count_events(admission(&problem), lines.len());
+            return Err(problem);
+        }
         let idempotency = idempotency::of(&request, &body, refused.clone())?;
         // Also where every line is refused: the transaction judges that too.
         let relied_on = api.to_be_compared(relied_on);
@@ -146,7 +151,7 @@ fn posted_to(producer: &Producer) -> Result<Scope, Problem> {
 }
 
 /// The lines of a batch that are not empty, at least one and at most so many.
-fn lines(body: &Bytes, most: usize) -> Result<Vec<Bytes>, Problem> {
+pub(super) fn lines(body: &Bytes, most: usize) -> Result<Vec<Bytes>, Problem> {
     let lines: Vec<Bytes> = body
         .split(|byte| *byte == b'\n')
         .map(<[u8]>::trim_ascii)
@@ -206,6 +211,25 @@ fn check(
     }
     let refused = Bytes::from(serde_json::to_vec(&refused).expect("raw values print as they are"));
     Checked { events, refused, admissions }
+}
+
+/// Refuses what would be delivered too often, by whom this node knows to listen.
+fn within_fan_out(events: &[NewEvent], subscriptions: &Subscriptions, most: usize) -> Result<(), Problem> {
+    // Nearly always there are not so many endpoints at all.
+    if subscriptions.len().saturating_mul(events.len()) <= most {
+        return Ok(());
+    }
+    let deliveries: usize = events.iter().map(|event| subscriptions.recipients(event).len()).sum();
+    if deliveries <= most {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Kind::LimitReached,
+        format!(
+            "the limit `max_fan_out` is {most} deliveries of one request; this would make {deliveries}, and nothing was \
+             kept"
+        ),
+    ))
 }
 
 fn key_reused() -> Problem {

@@ -15,6 +15,8 @@ mod encryption;
 mod event_types;
 mod events;
 mod extract;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod health;
 mod idempotency;
 mod ingest;
@@ -24,6 +26,7 @@ mod operator;
 mod page;
 mod pausing;
 pub mod problem;
+mod rates;
 mod retry;
 mod settings;
 mod shared_read;
@@ -56,6 +59,7 @@ pub use catalogs::{Catalogs, Dated};
 pub use cluster::HintsIn;
 pub use coherence::Coherence;
 use problem::{Kind, PROBLEM_JSON, Problem};
+pub use rates::{RateLimits, Rates};
 pub use retry::RetryLimits;
 
 /// What a request may ask for (`product.md`, the table of limits).
@@ -75,6 +79,8 @@ pub struct Limits {
     pub page_max: usize,
     /// Most endpoints of a partner in an environment.
     pub endpoints_per_partner: usize,
+    /// Most deliveries that one request may make.
+    pub max_fan_out: usize,
     /// Largest schedule of retries.
     pub retries: RetryLimits,
 }
@@ -108,6 +114,8 @@ pub struct Api {
     pub addresses: AddressPolicy,
     /// How much a request may ask for.
     pub limits: Limits,
+    /// How many requests who may send.
+    pub rates: Rates,
     /// The time.
     pub clock: Clock,
     /// The counters.

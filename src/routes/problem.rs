@@ -3,6 +3,7 @@
 //! status codes of errors.
 
 use std::fmt;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -65,6 +66,12 @@ problems! {
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "The route does not take this method";
     /// The client sent its body too slowly.
     RequestTimeout = REQUEST_TIMEOUT, "request-timeout", "The body took too long to arrive";
+    /// The client sent its head too slowly.
+    HeadTimeout = REQUEST_TIMEOUT, "head-timeout", "The request's head took too long to arrive";
+    /// Request line and headers are larger than they may be.
+    HeadTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", "The request's head is too large";
+    /// One request more than a rate allows.
+    RateLimited = TOO_MANY_REQUESTS, "rate-limited", "Too many requests";
     /// Another endpoint has this URL.
     DuplicateUrl = CONFLICT, "duplicate-url", "The URL is registered already";
     /// The name is taken.
@@ -137,6 +144,8 @@ pub struct Problem {
     pub errors: Vec<FieldProblem>,
     /// The methods that the route does take.
     pub allow: Option<HeaderValue>,
+    /// Seconds after which to come again, where that is known.
+    pub retry_after: Option<u64>,
 }
 
 /// What a route answers.
@@ -145,7 +154,7 @@ pub type Answer = Result<HttpResponse, Problem>;
 impl Problem {
     /// An error that a sentence explains.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), errors: Vec::new(), allow: None }
+        Self { kind, detail: detail.into(), errors: Vec::new(), allow: None, retry_after: None }
     }
 
     /// Something that is not there, or not theirs.
@@ -160,7 +169,7 @@ impl Problem {
             [only] => format!("`{}`: {}", only.pointer, only.detail),
             several => format!("{} fields are wrong: `errors` names each", several.len()),
         };
-        Self { kind: Kind::Invalid, detail, errors, allow: None }
+        Self { kind: Kind::Invalid, detail, errors, allow: None, retry_after: None }
     }
 
     /// One rule broken, at a pointer.
@@ -176,6 +185,25 @@ impl Problem {
     /// A body over a limit.
     pub fn too_large(limit: &str, bytes: usize) -> Self {
         Self::new(Kind::TooLarge, format!("the limit `{limit}` is {bytes} bytes"))
+    }
+
+    /// One request more than an option allows, until so long from now.
+    pub fn rate_limited(limit: &str, rate: impl fmt::Display, wait: Duration) -> Self {
+        let seconds = u64::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX).max(1);
+        let detail = format!("the limit `{limit}` is {rate}; nothing was done, come again in {seconds} s");
+        Self { retry_after: Some(seconds), ..Self::new(Kind::RateLimited, detail) }
+    }
+
+    /// The whole of an answer that no request was read for, and that ends the connection.
+    pub fn last_words(&self) -> Vec<u8> {
+        let (status, body) = (self.kind.status(), self.to_json().to_string());
+        let reason = status.canonical_reason().unwrap_or_default();
+        format!(
+            "HTTP/1.1 {} {reason}\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            status.as_u16(),
+            body.len(),
+        )
+        .into_bytes()
     }
 
     /// As JSON, for the body or for a line of a batch's answer.
@@ -217,6 +245,9 @@ impl ResponseError for Problem {
                 response.insert_header((WWW_AUTHENTICATE, "Bearer"));
             }
             _ => {}
+        }
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((RETRY_AFTER, seconds));
         }
         if let Some(methods) = &self.allow {
             response.insert_header((ALLOW, methods.clone()));

@@ -386,6 +386,7 @@ pub async fn test(
     let endpoint = find(&api, &scope, &id).await?;
     // A test passes a pause, but a brake stops every request.
     brakes::refuse_braked(&endpoint)?;
+    api.rates.may_test(scope.environment, scope.partner.as_ref())?;
     let catalog = api.catalogs.of(scope.environment);
     let named = match fields.remove("event_type") {
         None | Some(Value::Null) => None,

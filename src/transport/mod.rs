@@ -33,6 +33,20 @@ pub use tls::{CaFileError, TlsClient};
 
 use crate::domain::{ClientCertificate, Outcome};
 
+/// What only `fuzz/` calls from outside.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use awc::http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+
+    /// A value of `Retry-After`.
+    pub fn retry_after(value: &[u8]) {
+        let Ok(value) = HeaderValue::from_bytes(value) else { return };
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, value);
+        let _ = super::retry_after::read(&headers);
+    }
+}
+
 /// Sends attempts. One lives on each arbiter: connections cannot cross
 /// threads.
 pub trait Transport {

@@ -11,14 +11,14 @@ use futures_util::future::{BoxFuture, FutureExt};
 use crate::transport::{AddressGuard, HttpTransportFactory, Resolve, TlsClient, TransportOptions};
 
 /// Opens transports that may go anywhere, and keep so much of an answer.
-pub(in crate::cluster) fn transport(timeout: Duration, answer_bytes: usize) -> HttpTransportFactory {
+pub(in crate::cluster) fn transport(timeout: Duration, answer_bytes: usize, tls: TlsClient) -> HttpTransportFactory {
     let options = TransportOptions {
         connect_timeout: timeout,
         response_read_bytes: answer_bytes,
         response_keep_bytes: answer_bytes,
         ..TransportOptions::default()
     };
-    HttpTransportFactory::new(options, Arc::new(Anywhere), Arc::new(MachineNames), TlsClient::from_platform())
+    HttpTransportFactory::new(options, Arc::new(Anywhere), Arc::new(MachineNames), tls)
 }
 
 struct Anywhere;

@@ -15,7 +15,7 @@ use crate::cluster::hints::queues::{Outlet, Queues};
 use crate::cluster::hints::{Forward, Hint};
 use crate::domain::Partition;
 use crate::metrics::Metrics;
-use crate::transport::TransportFactory;
+use crate::transport::{TlsClient, TransportFactory};
 
 /// Bytes of an answer that are read: one to hints has none, and errors are short.
 const ANSWER_BYTES: usize = 4 * 1024;
@@ -26,7 +26,7 @@ pub type OwnerOf = Arc<dyn Fn(Partition) -> Option<Arc<str>> + Send + Sync>;
 
 /// How much is kept for a node and how patient its peers are with it. The
 /// defaults are meant for every cluster; tests choose others.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct HintOptions {
     /// Hints that wait for one node at most; what comes on top is dropped.
     pub queue: usize,
@@ -45,6 +45,8 @@ pub struct HintOptions {
     pub pause_max: Duration,
     /// A node for which nothing has come for so long is forgotten.
     pub forget_after: Duration,
+    /// Whom a node's TLS is believed by.
+    pub tls: TlsClient,
 }
 
 impl Default for HintOptions {
@@ -57,6 +59,7 @@ impl Default for HintOptions {
             pause: Duration::from_millis(100),
             pause_max: Duration::from_secs(2),
             forget_after: Duration::from_secs(30),
+            tls: TlsClient::from_platform(),
         }
     }
 }
@@ -121,7 +124,7 @@ struct Template {
 }
 
 async fn start_peers(mut opened: Receiver<Outlet>, template: Template) {
-    let transport = network::transport(template.options.timeout, ANSWER_BYTES).open();
+    let transport = network::transport(template.options.timeout, ANSWER_BYTES, template.options.tls.clone()).open();
     while let Some(outlet) = opened.recv().await {
         let peer = Peer::new(
             outlet,

@@ -3,6 +3,7 @@
 //! operations share is written once.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use actix_web::ResponseError as _;
 use actix_web::http::header::{CONTENT_TYPE, HeaderName};
@@ -109,7 +110,11 @@ fn response(status: u16, kinds: &[Kind]) -> Value {
 
 /// What a problem's answer carries beside its body, read off a real one.
 fn headers(kind: Kind) -> Map<String, Value> {
-    let answer = Problem::new(kind, "").error_response();
+    let problem = match kind {
+        Kind::RateLimited => Problem::rate_limited("", "", Duration::from_secs(1)),
+        kind => Problem::new(kind, ""),
+    };
+    let answer = problem.error_response();
     let mut names: Vec<&HeaderName> = answer.headers().keys().filter(|name| *name != CONTENT_TYPE).collect();
     names.sort_by_key(|name| name.as_str());
     let shown = |name: &HeaderName| {

@@ -73,6 +73,9 @@ Every error is an RFC 9457 problem of `application/problem+json` with a `type` t
 `422 invalid`. Whatever is answered 503 or 507 changed nothing, unless its `detail` says otherwise; `Retry-After` says when to \
 come again.
 
+A request's head has the option `head_timeout_ms` to arrive and `head_bytes` to fit into: `408 head-timeout`, \
+`431 head-too-large`. More requests than a rate allows are answered `429 rate-limited`, and nothing was done.
+
 Bounds are those of the node that answers; most can be configured, by the option that is named with them.";
 
 #[derive(OpenApi)]

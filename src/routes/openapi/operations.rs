@@ -15,7 +15,7 @@ pub struct Operation {
 }
 
 /// Whoever asks, and however.
-const ASKING: &[Kind] = &[Kind::Unauthorized, Kind::Invalid, Kind::StoreUnavailable, Kind::Internal];
+const ASKING: &[Kind] = &[Kind::Unauthorized, Kind::Invalid, Kind::RateLimited, Kind::StoreUnavailable, Kind::Internal];
 /// What is named is not there: a partner, an environment, a thing.
 const NAMING: &[Kind] = &[Kind::NotFound];
 /// A body is read.
@@ -33,7 +33,7 @@ const WRITING: &[Kind] =
 /// An endpoint is set.
 const SETTING: &[Kind] = &[Kind::DuplicateUrl, Kind::LimitReached];
 /// Events are accepted.
-const ACCEPTING: &[Kind] = &[Kind::IdempotencyKeyReused];
+const ACCEPTING: &[Kind] = &[Kind::IdempotencyKeyReused, Kind::LimitReached];
 /// The thing is not in a state for it.
 const STATE: &[Kind] = &[Kind::Conflict];
 

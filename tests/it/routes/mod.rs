@@ -18,6 +18,7 @@ mod fuzzing;
 mod health;
 mod held;
 mod idempotency;
+mod inbound;
 mod isolation;
 mod keys;
 mod limits;

@@ -60,8 +60,8 @@ impl Node {
         // Reads to the end: a full pipe would stop the node.
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                if let Some((_, address)) = line.split_once("listens on http://") {
-                    let _ = listens.send(address.parse().unwrap());
+                if let Some((_, base)) = line.split_once("listens on ") {
+                    let _ = listens.send(base.split_once("://").unwrap().1.parse().unwrap());
                 }
                 let mut kept = kept.lock().unwrap();
                 kept.push_str(&line);
@@ -118,6 +118,18 @@ impl Node {
         eventually("the node ends", || self.process.try_wait().unwrap())
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The memory that it takes.
+    pub fn resident_bytes(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1_024
+    }
+
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
@@ -138,26 +150,36 @@ pub fn command(folder: &Folder) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_posthaste"));
     command.current_dir(folder.path()).env_clear();
     command.envs([("POSTHASTE_LISTEN", "127.0.0.1:0"), ("POSTHASTE_ALLOW_ADDRESSES", "127.0.0.0/8")]);
+    // Tests use keys that open nothing on purpose, and all come from one address.
+    command.env("POSTHASTE_FAILED_AUTHENTICATIONS_PER_MINUTE", "0");
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command
 }
 
 /// A node that the tests of one file share as long as any of them runs.
-pub struct SharedNode(Mutex<Weak<Node>>);
+pub struct SharedNode {
+    node: Mutex<Weak<Node>>,
+    options: &'static [(&'static str, &'static str)],
+}
 
 impl SharedNode {
     pub const fn new() -> Self {
-        Self(Mutex::new(Weak::new()))
+        Self::with(&[])
+    }
+
+    /// One with options, as [`Node::start`] takes them.
+    pub const fn with(options: &'static [(&'static str, &'static str)]) -> Self {
+        Self { node: Mutex::new(Weak::new()), options }
     }
 
     /// The node, for as long as the test keeps what this gives.
     pub fn get(&self) -> Arc<Node> {
         // A test that failed while it started the node left nothing half done.
-        let mut shared = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut shared = self.node.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(node) = shared.upgrade() {
             return node;
         }
-        let node = Arc::new(Node::start(&[]));
+        let node = Arc::new(Node::start(self.options));
         *shared = Arc::downgrade(&node);
         node
     }

@@ -18,7 +18,9 @@ use posthaste::domain::{Environment, KeyId, NodeId, PartnerName, Role, Timestamp
 use posthaste::engine::Supervisor;
 use posthaste::metrics::Metrics;
 use posthaste::policy::address::AddressPolicy;
-use posthaste::routes::{Api, Catalogs, Coherence, Limits, RetryLimits, ThisNode, all_errors_are_problems, configure};
+use posthaste::routes::{
+    Api, Catalogs, Coherence, Limits, RateLimits, Rates, RetryLimits, ThisNode, all_errors_are_problems, configure,
+};
 use posthaste::store::journal::JournalOptions;
 use posthaste::store::sqlite::SqliteStore;
 use posthaste::store::{
@@ -97,12 +99,14 @@ pub fn node(coherence: impl FnOnce() -> Coherence, story: impl AsyncFnOnce(&Node
                 page: 50,
                 page_max: 250,
                 endpoints_per_partner: 10,
+                max_fan_out: 1_000,
                 retries: RetryLimits {
                     retries: 30,
                     span: Duration::from_secs(30 * 86_400),
                     retention: Duration::from_secs(30 * 86_400),
                 },
             },
+            rates: Rates::new(&RateLimits::default(), clock.clone(), Arc::clone(&metrics)),
             journal,
             clock,
             metrics,
