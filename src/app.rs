@@ -38,7 +38,7 @@ use crate::store::sqlite::SqliteStore;
 use crate::store::{
     AuditEntry, Journal, JournalError, Leases, NewKey, PageRequest, Store, StoreError, SubscriptionCache,
 };
-use crate::transport::CaFileError;
+use crate::transport::{CaFileError, TlsClient};
 
 use key_uses::KeyUses;
 use membership::{Joining, Membership};
@@ -162,7 +162,12 @@ impl App {
         let ownership = joining.as_ref().map_or_else(Ownership::sole, |joining| joining.ownership.clone());
         let handed_over = joining.as_ref().map(|joining| joining.handle.clone());
         let token = config.cluster.token.as_ref().filter(|_| joining.is_some());
-        let nodes_tls = inbound::nodes_tls(&config)?;
+        // A file that cannot be used is refused also where nobody needs it.
+        let nodes_tls = if joining.is_some() || config.cluster.ca_file.is_some() {
+            inbound::nodes_tls(&config)?
+        } else {
+            TlsClient::unavailable("there are no other nodes")
+        };
         let forward: Arc<dyn Forward> = match (token, &joining) {
             (Some(token), Some(Joining { owners, .. })) => {
                 let owners = owners.clone();

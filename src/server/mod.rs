@@ -21,7 +21,7 @@ use actix_http::error::DispatchError;
 use actix_http::{HttpService, KeepAlive, Protocol, Request, Response};
 use actix_rt::net::TcpStream;
 use actix_rt::time::timeout;
-use actix_server::{Server, ServerBuilder};
+use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::dev::AppConfig;
 use futures_util::future::{Either, poll_fn, select};
@@ -87,8 +87,8 @@ where
         .shutdown_timeout(options.shutdown_timeout.as_secs());
     let stopping = builder.graceful_shutdown_signal();
     let builder = builder.listen("api", listener, move || {
-        let door = Rc::new(Door::new(&options, share - (share / KEPT_FREE).max(1)));
         let stopping = stopping.clone();
+        let door = Rc::new(Door::new(&options, share - (share / KEPT_FREE).max(1), stopping.clone()));
         let routes = application().into_factory().map_err(|error| error.into().error_response());
         let http = HttpService::build()
             .graceful_shutdown_signal(move || {
@@ -118,15 +118,18 @@ struct Door {
     room: Room,
     tls: Option<TlsAcceptor>,
     handshake_timeout: Duration,
+    /// Whoever has asked for nothing yet is not waited for.
+    stopping: GracefulShutdownSignal,
     metrics: Arc<Metrics>,
 }
 
 impl Door {
-    fn new(options: &ServerOptions, most: usize) -> Self {
+    fn new(options: &ServerOptions, most: usize, stopping: GracefulShutdownSignal) -> Self {
         Self {
             room: Room::new(options.limits.clone(), most, options.clock.clone(), Arc::clone(&options.metrics)),
             tls: options.certificates.as_ref().map(|certificates| TlsAcceptor::from(certificates.config())),
             handshake_timeout: options.limits.head_timeout,
+            stopping,
             metrics: Arc::clone(&options.metrics),
         }
     }
@@ -150,8 +153,10 @@ impl Door {
             connection.wakes(context);
             if connection.is_gone() { Poll::Ready(()) } else { Poll::Pending }
         });
+        let stopping = self.stopping.clone();
+        let stops = std::pin::pin!(async move { stopping.notified().await });
         let shaken = timeout(self.handshake_timeout, tls.accept(socket));
-        match select(std::pin::pin!(shaken), is_to_go).await {
+        match select(std::pin::pin!(shaken), select(is_to_go, stops)).await {
             Either::Left((Ok(Ok(stream)), _)) => Ok(Socket::Tls(Box::new(stream))),
             Either::Left((Ok(Err(error)), _)) => {
                 self.metrics.count_closed("handshake");
@@ -162,7 +167,7 @@ impl Door {
                 self.metrics.count_closed("slow_handshake");
                 Err(io::ErrorKind::TimedOut.into())
             }
-            Either::Right(((), _)) => Err(io::ErrorKind::ConnectionAborted.into()),
+            Either::Right(_) => Err(io::ErrorKind::ConnectionAborted.into()),
         }
     }
 }

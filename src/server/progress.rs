@@ -139,6 +139,9 @@ impl Progress {
     /// How much may be read.
     pub fn reading(&self, limits: &ConnectionLimits) -> Reading {
         match self.phase {
+            // The server looks at no further request before its answers are taken: what
+            // came now would all seem to be of one head.
+            Phase::Idle | Phase::Head { .. } if self.is_blocked() => Reading::Later,
             Phase::Idle => Reading::UpTo(limits.head_bytes),
             Phase::Head { bytes } => Reading::UpTo(limits.head_bytes.saturating_sub(bytes)),
             Phase::Working { wants_body: true } | Phase::Draining => Reading::UpTo(usize::MAX),
@@ -226,6 +229,10 @@ mod tests {
         progress.came(60, at(0));
         assert_eq!(progress.reading(&limits()), Reading::UpTo(40));
         progress.came(40, at(0));
+        assert_eq!(progress.reading(&limits()), Reading::UpTo(0));
+        progress.blocked(at(0));
+        assert_eq!(progress.reading(&limits()), Reading::Later, "answers are to be taken first");
+        progress.unblocked(at(0));
         assert_eq!(progress.reading(&limits()), Reading::UpTo(0));
         progress.works(true);
         assert_eq!(progress.reading(&limits()), Reading::UpTo(usize::MAX), "its body has a limit of its own");

@@ -56,8 +56,6 @@ struct State {
     gone: bool,
     /// Whoever waits for the socket.
     waker: Option<Waker>,
-    /// Whether that waits for a request to be answered.
-    reads_later: bool,
 }
 
 /// A connection's stay. It ends when this is dropped.
@@ -74,8 +72,7 @@ impl Room {
 
     /// One more connection; where there is no room, another one goes.
     pub fn enter(&self) -> Stay {
-        let state =
-            State { progress: Progress::begun(self.now()), place: None, gone: false, waker: None, reads_later: false };
+        let state = State { progress: Progress::begun(self.now()), place: None, gone: false, waker: None };
         let connection = Connection(Rc::new(Seat { room: self.clone(), state: RefCell::new(state) }));
         self.0.metrics.connections.inc();
         let mut guests = self.0.guests.borrow_mut();
@@ -149,10 +146,7 @@ impl Connection {
 
     /// How much may be read just now.
     pub fn reading(&self) -> Reading {
-        let mut state = self.0.state.borrow_mut();
-        let reading = state.progress.reading(&self.shared().limits);
-        state.reads_later = reading == Reading::Later;
-        reading
+        self.0.state.borrow().progress.reading(&self.shared().limits)
     }
 
     /// Bytes have come.
@@ -172,6 +166,9 @@ impl Connection {
         let mut state = self.0.state.borrow_mut();
         if state.progress.is_blocked() {
             state.progress.unblocked(self.now());
+            if let Some(waker) = state.waker.take() {
+                waker.wake();
+            }
         }
     }
 
@@ -216,9 +213,8 @@ impl Drop for Work {
         {
             let mut state = connection.0.state.borrow_mut();
             state.progress.answered(now);
-            if state.reads_later
-                && let Some(waker) = state.waker.take()
-            {
+            // It has another time from here on, and may read on.
+            if let Some(waker) = state.waker.take() {
                 waker.wake();
             }
         }

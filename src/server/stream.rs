@@ -257,6 +257,7 @@ impl AsyncWrite for Watched {
         let this = self.get_mut();
         if let Some(problem) = this.unreadable(bytes) {
             let _ = this.socket.poll_write(context, &problem.last_words());
+            this.ending = Ending::Said { words: true };
             return Poll::Ready(Ok(bytes.len()));
         }
         match this.socket.poll_write(context, bytes) {

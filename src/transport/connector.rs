@@ -23,7 +23,7 @@ use crate::transport::source::{OpenError, SourceAddresses};
 use crate::transport::{AddressGuard, Resolve, TransportOptions};
 
 /// Addresses of one name that are tried, after all of them were vetted.
-const MAX_DIALLED: usize = 4;
+pub(super) const MAX_DIALLED: usize = 4;
 
 /// Why there is no connection. It travels through awc inside
 /// [`ConnectError::Resolver`] and is told apart by type on the other side.
@@ -125,7 +125,7 @@ impl Rules {
         let mut failure = String::from("the host has no addresses");
         for address in dialled {
             let peer = SocketAddr::new(*address, port);
-            match timeout(share, self.dial_one(peer)).await {
+            match timeout(share, self.dial_one(peer, share)).await {
                 Ok(Dialled::Connected(connected)) => return self.admit(connected),
                 Ok(Dialled::Unreachable(reason)) => failure = reason,
                 Ok(Dialled::Hopeless(reason)) => return Err(ConnectFailure::Connect(reason)),
@@ -139,7 +139,7 @@ impl Rules {
         Err(ConnectFailure::Connect(failure))
     }
 
-    async fn dial_one(&self, peer: SocketAddr) -> Dialled {
+    async fn dial_one(&self, peer: SocketAddr, within: Duration) -> Dialled {
         let Some(proxy) = &self.proxy else {
             return match self.source.open(peer).await {
                 Ok(connected) => Dialled::Connected(connected),
@@ -152,7 +152,7 @@ impl Rules {
                 Err(OpenError::Peer(error)) => Dialled::Unreachable(format!("could not connect to {peer}: {error}")),
             };
         };
-        match proxy.open(peer, self.resolver.as_ref(), &self.source).await {
+        match proxy.open(peer, within, self.resolver.as_ref(), &self.source).await {
             Ok(connected) => Dialled::Connected(connected),
             Err(failure) if failure.is_about_target() => {
                 Dialled::Unreachable(format!("could not connect to {peer}: {failure}"))

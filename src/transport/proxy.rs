@@ -7,12 +7,15 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_rt::net::TcpStream;
+use actix_rt::time::timeout;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::transport::Resolve;
+use crate::transport::connector::MAX_DIALLED;
 use crate::transport::source::{OpenError, SourceAddresses};
 
 /// Longest head of an answer that is read.
@@ -65,19 +68,30 @@ impl Proxy {
         Self { host: host.into(), port, authorization: authorization.map(Arc::from) }
     }
 
-    /// A connection that the proxy passes on to this address.
+    /// A connection that the proxy passes on to this address. Where the proxy has several
+    /// of its own, each has an equal part of the time, and what is said to it one more:
+    /// one that swallows packets leaves some to the next.
     pub(super) async fn open(
         &self,
         target: SocketAddr,
+        within: Duration,
         resolver: &dyn Resolve,
         source: &SourceAddresses,
     ) -> Result<TcpStream, ProxyFailure> {
+        let addresses = self.addresses(resolver).await?;
+        let tried = &addresses[..addresses.len().min(MAX_DIALLED)];
+        let part = match tried.len() {
+            0 | 1 => within,
+            several => within / u32::try_from(several + 1).unwrap_or(u32::MAX),
+        };
         let mut connected = Err(ProxyFailure::Unresolved);
-        for address in self.addresses(resolver).await? {
-            connected = source.open(SocketAddr::new(address, self.port)).await.map_err(|error| match error {
-                OpenError::Source(source, error) => ProxyFailure::Source(source, error),
-                OpenError::Peer(error) => ProxyFailure::Unreachable(error),
-            });
+        for address in tried {
+            connected = match timeout(part, source.open(SocketAddr::new(*address, self.port))).await {
+                Ok(Ok(stream)) => Ok(stream),
+                Ok(Err(OpenError::Source(source, error))) => Err(ProxyFailure::Source(source, error)),
+                Ok(Err(OpenError::Peer(error))) => Err(ProxyFailure::Unreachable(error)),
+                Err(_) => Err(ProxyFailure::Unreachable(io::ErrorKind::TimedOut.into())),
+            };
             if connected.is_ok() {
                 break;
             }

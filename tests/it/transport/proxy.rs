@@ -1,7 +1,7 @@
 //! The forward proxy: told where to go and never whom for, and bounded in time and
 //! bytes like any receiver.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use posthaste::domain::{ErrorClass, Outcome};
@@ -227,4 +227,36 @@ async fn connections_to_it_come_from_the_source_address() {
     world.options.source = SourceAddresses { v4: Some([127, 0, 0, 9].into()), v6: None };
     assert!(within(world.open().send(request(receiver.url()))).await.is_delivered());
     assert_eq!(proxy.asked()[0].from.ip().to_string(), "127.0.0.9");
+}
+
+/// A listener whose queue is full: what else asks for a connection hears nothing.
+fn swallowing(address: &str) -> (TcpListener, Vec<TcpStream>) {
+    let listener = TcpListener::bind(address).expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let mut waiting = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, SHORT) {
+        waiting.push(stream);
+        assert!(waiting.len() < 10_000, "its queue has an end");
+    }
+    (listener, waiting)
+}
+
+#[actix_rt::test]
+async fn one_of_its_addresses_that_swallows_packets_leaves_time_to_the_next() {
+    let receiver = Receiver::start(|mut connection| {
+        connection.request();
+        connection.write(OK);
+    });
+    let proxy = ForwardProxy::start(Manners::Pass);
+    let port = proxy.address.port();
+    let _full = swallowing(&format!("127.0.0.2:{port}"));
+    let mut world = through(&proxy);
+    world.options.proxy = Some(Proxy::new("proxy.test", port, None));
+    world.options.connect_timeout = Duration::from_secs(3);
+    world.names = Names::of([
+        ("receiver.test", vec![addresses(&["127.0.0.1"])]),
+        ("proxy.test", vec![addresses(&["127.0.0.2", "127.0.0.1"])]),
+    ]);
+    let url = format!("http://receiver.test:{}/", receiver.address.port());
+    assert!(within(world.open().send(request(url))).await.is_delivered());
 }

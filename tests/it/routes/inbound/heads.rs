@@ -50,7 +50,8 @@ fn whoever_says_nothing_is_hung_up_on_without_a_word() {
     let node = STRICT.get();
     assert_eq!(rest(&mut connect(node.address)), b"");
 
-    let node = Node::start(&[("KEEP_ALIVE_MS", "100")]);
+    // Not by the time that a head would have had.
+    let node = Node::start(&[("KEEP_ALIVE_MS", "100"), ("HEAD_TIMEOUT_MS", "600000")]);
     let mut stream = having_sent(&node, HEALTH);
     assert_eq!(next_answer(&mut stream).unwrap().status, 200);
     assert_eq!(rest(&mut stream), b"");
