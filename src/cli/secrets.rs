@@ -12,11 +12,13 @@ use crate::app::keys;
 use crate::clock::Clock;
 use crate::cluster::new_node_id;
 use crate::config::{Config, OptionArgs, StoreLocation};
+use crate::domain::{Actor, AuditAction};
+use crate::keyring::RingKeyId;
 use crate::metrics::Metrics;
 use crate::store::journal::JournalOptions;
 use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Journal, Reencrypted, Store, reencrypt};
+use crate::store::{AuditEntry, Journal, Reencrypted, Store, reencrypt};
 
 /// Rows between two lines that say how far it is.
 const TOLD_EVERY: u64 = 10_000;
@@ -66,7 +68,9 @@ pub fn run(arguments: SecretsArgs) -> Result<(), Box<dyn Error>> {
     let options = JournalOptions { queue: 1, queue_bytes: 0, batch: 1 };
     let (journal, thread) = Journal::start(store.writer()?, options, clock, metrics, Box::new(|_| ()), failed)?;
     let mut told = 0;
-    let done = actix_rt::System::new().block_on(reencrypt(&journal, |done| {
+    let current = store.keyring().current().map_or("clear", RingKeyId::as_str);
+    let entry = AuditEntry::new(Actor::Command, AuditAction::SecretsReencrypted).about(current);
+    let done = actix_rt::System::new().block_on(reencrypt(&journal, entry, |done| {
         if done.rows - told >= TOLD_EVERY {
             told = done.rows;
             eprintln!("{} rows looked at, {} values sealed anew", done.rows, done.values);

@@ -82,6 +82,9 @@ pub enum Break {
     /// It was another one when somebody noted its hash.
     #[error("its hash is not the one that was noted")]
     NotAsNoted,
+    /// What stands there is no entry.
+    #[error("it cannot be read as an entry")]
+    Unreadable,
     /// The last entries are gone.
     #[error("it is missing: the log ends before it")]
     CutOff,
@@ -159,6 +162,13 @@ impl ChainCheck {
                 return;
             }
             self.head = AuditHead { number: record.number, hash: record.hash };
+        }
+    }
+
+    /// What comes next is there, and is no entry.
+    pub fn cannot_read(&mut self) {
+        if !self.is_over() {
+            self.broken = Some((self.head.number + 1, Break::Unreadable));
         }
     }
 

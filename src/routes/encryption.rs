@@ -73,16 +73,8 @@ pub async fn reencrypt(api: web::Data<Api>, caller: Caller, request: HttpRequest
     let worker = api.clone();
     let entry = caller.did(AuditAction::SecretsReencrypted);
     let done = to_the_end(async move {
-        let done = store::reencrypt(&worker.journal, |_| ()).await?;
-        let current = worker.store.keyring().current().map(RingKeyId::as_str);
-        let entry = entry.about(current.unwrap_or("clear"));
-        let entry = entry.with(json!({ "values": done.values, "unreadable": done.unreadable }));
-        let noted = worker.journal.change(move |transaction| {
-            transaction.audit(&entry);
-            Ok(())
-        });
-        noted.await?;
-        Ok(done)
+        let current = worker.store.keyring().current().map_or("clear", RingKeyId::as_str);
+        Ok(store::reencrypt(&worker.journal, entry.about(current), |_| ()).await?)
     })
     .await?;
     let current = api.store.keyring().current().map(RingKeyId::as_str);

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
 use crate::auth::Permission;
-use crate::catalog::{CatalogLimits, DefinitionError, DefinitionProblem, TypeDefinition, system};
+use crate::catalog::{CatalogLimits, DefinitionError, DefinitionProblem, TypeDefinition, pointer_below, system};
 use crate::domain::{AuditAction, EventType};
 use crate::routes::extract::{self, Caller};
 use crate::routes::problem::{Answer, FieldProblem, Kind, Problem};
@@ -180,7 +180,7 @@ fn parse(name: EventType, body: &[u8], retries: &RetryLimits) -> Result<TypeDefi
     let (schema, example) = (required("schema"), required("example"));
     for unknown in fields.keys() {
         errors.push(FieldProblem::new(
-            format!("/{unknown}"),
+            pointer_below("", unknown),
             "unknown field; there is `description`, `schema`, `example` and `retry`",
         ));
     }

@@ -4,6 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 use crate::auth::{ApiKey, Permission, told_of_key};
+use crate::catalog::pointer_below;
 use crate::domain::{AuditAction, Environment, KeyId, PartnerName, Role, Timestamp};
 use crate::routes::extract::{self, Caller};
 use crate::routes::problem::{Answer, FieldProblem, Kind, Problem};
@@ -39,7 +40,7 @@ where
 
 fn no_more(fields: &Map<String, Value>, known: &str, errors: &mut Vec<FieldProblem>) {
     for unknown in fields.keys() {
-        errors.push(FieldProblem::new(format!("/{unknown}"), format!("unknown field; there is {known}")));
+        errors.push(FieldProblem::new(pointer_below("", unknown), format!("unknown field; there is {known}")));
     }
 }
 

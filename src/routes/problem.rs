@@ -322,6 +322,10 @@ impl From<RotationConflict> for Problem {
         match conflict {
             RotationConflict::NotFound => Self::not_found("endpoint"),
             RotationConflict::Outdated => EndpointConflict::Outdated.into(),
+            RotationConflict::SignsAlready => Self::invalid_field(
+                "/secret",
+                "this secret signs for the endpoint already: give another, or leave `secret` out to have one made",
+            ),
             RotationConflict::TooMany { until } => Self::new(
                 Kind::Conflict,
                 format!(

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use crate::catalog::pointer_below;
 use crate::domain::{Signing, SigningError, Timestamp};
 use crate::policy::signature::{self, KeyPair, MIN_KEY_BYTES, SEED_BYTES, SigningKey, SigningSecret};
 use crate::routes::problem::{Kind, Problem};
@@ -75,7 +76,7 @@ impl Wanted {
         };
         if let Some(unknown) = fields.keys().next() {
             let detail = "unknown field; there is `secret`, `signing` and `overlap_seconds`";
-            return Err(Problem::invalid_field(format!("/{unknown}"), detail));
+            return Err(Problem::invalid_field(pointer_below("", unknown), detail));
         }
         Ok(Self { overlap, signing, secret })
     }

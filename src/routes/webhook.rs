@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::auth::Permission;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, pointer_below};
 use crate::domain::{AuditAction, Endpoint, EndpointId, EndpointStatus, EventId, EventType};
 use crate::engine::{SendTest, TestOutcome};
 use crate::policy::matching;
@@ -396,7 +396,7 @@ pub async fn test(
         Some(_) => return Err(Problem::invalid_field("/event_type", "expected a string")),
     };
     if let Some(unknown) = fields.keys().next() {
-        return Err(Problem::invalid_field(format!("/{unknown}"), "unknown field; there is `event_type`"));
+        return Err(Problem::invalid_field(pointer_below("", unknown), "unknown field; there is `event_type`"));
     }
     let definition = match &named {
         Some(name) => catalog.get(name),

@@ -79,7 +79,7 @@ impl AuditEntry {
 /// Which entries. What is `None` is not asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// Of this environment alone.
+    /// Of this environment alone: what is of both is left out.
     pub environment: Option<Environment>,
     /// About this partner alone.
     pub partner: Option<PartnerName>,
@@ -114,7 +114,14 @@ pub fn begin_check(store: &dyn Store, noted: Option<AuditHead>) -> Result<ChainC
 pub fn check_more(store: &dyn Store, check: &mut ChainCheck) -> Result<(), StoreError> {
     if !check.is_over() {
         let after = if check.checked() == 0 { i64::MIN } else { check.checked() };
-        check.take(&store.audit_chain(after, CHECKED_AT_ONCE)?);
+        match store.audit_chain(after, CHECKED_AT_ONCE) {
+            // Those before the one that is no entry are checked one by one.
+            Err(StoreError::Corrupt(_)) => match store.audit_chain(after, 1) {
+                Err(StoreError::Corrupt(_)) => check.cannot_read(),
+                next => check.take(&next?),
+            },
+            read => check.take(&read?),
+        }
     }
     Ok(())
 }

@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::keyring::{Binding, Keyring, KeyringError, Purpose, RingKeyId};
 use crate::store::ids::RowKey;
-use crate::store::{Journal, JournalError, ScopeId, StoreError};
+use crate::store::{AuditEntry, Journal, JournalError, ScopeId, StoreError};
 
 /// Rows that one commit of a re-encryption looks at: a few milliseconds.
 const SLICE: usize = 200;
@@ -133,13 +134,25 @@ pub struct Reencrypted {
 
 /// Seals everything with the current key that is not yet, slice by slice, each a
 /// commit: whatever ends it half-way, every value can be read, and the next one goes
-/// on. `progress` hears after each slice.
-pub async fn reencrypt(journal: &Journal, mut progress: impl FnMut(&Reencrypted)) -> Result<Reencrypted, JournalError> {
+/// on. `entry` says in the audit log that it was begun, with the first slice, and what
+/// came of it. `progress` hears after each slice.
+pub async fn reencrypt(
+    journal: &Journal,
+    entry: AuditEntry,
+    mut progress: impl FnMut(&Reencrypted),
+) -> Result<Reencrypted, JournalError> {
     let mut done = Reencrypted::default();
     let mut after = None;
     loop {
         let from = after;
-        let slice = journal.change(move |transaction| transaction.reencrypt(from, SLICE)).await?;
+        let begun = entry.clone().with(json!({ "state": "begun" }));
+        let sealing = journal.change(move |transaction| {
+            if from.is_none() {
+                transaction.audit(&begun);
+            }
+            transaction.reencrypt(from, SLICE)
+        });
+        let slice = sealing.await?;
         done.rows += slice.rows as u64;
         done.values += slice.values as u64;
         done.unreadable += slice.unreadable as u64;
@@ -149,6 +162,14 @@ pub async fn reencrypt(journal: &Journal, mut progress: impl FnMut(&Reencrypted)
             None => break,
         }
     }
-    done.released = journal.change(|transaction| transaction.release_unused_keys()).await?;
+    let (values, unreadable) = (done.values, done.unreadable);
+    let releasing = journal.change(move |transaction| {
+        let released = transaction.release_unused_keys()?;
+        let ids: Vec<&str> = released.iter().map(RingKeyId::as_str).collect();
+        let detail = json!({ "state": "done", "values": values, "unreadable": unreadable, "released": ids });
+        transaction.audit(&entry.clone().with(detail));
+        Ok(released)
+    });
+    done.released = releasing.await?;
     Ok(done)
 }

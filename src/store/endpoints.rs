@@ -77,6 +77,8 @@ pub enum RotationConflict {
     NotFound,
     /// It was changed meanwhile to sign in another way.
     Outdated,
+    /// The secret that was given signs for it already.
+    SignsAlready,
     /// As many secrets as may already sign for it.
     TooMany {
         /// When the first of them ends.

@@ -26,6 +26,17 @@ pub enum StoreError {
     Stopped(String),
 }
 
+impl StoreError {
+    /// The same of what cannot be read, naming whose it is.
+    #[must_use]
+    pub(in crate::store) fn of(self, whose: impl std::fmt::Display) -> Self {
+        match self {
+            Self::Corrupt(why) => Self::Corrupt(format!("{whose}: {why}")),
+            other => other,
+        }
+    }
+}
+
 /// A transaction did not become durable.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CommitError {

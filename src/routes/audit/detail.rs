@@ -3,11 +3,15 @@
 //! credentials and nothing of its query, where tokens are put.
 
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use crate::domain::{Endpoint, EndpointSettings, Header};
+use crate::domain::{AuditHash, Endpoint, EndpointSettings, Header};
 use crate::routes::settings;
 use crate::routes::show::{self, REDACTED};
+
+/// The longest value of a setting that is written out, as JSON.
+const MOST_BYTES: usize = 1_024;
 
 /// Of a new endpoint: its URL, what it wants, and each setting that is not the default.
 pub fn endpoint_made(endpoint: &Endpoint) -> Value {
@@ -39,6 +43,8 @@ pub fn endpoint_changed(before: &Endpoint, settings: &EndpointSettings) -> Value
 /// The settings that differ, but for headers, as the API shows them.
 fn others(before: &Endpoint, after: &Endpoint) -> Vec<(String, [Value; 2])> {
     let mut shown = [before, after].map(show::endpoint);
+    // What is shown of a certificate may be the same where its chain is another.
+    let certificates_differ = before.settings.client_certificate != after.settings.client_certificate;
     let urls_differ = before.settings.url != after.settings.url;
     for value in &mut shown {
         let url = value["url"].as_str().map(without_secrets);
@@ -46,8 +52,22 @@ fn others(before: &Endpoint, after: &Endpoint) -> Vec<(String, [Value; 2])> {
     }
     let [before, after] = shown;
     let names = settings::KNOWN.into_iter().filter(|name| *name != "headers");
-    let differing = names.filter(|name| before[*name] != after[*name] || (*name == "url" && urls_differ));
-    differing.map(|name| (name.to_owned(), [before[name].clone(), after[name].clone()])).collect()
+    let differing = names.filter(|name| {
+        before[*name] != after[*name]
+            || (*name == "url" && urls_differ)
+            || (*name == "client_certificate" && certificates_differ)
+    });
+    differing.map(|name| (name.to_owned(), [briefly(&before[name]), briefly(&after[name])])).collect()
+}
+
+/// A value as it is; of a long one only what tells it from others, since the log is for
+/// ever, and a partner's to fill.
+fn briefly(value: &Value) -> Value {
+    let text = value.to_string();
+    if text.len() <= MOST_BYTES {
+        return value.clone();
+    }
+    json!({ "bytes": text.len(), "sha256": AuditHash::from_bytes(Sha256::digest(text.as_bytes()).into()).to_string() })
 }
 
 fn names<'a>(headers: impl IntoIterator<Item = &'a Header>) -> Vec<&'a str> {

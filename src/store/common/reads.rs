@@ -316,7 +316,10 @@ fn endpoint_of(
         partner: scope.partner,
         environment: scope.environment,
         version: count_of(version)?,
-        settings: settings.opened(&Sealer::new(keyring, id, key))?.settings()?,
+        settings: settings
+            .opened(&Sealer::new(keyring, id, key))
+            .map_err(|error| error.of(ids.endpoint(key)))?
+            .settings()?,
         created_at: time_of_key(key),
         updated_at: Timestamp::from_millis(updated_at),
         paused_at: paused_at.map(Timestamp::from_millis),

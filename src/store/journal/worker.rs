@@ -247,7 +247,8 @@ pub(super) fn unknown(why: &str) -> String {
     format!("the outcome of a commit is unknown: {why}")
 }
 
-/// Whether an error is one entry's fault, which the others need not share.
+/// Whether an error is one entry's fault, which the others need not share. What this
+/// node is not configured for, such as a key that it lacks, only that entry needs.
 fn is_of_one_entry(error: &StoreError) -> bool {
-    matches!(error, StoreError::Constraint(_) | StoreError::Corrupt(_))
+    matches!(error, StoreError::Constraint(_) | StoreError::Corrupt(_) | StoreError::Configuration(_))
 }

@@ -9,6 +9,7 @@ use actix_web::http::StatusCode;
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, SqliteConnection};
 use posthaste::cli::receiver::Behaviour;
+use posthaste::domain::AuditAction;
 use serde_json::{Value, json};
 
 use crate::support::folder::Folder;
@@ -513,4 +514,12 @@ fn the_command_checks_a_stopped_store_and_what_was_noted_of_it() {
     let refused = verify(&folder, &["--number", "3", "--head", &head]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("broken at entry 3"), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn every_action_is_explained_to_operators() {
+    let told = include_str!("../../../docs/operating.md");
+    for action in AuditAction::ALL {
+        assert!(told.contains(&format!("`{action}`")), "docs/operating.md does not name {action}");
+    }
 }

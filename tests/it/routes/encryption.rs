@@ -75,6 +75,10 @@ fn an_operator_has_everything_sealed_with_a_new_key_and_takes_the_old_one_out() 
     let node = Node::on(&folder, &[("ENCRYPTION_KEYS", &both)]);
     let done = node.operator().post("/encryption/reencrypt", "{}").expect(200);
     assert_eq!(done, json!({ "current": "two", "rows": 4, "values": 4, "unreadable": 0, "released": ["one"] }));
+    let told = node.operator().get("/audit?action=secrets.reencrypted&limit=2").expect(200);
+    let done = json!({ "state": "done", "values": 4, "unreadable": 0, "released": ["one"] });
+    assert_eq!((&told["data"][0]["detail"], &told["data"][0]["subject"]), (&done, &json!("two")));
+    assert_eq!(told["data"][1]["detail"], json!({ "state": "begun" }));
     let shown = node.operator().get("/encryption").expect(200);
     let keys = json!([
         { "id": "two", "in_ring": true, "in_use": true, "values": 4 },

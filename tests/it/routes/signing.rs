@@ -218,6 +218,12 @@ fn a_sixth_secret_is_refused_and_an_emergency_never() {
     assert_eq!(versions(&received), ["v1"; 5]);
     assert!(verifies(&received, made["secret"].as_str().unwrap()), "the first one still signs");
 
+    // What has leaked is not rotated to itself.
+    let same = json!({ "secret": made["secret"], "overlap_seconds": 0 });
+    let refused = tenant.partner.post(&path, same.to_string());
+    refused.problem(422, "invalid");
+    assert_eq!(refused.pointers(), ["/secret"]);
+
     let emergency = rotate(&tenant, &made, &json!({ "overlap_seconds": 0 }));
     assert_eq!(emergency["previous"], json!([]));
     let received = sent(&tenant, &subscriber);

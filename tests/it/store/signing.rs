@@ -82,6 +82,8 @@ fn a_rotation_to_another_way_of_signing_is_a_version(world: &mut World) {
 
     // A rotation that stays with it is no version.
     let same = Rotation { from_signing: Signing::V1a, ..to_pairs };
+    assert_eq!(world.try_rotate(&same), Err(RotationConflict::SignsAlready));
+    let same = Rotation { secret: "another".to_owned(), ..same };
     world.rotate(&same);
     let found = world.store().endpoint(&acme, made.id).expect("readable").expect("it is there");
     assert_eq!((found.version, found.settings.signing), (2, Signing::V1a));

@@ -168,7 +168,9 @@ pub(super) fn note_key_uses(transaction: &mut Tx<'_>, uses: &[(KeyId, Timestamp)
     let mut rows: Vec<(i64, i64)> =
         uses.iter().filter_map(|(id, at)| Some((transaction.ids.api_key_key(*id)?, at.as_millis()))).collect();
     rows.sort_unstable();
-    for (key, at) in rows {
+    // Another node notes those that it has in hand as well, or revokes them.
+    let free = transaction.lock_keys(&rows.iter().map(|(key, _)| *key).collect::<Vec<_>>())?;
+    for (key, at) in rows.into_iter().filter(|(key, _)| free.contains(key)) {
         diesel::update(api_keys::table.find(key))
             .filter(api_keys::last_used_at.is_null().or(api_keys::last_used_at.lt(at)))
             .set(api_keys::last_used_at.eq(at))

@@ -1,7 +1,7 @@
 //! The audit log, as it is written: what a transaction did is kept until its end, and
 //! then numbered, chained and written in one go, as the last thing before the commit.
-//! Whoever writes waits for the head of the chain there and holds nothing that
-//! anybody else could wait for before: nobody waits in a circle.
+//! Whoever writes waits for the head of the chain there, and for nobody afterwards:
+//! nobody waits in a circle.
 //!
 //! Compiled once for each backend, against its own `Tx`.
 

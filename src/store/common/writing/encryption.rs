@@ -8,11 +8,12 @@ use diesel::prelude::*;
 use super::super::encryption::{self, EncryptedRow};
 use super::super::translate;
 use super::Tx;
+use crate::domain::Environment;
 use crate::keyring::{Purpose, RingKeyId};
-use crate::store::StoreError;
 use crate::store::encryption::{EncryptedPart, EncryptedPlace, ReencryptedSlice, Sealer};
-use crate::store::rows::{SettingsRow, from_json, to_json};
+use crate::store::rows::{SettingsRow, environment_number, from_json, to_json};
 use crate::store::schema::{endpoint_secrets, endpoint_versions, meta};
+use crate::store::{ScopeId, StoreError};
 
 /// Seals the values of up to `limit` rows behind `after` with the key that seals now.
 pub(super) fn reencrypt(
@@ -20,12 +21,22 @@ pub(super) fn reencrypt(
     after: Option<EncryptedPlace>,
     limit: usize,
 ) -> Result<ReencryptedSlice, StoreError> {
+    wait_for_changes(transaction)?;
     transaction.note_key()?;
     // What stood here in the clear is not to be found in the file afterwards.
     transaction.begin_wiping()?;
     let slice = reencrypt_rows(transaction, after, limit);
     transaction.end_wiping()?;
     slice
+}
+
+/// Whoever changes endpoints waits for this to end, and is waited for: they lock an
+/// environment's clock, then the note of a key, then rows, and so does this.
+fn wait_for_changes(transaction: &mut Tx<'_>) -> Result<(), StoreError> {
+    for environment in Environment::ALL {
+        transaction.lock_endpoints(ScopeId(environment_number(environment)))?;
+    }
+    Ok(())
 }
 
 fn reencrypt_rows(
@@ -96,6 +107,7 @@ fn update_secret(
 
 /// Gives up the notes of keys that seal nothing any more and are not to. Answers which.
 pub(super) fn release_unused_keys(transaction: &mut Tx<'_>) -> Result<Vec<RingKeyId>, StoreError> {
+    wait_for_changes(transaction)?;
     let mut released = Vec::new();
     for key in encryption::noted(transaction.connection)? {
         if transaction.keyring.current() == Some(&key) {

@@ -6,12 +6,12 @@
 
 use diesel::prelude::*;
 
-use super::super::translate;
+use super::super::{reads, translate};
 use super::Tx;
 use super::endpoints::{read_endpoint, write_settings};
-use crate::domain::{MAX_SECRETS, Timestamp};
+use crate::domain::MAX_SECRETS;
 use crate::store::ids::RowKey;
-use crate::store::schema::{endpoint_secrets, endpoints};
+use crate::store::schema::endpoints;
 use crate::store::{Rotation, RotationConflict, ScopeId, StoreError};
 
 /// What stands against a rotation, the endpoint being there and nobody else's to change.
@@ -24,17 +24,15 @@ pub(super) fn conflict(
     if found.settings.signing != rotation.from_signing {
         return Ok(Some(RotationConflict::Outdated));
     }
+    let live = reads::secrets(transaction.connection, transaction.keyring, endpoint, transaction.now)?;
+    if live.iter().any(|live| live.secret == rotation.secret) {
+        return Ok(Some(RotationConflict::SignsAlready));
+    }
     if rotation.overlap.is_zero() {
         return Ok(None);
     }
-    let ends: Vec<Option<i64>> = endpoint_secrets::table
-        .filter(endpoint_secrets::endpoint.eq(endpoint))
-        .filter(endpoint_secrets::expires_at.is_null().or(endpoint_secrets::expires_at.gt(transaction.now.as_millis())))
-        .select(endpoint_secrets::expires_at)
-        .load(transaction.connection)
-        .map_err(translate)?;
-    let first = ends.iter().flatten().min().copied().map(Timestamp::from_millis);
-    Ok(first.filter(|_| ends.len() >= MAX_SECRETS).map(|until| RotationConflict::TooMany { until }))
+    let first = live.iter().filter_map(|live| live.expires_at).min();
+    Ok(first.filter(|_| live.len() >= MAX_SECRETS).map(|until| RotationConflict::TooMany { until }))
 }
 
 /// Gives an endpoint the settings that say how it signs from now on, if it does in

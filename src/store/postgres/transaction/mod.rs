@@ -46,7 +46,7 @@ use crate::keyring::{Keyring, RingKeyId};
 use crate::store::ids::{IdCodec, RowKey};
 use crate::store::postgres::writer::Beside;
 use crate::store::postgres::{audit as read_audit, encryption as stored_encryption, reads, statements, translate};
-use crate::store::schema::{audit_head, meta};
+use crate::store::schema::{api_keys, audit_head, meta};
 use crate::store::{
     Accept, Accepted, AuditEntry, Begun, Brake, Effect, EncryptedPlace, EndpointChange, EndpointConflict, FanOut,
     Fence, KeyRecord, NewEndpoint, NewKey, Notice, Placed, Placing, Record, Recorded, ReencryptedSlice, ReliedOn,
@@ -163,6 +163,18 @@ impl<'a> PostgresTransaction<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Of these keys those that no other transaction has in hand. Waiting for one could
+    /// be waiting for somebody who waits for this one.
+    fn lock_keys(&mut self, keys: &[i64]) -> Result<Vec<i64>, StoreError> {
+        api_keys::table
+            .filter(api_keys::id.eq_any(keys))
+            .select(api_keys::id)
+            .for_update()
+            .skip_locked()
+            .load(self.connection)
+            .map_err(translate)
     }
 
     /// The head of the audit log, once nobody else has it: from here on nobody adds to the

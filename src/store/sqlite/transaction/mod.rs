@@ -153,6 +153,11 @@ impl<'a> SqliteTransaction<'a> {
         Ok(())
     }
 
+    /// Nobody else writes while a transaction is open.
+    fn lock_keys(&mut self, keys: &[i64]) -> Result<Vec<i64>, StoreError> {
+        Ok(keys.to_vec())
+    }
+
     /// The head of the audit log. Nobody else writes while a transaction is open.
     fn lock_audit_head(&mut self) -> Result<AuditHead, StoreError> {
         let row = audit_head::table.select((audit_head::number, audit_head::hash)).first(self.connection);

@@ -186,6 +186,8 @@ fn a_broken_rule_costs_only_its_own_caller(world: &mut World) {
         let fault = queued(journal.change(broken));
         let unreadable = |_: &mut dyn Transaction| Err::<(), _>(StoreError::Corrupt("as if".into()));
         let third_fault = queued(journal.change(unreadable));
+        let keyless = |_: &mut dyn Transaction| Err::<(), _>(StoreError::Configuration("as if".into()));
+        let fourth_fault = queued(journal.change(keyless));
         let two = queued(journal.accept(world.request(&acme, &["campaign.updated"])));
         let outcome = queued(journal.record(Arc::new(world.attempt(deliveries[0], 0, Verdict::Delivered))));
         let other_fault = queued(journal.record(Arc::new(world.attempt(deliveries[1], 0, Verdict::Unchanged))));
@@ -195,6 +197,7 @@ fn a_broken_rule_costs_only_its_own_caller(world: &mut World) {
 
         assert!(matches!(fault.await, Err(JournalError::Store(StoreError::Constraint(_)))));
         assert!(matches!(third_fault.await, Err(JournalError::Store(StoreError::Corrupt(_)))));
+        assert!(matches!(fourth_fault.await, Err(JournalError::Store(StoreError::Configuration(_)))));
         assert!(matches!(other_fault.await, Err(JournalError::Store(StoreError::Constraint(_)))));
         assert!(matches!(outcome.await, Ok(Recorded::Written(_))));
         change.await.expect("durable").expect("nothing stands against it");

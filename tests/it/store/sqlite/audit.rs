@@ -57,6 +57,10 @@ fn what_is_done_behind_the_triggers_back_is_found_out() {
         ("UPDATE audit_head SET number = 2", (3, Break::Beyond)),
         ("DELETE FROM audit_log; UPDATE audit_head SET number = 0", (1, Break::CutOff)),
         ("UPDATE audit_log SET hash = previous_hash WHERE number = 3", (3, Break::Changed)),
+        (
+            "PRAGMA ignore_check_constraints = ON; UPDATE audit_log SET hash = x'00' WHERE number = 2",
+            (2, Break::Unreadable),
+        ),
     ] {
         let (place, mut connection) = with_entries();
         connection.batch_execute(&format!("{DROPPED}{attempt}")).expect("nothing refuses it any more");
