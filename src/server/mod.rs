@@ -14,6 +14,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use actix_http::body::MessageBody;
@@ -25,7 +26,6 @@ use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::dev::AppConfig;
 use futures_util::future::{Either, poll_fn, select};
-use std::task::Poll;
 use tokio_rustls::TlsAcceptor;
 
 use crate::clock::Clock;

@@ -292,7 +292,7 @@ statement! {
         endpoints: &'a [i64] => Array<BigInt>,
         order_keys: &'a [i64] => Array<BigInt>,
     )
-    "UPDATE pending SET status = 1, next_at = GREATEST(next_at, ?) \
+    "UPDATE pending SET status = 1, next_at = GREATEST(CASE WHEN scheduled_attempts > 0 THEN next_at ELSE 0 END, ?) \
      WHERE id IN ( \
        SELECT next.id FROM unnest(?, ?) AS freed (endpoint, order_key), LATERAL ( \
          SELECT id FROM pending \

@@ -193,7 +193,7 @@ statement! {
         same_endpoint: i64 => BigInt,
         same_key: i64 => BigInt,
     )
-    "UPDATE deliveries SET status = 1, next_at = MAX(next_at, ?) \
+    "UPDATE deliveries SET status = 1, next_at = MAX(CASE WHEN scheduled_attempts > 0 THEN next_at ELSE 0 END, ?) \
      WHERE id = ( \
        SELECT id FROM deliveries INDEXED BY deliveries_in_order \
        WHERE order_key IS NOT NULL AND next_at IS NOT NULL AND endpoint = ? AND order_key = ? AND status = -1 \

@@ -157,7 +157,7 @@ impl Shelf {
         let waits = |row: &&mut Row| row.order_key == Some(key) && row.status == StoredStatus::Queued;
         if let Some(next) = self.rows.values_mut().filter(waits).min_by_key(|row| row.sequence) {
             next.status = StoredStatus::Retrying;
-            next.next_at = next.next_at.max(Some(now));
+            next.next_at = next.next_at.filter(|_| next.scheduled_attempts > 0).max(Some(now));
         }
     }
 

@@ -30,6 +30,7 @@ for_every_backend! {
     an_order_that_is_changed_back_half_way_leaves_nobody_waiting
     what_waits_for_nobody_is_put_in_another_order_too
     what_fails_behind_others_goes_on_waiting
+    what_waited_untried_is_due_at_once_whatever_the_clock_says
 }
 
 const FIFO: EventOrder = EventOrder::Fifo;
@@ -441,4 +442,13 @@ fn what_fails_behind_others_goes_on_waiting(world: &mut World) {
     assert_eq!((due(world, endpoint), due_at), (vec![(second, 2)], vec![again_at]), "nor does it come early");
     world.record(&world.attempt(second, 1, Verdict::Delivered));
     assert_eq!(due(world, endpoint), [(third, 3)]);
+}
+
+/// The clock was set back while it waited: that is no wait of its own.
+fn what_waited_untried_is_due_at_once_whatever_the_clock_says(world: &mut World) {
+    let (_, endpoint, [first, second]) = in_line(world);
+    world.now = Timestamp::from_millis(world.now.as_millis() - HOUR.as_millis() as i64);
+    succeed(world, first);
+    let due = world.due(endpoint, Lane::Retry);
+    assert_eq!(due.iter().map(|due| (due.delivery, due.due_at)).collect::<Vec<_>>(), [(second, world.now)]);
 }
