@@ -135,6 +135,8 @@ diesel::table! {
         finished_at -> Nullable<BigInt>,
         sequence -> Nullable<BigInt>,
         order_key -> Nullable<BigInt>,
+        replay -> Nullable<BigInt>,
+        number -> Nullable<BigInt>,
     }
 }
 

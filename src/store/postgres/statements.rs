@@ -129,7 +129,7 @@ query! {
        DELETE FROM pending USING outcome \
        WHERE pending.id = outcome.id AND pending.attempt_count = outcome.attempts_before AND outcome.status >= 2 \
        RETURNING pending.id, event, endpoint, finished_at, outcome.status, attempt_count, scheduled_attempts, \
-         sequence, order_key), \
+         sequence, order_key, replay, number), \
      kept AS ( \
        UPDATE pending SET status = CASE pending.status WHEN -1 THEN -1 ELSE 1 END, \
          attempt_count = attempt_count + 1, \
@@ -139,8 +139,10 @@ query! {
          AND NOT EXISTS (SELECT 1 FROM endpoints WHERE endpoints.id = pending.endpoint AND deleted_at IS NOT NULL) \
        RETURNING pending.id), \
      history AS ( \
-       INSERT INTO finished (id, event, endpoint, finished_at, status, attempt_count, scheduled_attempts, sequence) \
-       SELECT id, event, endpoint, finished_at, status, attempt_count + 1, scheduled_attempts + 1, sequence \
+       INSERT INTO finished (id, event, endpoint, finished_at, status, attempt_count, scheduled_attempts, sequence, \
+         replay, number) \
+       SELECT id, event, endpoint, finished_at, status, attempt_count + 1, scheduled_attempts + 1, sequence, replay, \
+         number \
        FROM ended), \
      moved AS ( \
        SELECT id, endpoint, order_key FROM ended UNION ALL SELECT id, NULL::bigint, NULL::bigint FROM kept), \

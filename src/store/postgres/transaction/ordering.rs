@@ -168,8 +168,9 @@ pub(super) fn discard_all(
            ORDER BY id FOR UPDATE SKIP LOCKED),
          ended AS (DELETE FROM pending USING free WHERE pending.id = free.id RETURNING pending.*),
          history AS (
-           INSERT INTO finished (id, event, endpoint, finished_at, status, attempt_count, scheduled_attempts, sequence)
-           SELECT id, event, endpoint, $2, $3, attempt_count, scheduled_attempts, sequence FROM ended)
+           INSERT INTO finished
+             (id, event, endpoint, finished_at, status, attempt_count, scheduled_attempts, sequence, replay, number)
+           SELECT id, event, endpoint, $2, $3, attempt_count, scheduled_attempts, sequence, replay, number FROM ended)
          SELECT endpoint, order_key FROM ended",
     )
     .bind::<Array<BigInt>, _>(deliveries)

@@ -304,8 +304,9 @@ fn count_beside_schedule(
     let (statement, status) = match (succeeded, standing.is_pending) {
         (true, true) => (
             "WITH ended AS (DELETE FROM pending WHERE id = $1 RETURNING *)
-             INSERT INTO finished (id, event, endpoint, finished_at, status, attempt_count, scheduled_attempts, sequence)
-             SELECT id, event, endpoint, $2, 2, attempt_count + 1, scheduled_attempts, sequence FROM ended",
+             INSERT INTO finished
+               (id, event, endpoint, finished_at, status, attempt_count, scheduled_attempts, sequence, replay, number)
+             SELECT id, event, endpoint, $2, 2, attempt_count + 1, scheduled_attempts, sequence, replay, number FROM ended",
             StoredStatus::Delivered,
         ),
         (true, false) => (

@@ -34,8 +34,9 @@ fn discard_with_endpoint(
 ) -> Result<usize, StoreError> {
     diesel::sql_query(
         "WITH ended AS (DELETE FROM pending WHERE id = ANY($1) RETURNING *)
-         INSERT INTO finished (id, event, endpoint, finished_at, status, attempt_count, scheduled_attempts, sequence)
-         SELECT id, event, endpoint, $2, $3, attempt_count, scheduled_attempts, sequence FROM ended",
+         INSERT INTO finished
+           (id, event, endpoint, finished_at, status, attempt_count, scheduled_attempts, sequence, replay, number)
+         SELECT id, event, endpoint, $2, $3, attempt_count, scheduled_attempts, sequence, replay, number FROM ended",
     )
     .bind::<Array<BigInt>, _>(keys)
     .bind::<BigInt, _>(finished_at)
