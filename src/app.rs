@@ -116,7 +116,7 @@ impl App {
 
         // What cannot be used ends the start before the store is touched.
         let addresses = outbound::addresses(&config);
-        let transport = Arc::new(outbound::transport(&config, addresses.clone())?);
+        let transport = Arc::new(outbound::transport(&config, addresses.clone(), &clock)?);
         let metrics = Arc::new(Metrics::naming(config.server.metrics_endpoints));
         let node = ThisNode {
             id: new_node_id(clock.wall()).map_err(AppError::Randomness)?,

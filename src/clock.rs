@@ -56,6 +56,14 @@ impl Clock {
         }
     }
 
+    /// The monotonic clock alone, which is the cheaper to read.
+    pub fn monotonic(&self) -> Monotonic {
+        match &self.0 {
+            Source::System { started, .. } => Monotonic::from_start(started.elapsed()),
+            Source::Manual(_) => self.now().monotonic,
+        }
+    }
+
     /// The wall clock alone.
     pub fn wall(&self) -> Timestamp {
         self.now().wall

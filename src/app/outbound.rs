@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
 
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::policy::address::{AddressPolicy, USUALLY_DENIED_PORTS};
 use crate::transport::{
@@ -24,7 +25,11 @@ pub(super) fn addresses(config: &Config) -> AddressPolicy {
 
 /// How attempts are made. Nothing is opened yet, but the file of root certificates
 /// is read.
-pub(super) fn transport(config: &Config, addresses: AddressPolicy) -> Result<HttpTransportFactory, CaFileError> {
+pub(super) fn transport(
+    config: &Config,
+    addresses: AddressPolicy,
+    clock: &Clock,
+) -> Result<HttpTransportFactory, CaFileError> {
     let outbound = &config.outbound;
     let tls = match &outbound.ca_file {
         Some(path) => TlsClient::from_ca_file(path)?,
@@ -46,6 +51,7 @@ pub(super) fn transport(config: &Config, addresses: AddressPolicy) -> Result<Htt
         connect_timeout: config.transport.connect_timeout,
         response_read_bytes: config.transport.response_read_bytes,
         response_keep_bytes: config.transport.response_keep_bytes,
+        response_headers_keep_bytes: config.transport.response_headers_keep_bytes,
         source,
         proxy,
         ..TransportOptions::default()
@@ -55,7 +61,7 @@ pub(super) fn transport(config: &Config, addresses: AddressPolicy) -> Result<Htt
         servers => SystemResolver::from_name_servers(servers),
     };
     let resolver = Names { addresses: addresses.clone(), system };
-    Ok(HttpTransportFactory::new(options, Arc::new(Guard(addresses)), Arc::new(resolver), tls))
+    Ok(HttpTransportFactory::new(options, Arc::new(Guard(addresses)), Arc::new(resolver), tls, clock.clone()))
 }
 
 /// The rule about addresses, where the connector asks for it.

@@ -125,6 +125,8 @@ pub struct TransportConfig {
     pub response_read_bytes: usize,
     /// Bytes of it that are kept.
     pub response_keep_bytes: usize,
+    /// Bytes of a response's headers that are kept.
+    pub response_headers_keep_bytes: usize,
 }
 
 /// How much the endpoint actors hold and do at once.
@@ -236,6 +238,11 @@ impl Check<'_> {
             connect_timeout: self.millis("connect_timeout_ms", values.connect_timeout_ms, 1..=60_000)?,
             response_read_bytes: read,
             response_keep_bytes: self.within("response_keep_bytes", values.response_keep_bytes, 0..=read)?,
+            response_headers_keep_bytes: self.within(
+                "response_headers_keep_bytes",
+                values.response_headers_keep_bytes,
+                0..=64 << 10,
+            )?,
         })
     }
 

@@ -131,6 +131,7 @@ options! {
         connect_timeout_ms: u64 = "POSTHASTE_CONNECT_TIMEOUT_MS";
         response_read_bytes: usize = "POSTHASTE_RESPONSE_READ_BYTES";
         response_keep_bytes: usize = "POSTHASTE_RESPONSE_KEEP_BYTES";
+        response_headers_keep_bytes: usize = "POSTHASTE_RESPONSE_HEADERS_KEEP_BYTES";
     }
     "The way out" {
         name_servers: NameServerList = "POSTHASTE_NAME_SERVERS";

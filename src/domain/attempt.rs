@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::domain::Timestamp;
+use crate::domain::{Exchange, Timestamp};
 
 /// Why an attempt failed, by the stage that failed (`product.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -82,6 +82,8 @@ pub struct Outcome {
     pub response_body: Bytes,
     /// Until when the receiver asked to be left alone. Not stored with the attempt.
     pub retry_after: Option<RetryAfter>,
+    /// What it looked like on the wire; `None` where nobody looked.
+    pub exchange: Option<Box<Exchange>>,
 }
 
 /// What a `Retry-After` header says (RFC 9110, 10.2.3).
@@ -101,6 +103,7 @@ impl Outcome {
             error: Some(AttemptError { class, message: message.into() }),
             response_body: Bytes::new(),
             retry_after: None,
+            exchange: None,
         }
     }
 
@@ -119,7 +122,7 @@ impl Outcome {
             }),
             _ => Some(AttemptError { class: ErrorClass::HttpStatus, message: format!("answered {status_code}") }),
         };
-        Self { status_code: Some(status_code), error, response_body, retry_after: None }
+        Self { status_code: Some(status_code), error, response_body, retry_after: None, exchange: None }
     }
 
     /// Whether the event counts as delivered.

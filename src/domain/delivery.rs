@@ -164,6 +164,10 @@ pub struct Delivery {
     pub status: DeliveryStatus,
     /// Attempts recorded, those asked for by hand included.
     pub attempt_count: u32,
+    /// Those of them that were its schedule's.
+    pub scheduled_attempts: u32,
+    /// Whether it waits for others before it in its endpoint's order.
+    pub is_queued: bool,
     /// When the next scheduled attempt is due; `None` when there is none.
     pub next_attempt_at: Option<Timestamp>,
     /// Its place among all that its endpoint was given in order, from 1, sent as

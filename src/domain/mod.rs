@@ -11,6 +11,7 @@ mod endpoint;
 mod event;
 mod event_filter;
 mod event_order;
+mod exchange;
 mod ids;
 mod partition;
 mod partner;
@@ -34,6 +35,7 @@ pub use endpoint::{
 pub use event::{DeliveryTimes, Event, EventType, EventTypeError, TypePattern};
 pub use event_filter::{EventFilter, EventFilterError, MAX_FILTER_BYTES};
 pub use event_order::{EventOrder, EventOrderError, FieldPointer, FieldPointerError, MAX_POINTER_BYTES};
+pub use exchange::{ConnectionUse, Exchange, ResponseHeaders, Timing};
 pub use ids::{DeliveryId, EndpointId, EventId, IdError, KeyId, NodeId};
 pub use partition::{PARTITIONS, Partition, PartitionSet};
 pub use partner::{Environment, EnvironmentError, Partner, PartnerName, PartnerNameError, Role, RoleError};

@@ -50,10 +50,10 @@ pub struct Drain;
 #[rtype(result = "bool")]
 pub struct Release;
 
-/// To the supervisor: what is an endpoint's actor doing?
+/// To the supervisor: what is an endpoint's actor doing, and what with this delivery?
 #[derive(Message)]
 #[rtype(result = "Seen")]
-pub struct Inspect(pub EndpointId);
+pub struct Inspect(pub EndpointId, pub Option<DeliveryId>);
 
 /// What [`Inspect`] finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +133,7 @@ pub(in crate::engine) enum Tell {
 /// To an endpoint's actor: see [`Inspect`].
 #[derive(Message)]
 #[rtype(result = "Snapshot")]
-pub(in crate::engine) struct Look;
+pub(in crate::engine) struct Look(pub Option<DeliveryId>);
 
 /// To the supervisor: this actor has nothing to do for a while.
 #[derive(Message)]

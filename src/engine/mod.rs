@@ -27,7 +27,8 @@ use crate::store::{Journal, Lease, Store};
 use crate::transport::TransportFactory;
 
 pub use budget::BodyBudget;
-pub use endpoint::state::Snapshot;
+pub use endpoint::request::AttemptHeaders;
+pub use endpoint::state::{Doing, Snapshot};
 pub use messages::{Drain, Hinted, Inspect, Moved, Release, Seen, SendTest, TestOutcome};
 pub use places::Places;
 pub use retention::{Janitor, Retention};

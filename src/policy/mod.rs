@@ -1,6 +1,7 @@
 //! Decisions, and nothing but decisions: what follows from a failed attempt, for its
 //! delivery and for its endpoint, who is told of it, who wants an event, what waits for
-//! what, what a signature is, where a request may go, whether the audit log is whole. No I/O, no clock, no HTTP client, no database; time and randomness are arguments, so
+//! what, what a signature is, where a request may go, whether the audit log is whole, why a delivery is
+//! where it is. No I/O, no clock, no HTTP client, no database; time and randomness are arguments, so
 //! that every rule can be tested for every input. Acting on a decision is left
 //! to the rooms that import this one.
 
@@ -11,6 +12,7 @@ pub mod announcing;
 pub mod audit_chain;
 pub mod client_certificate;
 pub mod concurrency;
+pub mod explaining;
 pub mod health;
 pub mod masking;
 pub mod matching;

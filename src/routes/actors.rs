@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::cluster::ACTORS_PATH;
-use crate::domain::{EndpointId, Moment, Monotonic, NodeId, Partition};
-use crate::engine::{Inspect, Seen, Snapshot};
+use crate::domain::{DeliveryId, EndpointId, Moment, Monotonic, NodeId, Partition};
+use crate::engine::{Doing, Inspect, Seen, Snapshot};
 use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::{Api, cluster, extract, no_such_route, not_the_method};
 
@@ -22,6 +22,9 @@ const QUESTION_BYTES_MAX: usize = 1_024;
 #[derive(Serialize, Deserialize)]
 struct Question {
     endpoint: String,
+    /// Of which something is to be told beside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delivery: Option<String>,
 }
 
 /// What it answers. A newer release may say more, and an older one less.
@@ -30,6 +33,9 @@ struct Said {
     /// Whether the endpoint is its.
     is_here: bool,
     actor: Activity,
+    /// What it does with the delivery that was asked about: a word of [`word_of`].
+    #[serde(default)]
+    doing: Option<String>,
 }
 
 /// What an actor is doing. Each is `None` where nobody knows, and none of them is
@@ -53,7 +59,7 @@ pub(super) struct Activity {
     /// Whether an attempt is under way that finds out how it is.
     probing: Option<bool>,
     /// When its rate limit permits the next request; `None` without one, too.
-    paced_until: Option<String>,
+    pub paced_until: Option<String>,
     /// Before then no scheduled attempt begins: breaker, `Retry-After` and rate limit
     /// together; `None` if nothing is in the way, too.
     not_before: Option<String>,
@@ -76,10 +82,12 @@ struct Window {
 /// An actor, and whose it is.
 pub(super) struct Found {
     /// The node that owns the endpoint, as far as this one knows.
-    node: Option<String>,
+    pub node: Option<String>,
     /// Whether it has answered.
     pub reachable: bool,
     pub activity: Activity,
+    /// What it does with the delivery that was asked about.
+    pub doing: Option<Doing>,
 }
 
 impl Found {
@@ -140,30 +148,44 @@ impl Found {
     }
 }
 
-/// What this node's engine says of an endpoint; `None` when it is not this node's.
-async fn look_here(api: &Api, endpoint: EndpointId) -> Option<Activity> {
-    match api.supervisor.send(Inspect(endpoint)).await {
-        Ok(Seen::Live(snapshot)) => Some(Activity::of(&snapshot, api.clock.now())),
-        Ok(Seen::Asleep) => Some(Activity::asleep()),
+/// What one node tells another of a delivery.
+const fn word_of(doing: Doing) -> &'static str {
+    match doing {
+        Doing::Sending => "sending",
+        Doing::Recording => "recording",
+        Doing::Waiting => "waiting",
+    }
+}
+
+/// What this node's engine says of an endpoint and a delivery; `None` when it is not this
+/// node's.
+async fn look_here(api: &Api, endpoint: EndpointId, delivery: Option<DeliveryId>) -> Option<(Activity, Option<Doing>)> {
+    match api.supervisor.send(Inspect(endpoint, delivery)).await {
+        Ok(Seen::Live(snapshot)) => Some((Activity::of(&snapshot, api.clock.now()), snapshot.doing)),
+        Ok(Seen::Asleep) => Some((Activity::asleep(), None)),
         // Whoever has no supervisor any more is stopping.
         Ok(Seen::Elsewhere) | Err(_) => None,
     }
 }
 
-/// What the endpoint's actor is doing, wherever it is.
-pub(super) async fn find(api: &Api, endpoint: EndpointId) -> Found {
-    if let Some(activity) = look_here(api, endpoint).await {
-        return Found { node: Some(api.node.id.to_string()), reachable: true, activity };
+/// What the endpoint's actor is doing, wherever it is, and what with this delivery.
+pub(super) async fn find(api: &Api, endpoint: EndpointId, delivery: Option<DeliveryId>) -> Found {
+    if let Some((activity, doing)) = look_here(api, endpoint, delivery).await {
+        return Found { node: Some(api.node.id.to_string()), reachable: true, activity, doing };
     }
-    let unknown = |node| Found { node, reachable: false, activity: Activity::default() };
+    let unknown = |node| Found { node, reachable: false, activity: Activity::default(), doing: None };
     let owner = api.neighbours.as_ref().and_then(|neighbours| neighbours.owner_of(Partition::of(endpoint)));
     let (Some(neighbours), Some(owner)) = (&api.neighbours, owner) else { return unknown(None) };
-    let question = Question { endpoint: endpoint.to_string() };
+    let question = Question { endpoint: endpoint.to_string(), delivery: delivery.map(|id| id.to_string()) };
     let body = serde_json::to_vec(&question).expect("a text can be written as JSON");
     let answer = neighbours.ask(&owner, ACTORS_PATH, body.into()).await;
     let node = Some(owner.node.to_string());
     match answer.map_err(|error| error.to_string()).and_then(|said| read(&said)) {
-        Ok(Said { is_here: true, actor }) => Found { node, reachable: true, activity: actor },
+        Ok(Said { is_here: true, actor, doing }) => {
+            let known = [Doing::Sending, Doing::Recording, Doing::Waiting];
+            let doing = doing.and_then(|word| known.into_iter().find(|known| word_of(*known) == word));
+            Found { node, reachable: true, activity: actor, doing }
+        }
         // It has just gone to another node, and who that is, is not known here yet.
         Ok(Said { is_here: false, .. }) => unknown(None),
         Err(why) => {
@@ -190,7 +212,10 @@ pub(super) async fn answer(api: web::Data<Api>, request: HttpRequest, mut payloa
     let question: Question =
         serde_json::from_slice(&body).map_err(|error| Problem::new(Kind::InvalidJson, error.to_string()))?;
     let endpoint = question.endpoint.parse().map_err(|_| Problem::not_found("endpoint"))?;
-    let activity = look_here(&api, endpoint).await;
-    let said = Said { is_here: activity.is_some(), actor: activity.unwrap_or_default() };
+    let delivery = question.delivery.map(|text| text.parse().map_err(|_| Problem::not_found("delivery")));
+    let found = look_here(&api, endpoint, delivery.transpose()?).await;
+    let is_here = found.is_some();
+    let (actor, doing) = found.unwrap_or_default();
+    let said = Said { is_here, actor, doing: doing.map(|doing| word_of(doing).to_owned()) };
     Ok(HttpResponse::Ok().json(said))
 }

@@ -2,10 +2,14 @@
 //! /deliveries/{id}/retry` and `/skip`.
 
 use actix_web::{HttpResponse, web};
+use bytes::Bytes;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::auth::Permission;
-use crate::domain::{AuditAction, DeliveryId, DeliveryStatus, DiscardReason, EndpointStatus};
+use crate::domain::{Attempt, AuditAction, DeliveryId, DeliveryStatus, DiscardReason, EndpointStatus};
+use crate::engine::AttemptHeaders;
+use crate::routes::explaining::{self, Subject};
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::{Api, brakes, openapi, page, show};
@@ -48,25 +52,66 @@ pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) ->
     caller.query().only(&[])?;
     let scope = api.known(caller.scope()?).await?;
     let id: DeliveryId = id.parse().map_err(|_| Problem::not_found("delivery"))?;
+    let within = scope.clone();
     let (delivery, attempts) = store::blocking(&api.store, move |store| {
         // Two reads are no snapshot: an attempt recorded between them would be
         // counted and not shown. The attempts come first, so that at worst,
         // where one is recorded each time, the count is not behind.
         for _ in 1..READ_TRIES {
             let attempts = store.attempts(id)?;
-            let Some(delivery) = store.delivery(&scope, id)? else { return Ok(None) };
+            let Some(delivery) = store.delivery(&within, id)? else { return Ok(None) };
             if delivery.attempt_count as usize == attempts.len() {
                 return Ok(Some((delivery, attempts)));
             }
         }
         let attempts = store.attempts(id)?;
-        Ok(store.delivery(&scope, id)?.map(|delivery| (delivery, attempts)))
+        Ok(store.delivery(&within, id)?.map(|delivery| (delivery, attempts)))
     })
     .await?
     .ok_or_else(|| Problem::not_found("delivery"))?;
+    let mut versions: Vec<u32> = attempts.iter().filter_map(settings_version).collect();
+    versions.dedup();
+    let (event, endpoint, environment) = (delivery.event, delivery.endpoint, scope.environment);
+    let (event, sent) = store::blocking(&api.store, move |store| {
+        Ok((store.event(&scope, event)?, store.sent_settings(endpoint, &versions)?))
+    })
+    .await?;
+    let deliver_at = event.as_ref().and_then(|event| event.times.deliver_at);
+    let last_error = attempts.last().and_then(|attempt| attempt.outcome.error.as_ref());
+    let subject = Subject { delivery: &delivery, last_error };
+    let mut explained = explaining::explain(&api, environment, deliver_at, &[subject]).await?;
+    let explained = explained.pop().expect("what is asked about one delivery is answered of one");
+    let now = api.clock.wall();
+    let body = event.as_ref().map(|event| &event.body);
+    let shown = attempts.iter().map(|attempt| {
+        let headers = AttemptHeaders {
+            event: delivery.event,
+            delivery: Some(delivery.id),
+            sequence: delivery.sequence,
+            number: attempt.number,
+            at: attempt.started_at,
+        };
+        let sent = settings_version(attempt).and_then(|version| sent.get(&version));
+        let mut value = show::attempt(attempt, &explained.attempt(attempt, &delivery, now));
+        value["request_headers"] = show::request_headers(&headers, sent, body.map(Bytes::len));
+        value
+    });
+    let shown = Value::Array(shown.collect());
     let mut value = show::delivery(&delivery);
-    value["attempts"] = Value::Array(attempts.iter().map(show::attempt).collect());
+    value["explanation"] = json!(explained.sentence);
+    value["waits_for"] = json!(explained.waits_for.as_ref().map(show::waits_for));
+    value["attempts_left"] = json!(explained.attempts_left);
+    value["request_body"] = json!(body.map(|body| json!({
+        "bytes": body.len(),
+        "sha256": Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+    })));
+    value["attempts"] = shown;
     Ok(HttpResponse::Ok().json(value))
+}
+
+/// The version of its endpoint's settings that an attempt was made with.
+fn settings_version(attempt: &Attempt) -> Option<u32> {
+    attempt.outcome.exchange.as_ref()?.settings_version
 }
 
 /// Asks for one more attempt now.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::auth::Permission;
 use crate::domain::EventId;
+use crate::routes::explaining::{self, Subject};
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Problem};
 use crate::routes::{Api, openapi, page, show};
@@ -44,10 +45,27 @@ pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) ->
     })
     .await?
     .ok_or_else(|| Problem::not_found("event"))?;
+    let subjects: Vec<Subject<'_>> = outcomes
+        .iter()
+        .filter_map(|outcome| match outcome {
+            store::EventOutcome::Delivery { delivery, last_attempt } => {
+                let last_error = last_attempt.as_ref().and_then(|attempt| attempt.outcome.error.as_ref());
+                Some(Subject { delivery, last_error })
+            }
+            _ => None,
+        })
+        .collect();
+    let explained = explaining::explain(&api, event.environment, event.times.deliver_at, &subjects).await?;
+    let mut explained = explained.iter();
+    let now = api.clock.wall();
     let mut value = show::event(&event);
-    let deliveries = outcomes.iter().filter(|outcome| matches!(outcome, store::EventOutcome::Delivery { .. })).count();
-    value["deliveries"] = json!(deliveries);
-    value["endpoints"] = Value::Array(outcomes.iter().map(show::event_outcome).collect());
+    value["deliveries"] = json!(subjects.len());
+    let shown = outcomes.iter().map(|outcome| {
+        let is_delivery = matches!(outcome, store::EventOutcome::Delivery { .. });
+        let explained = if is_delivery { explained.next() } else { None };
+        show::event_outcome(outcome, &event.event_type, explained, now)
+    });
+    value["endpoints"] = Value::Array(shown.collect());
     // The payload is shown as it was posted: parsing and printing it again
     // could change numbers and the order of keys.
     let text = value.to_string();

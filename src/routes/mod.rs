@@ -14,6 +14,7 @@ mod description;
 mod encryption;
 mod event_types;
 mod events;
+mod explaining;
 mod extract;
 #[cfg(fuzzing)]
 pub mod fuzzing;

@@ -1,13 +1,18 @@
-//! What things look like to clients: the wire types of answers.
+//! What things look like to clients: the wire types of answers. Attempts, what deliveries
+//! wait for and what became of events are in `outcomes`.
+
+mod outcomes;
 
 use serde_json::{Map, Value, json};
 
 use crate::domain::{
-    Attempt, ClientCertificate, Delivery, DeliveryStatus, Endpoint, EndpointSettings, Event, EventFilter, EventOrder,
-    Partner, PausedBy, Timestamp, Trouble,
+    ClientCertificate, Delivery, DeliveryStatus, Endpoint, EndpointSettings, Event, EventFilter, EventOrder, Partner,
+    PausedBy, Timestamp, Trouble,
 };
 use crate::routes::retry;
-use crate::store::{Brake, Due, EventOutcome, KeyRecord, NodeRecord};
+use crate::store::{Brake, Due, KeyRecord, NodeRecord};
+
+pub use outcomes::{attempt, event_outcome, request_headers, waits_for};
 
 /// What is shown in place of a value that may be a secret.
 pub const REDACTED: &str = "(redacted)";
@@ -135,22 +140,6 @@ pub fn delivery(delivery: &Delivery) -> Value {
     value
 }
 
-/// One attempt. A response body is any bytes: what is not UTF-8 is replaced.
-pub fn attempt(attempt: &Attempt) -> Value {
-    let outcome = &attempt.outcome;
-    json!({
-        "number": attempt.number,
-        "started_at": time(attempt.started_at),
-        "duration_ms": attempt.duration_ms,
-        "status_code": outcome.status_code,
-        "error": outcome.error.as_ref().map(|error| json!({
-            "class": error.class.as_str(),
-            "message": error.message,
-        })),
-        "response_body": String::from_utf8_lossy(&outcome.response_body),
-    })
-}
-
 /// An event without its payload.
 pub fn event(event: &Event) -> Value {
     json!({
@@ -163,34 +152,6 @@ pub fn event(event: &Event) -> Value {
         "expires_at": maybe_time(event.times.expires_at),
         "bytes": event.body.len(),
     })
-}
-
-/// What became of an event for one endpoint.
-pub fn event_outcome(outcome: &EventOutcome) -> Value {
-    match outcome {
-        EventOutcome::Delivery { delivery: found, last_attempt } => json!({
-            "endpoint": found.endpoint.to_string(),
-            "outcome": found.status.as_str(),
-            "delivery": delivery(found),
-            "last_attempt": last_attempt.as_ref().map(attempt),
-        }),
-        EventOutcome::Filtered { endpoint, objections } => json!({
-            "endpoint": endpoint.to_string(),
-            "outcome": "filtered",
-            "filtered_by": objections.iter().map(|objection| json!({
-                "pointer": objection.pointer,
-                "detail": objection.detail,
-            })).collect::<Vec<_>>(),
-            "delivery": null,
-            "last_attempt": null,
-        }),
-        EventOutcome::NotSubscribed(endpoint) => json!({
-            "endpoint": endpoint.to_string(),
-            "outcome": "not_subscribed",
-            "delivery": null,
-            "last_attempt": null,
-        }),
-    }
 }
 
 /// A partner.

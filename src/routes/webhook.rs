@@ -7,15 +7,16 @@ use serde_json::{Map, Value, json};
 
 use crate::auth::Permission;
 use crate::catalog::{Catalog, pointer_below};
-use crate::domain::{AuditAction, Endpoint, EndpointId, EndpointStatus, EventId, EventType};
-use crate::engine::{SendTest, TestOutcome};
-use crate::policy::matching;
+use crate::domain::{Attempt, AuditAction, Endpoint, EndpointId, EndpointStatus, EventId, EventType};
+use crate::engine::{AttemptHeaders, SendTest, TestOutcome};
+use crate::policy::{explaining, matching};
 use crate::routes::extract::{self, Caller};
 use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::settings::{self, Rules};
 use crate::routes::{Api, actors, audit, brakes, openapi, page, show, signing};
 use crate::store::{
-    self, EndpointChange, EndpointConflict, Lane, NewEndpoint, Rotation, RotationConflict, Scope, Store, StoreError,
+    self, EndpointChange, EndpointConflict, Lane, NewEndpoint, Rotation, RotationConflict, Scope, SentSettings, Store,
+    StoreError,
 };
 
 /// Deliveries of a backlog that are counted one by one.
@@ -182,7 +183,7 @@ async fn health(api: &Api, endpoint: &Endpoint) -> Result<Value, Problem> {
         Ok((store.backlog(id, COUNTED_BACKLOG + 1)?.0, oldest.min_by_key(|due| due.due_at), store.trouble(id)?))
     };
     let (backlog, oldest, trouble) = store::blocking(&api.store, read).await?;
-    let found = actors::find(api, id).await;
+    let found = actors::find(api, id, None).await;
     // A node that is held and owns it sends nothing of it.
     let node_is_held = api.hold.is_on() && found.is_at(api.node.id);
     let goes_out = endpoint.status() == EndpointStatus::Active && !node_is_held;
@@ -406,19 +407,20 @@ pub async fn test(
         .ok_or_else(|| Problem::invalid_field("/event_type", "not in the catalog; `GET /event-types` lists what is"))?;
     let event = test_event_id(&api)?;
     let event_type = definition.name.clone();
+    let body = Bytes::from(definition.example.to_string());
+    let body_bytes = body.len();
     let outcome = api
         .supervisor
-        .send(SendTest {
-            endpoint: endpoint.id,
-            event,
-            event_type: event_type.clone(),
-            body: Bytes::from(definition.example.to_string()),
-        })
+        .send(SendTest { endpoint: endpoint.id, event, event_type: event_type.clone(), body })
         .await
         .unwrap_or(TestOutcome::Unavailable);
     match outcome {
         TestOutcome::Attempted(attempt) => {
-            let mut value = show::attempt(&attempt);
+            let sent = sent_by(&api, endpoint.id, &attempt).await?;
+            let (number, at) = (attempt.number, attempt.started_at);
+            let headers = AttemptHeaders { event, delivery: None, sequence: None, number, at };
+            let mut value = show::attempt(&attempt, &explaining::attempt(&attempt, None, at));
+            value["request_headers"] = show::request_headers(&headers, sent.as_ref(), Some(body_bytes));
             value["webhook_id"] = json!(event.to_string());
             value["event_type"] = json!(event_type.as_str());
             value["delivered"] = json!(attempt.outcome.is_delivered());
@@ -437,6 +439,15 @@ pub async fn test(
             "this node is stopping, or cannot read the endpoint just now; try again",
         )),
     }
+}
+
+/// What a test's request was made of.
+async fn sent_by(api: &Api, endpoint: EndpointId, attempt: &Attempt) -> Result<Option<SentSettings>, Problem> {
+    let Some(version) = attempt.outcome.exchange.as_ref().and_then(|exchange| exchange.settings_version) else {
+        return Ok(None);
+    };
+    let mut sent = store::blocking(&api.store, move |store| store.sent_settings(endpoint, &[version])).await?;
+    Ok(sent.remove(&version))
 }
 
 /// A test is no event of the store, but its receiver needs a `webhook-id`.

@@ -253,7 +253,7 @@ pub enum EventOutcome {
         /// As it stands.
         delivery: Delivery,
         /// Its last attempt, if there was one.
-        last_attempt: Option<Attempt>,
+        last_attempt: Option<Box<Attempt>>,
     },
     /// The endpoint was there and subscribed to the type, and its filter did not
     /// accept the event.
@@ -264,5 +264,28 @@ pub enum EventOutcome {
         objections: Vec<FieldError>,
     },
     /// The endpoint was there, and its subscription took no such event.
-    NotSubscribed(EndpointId),
+    NotSubscribed {
+        /// Whose.
+        endpoint: EndpointId,
+        /// The first of its later settings that take such an event, if any do.
+        later: Option<Subscribed>,
+    },
+    /// The endpoint was made when the event had been accepted.
+    NotYetCreated {
+        /// Whose.
+        endpoint: EndpointId,
+        /// When that was.
+        created_at: Timestamp,
+        /// Whether it takes such events now.
+        is_subscribed: bool,
+    },
+}
+
+/// Settings by which an endpoint came to take a type of event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subscribed {
+    /// Which version.
+    pub version: u32,
+    /// Since when they are in force; `None` where that is not on record.
+    pub since: Option<Timestamp>,
 }

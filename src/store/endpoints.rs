@@ -108,6 +108,8 @@ pub struct EndpointRuntime {
     pub scope: ScopeId,
     /// The settings in force.
     pub settings: EndpointSettings,
+    /// Which version of them that is.
+    pub version: u32,
     /// Whether it holds its deliveries: its settings disable it, it is paused, or a
     /// brake is over it.
     pub is_holding: bool,

@@ -31,6 +31,7 @@ mod reading;
 mod rows;
 mod schema;
 pub mod sqlite;
+mod standing;
 mod subscriptions;
 mod versions;
 
@@ -39,7 +40,7 @@ pub use audit::{AuditEnd, AuditEntry, AuditFilter};
 pub use brakes::Brake;
 pub use deliveries::{
     AttemptKind, Birth, BornSince, DeliveryFilter, Due, EventOutcome, Lane, Payload, Place, Placed, Placing, Record,
-    Recorded, Retired, Sighting, Skipped, Unplaced, Verdict, Waiting,
+    Recorded, Retired, Sighting, Skipped, Subscribed, Unplaced, Verdict, Waiting,
 };
 pub use effect::Effect;
 pub use encryption::{EncryptedPlace, EncryptionCounts, Reencrypted, ReencryptedSlice, reencrypt};
@@ -53,9 +54,11 @@ pub use keys::{KeyRecord, NewKey};
 pub use leases::{Fence, Lease, Leases, NodeRecord, NodeReport, Owner, Renewed};
 pub use page::{Page, PageRequest};
 pub use reading::ReadPool;
+pub use standing::{EndpointStanding, SentSettings};
 pub use subscriptions::{Audience, Judged, Scope, ScopeId, SubscriptionCache, Subscriptions};
 pub use versions::{Changes, Versions};
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -157,8 +160,9 @@ pub trait Store: Send + Sync + 'static {
     /// What the scope may see, newest first.
     fn events(&self, scope: &Scope, page: &PageRequest<EventId>) -> Result<Page<Event>, StoreError>;
 
-    /// What became of an event for each endpoint of the scope: those that
-    /// existed when it was accepted, and no others.
+    /// What became of an event for each endpoint of the scope: those that existed
+    /// when it was accepted, and then those that were made later and are still
+    /// there.
     fn event_outcomes(&self, scope: &Scope, event: &Event) -> Result<Vec<EventOutcome>, StoreError>;
 
     /// A scope's deliveries, newest first.
@@ -174,6 +178,16 @@ pub trait Store: Send + Sync + 'static {
 
     /// A delivery's attempts, first to last.
     fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, StoreError>;
+
+    /// How these endpoints stand, deleted ones too; one that does not exist is left out.
+    fn standings(&self, endpoints: &[EndpointId]) -> Result<HashMap<EndpointId, EndpointStanding>, StoreError>;
+
+    /// The delivery that one waits for which is queued in its endpoint's order. `None`
+    /// where there is none any more.
+    fn first_in_order(&self, delivery: DeliveryId) -> Result<Option<DeliveryId>, StoreError>;
+
+    /// What an endpoint's requests were made of, by the version of its settings.
+    fn sent_settings(&self, endpoint: EndpointId, versions: &[u32]) -> Result<HashMap<u32, SentSettings>, StoreError>;
 
     /// An environment's catalog, by name.
     fn event_types(&self, environment: Environment) -> Result<Vec<TypeDefinition>, StoreError>;

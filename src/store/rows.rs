@@ -11,14 +11,14 @@ use zeroize::Zeroize as _;
 
 use crate::domain::{
     AttemptError, AuditHash, AuditRecord, DiscardReason, EndpointSettings, Environment, ErrorClass, EventFilter,
-    Header, RetryPolicy, Signing, StoredStatus, Timestamp, TypePattern,
+    Header, Outcome, RetryPolicy, Signing, StoredStatus, Timestamp, TypePattern,
 };
 use crate::keyring::{self, Purpose, RingKeyId};
 use crate::store::certificate_row::CertificateRow;
 use crate::store::encryption::{Sealer, not_to_be_had};
 use crate::store::ids::IdCodec;
 use crate::store::schema::audit_log;
-use crate::store::{Due, StoreError, Unplaced};
+use crate::store::{Due, EndpointStanding, SentSettings, StoreError, Unplaced};
 
 /// The number of an environment.
 pub(in crate::store) fn environment_number(environment: Environment) -> i64 {
@@ -207,6 +207,15 @@ pub(in crate::store) fn attempt_error(
     Ok(Some(AttemptError { class, message: message.unwrap_or_default() }))
 }
 
+/// What an attempt looked like on the wire, as its column has it.
+pub(in crate::store) fn exchange_text(outcome: &Outcome) -> Option<String> {
+    outcome.exchange.as_deref().map(|exchange| {
+        let mut text = String::with_capacity(64 + exchange.response_headers.as_str().len());
+        exchange.write_text(&mut text);
+        text
+    })
+}
+
 /// [`EndpointSettings`] as JSON. Between the store and the domain it is
 /// [`sealed`](Self::sealed) or [`opened`](Self::opened).
 #[derive(Serialize, Deserialize)]
@@ -346,6 +355,22 @@ impl SettingsRow {
     /// Where events go. Opens nothing.
     pub(in crate::store) fn url(self) -> String {
         self.url
+    }
+
+    /// What of an endpoint's standing its settings say. Opens nothing.
+    pub(in crate::store) fn standing(self) -> EndpointStanding {
+        EndpointStanding {
+            is_enabled: self.enabled,
+            retry: self.retry.map(RetryRow::policy),
+            rate_limit: self.rate_limit,
+            is_ordered: self.ordering.is_some(),
+            ..EndpointStanding::default()
+        }
+    }
+
+    /// What requests are made of, and may be shown. Opens nothing.
+    pub(in crate::store) fn sent(self) -> SentSettings {
+        SentSettings { url: self.url, header_names: self.headers.into_iter().map(|(name, _)| name).collect() }
     }
 
     /// What events are matched against. Opens nothing.

@@ -87,6 +87,7 @@ diesel::table! {
         version -> BigInt,
         since_version -> BigInt,
         settings -> Text,
+        since_at -> Nullable<BigInt>,
     }
 }
 
@@ -166,6 +167,7 @@ diesel::table! {
         error_class -> Nullable<Text>,
         error_message -> Nullable<Text>,
         response_body -> Nullable<Binary>,
+        exchange -> Nullable<Text>,
     }
 }
 

@@ -19,12 +19,14 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 
-use crate::domain::{ErrorClass, Outcome};
+use crate::clock::Clock;
+use crate::domain::{ErrorClass, Outcome, ResponseHeaders};
+use crate::transport::body::Announced;
 use crate::transport::clients::{Clients, Shows};
 use crate::transport::connector::Connector;
 use crate::transport::failure;
 use crate::transport::retry_after;
-use crate::transport::socket::{Socket, Traffic};
+use crate::transport::socket::{Seen, Socket, Traffic};
 use crate::transport::target::Targets;
 use crate::transport::{AddressGuard, Request, Resolve, TlsClient, Transport, TransportFactory, TransportOptions};
 
@@ -34,6 +36,8 @@ use crate::transport::{AddressGuard, Request, Resolve, TlsClient, Transport, Tra
 /// `connect`: whether it was processed cannot be known, and sending it again
 /// behind the history's back would show one attempt where there were two.
 const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+/// Room that most answers' headers need.
+const USUAL_HEADER_BYTES: usize = 128;
 
 /// Opens [`HttpTransport`]s that share one resolver and one TLS client.
 pub struct HttpTransportFactory {
@@ -41,6 +45,7 @@ pub struct HttpTransportFactory {
     guard: Arc<dyn AddressGuard>,
     resolver: Arc<dyn Resolve>,
     tls: TlsClient,
+    clock: Clock,
 }
 
 impl HttpTransportFactory {
@@ -50,9 +55,10 @@ impl HttpTransportFactory {
         guard: Arc<dyn AddressGuard>,
         resolver: Arc<dyn Resolve>,
         tls: TlsClient,
+        clock: Clock,
     ) -> Self {
         report_no_contained_panics();
-        Self { options, guard, resolver, tls }
+        Self { options, guard, resolver, tls, clock }
     }
 }
 
@@ -63,6 +69,7 @@ impl TransportFactory for HttpTransportFactory {
             Arc::clone(&self.guard),
             Arc::clone(&self.resolver),
             self.tls.clone(),
+            self.clock.clone(),
         ))
     }
 }
@@ -73,6 +80,7 @@ pub struct HttpTransport(Rc<Sender>);
 struct Sender {
     options: TransportOptions,
     tls: TlsClient,
+    clock: Clock,
     connector: Connector,
     traffic: Traffic,
     clients: RefCell<Clients>,
@@ -86,12 +94,14 @@ impl HttpTransport {
         guard: Arc<dyn AddressGuard>,
         resolver: Arc<dyn Resolve>,
         tls: TlsClient,
+        clock: Clock,
     ) -> Self {
         let traffic = Traffic::default();
-        let connector = Connector::new(guard, resolver, &options, traffic.clone());
+        let connector = Connector::new(guard, resolver, &options, traffic.clone(), clock.clone());
         Self(Rc::new(Sender {
             options,
             tls,
+            clock,
             connector,
             traffic,
             clients: RefCell::default(),
@@ -107,6 +117,12 @@ impl Transport for HttpTransport {
     }
 }
 
+/// A request on its way, and whether it goes over TLS.
+struct Prepared {
+    sending: SendClientRequest,
+    is_secured: bool,
+}
+
 /// Why an attempt ended without awc's word on it.
 enum Interrupted {
     TooSlow,
@@ -117,34 +133,41 @@ impl Sender {
     async fn attempt(self: Rc<Self>, request: Request) -> Outcome {
         let timeout = request.timeout;
         let mut deadline = pin!(sleep(timeout));
-        let mut sending = match self.prepare(request) {
-            Ok(sending) => sending,
+        let started = self.clock.monotonic();
+        let Prepared { mut sending, is_secured } = match self.prepare(request) {
+            Ok(prepared) => prepared,
             Err(outcome) => return outcome,
         };
-        let mut socket = Weak::new();
+        let mut seen = Seen::default();
         let answered = poll_fn(|context| {
             // The answer is looked for first: one that came in time counts.
             let poll = || contained(&mut sending, context);
-            match self.traffic.watch(&mut socket, poll) {
+            match self.traffic.watch(&mut seen, poll) {
                 Ok(Poll::Ready(answered)) => Poll::Ready(Ok(answered)),
                 Ok(Poll::Pending) => deadline.as_mut().poll(context).map(|()| Err(Interrupted::TooSlow)),
                 Err(_) => Poll::Ready(Err(Interrupted::Panicked)),
             }
         })
         .await;
-        match answered {
-            Ok(Ok(response)) => self.answered(response, &socket, deadline).await,
+        let mut exchange = seen.stages.exchange(started, self.clock.monotonic(), is_secured);
+        let outcome = match answered {
+            Ok(Ok(response)) => {
+                exchange.response_headers = self.kept_headers(&response);
+                self.answered(response, &seen.socket, deadline).await
+            }
             Ok(Err(error)) => failure::outcome(error, &self.tls),
             Err(Interrupted::TooSlow) => failure::too_slow(timeout),
             Err(Interrupted::Panicked) => failure::unreadable(),
-        }
+        };
+        Outcome { exchange: Some(Box::new(exchange)), ..outcome }
     }
 
-    fn prepare(self: &Rc<Self>, request: Request) -> Result<SendClientRequest, Outcome> {
+    fn prepare(self: &Rc<Self>, request: Request) -> Result<Prepared, Outcome> {
         let unsendable = |reason| Outcome::failed(ErrorClass::Protocol, reason);
         let target = self.targets.borrow_mut().get(&request.url).map_err(unsendable)?;
+        let is_secured = target.uri.scheme_str() == Some("https");
         // Without TLS nobody asks who calls.
-        let shows = request.certificate.filter(|_| target.uri.scheme_str() == Some("https"));
+        let shows = request.certificate.filter(|_| is_secured);
         // Without `no_decompress` awc would ask for `identity` by header.
         let mut sending = self.client(shows)?.post(target.uri).no_decompress();
         let headers = sending.headers_mut();
@@ -157,7 +180,25 @@ impl Sender {
             headers.append(parsed, value);
         }
         headers.insert(HOST, target.host);
-        Ok(sending.send_body(request.body))
+        // Nobody else tells when a handshake is over.
+        let sending = if is_secured {
+            let (traffic, clock) = (self.traffic.clone(), self.clock.clone());
+            let send = move || traffic.reached(|stages| stages.send(clock.monotonic()));
+            sending.send_body(Announced::new(request.body, send))
+        } else {
+            sending.send_body(request.body)
+        };
+        Ok(Prepared { sending, is_secured })
+    }
+
+    /// An answer's headers, as far as they are kept.
+    fn kept_headers(&self, response: &ClientResponse) -> ResponseHeaders {
+        let limit = self.options.response_headers_keep_bytes;
+        let mut kept = ResponseHeaders::with_room(limit.min(USUAL_HEADER_BYTES));
+        if limit > 0 {
+            response.headers().iter().for_each(|(name, value)| kept.push(name.as_str(), value.as_bytes(), limit));
+        }
+        kept
     }
 
     async fn answered(&self, response: ClientResponse, socket: &Weak<Socket>, deadline: Pin<&mut Sleep>) -> Outcome {

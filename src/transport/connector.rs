@@ -17,6 +17,7 @@ use actix_tls::connect::{ConnectError, ConnectInfo, Connection};
 use awc::http::Uri;
 use futures_util::future::LocalBoxFuture;
 
+use crate::clock::Clock;
 use crate::transport::proxy::Proxy;
 use crate::transport::socket::{Stream, Traffic};
 use crate::transport::source::{OpenError, SourceAddresses};
@@ -42,6 +43,7 @@ pub(super) enum ConnectFailure {
 pub(super) struct Connector {
     rules: Rc<Rules>,
     traffic: Traffic,
+    clock: Clock,
 }
 
 struct Rules {
@@ -67,6 +69,7 @@ impl Connector {
         resolver: Arc<dyn Resolve>,
         options: &TransportOptions,
         traffic: Traffic,
+        clock: Clock,
     ) -> Self {
         let rules = Rules {
             guard,
@@ -75,13 +78,17 @@ impl Connector {
             source: options.source,
             proxy: options.proxy.clone(),
         };
-        Self { rules: Rc::new(rules), traffic }
+        Self { rules: Rc::new(rules), traffic, clock }
     }
 
     async fn open(&self, host: &str, port: u16) -> Result<Stream, ConnectFailure> {
+        let has_name = literal_address(host).is_none();
+        self.traffic.reached(|stages| stages.open(self.clock.monotonic(), has_name));
         let addresses = self.rules.vetted_addresses(host).await?;
-        let connected = self.rules.dial(&addresses, port).await?;
-        Ok(Stream::new(connected, self.traffic.clone()))
+        let dialling = |peer| self.traffic.reached(|stages| stages.dial(self.clock.monotonic(), peer));
+        let (connected, peer) = self.rules.dial(&addresses, port, dialling).await?;
+        self.traffic.reached(|stages| stages.connected(self.clock.monotonic()));
+        Ok(Stream::new(connected, peer, self.traffic.clone()))
     }
 }
 
@@ -119,14 +126,20 @@ impl Rules {
 
     /// Tries the addresses in order. Each has an equal share of the time, so
     /// that one which swallows packets leaves some to the next.
-    async fn dial(&self, addresses: &[IpAddr], port: u16) -> Result<TcpStream, ConnectFailure> {
+    async fn dial(
+        &self,
+        addresses: &[IpAddr],
+        port: u16,
+        dialling: impl Fn(SocketAddr),
+    ) -> Result<(TcpStream, SocketAddr), ConnectFailure> {
         let dialled = &addresses[..addresses.len().min(MAX_DIALLED)];
         let share = self.stage_timeout / u32::try_from(dialled.len().max(1)).unwrap_or(u32::MAX);
         let mut failure = String::from("the host has no addresses");
         for address in dialled {
             let peer = SocketAddr::new(*address, port);
+            dialling(peer);
             match timeout(share, self.dial_one(peer, share)).await {
-                Ok(Dialled::Connected(connected)) => return self.admit(connected),
+                Ok(Dialled::Connected(connected)) => return Ok((self.admit(connected)?, peer)),
                 Ok(Dialled::Unreachable(reason)) => failure = reason,
                 Ok(Dialled::Hopeless(reason)) => return Err(ConnectFailure::Connect(reason)),
                 Err(_) if self.proxy.is_some() => {

@@ -4,6 +4,7 @@
 //! classed. Leaves to others whether and when to try again, what is signed,
 //! and where outcomes are kept.
 
+mod body;
 mod client;
 mod clients;
 mod connector;
@@ -13,6 +14,7 @@ mod resolver;
 mod retry_after;
 mod socket;
 mod source;
+mod stages;
 mod target;
 mod tls;
 
@@ -89,6 +91,8 @@ pub struct TransportOptions {
     pub response_read_bytes: usize,
     /// Response body bytes kept as evidence.
     pub response_keep_bytes: usize,
+    /// Bytes of a response's headers kept as evidence, names and values.
+    pub response_headers_keep_bytes: usize,
     /// How long a set of pooled connections is used before all of it is let go
     /// and new ones are opened: no idle socket outlives this, and none goes
     /// on using an address that DNS or policy has since taken back.
@@ -105,6 +109,7 @@ impl Default for TransportOptions {
             connect_timeout: Duration::from_secs(5),
             response_read_bytes: 64 * 1024,
             response_keep_bytes: 4 * 1024,
+            response_headers_keep_bytes: 2 * 1024,
             client_lifetime: Duration::from_secs(60),
             source: SourceAddresses::default(),
             proxy: None,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 
+use crate::clock::Clock;
 use crate::transport::{AddressGuard, HttpTransportFactory, Resolve, TlsClient, TransportOptions};
 
 /// Opens transports that may go anywhere, and keep so much of an answer.
@@ -16,9 +17,11 @@ pub(in crate::cluster) fn transport(timeout: Duration, answer_bytes: usize, tls:
         connect_timeout: timeout,
         response_read_bytes: answer_bytes,
         response_keep_bytes: answer_bytes,
+        response_headers_keep_bytes: 0,
         ..TransportOptions::default()
     };
-    HttpTransportFactory::new(options, Arc::new(Anywhere), Arc::new(MachineNames), tls)
+    // What times it tells of, nobody looks at.
+    HttpTransportFactory::new(options, Arc::new(Anywhere), Arc::new(MachineNames), tls, Clock::system())
 }
 
 struct Anywhere;

@@ -29,7 +29,7 @@ use crate::engine::endpoint::pages::{PageRead, Reads};
 use crate::engine::endpoint::request::Target;
 use crate::engine::endpoint::right::Right;
 use crate::engine::endpoint::shown::Shown;
-use crate::engine::endpoint::state::{Effect, Input, Limits, Plan, Sending, State};
+use crate::engine::endpoint::state::{Effect, Input, Limits, Plan, Sending, Snapshot, State};
 use crate::engine::messages::{End, Ended, Generation, Legacy, Look, Rest, Resting, Staying, Tell};
 use crate::engine::places::{Place, Reputation};
 use crate::store::{EndpointRuntime, JournalError, Lease, Payload, Record, Recorded, StoreError};
@@ -389,7 +389,8 @@ impl Handler<Tell> for EndpointActor {
 impl Handler<Look> for EndpointActor {
     type Result = MessageResult<Look>;
 
-    fn handle(&mut self, _: Look, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.state.snapshot())
+    fn handle(&mut self, Look(delivery): Look, _: &mut Context<Self>) -> Self::Result {
+        let doing = delivery.and_then(|delivery| self.state.doing(delivery));
+        MessageResult(Snapshot { doing, ..self.state.snapshot() })
     }
 }

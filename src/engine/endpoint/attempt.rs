@@ -53,7 +53,7 @@ pub(super) async fn make_attempt(
     }
     engine.metrics.attempts_in_flight.inc();
     let in_flight = InFlight(&engine.metrics);
-    let outcome = target.without_secrets(arbiters::transport().send(request).await);
+    let outcome = target.told_of(arbiters::transport().send(request).await);
     drop(in_flight);
     place.give_back(if outcome.is_delivered() { Held::Succeeded } else { Held::Failed });
     let (ended, metrics) = (engine.clock.now(), &engine.metrics);

@@ -10,7 +10,7 @@ mod attempt;
 mod inbox;
 mod pages;
 mod reading;
-mod request;
+pub(in crate::engine) mod request;
 mod right;
 pub(in crate::engine) mod shown;
 pub mod state;

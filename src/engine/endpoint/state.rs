@@ -32,7 +32,7 @@ use order::Order;
 use outcome::Attempted;
 use settled::Settled;
 
-pub use super::step::{Effect, Fresh, Input, Limits, Plan, Sending, Snapshot, Vitals};
+pub use super::step::{Doing, Effect, Fresh, Input, Limits, Plan, Sending, Snapshot, Vitals};
 
 /// How long to wait before writing an outcome down again that the store would
 /// not take.
@@ -332,6 +332,16 @@ impl State {
                 .min(),
             paced_until: self.gate.paced_until(),
             not_before: self.gate.not_before(),
+            doing: None,
+        }
+    }
+
+    /// What becomes of this delivery; `None` where it is not in memory.
+    pub fn doing(&self, delivery: DeliveryId) -> Option<Doing> {
+        match self.flights.get(&delivery).map(|flight| &flight.stage) {
+            Some(Stage::Sending) => Some(Doing::Sending),
+            Some(Stage::Recording(_) | Stage::Expiring) => Some(Doing::Recording),
+            None => self.known.contains(&delivery).then_some(Doing::Waiting),
         }
     }
 

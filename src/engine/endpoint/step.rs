@@ -254,6 +254,20 @@ pub struct Snapshot {
     pub paced_until: Option<Monotonic>,
     /// Before then no scheduled attempt begins: breaker, rest and pace together.
     pub not_before: Option<Monotonic>,
+    /// What it does with the delivery that was asked about; `None` where that is not in
+    /// its memory, or none was asked about.
+    pub doing: Option<Doing>,
+}
+
+/// What an actor does with a delivery in its memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    /// A request is in flight, or waits for its place among those of the node.
+    Sending,
+    /// Its outcome is on its way to the store.
+    Recording,
+    /// It waits.
+    Waiting,
 }
 
 /// What is counted of an endpoint over all actors of the node. Looked at after each

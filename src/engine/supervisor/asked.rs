@@ -11,9 +11,9 @@ use crate::engine::messages::{Drain, Inspect, Look, Release, Seen, SendTest, Tel
 impl Handler<Inspect> for Supervisor {
     type Result = ResponseFuture<Seen>;
 
-    fn handle(&mut self, Inspect(endpoint): Inspect, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, Inspect(endpoint, delivery): Inspect, _: &mut Context<Self>) -> Self::Result {
         let look = match self.routes.get(&endpoint) {
-            Some(Route::Live { address, .. }) => Some(address.send(Look)),
+            Some(Route::Live { address, .. }) => Some(address.send(Look(delivery))),
             _ => None,
         };
         // One that is ending may still have something in flight, and says no more.

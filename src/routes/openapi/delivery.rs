@@ -66,9 +66,135 @@ delivery! {
 delivery! {
     /// A delivery, and every attempt at it.
     DeliveryWithAttempts {
+        /// Why it is where it is, and what can be done about it, in a plain sentence.
+        explanation: String,
+        /// What an unfinished one waits for; `null` where it has ended.
+        #[schema(required = true)]
+        waits_for: Option<WaitsFor>,
+        /// How many attempts its schedule has left; `null` where it has ended.
+        #[schema(required = true)]
+        attempts_left: Option<u32>,
+        /// What each attempt sends: the event's payload, which `GET /events/{id}` shows.
+        #[schema(required = true)]
+        request_body: Option<RequestBody>,
         /// In the order of their numbers.
         attempts: Vec<Attempt>,
     }
+}
+
+/// What each attempt of a delivery sends.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RequestBody {
+    bytes: u64,
+    /// In hexadecimal.
+    sha256: String,
+}
+
+/// What an unfinished delivery waits for.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitsForKind {
+    Attempt,
+    Schedule,
+    DeliverAt,
+    Breaker,
+    RetryAfter,
+    RateLimit,
+    Order,
+    Hold,
+    OwnerNode,
+    Queue,
+}
+
+/// Who holds an endpoint: its settings, because its partner disabled it (`settings`) or
+/// because it was disabled (`failing`, `gone`); a pause or a brake.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Holder {
+    Settings,
+    Failing,
+    Gone,
+    Partner,
+    Operator,
+    Both,
+}
+
+/// Why no node sends what is due: none owns its endpoint, or the one that does is held, or
+/// has not answered what it is doing.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnerAbsence {
+    None,
+    Held,
+    Silent,
+}
+
+/// What an unfinished delivery waits for. Fields that say nothing of it are `null`.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WaitsFor {
+    kind: WaitsForKind,
+    /// Of `breaker` and `hold`: since when.
+    #[schema(required = true)]
+    since: Option<Timestamp>,
+    /// Of what ends by itself: when the attempt may begin.
+    #[schema(required = true)]
+    until: Option<Timestamp>,
+    /// Of `order`: the delivery that has to end first.
+    #[schema(required = true)]
+    delivery: Option<DeliveryId>,
+    /// Of `hold`: who.
+    #[schema(required = true)]
+    by: Option<Holder>,
+    /// Of `owner_node`: which node.
+    #[schema(required = true)]
+    node: Option<String>,
+    /// Of `owner_node`: what about it.
+    #[schema(required = true)]
+    owner: Option<OwnerAbsence>,
+    /// Of `queue`: how many of its endpoint go first, where that was counted.
+    #[schema(required = true)]
+    ahead: Option<u64>,
+    /// Whether there may be more.
+    #[schema(required = true)]
+    ahead_has_more: Option<bool>,
+}
+
+/// How long each stage of an attempt took, in whole milliseconds. `null` is a stage that
+/// did not happen: over a connection that was there already, only the last does. One in
+/// which the attempt ended lasted until then.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Timing {
+    /// Looking the name up.
+    #[schema(required = true)]
+    dns_ms: Option<u32>,
+    /// Connecting, to all addresses that were tried.
+    #[schema(required = true)]
+    connect_ms: Option<u32>,
+    /// The TLS handshake.
+    #[schema(required = true)]
+    tls_ms: Option<u32>,
+    /// From a connection that was ready to the head of the answer.
+    #[schema(required = true)]
+    first_byte_ms: Option<u32>,
+}
+
+/// Whether a connection was made for an attempt, or an earlier one had left it open.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectionUse {
+    New,
+    Reused,
+}
+
+/// A header of a request or of an answer.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    name: String,
+    value: String,
 }
 
 /// The stage at which an attempt failed.
@@ -112,6 +238,23 @@ macro_rules! attempt {
             /// `null` where the event was delivered.
             #[schema(required = true)]
             error: Option<AttemptError>,
+            /// How long its stages took.
+            timing: Timing,
+            /// Whether a connection was made for it; `null` where there was none.
+            #[schema(required = true)]
+            connection: Option<ConnectionUse>,
+            /// The address and port at the other end, or the last that was dialled in vain.
+            #[schema(required = true)]
+            address: Option<String>,
+            /// The version of the endpoint's settings that it was made with; `null` for attempts
+            /// of earlier releases.
+            #[schema(required = true, minimum = 1)]
+            settings_version: Option<u32>,
+            /// The answer's headers by name, as far as they are kept
+            /// (`response_headers_keep_bytes`). Secrets of the endpoint's are masked.
+            response_headers: Vec<Header>,
+            /// How it went, and for the last what comes next, in a plain sentence.
+            explanation: String,
             /// The beginning of what the receiver answered; what is not UTF-8 is replaced.
             response_body: String,
             $($more)*
@@ -121,7 +264,15 @@ macro_rules! attempt {
 
 attempt! {
     /// One HTTP try of a delivery.
-    Attempt {}
+    Attempt {
+        /// What was sent beside the body. Values of the endpoint's own headers, and the
+        /// signature, are not shown.
+        request_headers: Vec<Header>,
+    }
+}
+attempt! {
+    /// The last try of a delivery.
+    LastAttempt {}
 }
 attempt! {
     /// The one try of a test.
@@ -131,5 +282,8 @@ attempt! {
         event_type: EventTypeName,
         /// Whether the answer was a 2xx.
         delivered: bool,
+        /// What was sent beside the body. Values of the endpoint's own headers, and the
+        /// signature, are not shown.
+        request_headers: Vec<Header>,
     }
 }

@@ -4,7 +4,7 @@
 
 use utoipa::ToSchema;
 
-use super::delivery::{Attempt, Delivery};
+use super::delivery::{Delivery, LastAttempt, WaitsFor};
 use super::problem::Problem;
 use super::values::{EndpointId, EnvironmentName, EventBody, EventId, EventTypeName, PartnerOrAll, Timestamp};
 
@@ -87,6 +87,7 @@ pub enum OutcomeWord {
     Discarded,
     Filtered,
     NotSubscribed,
+    NotYetCreated,
 }
 
 /// What became of an event for one endpoint.
@@ -95,13 +96,27 @@ pub enum OutcomeWord {
 pub struct EventOutcome {
     endpoint: EndpointId,
     outcome: OutcomeWord,
+    /// Why, and what can be done about it, in a plain sentence.
+    explanation: String,
+    /// What an unfinished delivery waits for.
+    #[schema(required = true)]
+    waits_for: Option<WaitsFor>,
+    /// How many attempts its schedule has left.
+    #[schema(required = true)]
+    attempts_left: Option<u32>,
+    #[schema(required = true)]
+    delivered_at: Option<Timestamp>,
+    /// Since when an endpoint takes such events that did not when this one was accepted, where that
+    /// is on record.
+    #[schema(required = true)]
+    subscribed_since: Option<Timestamp>,
     /// What the endpoint's filter objects to; only where it did.
     #[schema(required = false)]
     filtered_by: Vec<Objection>,
     #[schema(required = true)]
     delivery: Option<Delivery>,
     #[schema(required = true)]
-    last_attempt: Option<Attempt>,
+    last_attempt: Option<LastAttempt>,
 }
 
 /// A rule of a filter that the event breaks.

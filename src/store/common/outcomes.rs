@@ -1,10 +1,13 @@
 //! What became of an event for each endpoint: from its deliveries, and for those
 //! that have none from the settings that held when it was accepted. Nothing is
-//! written of an event that a filter did not accept; the filter is asked again.
+//! written of an event that a filter did not accept; the filter is asked again. Who was
+//! not there yet is told too.
 //!
 //! Compiled once for each backend, against its own `Connection`.
 
 use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
@@ -14,15 +17,18 @@ use super::reads::scope_id;
 use super::views::{ATTEMPT_COLUMNS, AttemptRow, DeliveryRow, attempt_of, delivery_of, delivery_query};
 use super::{Connection, translate};
 use crate::catalog::{self, FieldError};
-use crate::domain::{Event, EventFilter, TypePattern};
+use crate::domain::{EndpointId, Event, EventFilter, Timestamp, TypePattern};
 use crate::policy::matching;
-use crate::store::ids::{IdCodec, RowKey};
-use crate::store::rows::{SettingsRow, from_json};
+use crate::store::ids::{IdCodec, RowKey, time_of_key};
+use crate::store::rows::{SettingsRow, count_of, from_json};
 use crate::store::schema::{attempts, deliveries, endpoint_versions, endpoints, events};
-use crate::store::{EventOutcome, Scope, ScopeId, StoreError, filters};
+use crate::store::{EventOutcome, Scope, ScopeId, StoreError, Subscribed, filters};
 
 /// Endpoints whose settings are read by one statement.
 const READ_TOGETHER: usize = 500;
+/// Later settings that are looked through for one that takes the event, over all of
+/// those endpoints.
+const LATER_SETTINGS: i64 = 2_000;
 
 pub(super) fn event_outcomes(
     connection: &mut Connection,
@@ -35,11 +41,16 @@ pub(super) fn event_outcomes(
     let fan_out: Option<i64> =
         events::table.find(key).select(events::deliveries).first(connection).optional().map_err(translate)?;
     let Some(fan_out) = fan_out else { return Ok(Vec::new()) };
-    let mut query = delivery_query().filter(deliveries::id.gt(key).and(deliveries::id.le(key + fan_out))).into_boxed();
+    let mut own = delivery_query().filter(deliveries::id.gt(key).and(deliveries::id.le(key + fan_out))).into_boxed();
+    // Those that replays made have keys of their own.
+    let mut replayed =
+        delivery_query().filter(deliveries::event.eq(key)).filter(deliveries::replay.is_not_null()).into_boxed();
     if scope.partner.is_some() {
-        query = query.filter(endpoints::scope.eq(id.0));
+        own = own.filter(endpoints::scope.eq(id.0));
+        replayed = replayed.filter(endpoints::scope.eq(id.0));
     }
-    let rows: Vec<DeliveryRow> = query.order(deliveries::id).load(connection).map_err(translate)?;
+    let mut rows: Vec<DeliveryRow> = own.order(deliveries::id).load(connection).map_err(translate)?;
+    rows.extend(replayed.order(deliveries::id).load::<DeliveryRow>(connection).map_err(translate)?);
     let mut outcomes = Vec::with_capacity(rows.len());
     let mut reached = Vec::with_capacity(rows.len());
     for row in rows {
@@ -54,7 +65,7 @@ pub(super) fn event_outcomes(
             .map_err(translate)?;
         outcomes.push(EventOutcome::Delivery {
             delivery: delivery_of(ids, row)?,
-            last_attempt: last.map(attempt_of).transpose()?,
+            last_attempt: last.map(attempt_of).transpose()?.map(Box::new),
         });
     }
     // Over all partners, who was not subscribed is every other endpoint there
@@ -62,6 +73,7 @@ pub(super) fn event_outcomes(
     if scope.partner.is_some() {
         reached.sort_unstable();
         outcomes.extend(passed_by(connection, ids, id, event, &reached)?);
+        outcomes.extend(not_yet_created(connection, ids, id, event, &reached)?);
     }
     Ok(outcomes)
 }
@@ -86,15 +98,95 @@ fn passed_by(
     let body = OnceCell::new();
     let mut outcomes = Vec::with_capacity(others.len());
     for some in others.chunks(READ_TOGETHER) {
-        for (endpoint, settings) in settings_then(connection, some, event.matched_version)? {
+        let mut unsubscribed = Vec::new();
+        let first = outcomes.len();
+        for (key, settings) in settings_then(connection, some, event.matched_version)? {
             let (patterns, filter) = from_json::<SettingsRow>(&settings)?.wanted()?;
             let objections = objections(&patterns, filter.as_ref(), event, &body);
-            let endpoint = ids.endpoint(endpoint);
+            let endpoint = ids.endpoint(key);
             outcomes.push(match objections.is_empty() {
-                true => EventOutcome::NotSubscribed(endpoint),
+                true => {
+                    unsubscribed.push(key);
+                    EventOutcome::NotSubscribed { endpoint, later: None }
+                }
                 false => EventOutcome::Filtered { endpoint, objections },
             });
         }
+        let subscribed = subscribed_later(connection, ids, &unsubscribed, event)?;
+        for outcome in &mut outcomes[first..] {
+            if let EventOutcome::NotSubscribed { endpoint, later } = outcome {
+                *later = subscribed.get(endpoint).copied();
+            }
+        }
+    }
+    Ok(outcomes)
+}
+
+/// Of endpoints that did not take an event, by which of their later settings they would.
+fn subscribed_later(
+    connection: &mut Connection,
+    ids: &IdCodec,
+    unsubscribed: &[RowKey],
+    event: &Event,
+) -> Result<HashMap<EndpointId, Subscribed>, StoreError> {
+    let rows: Vec<(RowKey, i64, Option<i64>, String)> = endpoint_versions::table
+        .filter(endpoint_versions::endpoint.eq_any(unsubscribed))
+        .filter(endpoint_versions::since_version.gt(event.matched_version))
+        .order((endpoint_versions::endpoint, endpoint_versions::version))
+        .limit(LATER_SETTINGS)
+        .select((
+            endpoint_versions::endpoint,
+            endpoint_versions::version,
+            endpoint_versions::since_at,
+            endpoint_versions::settings,
+        ))
+        .load(connection)
+        .map_err(translate)?;
+    let mut subscribed = HashMap::new();
+    for (key, version, since_at, settings) in rows {
+        if let Entry::Vacant(entry) = subscribed.entry(ids.endpoint(key)) {
+            let (patterns, _) = from_json::<SettingsRow>(&settings)?.wanted()?;
+            if matching::wants(&patterns, &event.event_type) {
+                let since = since_at.map(Timestamp::from_millis);
+                entry.insert(Subscribed { version: count_of(version)?, since });
+            }
+        }
+    }
+    Ok(subscribed)
+}
+
+/// The scope's endpoints that were made when the event had been matched, and are still
+/// there, in the order of their ids.
+fn not_yet_created(
+    connection: &mut Connection,
+    ids: &IdCodec,
+    scope: ScopeId,
+    event: &Event,
+    reached: &[RowKey],
+) -> Result<Vec<EventOutcome>, StoreError> {
+    let rows: Vec<(RowKey, String)> =
+        endpoints::table
+            .inner_join(endpoint_versions::table.on(
+                endpoint_versions::endpoint.eq(endpoints::id).and(endpoint_versions::version.eq(endpoints::version)),
+            ))
+            .filter(endpoints::scope.eq(scope.0))
+            .filter(endpoints::created_version.gt(event.matched_version))
+            .filter(endpoints::deleted_at.is_null())
+            .order(endpoints::id)
+            .select((endpoints::id, endpoint_versions::settings))
+            .load(connection)
+            .map_err(translate)?;
+    let mut outcomes = Vec::new();
+    for (key, settings) in rows {
+        if reached.binary_search(&key).is_ok() {
+            continue;
+        }
+        let (patterns, _) = from_json::<SettingsRow>(&settings)?.wanted()?;
+        outcomes.push(EventOutcome::NotYetCreated {
+            endpoint: ids.endpoint(key),
+            created_at: time_of_key(key),
+            is_subscribed: matching::wants(&patterns, &event.event_type),
+        });
     }
     Ok(outcomes)
 }

@@ -197,22 +197,29 @@ pub(super) fn endpoint_runtime(
     key: RowKey,
     now: Timestamp,
 ) -> Result<Option<EndpointRuntime>, StoreError> {
-    let found: Option<(i64, bool, i64, String)> =
+    let found: Option<(i64, i64, bool, i64, String)> =
         endpoints::table
             .inner_join(endpoint_versions::table.on(
                 endpoint_versions::endpoint.eq(endpoints::id).and(endpoint_versions::version.eq(endpoints::version)),
             ))
             .filter(endpoints::id.eq(key))
             .filter(endpoints::deleted_at.is_null())
-            .select((endpoints::scope, endpoints::enabled, endpoints::discards, endpoint_versions::settings))
+            .select((
+                endpoints::scope,
+                endpoints::version,
+                endpoints::enabled,
+                endpoints::discards,
+                endpoint_versions::settings,
+            ))
             .first(connection)
             .optional()
             .map_err(translate)?;
-    let Some((scope, enabled, discards, settings)) = found else { return Ok(None) };
+    let Some((scope, version, enabled, discards, settings)) = found else { return Ok(None) };
     let sealer = Sealer::new(keyring, ScopeId(scope), key);
     let settings = from_json::<SettingsRow>(&settings)?.opened(&sealer)?.settings()?;
     Ok(Some(EndpointRuntime {
         scope: ScopeId(scope),
+        version: count_of(version)?,
         is_holding: !enabled,
         secrets: secrets(connection, keyring, key, now)?,
         trouble: trouble(connection, key)?,
@@ -233,28 +240,43 @@ fn is_in_order(connection: &mut Connection, endpoint: RowKey, order: Option<&Eve
     Ok(stored.flatten() == order.map(ToString::to_string))
 }
 
-type TroubleRow =
+pub(super) type TroubleRow =
     (Option<i64>, Option<i64>, i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<String>);
+
+pub(super) const TROUBLE_COLUMNS: (
+    endpoint_health::failing_since,
+    endpoint_health::opened_at,
+    endpoint_health::probes,
+    endpoint_health::probe_at,
+    endpoint_health::not_before,
+    endpoint_health::warned_at,
+    endpoint_health::announced_at,
+    endpoint_health::disabled_at,
+    endpoint_health::disabled_reason,
+) = (
+    endpoint_health::failing_since,
+    endpoint_health::opened_at,
+    endpoint_health::probes,
+    endpoint_health::probe_at,
+    endpoint_health::not_before,
+    endpoint_health::warned_at,
+    endpoint_health::announced_at,
+    endpoint_health::disabled_at,
+    endpoint_health::disabled_reason,
+);
 
 /// What is known of an endpoint's trouble.
 pub(super) fn trouble(connection: &mut Connection, endpoint: RowKey) -> Result<Trouble, StoreError> {
     let row: Option<TroubleRow> = endpoint_health::table
         .filter(endpoint_health::endpoint.eq(endpoint))
-        .select((
-            endpoint_health::failing_since,
-            endpoint_health::opened_at,
-            endpoint_health::probes,
-            endpoint_health::probe_at,
-            endpoint_health::not_before,
-            endpoint_health::warned_at,
-            endpoint_health::announced_at,
-            endpoint_health::disabled_at,
-            endpoint_health::disabled_reason,
-        ))
+        .select(TROUBLE_COLUMNS)
         .first(connection)
         .optional()
         .map_err(translate)?;
-    let Some(row) = row else { return Ok(Trouble::default()) };
+    row.map_or_else(|| Ok(Trouble::default()), trouble_of)
+}
+
+pub(super) fn trouble_of(row: TroubleRow) -> Result<Trouble, StoreError> {
     let (failing_since, opened_at, probes, probe_at, not_before, warned_at, announced_at, disabled_at, reason) = row;
     let time = |millis: Option<i64>| millis.map(Timestamp::from_millis);
     let reason = reason.map(|word| {

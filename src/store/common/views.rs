@@ -10,8 +10,8 @@ use super::reads::{IS_SEALED, scope_id, scope_of};
 use super::statements;
 use super::{Connection, translate};
 use crate::domain::{
-    Attempt, Delivery, DeliveryId, DeliveryStatus, DeliveryTimes, Event, EventId, Outcome, StatusFilter, StoredStatus,
-    Timestamp,
+    Attempt, Delivery, DeliveryId, DeliveryStatus, DeliveryTimes, Event, EventId, Exchange, Outcome, StatusFilter,
+    StoredStatus, Timestamp,
 };
 use crate::store::ids::{IdCodec, RowKey, first_key_at, time_of_key};
 use crate::store::rows::{attempt_error, count_of, environment_number, parsed, sequence_of, status_of};
@@ -145,6 +145,8 @@ pub(super) fn delivery_of(ids: &IdCodec, row: DeliveryRow) -> Result<Delivery, S
         status,
         attempt_count: count_of(attempt_count)?,
         next_attempt_at: next_at.filter(|_| has_time).map(Timestamp::from_millis),
+        scheduled_attempts: count_of(scheduled_attempts)?,
+        is_queued: stored == StoredStatus::Queued && !ended_with_endpoint,
         sequence: sequence_of(sequence)?,
         created_at: time_of_key(key),
         finished_at: if ended_with_endpoint { deleted_at } else { finished_at }.map(Timestamp::from_millis),
@@ -358,7 +360,8 @@ pub(super) fn delivery(
     row.map(|row| delivery_of(ids, row)).transpose()
 }
 
-pub(super) type AttemptRow = (i64, i64, i64, Option<i64>, Option<String>, Option<String>, Option<Vec<u8>>);
+pub(super) type AttemptRow =
+    (i64, i64, i64, Option<i64>, Option<String>, Option<String>, Option<Vec<u8>>, Option<String>);
 
 pub(super) const ATTEMPT_COLUMNS: (
     attempts::number,
@@ -368,6 +371,7 @@ pub(super) const ATTEMPT_COLUMNS: (
     attempts::error_class,
     attempts::error_message,
     attempts::response_body,
+    attempts::exchange,
 ) = (
     attempts::number,
     attempts::started_at,
@@ -376,10 +380,11 @@ pub(super) const ATTEMPT_COLUMNS: (
     attempts::error_class,
     attempts::error_message,
     attempts::response_body,
+    attempts::exchange,
 );
 
 pub(super) fn attempt_of(row: AttemptRow) -> Result<Attempt, StoreError> {
-    let (number, started_at, duration_ms, status_code, error_class, error_message, response_body) = row;
+    let (number, started_at, duration_ms, status_code, error_class, error_message, response_body, exchange) = row;
     let status_code = status_code
         .map(|code| u16::try_from(code).map_err(|_| StoreError::Corrupt(format!("HTTP status {code}"))))
         .transpose()?;
@@ -392,6 +397,7 @@ pub(super) fn attempt_of(row: AttemptRow) -> Result<Attempt, StoreError> {
             error: attempt_error(error_class.as_deref(), error_message)?,
             response_body: response_body.unwrap_or_default().into(),
             retry_after: None,
+            exchange: exchange.map(|text| Box::new(Exchange::from_text(&text))),
         },
     })
 }

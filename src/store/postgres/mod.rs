@@ -22,6 +22,8 @@ mod line;
 mod outcomes;
 #[path = "../common/reads.rs"]
 mod reads;
+#[path = "../common/standing.rs"]
+mod standing;
 mod statements;
 mod store;
 mod transaction;

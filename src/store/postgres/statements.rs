@@ -114,13 +114,14 @@ query! {
         error_classes: &'a [Option<&'a str>] => Array<Nullable<Text>>,
         error_messages: &'a [Option<&'a str>] => Array<Nullable<Text>>,
         response_bodies: &'a [Option<&'a [u8]>] => Array<Nullable<Binary>>,
+        exchanges: &'a [Option<&'a str>] => Array<Nullable<Text>>,
         fences: &'a [Option<i64>] => Array<Nullable<BigInt>>,
         tokens: &'a [i64] => Array<BigInt>,
     ) -> (i64, bool, Option<i64>, Option<i64>) => (BigInt, Bool, Nullable<BigInt>, Nullable<BigInt>)
     "WITH named AS ( \
-       SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS o \
+       SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS o \
          (id, attempts_before, status, next_at, finished_at, started_at, duration_ms, status_code, error_class, \
-          error_message, response_body, fence)), \
+          error_message, response_body, exchange, fence)), \
      standing AS MATERIALIZED ( \
        SELECT token FROM leases WHERE token = ANY(?) ORDER BY partition FOR KEY SHARE), \
      outcome AS MATERIALIZED ( \
@@ -148,9 +149,9 @@ query! {
        SELECT id, endpoint, order_key FROM ended UNION ALL SELECT id, NULL::bigint, NULL::bigint FROM kept), \
      tried AS ( \
        INSERT INTO attempts (delivery, number, started_at, duration_ms, status_code, error_class, error_message, \
-         response_body) \
+         response_body, exchange) \
        SELECT outcome.id, attempts_before + 1, started_at, duration_ms, status_code, error_class, error_message, \
-         response_body \
+         response_body, exchange \
        FROM outcome JOIN moved ON moved.id = outcome.id) \
      SELECT id, TRUE, endpoint, order_key FROM moved \
      UNION ALL \
@@ -171,6 +172,15 @@ query! {
      WHERE status = 0 AND partition = ? AND endpoint = ? AND id > ? \
      AND NOT EXISTS (SELECT 1 FROM unsealed WHERE pending.id BETWEEN first_key AND last_key) \
      ORDER BY id LIMIT ?"
+}
+
+query! {
+    /// The unfinished delivery of an endpoint that the others with its key wait for.
+    fn first_in_order(
+        endpoint: i64 => BigInt,
+        order_key: i64 => BigInt,
+    ) -> (i64,) => (BigInt)
+    "SELECT id FROM pending WHERE order_key IS NOT NULL AND endpoint = ? AND order_key = ? AND status = 1 LIMIT 1"
 }
 
 query! {

@@ -1,6 +1,7 @@
 //! The read side of [`Store`]: each verb takes a reader from the pool and
 //! hands over to the query that answers it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +16,13 @@ use crate::domain::{
 use crate::keyring::{Keyring, RingKeyId};
 use crate::store::postgres::error::translate;
 use crate::store::postgres::{
-    PostgresStore, administration, at_once, audit, brakes, encryption, outcomes, reads, versions, views, work,
+    PostgresStore, administration, at_once, audit, brakes, encryption, outcomes, reads, standing, versions, views, work,
 };
 use crate::store::{
     AuditEnd, AuditFilter, BornSince, Brake, Changes, DeliveryFilter, Due, EncryptedPlace, EncryptionCounts,
-    EndpointRuntime, EventOutcome, KeyRecord, Lane, Leases, Page, PageRequest, Payload, Place, ReadPool, Scope,
-    Sighting, Store, StoreError, StoredSecret, Subscriptions, Unplaced, Versions, Waiting, Writer,
+    EndpointRuntime, EndpointStanding, EventOutcome, KeyRecord, Lane, Leases, Page, PageRequest, Payload, Place,
+    ReadPool, Scope, SentSettings, Sighting, Store, StoreError, StoredSecret, Subscriptions, Unplaced, Versions,
+    Waiting, Writer,
 };
 
 /// What history is made of (`days`).
@@ -163,6 +165,18 @@ impl Store for PostgresStore {
     fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
         let Some(key) = self.ids.delivery_key(delivery) else { return Ok(Vec::new()) };
         self.read(|reader| views::attempts_of(reader, key))
+    }
+
+    fn standings(&self, endpoints: &[EndpointId]) -> Result<HashMap<EndpointId, EndpointStanding>, StoreError> {
+        self.read(|reader| standing::standings(reader, &self.ids, endpoints))
+    }
+
+    fn first_in_order(&self, delivery: DeliveryId) -> Result<Option<DeliveryId>, StoreError> {
+        self.read(|reader| standing::first_in_order(reader, &self.ids, delivery))
+    }
+
+    fn sent_settings(&self, endpoint: EndpointId, versions: &[u32]) -> Result<HashMap<u32, SentSettings>, StoreError> {
+        self.read(|reader| standing::sent_settings(reader, &self.ids, endpoint, versions))
     }
 
     fn event_types(&self, environment: Environment) -> Result<Vec<TypeDefinition>, StoreError> {

@@ -17,6 +17,8 @@ mod interests;
 mod outcomes;
 #[path = "../common/reads.rs"]
 mod reads;
+#[path = "../common/standing.rs"]
+mod standing;
 mod statements;
 mod store;
 mod transaction;

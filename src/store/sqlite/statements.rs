@@ -65,9 +65,10 @@ statement! {
         error_class: Option<&'a str> => Nullable<Text>,
         error_message: Option<&'a str> => Nullable<Text>,
         response_body: Option<&'a [u8]> => Nullable<Binary>,
+        exchange: Option<&'a str> => Nullable<Text>,
     )
     "INSERT INTO attempts (delivery, number, started_at, duration_ms, status_code, error_class, error_message, \
-     response_body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+     response_body, exchange) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 }
 
 query! {
@@ -157,6 +158,16 @@ query! {
     ) -> (i64,) => (BigInt)
     "SELECT id FROM deliveries INDEXED BY deliveries_in_order \
      WHERE order_key IS NOT NULL AND next_at IS NOT NULL AND endpoint = ? AND order_key = ? LIMIT 1 + 0"
+}
+
+query! {
+    /// The unfinished delivery of an endpoint that the others with its key wait for.
+    fn first_in_order(
+        endpoint: i64 => BigInt,
+        order_key: i64 => BigInt,
+    ) -> (i64,) => (BigInt)
+    "SELECT id FROM deliveries INDEXED BY deliveries_in_order \
+     WHERE order_key IS NOT NULL AND next_at IS NOT NULL AND endpoint = ? AND order_key = ? AND status = 1 LIMIT 1 + 0"
 }
 
 query! {

@@ -339,7 +339,7 @@ impl Life {
     }
 
     pub async fn inspect(&self, endpoint: EndpointId) -> Option<Snapshot> {
-        within(self.supervisor.send(Inspect(endpoint))).await.expect("the supervisor lives").live()
+        within(self.supervisor.send(Inspect(endpoint, None))).await.expect("the supervisor lives").live()
     }
 
     /// Waits until the supervisor has heard of everything that is committed.

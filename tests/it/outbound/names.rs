@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use posthaste::clock::Clock;
 use posthaste::domain::ErrorClass;
 use posthaste::policy::address::AddressPolicy;
 use posthaste::transport::{
@@ -110,7 +111,13 @@ fn transports(server: &NameServer) -> HttpTransportFactory {
         TransportOptions { connect_timeout: Duration::from_millis(CONNECT_TIMEOUT_MS), ..TransportOptions::default() };
     let policy = AddressPolicy::new(vec![ALLOWED.parse().expect("a network")]);
     let resolver = SystemResolver::from_name_servers(&[server.address]);
-    HttpTransportFactory::new(options, Arc::new(Rules(policy)), Arc::new(resolver), TlsClient::unavailable("no https"))
+    HttpTransportFactory::new(
+        options,
+        Arc::new(Rules(policy)),
+        Arc::new(resolver),
+        TlsClient::unavailable("no https"),
+        Clock::system(),
+    )
 }
 
 #[actix_rt::test]

@@ -13,6 +13,7 @@ mod coherence;
 mod encryption;
 mod endpoints;
 mod event_types;
+mod explaining;
 mod filters;
 mod fuzzing;
 mod health;

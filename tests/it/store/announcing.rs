@@ -122,7 +122,7 @@ fn what_is_told_is_written_with_what_it_tells_of(world: &mut World) {
     }
     let outcomes = world.store().event_outcomes(&acme, &told[0]).expect("readable");
     assert!(matches!(&outcomes[0], EventOutcome::Delivery { delivery, .. } if delivery.endpoint == watching));
-    assert_eq!(outcomes[1], EventOutcome::NotSubscribed(one));
+    assert_eq!(outcomes[1], EventOutcome::NotSubscribed { endpoint: one, later: None });
 }
 
 fn what_is_undone_is_not_told(world: &mut World) {

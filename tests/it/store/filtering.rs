@@ -316,7 +316,8 @@ fn told(world: &World, scope: &Scope, event: EventId) -> Outcomes {
             assert!(!objections.is_empty() && objections.iter().all(|objection| !objection.detail.is_empty()));
             (endpoint, Told::Filtered)
         }
-        EventOutcome::NotSubscribed(endpoint) => (endpoint, Told::NotSubscribed),
+        EventOutcome::NotSubscribed { endpoint, .. } => (endpoint, Told::NotSubscribed),
+        EventOutcome::NotYetCreated { endpoint, .. } => panic!("{endpoint} was there"),
     };
     outcomes.into_iter().map(brief).collect()
 }

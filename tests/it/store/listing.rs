@@ -242,7 +242,7 @@ impl<'a> Played<'a> {
                 let scope = &self.scopes[partner];
                 let stored = self.world.store().event(scope, event.id).expect("readable").expect("it is there");
                 let mut deliveries = Vec::new();
-                let mut passed_by = Vec::new();
+                let (mut passed_by, mut not_yet_created) = (Vec::new(), Vec::new());
                 for outcome in self.world.store().event_outcomes(scope, &stored).expect("readable") {
                     match outcome {
                         EventOutcome::Delivery { delivery, last_attempt } => {
@@ -250,13 +250,17 @@ impl<'a> Played<'a> {
                             prop_assert_eq!(last, delivery.attempt_count);
                             deliveries.insert(0, delivery);
                         }
-                        EventOutcome::NotSubscribed(endpoint) => passed_by.push(endpoint),
+                        EventOutcome::NotSubscribed { endpoint, .. } => passed_by.push(endpoint),
+                        EventOutcome::NotYetCreated { endpoint, is_subscribed, .. } => {
+                            not_yet_created.push((endpoint, is_subscribed));
+                        }
                         EventOutcome::Filtered { .. } => panic!("no endpoint has a filter"),
                     }
                 }
                 let of_event = DeliveryFilter { event: Some(event.id), ..DeliveryFilter::default() };
                 prop_assert_eq!(deliveries, self.model.deliveries(partner, &of_event));
                 prop_assert_eq!(passed_by, self.model.passed_by(partner, number));
+                prop_assert_eq!(not_yet_created, self.model.not_yet_created(partner, number));
             }
         }
         Ok(())

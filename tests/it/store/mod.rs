@@ -48,6 +48,7 @@ mod recording;
 mod retention;
 mod signing;
 mod sqlite;
+mod standing;
 mod timing;
 mod trouble;
 mod versions;

@@ -43,6 +43,7 @@ pub struct ModelDelivery {
     pub event: usize,
     pub endpoint: usize,
     pub attempts: u32,
+    pub scheduled_attempts: u32,
     status: StoredStatus,
     next_at: Option<Timestamp>,
     finished_at: Option<Timestamp>,
@@ -95,6 +96,7 @@ impl Model {
                 event,
                 endpoint,
                 attempts: 0,
+                scheduled_attempts: 0,
                 status: StoredStatus::Pending,
                 next_at: Some(now),
                 finished_at: None,
@@ -107,6 +109,7 @@ impl Model {
         let delivery = &mut self.deliveries[delivery];
         delivery.attempts += 1;
         let scheduled = kind == AttemptKind::Scheduled && delivery.status.is_unfinished();
+        delivery.scheduled_attempts += u32::from(scheduled);
         let status = match verdict {
             Verdict::Delivered if delivery.status == StoredStatus::Delivered => return,
             Verdict::Delivered => StoredStatus::Delivered,
@@ -180,6 +183,8 @@ impl Model {
             event_type: event.event_type.clone(),
             status: DeliveryStatus::seen(delivery.status, true, endpoint.enabled, endpoint.deleted.is_some()),
             attempt_count: delivery.attempts,
+            scheduled_attempts: delivery.scheduled_attempts,
+            is_queued: false,
             next_attempt_at: if left_behind { None } else { delivery.next_at },
             sequence: None,
             created_at: event.accepted_at,
@@ -205,6 +210,17 @@ impl Model {
     pub fn events(&self, scope: usize) -> Vec<EventId> {
         let seen = |event: &&ModelEvent| [event.scope, ALL_PARTNERS].contains(&scope) || event.scope == ALL_PARTNERS;
         self.events.iter().rev().filter(seen).map(|event| event.id).collect()
+    }
+
+    /// The partner's live endpoints that were made after an event, and whether they take
+    /// such events.
+    pub fn not_yet_created(&self, partner: usize, event: usize) -> Vec<(EndpointId, bool)> {
+        let event = &self.events[event];
+        let is_later = |endpoint: &&ModelEndpoint| {
+            endpoint.partner == partner && endpoint.made > event.accepted && endpoint.deleted.is_none()
+        };
+        let later = self.endpoints.iter().filter(is_later);
+        later.map(|endpoint| (endpoint.id, matching::wants(&endpoint.patterns, &event.event_type))).collect()
     }
 
     /// The partner's endpoints that an event passed by.

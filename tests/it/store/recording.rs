@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use posthaste::domain::{AttemptError, DeliveryId, DeliveryStatus, DiscardReason, ErrorClass, Outcome, StoredStatus};
+use posthaste::domain::{
+    AttemptError, ConnectionUse, DeliveryId, DeliveryStatus, DiscardReason, ErrorClass, Exchange, Outcome,
+    ResponseHeaders, StoredStatus, Timing,
+};
 use posthaste::store::{AttemptKind, CommitError, Lane, Record, Recorded, Scope, StoreError, Verdict};
 
 use super::world::{DAY, HOUR, SECOND, START, World};
@@ -295,7 +298,23 @@ fn outcomes_read_back_as_they_were(world: &mut World) {
         error: Some(AttemptError { class: ErrorClass::Protocol, message: "an \u{e9}, a '\n'".into() }),
         response_body: Bytes::from(vec![b'x'; 4_096]),
         retry_after: None,
+        exchange: None,
     });
+    let mut headers = ResponseHeaders::default();
+    headers.push("x-what", "an \u{e9}, a \0".as_bytes(), 100);
+    headers.push("x-why", b"", 100);
+    for connection in [None, Some(ConnectionUse::New), Some(ConnectionUse::Reused)] {
+        let timing = Timing { dns_ms: Some(0), connect_ms: None, tls_ms: Some(u32::MAX), first_byte_ms: Some(7) };
+        let exchange = Exchange {
+            settings_version: connection.map(|_| 3),
+            connection,
+            address: connection.map(|_| "[2001:db8::1]:443".parse().expect("an address")),
+            timing: if connection.is_some() { timing } else { Timing::default() },
+            response_headers: headers.clone(),
+        };
+        outcomes.push(Outcome { exchange: Some(Box::new(exchange)), ..Outcome::answered(200, Bytes::new()) });
+    }
+    outcomes.push(Outcome { exchange: Some(Box::default()), ..Outcome::answered(200, Bytes::new()) });
     let durations = [0, 1, 15_000, u64::from(u32::MAX), u64::MAX / 1_000].map(Duration::from_millis);
     for (number, outcome) in outcomes.iter().enumerate() {
         world.advance(SECOND);
@@ -304,7 +323,9 @@ fn outcomes_read_back_as_they_were(world: &mut World) {
             duration: durations[number % durations.len()],
             ..world.attempt(delivery, number as u32, Verdict::RetryAt(world.now + HOUR))
         };
-        world.record(&record);
+        // By hand they are written in another way.
+        let kind = if number % 2 == 0 { AttemptKind::Scheduled } else { AttemptKind::Manual };
+        world.record(&Record { kind, ..record });
     }
     let attempts = world.attempts(delivery);
     assert_eq!(attempts.len(), outcomes.len());

@@ -1,7 +1,7 @@
 //! What people look at, case by case; `listing` walks whole histories.
 
 use posthaste::domain::{DeliveryId, DeliveryStatus, DiscardReason, EndpointId, Environment, EventId, StatusFilter};
-use posthaste::store::{DeliveryFilter, EventOutcome, PageRequest, Scope, Verdict};
+use posthaste::store::{DeliveryFilter, EventOutcome, Lane, PageRequest, Scope, Subscribed, Verdict};
 
 use super::world::{HOUR, SECOND, START, World, in_sandbox};
 
@@ -9,6 +9,8 @@ for_every_backend! {
     held_and_discarded_are_read_off_the_endpoint
     what_became_of_an_event_names_every_endpoint_there_was
     what_became_of_an_event_over_all_partners
+    who_was_not_subscribed_or_not_there_is_told_since_when_it_is
+    what_replays_made_is_an_outcome_of_the_event
     another_partners_things_are_not_there
     times_bound_a_list
     a_cursor_of_another_kind_leads_nowhere
@@ -60,11 +62,82 @@ fn outcomes(world: &World, scope: &Scope, event: EventId) -> Vec<(EndpointId, bo
     let event = world.store().event(scope, event).expect("readable").expect("it is there");
     let outcomes = world.store().event_outcomes(scope, &event).expect("readable");
     let brief = |outcome: EventOutcome| match outcome {
-        EventOutcome::Delivery { delivery, .. } => (delivery.endpoint, true),
-        EventOutcome::NotSubscribed(endpoint) => (endpoint, false),
+        EventOutcome::Delivery { delivery, .. } => Some((delivery.endpoint, true)),
+        EventOutcome::NotSubscribed { endpoint, .. } => Some((endpoint, false)),
         EventOutcome::Filtered { .. } => panic!("no endpoint has a filter"),
+        EventOutcome::NotYetCreated { .. } => None,
     };
-    outcomes.into_iter().map(brief).collect()
+    outcomes.into_iter().filter_map(brief).collect()
+}
+
+fn who_was_not_subscribed_or_not_there_is_told_since_when_it_is(world: &mut World) {
+    let acme = world.partner("acme");
+    let wanted = |words: &[&str]| words.iter().map(|text| text.parse().expect("a pattern")).collect::<Vec<_>>();
+    let [never, later, for_a_while] =
+        ["never", "later", "for-a-while"].map(|word| world.endpoint(&acme, word, &["order.*"]).id);
+    let event = world.accept(&acme, "campaign.updated");
+    let unchanged = |world: &World| {
+        let event = world.store().event(&acme, event.id).expect("readable").expect("it is there");
+        world.store().event_outcomes(&acme, &event).expect("readable")
+    };
+    let expected = [never, later, for_a_while].map(|endpoint| EventOutcome::NotSubscribed { endpoint, later: None });
+    assert_eq!(unchanged(world), expected);
+
+    world.advance(SECOND);
+    world.change(&acme, later, |settings| settings.description = Some("still not".into()));
+    world.change(&acme, for_a_while, |settings| settings.events = wanted(&["campaign.*"]));
+    world.advance(SECOND);
+    world.change(&acme, later, |settings| settings.events = wanted(&["campaign.updated", "order.*"]));
+    world.change(&acme, for_a_while, |settings| settings.events = wanted(&["order.*"]));
+    let [wants, does_not, gone] = [("wants", "*"), ("does-not", "order.*"), ("gone", "*")]
+        .map(|(word, pattern)| world.endpoint(&acme, word, &[pattern]).id);
+    world.delete(&acme, gone);
+    let since = |version, since| Some(Subscribed { version, since: Some(since) });
+    let made = |endpoint, is_subscribed| EventOutcome::NotYetCreated {
+        endpoint,
+        created_at: START + SECOND * 2,
+        is_subscribed,
+    };
+    let expected = [
+        EventOutcome::NotSubscribed { endpoint: never, later: None },
+        EventOutcome::NotSubscribed { endpoint: later, later: since(3, START + SECOND * 2) },
+        EventOutcome::NotSubscribed { endpoint: for_a_while, later: since(2, START + SECOND) },
+        made(wants, true),
+        made(does_not, false),
+    ];
+    assert_eq!(unchanged(world), expected);
+    // Of settings that an earlier release wrote, nobody knows the time.
+    world.place().execute("UPDATE endpoint_versions SET since_at = NULL");
+    let told = unchanged(world);
+    let EventOutcome::NotSubscribed { later: Some(subscribed), .. } = told[1] else { panic!("{told:?}") };
+    assert_eq!(subscribed, Subscribed { version: 3, since: None });
+}
+
+fn what_replays_made_is_an_outcome_of_the_event(world: &mut World) {
+    let acme = world.partner("acme");
+    let first = world.endpoint(&acme, "first", &["*"]);
+    let event = world.accept(&acme, "campaign.updated");
+    let original = world.deliveries_of(&acme, event.id)[0].id;
+    let later = world.endpoint(&acme, "later", &["*"]);
+    // A delivery of another event to the later endpoint, made one of this event's.
+    world.accept(&acme, "order.paid");
+    let made = world.due(later.id, Lane::Fresh)[0].delivery;
+    // Where nodes share a store, the unfinished are apart.
+    let table = if world.store().leases().is_some() { "pending" } else { "deliveries" };
+    world.place().execute(&format!(
+        "UPDATE {table} SET replay = 1, event = (SELECT event FROM {table} ORDER BY id LIMIT 1) \
+         WHERE id = (SELECT max(id) FROM {table})"
+    ));
+    let event = world.store().event(&acme, event.id).expect("readable").expect("it is there");
+    let told = world.store().event_outcomes(&acme, &event).expect("readable");
+    let delivered: Vec<_> = told
+        .iter()
+        .map(|outcome| match outcome {
+            EventOutcome::Delivery { delivery, .. } => (delivery.endpoint, delivery.id),
+            other => panic!("it has gone to everybody: {other:?}"),
+        })
+        .collect();
+    assert_eq!(delivered, [(first.id, original), (later.id, made)]);
 }
 
 fn what_became_of_an_event_names_every_endpoint_there_was(world: &mut World) {

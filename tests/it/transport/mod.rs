@@ -3,6 +3,7 @@
 mod addresses;
 mod answers;
 mod connections;
+mod exchanges;
 mod identities;
 mod proxy;
 pub mod receiver;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{self, BoxFuture, FutureExt};
+use posthaste::clock::Clock;
 use posthaste::domain::{ErrorClass, Outcome};
 use posthaste::transport::{
     AddressGuard, HttpTransportFactory, Request, Resolve, TlsClient, Transport, TransportFactory, TransportOptions,
@@ -33,6 +35,7 @@ pub struct World {
     pub guard: Arc<Guard>,
     pub names: Arc<Names>,
     pub tls: TlsClient,
+    pub clock: Clock,
 }
 
 impl World {
@@ -43,13 +46,14 @@ impl World {
             guard: Arc::default(),
             names: Arc::default(),
             tls: TlsClient::unavailable("no roots in this test"),
+            clock: Clock::system(),
         }
     }
 
     pub fn open(&self) -> Rc<dyn Transport> {
         let guard: Arc<dyn AddressGuard> = self.guard.clone();
         let names: Arc<dyn Resolve> = self.names.clone();
-        HttpTransportFactory::new(self.options.clone(), guard, names, self.tls.clone()).open()
+        HttpTransportFactory::new(self.options.clone(), guard, names, self.tls.clone(), self.clock.clone()).open()
     }
 }
 
@@ -131,6 +135,11 @@ pub fn request(url: impl Into<Arc<str>>) -> Request {
         timeout: Duration::from_secs(15),
         certificate: None,
     }
+}
+
+/// What came of an attempt, without what it looked like on the wire.
+pub fn bare(outcome: Outcome) -> Outcome {
+    Outcome { exchange: None, ..outcome }
 }
 
 /// Asserts a failure without an answer, and hands out its sentence.

@@ -327,6 +327,7 @@ pub(super) fn write_settings(
             endpoint_versions::version.eq(version),
             endpoint_versions::since_version.eq(since_version),
             endpoint_versions::settings.eq(to_json(&row)),
+            endpoint_versions::since_at.eq(transaction.now.as_millis()),
         ))
         .execute(transaction.connection)
         .map_err(translate)?;

@@ -9,7 +9,7 @@ use diesel::sql_types::{Array, BigInt};
 use crate::domain::{DiscardReason, StoredStatus};
 use crate::store::ids::RowKey;
 use crate::store::postgres::{statements, translate};
-use crate::store::rows::{status_number, status_of};
+use crate::store::rows::{exchange_text, status_number, status_of};
 use crate::store::schema::{attempts, deliveries, endpoints, manual_attempts};
 use crate::store::{AttemptKind, Fence, Record, Recorded, StoreError, Verdict};
 
@@ -122,6 +122,7 @@ struct OutcomeRows<'a> {
     error_classes: Vec<Option<&'a str>>,
     error_messages: Vec<Option<String>>,
     response_bodies: Vec<Option<&'a [u8]>>,
+    exchanges: Vec<Option<String>>,
     fences: Vec<Option<Fence>>,
 }
 
@@ -143,6 +144,7 @@ impl<'a> OutcomeRows<'a> {
         self.error_classes.push(attempt.error_class);
         self.error_messages.push(attempt.error_message);
         self.response_bodies.push(attempt.response_body);
+        self.exchanges.push(attempt.exchange);
         self.fences.push(record.fence);
     }
 
@@ -153,6 +155,7 @@ impl<'a> OutcomeRows<'a> {
             return Ok(Vec::new());
         }
         let error_messages: Vec<Option<&str>> = self.error_messages.iter().map(Option::as_deref).collect();
+        let exchanges: Vec<Option<&str>> = self.exchanges.iter().map(Option::as_deref).collect();
         statements::advance(
             transaction.connection,
             &self.ids,
@@ -166,6 +169,7 @@ impl<'a> OutcomeRows<'a> {
             &self.error_classes,
             &error_messages,
             &self.response_bodies,
+            &exchanges,
             &self.fences.iter().map(|fence| fence.map(|Fence(token)| token)).collect::<Vec<_>>(),
             &distinct(self.fences.iter().copied().flatten()),
         )
@@ -181,6 +185,7 @@ struct AttemptRow<'a> {
     error_class: Option<&'a str>,
     error_message: Option<String>,
     response_body: Option<&'a [u8]>,
+    exchange: Option<String>,
 }
 
 impl<'a> AttemptRow<'a> {
@@ -195,6 +200,7 @@ impl<'a> AttemptRow<'a> {
             // The server's text has no room for a NUL, wherever that came from.
             error_message: error.map(|error| error.message.replace('\0', "\u{fffd}")),
             response_body: (!body.is_empty()).then_some(body.as_ref()),
+            exchange: exchange_text(&record.outcome),
         }
     }
 }
@@ -344,6 +350,7 @@ fn insert_attempt(
             attempts::error_class.eq(attempt.error_class),
             attempts::error_message.eq(attempt.error_message),
             attempts::response_body.eq(attempt.response_body),
+            attempts::exchange.eq(attempt.exchange),
         ))
         .execute(transaction.connection)
         .map_err(translate)?;

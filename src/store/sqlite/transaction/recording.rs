@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use crate::domain::{DiscardReason, StoredStatus};
 use crate::store::ids::RowKey;
-use crate::store::rows::{status_number, status_of};
+use crate::store::rows::{exchange_text, status_number, status_of};
 use crate::store::schema::{attempts, deliveries, endpoints, manual_attempts};
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::statements;
@@ -123,6 +123,7 @@ pub(super) fn insert_attempt(
         error.map(|error| error.class.as_str()),
         error.map(|error| error.message.as_str()),
         (!body.is_empty()).then_some(body.as_ref()),
+        exchange_text(&record.outcome).as_deref(),
     )
     .map_err(translate)?;
     Ok(())

@@ -31,8 +31,9 @@ async fn ids(cluster: &Cluster) -> Vec<String> {
     cluster.all().iter().map(id).collect()
 }
 
-/// Endpoints that are never answered, each with a request in flight.
-async fn busy(cluster: &Cluster, subscriber: &Subscriber) -> Vec<String> {
+/// Endpoints that are never answered, each with a request in flight, and the event that it
+/// carries.
+async fn busy(cluster: &Cluster, subscriber: &Subscriber) -> (Vec<String>, String) {
     let mut made = Vec::new();
     for number in 0..ENDPOINTS {
         let url = format!("{}/{number}", subscriber.url());
@@ -40,8 +41,8 @@ async fn busy(cluster: &Cluster, subscriber: &Subscriber) -> Vec<String> {
     }
     let event = json!({ "event": "campaign.created", "provider": "facebook", "type": "link_clicks", "id": 1,
                         "status": "DRAFT" });
-    cluster.api(0).expect(awc::http::Method::POST, "/events", event, 202).await;
-    made
+    let accepted = cluster.api(0).expect(awc::http::Method::POST, "/events", event, 202).await;
+    (made, accepted["id"].as_str().expect("an event has an id").to_owned())
 }
 
 #[actix_rt::test]
@@ -49,7 +50,7 @@ async fn every_node_shows_what_the_owners_actor_knows() {
     let server = Postgres::start(&[]);
     let cluster = Cluster::start(&server.url(), 2).await;
     let subscriber = Subscriber::start(Behaviour { hang: true, ..Behaviour::default() });
-    let made = busy(&cluster, &subscriber).await;
+    let (made, event) = busy(&cluster, &subscriber).await;
     let ids = ids(&cluster).await;
     let mut owners = BTreeSet::new();
     for endpoint in &made {
@@ -66,6 +67,16 @@ async fn every_node_shows_what_the_owners_actor_knows() {
         owners.insert(shown[0]["node"].as_str().expect("somebody owns it").to_owned());
     }
     assert_eq!(owners, ids.iter().cloned().collect(), "both own some");
+    let event = format!("/events/{event}");
+    for place in cluster.all() {
+        eventually("every node knows that the attempts are under way", async || {
+            let shown = cluster.api(place).get(&event).await;
+            let outcomes = shown["endpoints"].as_array().expect("an event has outcomes");
+            assert_eq!(outcomes.len(), ENDPOINTS);
+            outcomes.iter().all(|outcome| outcome["waits_for"]["kind"] == "attempt").then_some(())
+        })
+        .await;
+    }
 
     // One that stands still cannot say what it does.
     cluster.node(1).pause();
@@ -82,6 +93,12 @@ async fn every_node_shows_what_the_owners_actor_knows() {
         break;
     }
     assert!(unreachable > 0, "it owned some");
+    let shown = cluster.api(0).get(&event).await;
+    let outcomes = shown["endpoints"].as_array().expect("an event has outcomes");
+    let is_silent = |outcome: &&Value| outcome["waits_for"]["owner"] == "silent";
+    let silent = outcomes.iter().find(is_silent).expect("it does not answer for its endpoints");
+    assert_eq!((&silent["waits_for"]["kind"], &silent["waits_for"]["node"]), (&json!("owner_node"), &json!(ids[1])));
+    assert!(silent["explanation"].as_str().is_some_and(|text| text.contains("has not said in time")), "{silent}");
     cluster.node(1).resume();
 }
 
@@ -90,7 +107,7 @@ async fn nodes_without_a_token_say_that_they_cannot_ask() {
     let server = Postgres::start(&[]);
     let cluster = Cluster::start_with(&server.url(), 2, &[]).await;
     let subscriber = Subscriber::start(Behaviour { hang: true, ..Behaviour::default() });
-    let made = busy(&cluster, &subscriber).await;
+    let (made, _) = busy(&cluster, &subscriber).await;
     let ids = ids(&cluster).await;
     let mut owners = BTreeSet::new();
     for endpoint in &made {
@@ -122,5 +139,6 @@ async fn only_nodes_may_ask_what_an_actor_does() {
     assert_eq!(said["is_here"], true, "{said}");
     node.expect(Method::GET, path, Value::Null, 405).await;
     node.expect(Method::POST, path, json!({ "endpoint": "nobody" }), 404).await;
+    node.expect(Method::POST, path, json!({ "endpoint": endpoint, "delivery": "nobody" }), 404).await;
     node.expect(Method::POST, path, json!({}), 400).await;
 }

@@ -129,9 +129,12 @@ fn what_partners_look_at_goes_by_index() {
     planner.check("event", || store.event(&acme, event));
     let stored = store.event(&acme, event).expect("readable").expect("it is there");
     // An event's deliveries are few, and may be sorted.
-    planner.look("event_outcomes", || store.event_outcomes(&acme, &stored));
+    let plans = planner.look("event_outcomes", || store.event_outcomes(&acme, &stored));
+    assert!(plans.contains("deliveries USING INDEX deliveries_replayed (event=?"), "{plans}");
     planner.check("delivery", || store.delivery(&acme, delivery.id));
     planner.check("attempts", || store.attempts(delivery.id));
+    planner.check("standings", || store.standings(&[delivery.endpoint]));
+    planner.check("sent_settings", || store.sent_settings(delivery.endpoint, &[1]));
     planner.check("endpoint", || store.endpoint(&acme, delivery.endpoint));
     planner.check("endpoints", || store.endpoints(&acme, &PageRequest { after: None, limit: 50 }));
 
