@@ -128,6 +128,7 @@ fn state(criterion: &mut Criterion) {
         let fresh = |number: u128| Fresh {
             delivery: delivery_id(number),
             event: event_id(number),
+            sequence: u64::try_from(number).ok(),
             payload: Some(Arc::clone(&payload)),
         };
         let mut state = busy_state();

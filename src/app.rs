@@ -134,6 +134,7 @@ impl App {
                     readers,
                     statement_cache: config.store.statement_cache,
                     node: node.id,
+                    clock: clock.clone(),
                     metrics: Arc::clone(&metrics),
                 };
                 Arc::new(PostgresStore::open_with(&shared, keys::of_many(&config.store.keys)?)?)

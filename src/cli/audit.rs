@@ -87,6 +87,7 @@ fn open(config: &Config) -> Result<Box<dyn Store>, Box<dyn Error>> {
             statement_cache: config.store.statement_cache,
             node: new_node_id(Clock::system().wall())
                 .map_err(|error| format!("the system has no randomness: {error}"))?,
+            clock: Clock::system(),
             metrics: Arc::default(),
         })?)),
     }

@@ -59,6 +59,7 @@ pub fn run(arguments: SecretsArgs) -> Result<(), Box<dyn Error>> {
                 readers: 1,
                 statement_cache: config.store.statement_cache,
                 node: new_node_id(clock.wall()).map_err(|error| format!("the system has no randomness: {error}"))?,
+                clock: clock.clone(),
                 metrics: Arc::clone(&metrics),
             };
             Box::new(PostgresStore::open_with(&shared, keys::of_many(&config.store.keys)?)?)

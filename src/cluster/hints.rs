@@ -30,6 +30,8 @@ pub enum Hint {
         delivery: DeliveryId,
         /// What it carries.
         event: EventId,
+        /// Its number among all of the endpoint's; a release that knew of none did not say.
+        sequence: Option<u64>,
     },
     /// Settings or secrets changed.
     Changed(EndpointId),

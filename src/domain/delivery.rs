@@ -170,9 +170,12 @@ pub struct Delivery {
     pub is_queued: bool,
     /// When the next scheduled attempt is due; `None` when there is none.
     pub next_attempt_at: Option<Timestamp>,
-    /// Its place among all that its endpoint was given in order, from 1, sent as
-    /// `posthaste-sequence`; `None` where it has none.
+    /// Its number among all of its endpoint's, from 1 in the order of acceptance, sent as
+    /// `posthaste-sequence`; `None` for what was accepted before there were numbers.
     pub sequence: Option<u64>,
+    /// Its place among all that its endpoint was given in order, from 1; `None` where it
+    /// has none.
+    pub place: Option<u64>,
     /// When its event was accepted: the time inside the id.
     pub created_at: Timestamp,
     /// When it reached its last state.

@@ -19,7 +19,7 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use crate::cluster::Hint;
-use crate::domain::{DeliveryId, EndpointId, EventId, Monotonic};
+use crate::domain::{EndpointId, EventId, Monotonic};
 use crate::engine::Engine;
 use crate::engine::arbiters::Arbiters;
 use crate::engine::endpoint::actor::{EndpointActor, Supervised};
@@ -247,8 +247,8 @@ impl Supervisor {
 
     /// Reads the bytes of what was born through another node: once for all that one
     /// hint tells of, and not once for each endpoint.
-    fn read_hinted(&mut self, born: Vec<(EndpointId, DeliveryId, EventId)>, context: &mut Context<Self>) {
-        let mut events: Vec<EventId> = born.iter().map(|(_, _, event)| *event).collect();
+    fn read_hinted(&mut self, born: Vec<(EndpointId, Fresh)>, context: &mut Context<Self>) {
+        let mut events: Vec<EventId> = born.iter().map(|(_, fresh)| fresh.event).collect();
         events.sort_unstable();
         events.dedup();
         let (store, bodies) = (Arc::clone(&self.engine.store), self.engine.bodies.clone());
@@ -260,9 +260,9 @@ impl Supervisor {
                 .into_iter()
                 .filter_map(|payload| Some((payload.event, bodies.try_hold(&Arc::new(payload))?)))
                 .collect();
-            let news = born.iter().map(|(endpoint, delivery, event)| {
-                let payload = held.get(event).cloned();
-                News::Born(*endpoint, Fresh { delivery: *delivery, event: *event, payload })
+            let news = born.into_iter().map(|(endpoint, mut fresh)| {
+                fresh.payload = held.get(&fresh.event).cloned();
+                News::Born(endpoint, fresh)
             });
             supervisor.hear(news, context);
         };
@@ -304,8 +304,8 @@ impl Handler<Hinted> for Supervisor {
         let mut news = Vec::new();
         for hint in hints {
             match hint {
-                Hint::Born { endpoint, delivery, event } if self.territory.lease_of(endpoint).is_some() => {
-                    born.push((endpoint, delivery, event));
+                Hint::Born { endpoint, delivery, event, sequence } if self.territory.lease_of(endpoint).is_some() => {
+                    born.push((endpoint, Fresh { delivery, event, sequence, payload: None }));
                 }
                 Hint::Born { .. } => {}
                 Hint::Changed(endpoint) => news.push(News::Changed(endpoint)),

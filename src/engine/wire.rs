@@ -84,7 +84,10 @@ impl NewsWire {
                         held = Some((event, wire.bodies.try_hold(&birth.payload)));
                     }
                     let payload = held.as_ref().and_then(|(_, payload)| payload.clone());
-                    News::Born(birth.endpoint, Fresh { delivery: birth.delivery, event, payload })
+                    News::Born(
+                        birth.endpoint,
+                        Fresh { delivery: birth.delivery, event, sequence: birth.sequence, payload },
+                    )
                 }
                 Notice::EndpointChanged(endpoint) => News::Changed(endpoint),
                 Notice::BrakesChanged { in_force } => {
@@ -144,8 +147,9 @@ impl Wire {
 
     fn pass_on(&self, notice: &Notice) {
         let (endpoint, hint) = match notice {
-            Notice::Born(Birth { endpoint, delivery, payload, .. }) => {
-                (endpoint, Hint::Born { endpoint: *endpoint, delivery: *delivery, event: payload.event })
+            Notice::Born(Birth { endpoint, delivery, payload, sequence, .. }) => {
+                let (event, sequence) = (payload.event, *sequence);
+                (endpoint, Hint::Born { endpoint: *endpoint, delivery: *delivery, event, sequence })
             }
             Notice::EndpointChanged(endpoint) => (endpoint, Hint::Changed(*endpoint)),
             Notice::BrakesChanged { .. } => return,

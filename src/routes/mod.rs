@@ -27,6 +27,7 @@ mod operator;
 mod page;
 mod pausing;
 pub mod problem;
+mod pull;
 mod rates;
 mod retry;
 mod settings;
@@ -214,6 +215,11 @@ pub fn configure(config: &mut web::ServiceConfig) {
             web::resource("/webhook/{id}/resume")
                 .route(web::post().to(pausing::resume))
                 .default_service(web::to(|request| wrong_method(request, "POST"))),
+        )
+        .service(
+            web::resource("/webhook/{id}/events")
+                .route(web::get().to(pull::events))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
         )
         .service(
             web::resource("/webhook/{id}/test")

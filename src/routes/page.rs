@@ -16,13 +16,7 @@ pub fn request<Id>(query: &Query, limits: &Limits) -> Result<PageRequest<Id>, Pr
 where
     Id: FromStr,
 {
-    let most = limits.page_max;
-    let limit = match query.get("limit") {
-        None => limits.page,
-        Some(text) => text.parse().ok().filter(|limit| (1..=most).contains(limit)).ok_or_else(|| {
-            Problem::invalid_query("limit", format!("a number from 1 to {most} (the limit `page_max`)"))
-        })?,
-    };
+    let limit = limit(query, limits)?;
     let after = query
         .get("cursor")
         .map(|text| {
@@ -32,6 +26,16 @@ where
         })
         .transpose()?;
     Ok(PageRequest { after, limit })
+}
+
+/// How many entries a query asks for.
+pub fn limit(query: &Query, limits: &Limits) -> Result<usize, Problem> {
+    let most = limits.page_max;
+    let Some(text) = query.get("limit") else { return Ok(limits.page) };
+    text.parse()
+        .ok()
+        .filter(|limit| (1..=most).contains(limit))
+        .ok_or_else(|| Problem::invalid_query("limit", format!("a number from 1 to {most} (the limit `page_max`)")))
 }
 
 /// A page's answer.

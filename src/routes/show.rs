@@ -131,6 +131,7 @@ pub fn delivery(delivery: &Delivery) -> Value {
         "attempt_count": delivery.attempt_count,
         "next_attempt_at": maybe_time(delivery.next_attempt_at),
         "sequence": delivery.sequence,
+        "place": delivery.place,
         "created_at": time(delivery.created_at),
         "finished_at": maybe_time(delivery.finished_at),
     });

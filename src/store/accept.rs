@@ -73,6 +73,8 @@ pub struct ReliedOn {
 pub struct Idempotency {
     /// The client's key.
     pub key: String,
+    /// The key as it came, where it came in quotes: an earlier release kept it with them.
+    pub quoted: Option<String>,
     /// A digest of the body and the query: the same key with another digest
     /// is another request.
     pub request: [u8; 32],

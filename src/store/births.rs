@@ -43,27 +43,26 @@ impl Beginning {
     }
 }
 
-/// The event's deliveries, which follow it in key, and what they were matched
-/// against. Of those that are for later, no more than that there are some.
-pub(in crate::store) fn births<'a>(
-    ids: &'a IdCodec,
-    event: RowKey,
-    endpoints: &'a [EndpointId],
-    payload: &'a Arc<Payload>,
+/// A delivery's key and number, what it carries, and what it was matched against. Of one
+/// that is for later, no more than that it is there.
+pub(in crate::store) fn birth(
+    ids: &IdCodec,
+    endpoint: EndpointId,
+    (delivery, number): (RowKey, i64),
+    payload: &Arc<Payload>,
     matched: (Environment, i64),
     begins: Beginning,
-) -> impl Iterator<Item = Notice> + 'a {
-    endpoints.iter().zip(event + 1..).map(move |(endpoint, delivery)| {
-        if let Beginning::Later(_) = begins {
-            return Notice::Scheduled(*endpoint);
-        }
-        Notice::Born(Birth {
-            endpoint: *endpoint,
-            delivery: ids.delivery(delivery),
-            payload: Arc::clone(payload),
-            created_at: time_of_key(delivery),
-            matched,
-        })
+) -> Notice {
+    if let Beginning::Later(_) = begins {
+        return Notice::Scheduled(endpoint);
+    }
+    Notice::Born(Birth {
+        endpoint,
+        delivery: ids.delivery(delivery),
+        payload: Arc::clone(payload),
+        created_at: time_of_key(delivery),
+        sequence: u64::try_from(number).ok(),
+        matched,
     })
 }
 

@@ -36,6 +36,8 @@ pub struct Birth {
     pub payload: Arc<Payload>,
     /// When it was accepted.
     pub created_at: Timestamp,
+    /// Its number among all of its endpoint's.
+    pub sequence: Option<u64>,
     /// The environment, and the version of its endpoints that it was matched
     /// against: whoever sends it must know settings at least as late.
     pub matched: (Environment, i64),
@@ -71,6 +73,9 @@ pub struct Due {
     /// Those among them that the schedule made.
     pub scheduled_attempts: u32,
     /// Its place in its endpoint's order, if it has one.
+    pub place: Option<u64>,
+    /// Its number among all of its endpoint's; `None` for what was accepted before there
+    /// were numbers.
     pub sequence: Option<u64>,
     /// When the attempt is due: for one asked for by hand, when it was asked.
     pub due_at: Timestamp,

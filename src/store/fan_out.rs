@@ -28,6 +28,8 @@ pub struct FanOut {
     matches: Vec<Arc<[EndpointId]>>,
     /// How each event's deliveries begin.
     begins: Vec<Beginning>,
+    /// The numbers of the deliveries that were written, in order.
+    numbers: Vec<i64>,
 }
 
 /// One delivery to be written.
@@ -53,7 +55,7 @@ impl FanOut {
         matches: Vec<Arc<[EndpointId]>>,
         begins: Vec<Beginning>,
     ) -> Self {
-        Self { first, matched_version, matches, begins }
+        Self { first, matched_version, matches, begins, numbers: Vec::new() }
     }
 
     /// How many deliveries there are.
@@ -69,6 +71,18 @@ impl FanOut {
     /// The first key and the last.
     pub(in crate::store) fn range(&self) -> (RowKey, RowKey) {
         (self.first, self.first + Self::keys(&self.matches) as RowKey - 1)
+    }
+
+    /// The deliveries behind the first `from` have these numbers. What was written and
+    /// undone is written again with others.
+    pub(in crate::store) fn have_numbers(&mut self, from: usize, numbers: impl IntoIterator<Item = i64>) {
+        self.numbers.truncate(from);
+        self.numbers.extend(numbers);
+    }
+
+    /// The numbers of all that was written, in order.
+    pub(in crate::store) fn numbers(&self) -> &[i64] {
+        &self.numbers
     }
 
     /// Each event's key and endpoints, and how its deliveries begin.
@@ -123,6 +137,22 @@ mod tests {
             }
             prop_assert_eq!(&parts, &whole);
             prop_assert_eq!(whole.len(), fan_out.deliveries());
+        }
+
+        #[test]
+        fn numbers_are_those_that_were_written_last(
+            chunks in prop::collection::vec(prop::collection::vec(any::<i64>(), 0..5), 0..8),
+            again in prop::collection::vec(any::<i64>(), 0..5),
+        ) {
+            let mut fan_out = fan_out(&[1]);
+            let mut expected: Vec<i64> = Vec::new();
+            for chunk in &chunks {
+                let from = expected.len();
+                fan_out.have_numbers(from, again.clone());
+                fan_out.have_numbers(from, chunk.clone());
+                expected.extend(chunk);
+            }
+            prop_assert_eq!(fan_out.numbers(), expected);
         }
 
         #[test]

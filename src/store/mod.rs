@@ -27,6 +27,7 @@ mod leases;
 mod page;
 mod placing;
 pub mod postgres;
+mod pull;
 mod reading;
 mod rows;
 mod schema;
@@ -53,6 +54,7 @@ pub use journal::{Journal, JournalError, Notice};
 pub use keys::{KeyRecord, NewKey};
 pub use leases::{Fence, Lease, Leases, NodeRecord, NodeReport, Owner, Renewed};
 pub use page::{Page, PageRequest};
+pub use pull::{PullRequest, Pulled, PulledDelivery};
 pub use reading::ReadPool;
 pub use standing::{EndpointStanding, SentSettings};
 pub use subscriptions::{Audience, Judged, Scope, ScopeId, SubscriptionCache, Subscriptions};
@@ -176,6 +178,11 @@ pub trait Store: Send + Sync + 'static {
     /// One delivery of a scope.
     fn delivery(&self, scope: &Scope, delivery: DeliveryId) -> Result<Option<Delivery>, StoreError>;
 
+    /// What an endpoint was sent behind a number, in the order of numbers, whatever has
+    /// become of it: nothing is passed over that is committed later. `None` when the scope
+    /// has no such endpoint.
+    fn pull(&self, scope: &Scope, endpoint: EndpointId, request: &PullRequest) -> Result<Option<Pulled>, StoreError>;
+
     /// A delivery's attempts, first to last.
     fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, StoreError>;
 
@@ -259,8 +266,8 @@ pub trait Transaction {
     fn begin_large(&mut self, accept: &Accept) -> Result<Begun, StoreError>;
 
     /// Writes up to `limit` deliveries of what was begun, behind the first
-    /// `from`, which were written before.
-    fn accept_chunk(&mut self, fan_out: &FanOut, from: usize, limit: usize) -> Result<(), StoreError>;
+    /// `from`, which were written before, and notes their numbers.
+    fn accept_chunk(&mut self, fan_out: &mut FanOut, from: usize, limit: usize) -> Result<(), StoreError>;
 
     /// Makes what was begun true as a whole, once all its chunks are written:
     /// the events, all their deliveries, the idempotency key. Where somebody
@@ -333,7 +340,7 @@ pub trait Transaction {
         setback: Option<&Setback>,
     ) -> Result<bool, StoreError>;
 
-    /// Gives deliveries of an endpoint their numbers and places in this order, one
+    /// Gives deliveries of an endpoint their places in this order, one
     /// after the other, behind all that have one: of those with the same key the first
     /// is due, and whichever follows becomes so when that has ended, however it does.
     /// What is not there any more, or has its place, is passed over. Where what the

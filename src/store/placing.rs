@@ -12,7 +12,7 @@ pub(in crate::store) struct WithoutPlace {
     pub(in crate::store) delivery: RowKey,
     /// What it waits by; `None` waits for nobody.
     pub(in crate::store) order_key: Option<i64>,
-    /// The number it has from an order that was undone.
+    /// The place it has from an order that was undone.
     pub(in crate::store) sequence: Option<i64>,
 }
 
@@ -26,8 +26,8 @@ pub(in crate::store) struct Place {
     pub(in crate::store) status: StoredStatus,
 }
 
-/// Gives each its place, in this order, but those first that have a number. `taken`
-/// are the keys that unfinished deliveries have, `last` is the last number that was
+/// Gives each its place, in this order, but those first that have one. `taken`
+/// are the keys that unfinished deliveries have, `last` is the last place that was
 /// given. Answers the last one given now, too.
 pub(in crate::store) fn places(
     mut unplaced: Vec<WithoutPlace>,

@@ -68,11 +68,9 @@ pub(in crate::store) fn status_of(number: i64) -> Result<StoredStatus, StoreErro
     }
 }
 
-/// A place in an endpoint's order.
-pub(in crate::store) fn sequence_of(number: Option<i64>) -> Result<Option<u64>, StoreError> {
-    number
-        .map(|number| u64::try_from(number).map_err(|_| StoreError::Corrupt(format!("sequence {number}"))))
-        .transpose()
+/// A delivery's number, or its place in its endpoint's order.
+pub(in crate::store) fn ordinal_of(number: Option<i64>) -> Result<Option<u64>, StoreError> {
+    number.map(|number| u64::try_from(number).map_err(|_| StoreError::Corrupt(format!("ordinal {number}")))).transpose()
 }
 
 /// A count that is never negative in a sound store.
@@ -81,19 +79,20 @@ pub(in crate::store) fn count_of(number: i64) -> Result<u32, StoreError> {
 }
 
 /// A delivery with an attempt to come: `id`, `event`, `status`, `attempt_count`,
-/// `scheduled_attempts`, `sequence` and when it is due.
-pub(in crate::store) type DueRow = (i64, i64, i64, i64, i64, Option<i64>, i64);
+/// `scheduled_attempts`, `sequence` (its place), `number` and when it is due.
+pub(in crate::store) type DueRow = (i64, i64, i64, i64, i64, Option<i64>, Option<i64>, i64);
 
 /// The delivery that a row shows.
 pub(in crate::store) fn due_of(ids: &IdCodec, row: DueRow) -> Result<Due, StoreError> {
-    let (id, event, status, attempt_count, scheduled_attempts, sequence, due_at) = row;
+    let (id, event, status, attempt_count, scheduled_attempts, place, number, due_at) = row;
     Ok(Due {
         delivery: ids.delivery(id),
         event: ids.event(event),
         status: status_of(status)?,
         attempt_count: count_of(attempt_count)?,
         scheduled_attempts: count_of(scheduled_attempts)?,
-        sequence: sequence_of(sequence)?,
+        place: ordinal_of(place)?,
+        sequence: ordinal_of(number)?,
         due_at: Timestamp::from_millis(due_at),
     })
 }

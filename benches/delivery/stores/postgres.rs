@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, SmallInt, Text};
+use posthaste::clock::Clock;
 use posthaste::domain::{NodeId, Partition};
 use posthaste::store::postgres::{PostgresOptions, PostgresStore};
 use posthaste::store::{Store, StoreError};
@@ -101,6 +102,7 @@ impl Backend for Postgres {
             readers: READERS,
             statement_cache: true,
             node: NodeId::from_uuid(Uuid::from_u128(1)),
+            clock: Clock::system(),
             metrics: Arc::default(),
         })?))
     }
@@ -119,7 +121,7 @@ impl Backend for Postgres {
             make_days(&mut connection, last, later_ms)?;
             for (table, keys, times) in [
                 ("events", &["id"][..], &[][..]),
-                ("finished", &["id", "event"], &["finished_at"]),
+                ("finished", &["id", "event", "number"], &["finished_at"]),
                 ("attempts", &["delivery"], &["started_at"]),
             ] {
                 let statement = copy_statement(&mut connection, table, keys, times, &[], last, copy, later_ms)?;

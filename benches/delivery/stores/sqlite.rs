@@ -56,7 +56,7 @@ impl Backend for Sqlite {
         let times = &["created_at", "started_at", "finished_at"];
         let mut tables = Vec::new();
         for (name, keys) in
-            [("events", &["id"][..]), ("deliveries", &["id", "event"][..]), ("attempts", &["delivery"][..])]
+            [("events", &["id"][..]), ("deliveries", &["id", "event", "number"][..]), ("attempts", &["delivery"][..])]
         {
             let Some(key) = keys.first() else { continue };
             // By key, and so in the order in which they stand in the table.

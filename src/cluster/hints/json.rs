@@ -1,6 +1,6 @@
 //! Hints as JSON, both ways:
-//! `{"hints": [["born", "ep_…", "dlv_…", "evt_…"], ["changed", "ep_…"], ["attempt", "ep_…"],
-//! ["scheduled", "ep_…"]]}`.
+//! `{"hints": [["born", "ep_…", "dlv_…", "evt_…", "17"], ["changed", "ep_…"],
+//! ["attempt", "ep_…"], ["scheduled", "ep_…"]]}`.
 //! Releases differ while nodes are upgraded one by one, so kinds, members and
 //! elements that a newer release may add are passed over. What is known must be
 //! right.
@@ -47,18 +47,21 @@ struct Outgoing<'a> {
 }
 
 fn write_hints<S: Serializer>(hints: &[Hint], serializer: S) -> Result<S::Ok, S::Error> {
-    let mut sequence = serializer.serialize_seq(Some(hints.len()))?;
+    let mut elements = serializer.serialize_seq(Some(hints.len()))?;
     for hint in hints {
         match hint {
-            Hint::Born { endpoint, delivery, event } => {
-                sequence.serialize_element(&("born", Text(endpoint), Text(delivery), Text(event)))?;
+            Hint::Born { endpoint, delivery, event, sequence: None } => {
+                elements.serialize_element(&("born", Text(endpoint), Text(delivery), Text(event)))?;
             }
-            Hint::Changed(endpoint) => sequence.serialize_element(&("changed", Text(endpoint)))?,
-            Hint::AttemptRequested(endpoint) => sequence.serialize_element(&("attempt", Text(endpoint)))?,
-            Hint::Scheduled(endpoint) => sequence.serialize_element(&("scheduled", Text(endpoint)))?,
+            Hint::Born { endpoint, delivery, event, sequence: Some(sequence) } => {
+                elements.serialize_element(&("born", Text(endpoint), Text(delivery), Text(event), Text(sequence)))?;
+            }
+            Hint::Changed(endpoint) => elements.serialize_element(&("changed", Text(endpoint)))?,
+            Hint::AttemptRequested(endpoint) => elements.serialize_element(&("attempt", Text(endpoint)))?,
+            Hint::Scheduled(endpoint) => elements.serialize_element(&("scheduled", Text(endpoint)))?,
         }
     }
-    sequence.end()
+    elements.end()
 }
 
 /// Written as it shows itself.
@@ -122,6 +125,7 @@ impl<'de> Visitor<'de> for OneHint {
                 endpoint: parsed(&mut elements, "an endpoint's id")?,
                 delivery: parsed(&mut elements, "a delivery's id")?,
                 event: parsed(&mut elements, "an event's id")?,
+                sequence: elements.next_element()?.map(|Parsed(sequence)| sequence),
             }),
             Kind::Changed => Some(Hint::Changed(parsed(&mut elements, "an endpoint's id")?)),
             Kind::Attempt => Some(Hint::AttemptRequested(parsed(&mut elements, "an endpoint's id")?)),
@@ -205,10 +209,8 @@ mod tests {
         let delivery = any::<u128>().prop_map(|bits| DeliveryId::from_uuid(Uuid::from_u128(bits)));
         let event = any::<u128>().prop_map(|bits| EventId::from_uuid(Uuid::from_u128(bits)));
         prop_oneof![
-            (endpoint(), delivery, event).prop_map(|(endpoint, delivery, event)| Hint::Born {
-                endpoint,
-                delivery,
-                event
+            (endpoint(), delivery, event, any::<Option<u64>>()).prop_map(|(endpoint, delivery, event, sequence)| {
+                Hint::Born { endpoint, delivery, event, sequence }
             }),
             endpoint().prop_map(Hint::Changed),
             endpoint().prop_map(Hint::AttemptRequested),
@@ -245,11 +247,13 @@ mod tests {
             endpoint: endpoint(),
             delivery: "dlv_01h455vb4pex5vsknk084sn02q".parse().expect("an id"),
             event: "evt_01h455vb4pex5vsknk084sn02q".parse().expect("an id"),
+            // More than an endpoint will ever be sent.
+            sequence: Some(999_999_999_999),
         };
         let hints = [born, Hint::Changed(endpoint()), Hint::AttemptRequested(endpoint()), Hint::Scheduled(endpoint())];
         let expected = concat!(
             r#"{"hints":[["born","ep_01h455vb4pex5vsknk084sn02q","dlv_01h455vb4pex5vsknk084sn02q","#,
-            r#""evt_01h455vb4pex5vsknk084sn02q"],["changed","ep_01h455vb4pex5vsknk084sn02q"],"#,
+            r#""evt_01h455vb4pex5vsknk084sn02q","999999999999"],["changed","ep_01h455vb4pex5vsknk084sn02q"],"#,
             r#"["attempt","ep_01h455vb4pex5vsknk084sn02q"],"#,
             r#"["scheduled","ep_01h455vb4pex5vsknk084sn02q"]]}"#
         );

@@ -39,7 +39,8 @@ pub struct AttemptHeaders {
     pub event: EventId,
     /// `None` for a test, which is no delivery.
     pub delivery: Option<DeliveryId>,
-    /// Its place in the endpoint's order, if it has one.
+    /// Its number among all of the endpoint's; `None` for what was accepted before there
+    /// were numbers.
     pub sequence: Option<u64>,
     /// From 1.
     pub number: u32,

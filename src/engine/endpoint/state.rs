@@ -64,7 +64,9 @@ struct Ready {
     due_at: Timestamp,
     attempt_count: u32,
     scheduled_attempts: u32,
-    /// Its place in the endpoint's order.
+    /// Whether it has a place in the endpoint's order.
+    is_placed: bool,
+    /// Its number among all of the endpoint's.
     sequence: Option<u64>,
 }
 

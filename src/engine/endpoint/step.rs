@@ -60,6 +60,8 @@ pub struct Fresh {
     pub delivery: DeliveryId,
     /// What it carries.
     pub event: EventId,
+    /// Its number among all of the endpoint's.
+    pub sequence: Option<u64>,
     /// Its bytes, if memory had room for them.
     pub payload: Option<Arc<HeldPayload>>,
 }
@@ -207,7 +209,7 @@ pub struct Sending {
     pub number: u32,
     /// Who asked for it.
     pub kind: AttemptKind,
-    /// Its place in the endpoint's order.
+    /// Its number among all of the endpoint's.
     pub sequence: Option<u64>,
     /// What [`State::order`] was then: if that has moved on before a scheduled attempt
     /// begins, it is [not to](Input::Unsent).

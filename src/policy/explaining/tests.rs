@@ -213,7 +213,8 @@ proptest! {
             let delivery = Delivery {
                 id: delivery_id, endpoint, event: EventId::from_uuid(Uuid::from_u128(4)),
                 event_type: "a.b".parse().expect("a type"), status, attempt_count, scheduled_attempts: attempt_count,
-                is_queued: false, next_attempt_at: None, sequence: None, created_at: NOW, finished_at,
+                is_queued: false, next_attempt_at: None, sequence: None,
+        place: None, created_at: NOW, finished_at,
             };
             let told = super::delivery(&delivery, has_error.then_some(&error));
             let is_waiting =

@@ -4,7 +4,7 @@
 
 use utoipa::ToSchema;
 
-use super::values::{DeliveryId, EndpointId, EventId, EventTypeName, Timestamp};
+use super::values::{DeliveryId, EndpointId, EventBody, EventId, EventTypeName, Timestamp};
 
 /// Where a delivery stands. `held` is one whose endpoint is paused or disabled.
 #[derive(ToSchema)]
@@ -44,9 +44,13 @@ macro_rules! delivery {
             /// When the next scheduled attempt is due.
             #[schema(required = true)]
             next_attempt_at: Option<Timestamp>,
-            /// Its place among all that its endpoint gets in order.
+            /// Its number among all of its endpoint's, in the order of acceptance: what
+            /// `posthaste-sequence` says. `null` where it was accepted before there were numbers.
             #[schema(required = true, minimum = 1)]
             sequence: Option<u64>,
+            /// Its place among all that its endpoint gets in order; `null` where it has none.
+            #[schema(required = true, minimum = 1)]
+            place: Option<u64>,
             /// When its event was accepted.
             created_at: Timestamp,
             #[schema(required = true)]
@@ -195,6 +199,45 @@ pub enum ConnectionUse {
 pub struct Header {
     name: String,
     value: String,
+}
+
+/// One that an endpoint was sent, or is to be.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PulledEvent {
+    /// What `posthaste-sequence` says.
+    #[schema(minimum = 1)]
+    sequence: u64,
+    delivery: DeliveryId,
+    /// What `webhook-id` says.
+    event: EventId,
+    event_type: EventTypeName,
+    /// Where it stands, whatever that is.
+    status: DeliveryStatus,
+    accepted_at: Timestamp,
+    /// As it was posted; `null` where it is no longer kept.
+    #[schema(required = true)]
+    payload: Option<EventBody>,
+    /// Whether the payload is no longer kept.
+    erased: bool,
+}
+
+/// What an endpoint was sent, in the order of its sequence numbers. A number that is not
+/// here was never sent, unless it is below `oldest` or behind `next_after`.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PulledEvents {
+    data: Vec<PulledEvent>,
+    /// The smallest number that is still kept; `null` where none is.
+    #[schema(required = true, minimum = 1)]
+    oldest: Option<u64>,
+    /// What `?after=` takes for the next page.
+    #[schema(minimum = 0)]
+    next_after: u64,
+    /// Whether there is more already.
+    more: bool,
+    /// Whether what comes next is still being committed: ask again in a second.
+    settling: bool,
 }
 
 /// The stage at which an attempt failed.

@@ -38,14 +38,14 @@ use utoipa::OpenApi;
 
 use crate::routes::{
     Limits, audit as auditing, brakes, deliveries, description, encryption, event_types, events, health as watching,
-    ingest, nodes, operator, pausing, webhook,
+    ingest, nodes, operator, pausing, pull, webhook,
 };
 
 pub(super) use administration::{
     Brakes, Encryption, Liveness, NewBrake, NewPartner, Nodes, Partner, Reencrypted, ReleasedNode,
 };
 pub(super) use audit::{AuditQuestion, AuditVerdict, NotedHead};
-pub(super) use delivery::{Delivery, DeliveryWithAttempts, TestAttempt};
+pub(super) use delivery::{Delivery, DeliveryWithAttempts, PulledEvents, TestAttempt};
 pub(super) use endpoint::{
     ChangedWebhook, MadeWebhook, NewWebhook, Nothing, Rotation, Secrets, Trial, Webhook, WebhookWithHealth,
 };
@@ -54,7 +54,7 @@ pub(super) use event_type::{EventTypeShown, PutEventType};
 pub(super) use key::{Key, MadeKey, NewKey};
 pub use operations::{OPERATIONS, Operation};
 pub(super) use page::{AuditEntries, Deliveries, EventTypes, Events, Keys, Partners, Webhooks};
-pub(super) use parameters::{Braked, BuiltIn, DeliveryQuestion, ForPartner, ForPartners, Page, Posting};
+pub(super) use parameters::{Braked, BuiltIn, DeliveryQuestion, ForPartner, ForPartners, Page, Posting, PullQuestion};
 pub(super) use values::{
     DeliveryId, EndpointId, EventBody, EventId, EventLines, EventTypeName, KeyId, NodeId, PartnerName,
 };
@@ -100,6 +100,7 @@ Bounds are those of the node that answers; most can be configured, by the option
         deliveries::read,
         deliveries::retry,
         deliveries::skip,
+        pull::events,
         event_types::list,
         event_types::read,
         event_types::put,
@@ -148,6 +149,7 @@ Bounds are those of the node that answers; most can be configured, by the option
         values::PageLimit,
         PartnerName,
         values::PartnerOrAll,
+        values::SequenceNumber,
     )),
     tags(
         (name = "events", description = "What happened, posted by upstream systems, and what became of it."),

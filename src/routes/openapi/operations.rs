@@ -70,6 +70,7 @@ pub const OPERATIONS: &[Operation] = &[
     by(Permission::ReadDeliveries, "read_delivery", &[ASKING, NAMING]),
     by(Permission::RetryDeliveries, "retry_delivery", &[ASKING, NAMING, WRITING, STATE]),
     by(Permission::RetryDeliveries, "skip_delivery", &[ASKING, NAMING, WRITING, STATE]),
+    by(Permission::ReadDeliveries, "pull_events", &[ASKING, NAMING]),
     by(Permission::ReadEventTypes, "list_event_types", &[ASKING, NAMING]),
     by(Permission::ReadEventTypes, "read_event_type", &[ASKING, NAMING]),
     by(Permission::WriteEventTypes, "put_event_type", &[ASKING, READING, WRITING]),

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::values::{
     Cursor, EndpointId, EnvironmentName, EnvironmentOrAll, EventId, ExpirySeconds, GivenTime, IdempotencyKey,
-    PageLimit, PartnerName, PartnerOrAll,
+    PageLimit, PartnerName, PartnerOrAll, SequenceNumber,
 };
 
 /// For one partner.
@@ -96,6 +96,18 @@ pub struct DeliveryQuestion {
     /// Those made before then.
     #[param(required = false)]
     until: GivenTime,
+}
+
+/// Which part of what an endpoint was sent.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PullQuestion {
+    /// What comes behind this number. Without it, the page begins with the oldest that is kept.
+    #[param(required = false)]
+    after: SequenceNumber,
+    /// Entries of the page.
+    #[param(required = false)]
+    limit: PageLimit,
 }
 
 /// What may be said of events beside their bodies.

@@ -160,11 +160,14 @@ values! {
     ApiKey = text("^ph_[a-km-z2-9]{52}$").examples(["ph_2vq7m4c6d3f5g7h8j9k2m3n4p5q6r7s8t9u2v3w4x5y6z7a8b9c2"]);
     /// Entries of a page. The default and the most are the options `page` and `page_max`.
     PageLimit = number(1, 250).default(Some(json!(50)));
+    /// A number that `posthaste-sequence` has said, or 0.
+    SequenceNumber = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).examples([17]);
     /// `next_cursor` of the page before, unread.
     Cursor = text_of_any().min_length(Some(1)).max_length(Some(128));
-    /// What makes a repeated request the same request, for 24 hours.
-    IdempotencyKey = text("^[ -~]+$").min_length(Some(1)).max_length(Some(idempotency::MAX_KEY_BYTES))
-        .examples(["order-4711"]);
+    /// What makes a repeated request the same request, for 24 hours: as it is, or in quotes as a String of RFC 8941, which is the same key.
+    IdempotencyKey = text(r#"^([!#-~][ -~]*|"([ !#-\[\]-~]|\\["\\])+")$"#)
+        .min_length(Some(1)).max_length(Some(idempotency::MAX_KEY_BYTES))
+        .examples(["order-4711", "\"order-4711\""]);
     /// Whole seconds. The most is the option `retention_days`.
     ExpirySeconds = number(1, 30 * 24 * 3_600).examples([3_600]);
 }

@@ -14,7 +14,7 @@ use crate::domain::{
     StoredStatus, Timestamp,
 };
 use crate::store::ids::{IdCodec, RowKey, first_key_at, time_of_key};
-use crate::store::rows::{attempt_error, count_of, environment_number, parsed, sequence_of, status_of};
+use crate::store::rows::{attempt_error, count_of, environment_number, ordinal_of, parsed, status_of};
 use crate::store::schema::{attempts, deliveries, endpoints, events};
 use crate::store::{DeliveryFilter, Page, PageRequest, Scope, ScopeId, StoreError};
 
@@ -110,17 +110,25 @@ pub(super) fn events_of(
 }
 
 /// Of a delivery: `id`, `event`, `endpoint`; `status`, `attempt_count`,
-/// `scheduled_attempts`; `next_at`, `finished_at`, `sequence`. Then its event's type,
+/// `scheduled_attempts`; `next_at`, `finished_at`; `sequence` (its place), `number`. Then its event's type,
 /// and whether its endpoint is enabled, and when it was deleted.
-pub(super) type DeliveryRow =
-    ((i64, i64, i64), (i64, i64, i64), (Option<i64>, Option<i64>, Option<i64>), String, bool, Option<i64>);
+pub(super) type DeliveryRow = (
+    (i64, i64, i64),
+    (i64, i64, i64),
+    (Option<i64>, Option<i64>),
+    (Option<i64>, Option<i64>),
+    String,
+    bool,
+    Option<i64>,
+);
 
 #[diesel::dsl::auto_type]
 pub(super) fn delivery_query() -> _ {
     deliveries::table.inner_join(events::table).inner_join(endpoints::table).select((
         (deliveries::id, deliveries::event, deliveries::endpoint),
         (deliveries::status, deliveries::attempt_count, deliveries::scheduled_attempts),
-        (deliveries::next_at, deliveries::finished_at, deliveries::sequence),
+        (deliveries::next_at, deliveries::finished_at),
+        (deliveries::sequence, deliveries::number),
         events::event_type,
         endpoints::enabled,
         endpoints::deleted_at,
@@ -128,7 +136,8 @@ pub(super) fn delivery_query() -> _ {
 }
 
 pub(super) fn delivery_of(ids: &IdCodec, row: DeliveryRow) -> Result<Delivery, StoreError> {
-    let ((key, event, endpoint), standing, (next_at, finished_at, sequence), event_type, enabled, deleted_at) = row;
+    let ((key, event, endpoint), standing, (next_at, finished_at), (place, number), event_type, enabled, deleted_at) =
+        row;
     let (status, attempt_count, scheduled_attempts) = standing;
     let stored = status_of(status)?;
     let status = DeliveryStatus::seen(stored, scheduled_attempts > 0, enabled, deleted_at.is_some());
@@ -147,7 +156,8 @@ pub(super) fn delivery_of(ids: &IdCodec, row: DeliveryRow) -> Result<Delivery, S
         next_attempt_at: next_at.filter(|_| has_time).map(Timestamp::from_millis),
         scheduled_attempts: count_of(scheduled_attempts)?,
         is_queued: stored == StoredStatus::Queued && !ended_with_endpoint,
-        sequence: sequence_of(sequence)?,
+        sequence: ordinal_of(number)?,
+        place: ordinal_of(place)?,
         created_at: time_of_key(key),
         finished_at: if ended_with_endpoint { deleted_at } else { finished_at }.map(Timestamp::from_millis),
     })

@@ -128,8 +128,8 @@ impl LargeAccepts {
     fn begin(&mut self, committer: &mut Committer, entry: AcceptEntry) -> Result<(), String> {
         let mut begun = None;
         let outcome = committer.commit(&mut |transaction| {
-            let beginning = transaction.begin_large(&entry.accept)?;
-            if let Begun::FanOut(fan_out) = &beginning {
+            let mut beginning = transaction.begin_large(&entry.accept)?;
+            if let Begun::FanOut(fan_out) = &mut beginning {
                 transaction.accept_chunk(fan_out, 0, DELIVERIES_OF_LARGE)?;
             }
             begun = Some(beginning);

@@ -9,6 +9,7 @@ use diesel::connection::{CacheSize, Connection as _, SimpleConnection as _};
 use diesel::r2d2::{ManageConnection, Pool};
 use diesel::{ConnectionError, PgConnection};
 
+use crate::clock::Clock;
 use crate::domain::NodeId;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
@@ -26,6 +27,8 @@ pub struct PostgresOptions {
     pub statement_cache: bool,
     /// The run of the node that opens it.
     pub node: NodeId,
+    /// What time is told by.
+    pub clock: Clock,
     /// Where new connections in place of lost ones are counted.
     pub metrics: Arc<Metrics>,
 }
@@ -199,6 +202,7 @@ mod tests {
             readers: 1,
             statement_cache: true,
             node: NodeId::from_uuid(uuid::Uuid::nil()),
+            clock: Clock::system(),
             metrics: Arc::default(),
         }
     }

@@ -127,6 +127,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::clock::Clock;
     use crate::domain::NodeId;
 
     #[test]
@@ -139,6 +140,7 @@ mod tests {
             readers: 1,
             statement_cache: true,
             node: NodeId::from_uuid(uuid::Uuid::nil()),
+            clock: Clock::system(),
             metrics: Arc::default(),
         });
         let (ends, ended) = channel();

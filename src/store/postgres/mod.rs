@@ -18,8 +18,11 @@ mod error;
 mod interests;
 mod leases;
 mod line;
+mod numbers;
 #[path = "../common/outcomes.rs"]
 mod outcomes;
+#[path = "../common/pull.rs"]
+mod pull;
 #[path = "../common/reads.rs"]
 mod reads;
 #[path = "../common/standing.rs"]

@@ -5,6 +5,7 @@ use diesel::pg::Pg as Backend;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Nullable, SmallInt, Text};
 
 use super::Connection;
+use crate::store::pull::NumberedRow;
 use crate::store::rows::DueRow;
 
 query! {
@@ -18,20 +19,26 @@ query! {
 }
 
 query! {
-    /// The same with the first key as -9, and with it what [`versions`] answers: one
-    /// round trip for all that an accept has to know.
-    fn take_row_keys_and_versions(
+    /// The same as kind 1, where any are wanted; as kind 2, by endpoint, the last of so many
+    /// numbers for each of these endpoints; and as kind 0 what [`versions`] answers: one round
+    /// trip for all that an accept has to know.
+    fn take_keys_and_numbers(
         count: i64 => BigInt,
         least: i64 => BigInt,
+        endpoints: &'a [i64] => Array<BigInt>,
+        counts: &'a [i64] => Array<BigInt>,
         scopes: &'a [i64] => Array<BigInt>,
-    ) -> (i64, i64) => (BigInt, BigInt)
+    ) -> (i64, i64, i64) => (BigInt, BigInt, BigInt)
     "WITH taken AS MATERIALIZED ( \
-       SELECT set_config('synchronous_commit', 'off', true) AS done, take_row_keys(?, ?) AS first) \
-     SELECT -9::bigint AS id, first AS version FROM taken WHERE done IS NOT NULL \
+       SELECT given.* FROM (SELECT set_config('synchronous_commit', 'off', true) AS done) AS unflushed, \
+         take_row_keys_and_numbers(?, ?, ?, ?) AS given \
+       WHERE done IS NOT NULL) \
+     SELECT kind, id, value FROM taken \
      UNION ALL \
-     SELECT id, version FROM scopes WHERE id = ANY(?) \
+     SELECT 0::bigint, id, version FROM scopes WHERE id = ANY(?) \
      UNION ALL \
-     SELECT CASE subject WHEN 'keys' THEN -1 WHEN 'catalog sandbox' THEN -2 ELSE -3 END::bigint, version FROM versions"
+     SELECT 0::bigint, CASE subject WHEN 'keys' THEN -1 WHEN 'catalog sandbox' THEN -2 ELSE -3 END::bigint, version \
+     FROM versions"
 }
 
 query! {
@@ -70,12 +77,13 @@ statement! {
         next_at: &'a [i64] => Array<BigInt>,
         partitions: &'a [i16] => Array<SmallInt>,
         statuses: &'a [i16] => Array<SmallInt>,
+        numbers: &'a [i64] => Array<BigInt>,
     )
     "WITH written AS ( \
        INSERT INTO events (id, scope, event_type, deliveries, matched_version, body, deliver_at, expires_at) \
        SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?)) \
-     INSERT INTO pending (id, event, endpoint, next_at, partition, status, attempt_count, scheduled_attempts) \
-     SELECT *, 0, 0 FROM unnest(?, ?, ?, ?, ?, ?)"
+     INSERT INTO pending (id, event, endpoint, next_at, partition, status, number, attempt_count, scheduled_attempts) \
+     SELECT *, 0, 0 FROM unnest(?, ?, ?, ?, ?, ?, ?)"
 }
 
 statement! {
@@ -87,9 +95,10 @@ statement! {
         next_at: &'a [i64] => Array<BigInt>,
         partitions: &'a [i16] => Array<SmallInt>,
         statuses: &'a [i16] => Array<SmallInt>,
+        numbers: &'a [i64] => Array<BigInt>,
     )
-    "INSERT INTO pending (id, event, endpoint, next_at, partition, status, attempt_count, scheduled_attempts) \
-     SELECT *, 0, 0 FROM unnest(?, ?, ?, ?, ?, ?)"
+    "INSERT INTO pending (id, event, endpoint, next_at, partition, status, number, attempt_count, scheduled_attempts) \
+     SELECT *, 0, 0 FROM unnest(?, ?, ?, ?, ?, ?, ?)"
 }
 
 query! {
@@ -166,8 +175,8 @@ query! {
         endpoint: i64 => BigInt,
         after: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, BigInt)
-    "SELECT id, event, 0::bigint, attempt_count::bigint, scheduled_attempts::bigint, sequence, next_at \
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, Nullable<BigInt>, BigInt)
+    "SELECT id, event, 0::bigint, attempt_count::bigint, scheduled_attempts::bigint, sequence, number, next_at \
      FROM pending \
      WHERE status = 0 AND partition = ? AND endpoint = ? AND id > ? \
      AND NOT EXISTS (SELECT 1 FROM unsealed WHERE pending.id BETWEEN first_key AND last_key) \
@@ -191,8 +200,8 @@ query! {
         after_time: i64 => BigInt,
         after_id: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, BigInt)
-    "SELECT id, event, 1::bigint, attempt_count::bigint, scheduled_attempts::bigint, sequence, next_at \
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, Nullable<BigInt>, BigInt)
+    "SELECT id, event, 1::bigint, attempt_count::bigint, scheduled_attempts::bigint, sequence, number, next_at \
      FROM pending \
      WHERE status = 1 AND partition = ? AND endpoint = ? AND (next_at, id) > (?, ?) \
      AND NOT EXISTS (SELECT 1 FROM unsealed WHERE pending.id BETWEEN first_key AND last_key) \
@@ -207,15 +216,15 @@ query! {
         after_time: i64 => BigInt,
         after_id: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, BigInt)
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, Nullable<BigInt>, BigInt)
     "SELECT found.*, asked.requested_at \
      FROM (SELECT delivery, requested_at FROM manual_attempts \
        WHERE endpoint = ? AND (requested_at, delivery) > (?, ?) ORDER BY requested_at, delivery LIMIT ?) asked, \
      LATERAL ( \
-       SELECT id, event, status::bigint, attempt_count::bigint, scheduled_attempts::bigint, sequence FROM pending \
+       SELECT id, event, status::bigint, attempt_count::bigint, scheduled_attempts::bigint, sequence, number FROM pending \
        WHERE id = asked.delivery \
        UNION ALL \
-       SELECT id, event, status::bigint, attempt_count::bigint, scheduled_attempts::bigint, sequence FROM finished \
+       SELECT id, event, status::bigint, attempt_count::bigint, scheduled_attempts::bigint, sequence, number FROM finished \
        WHERE id = asked.delivery) found \
      ORDER BY asked.requested_at, asked.delivery"
 }
@@ -226,8 +235,8 @@ query! {
         endpoint: i64 => BigInt,
         now: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, BigInt)
-    "SELECT id, event, 1::bigint, attempt_count::bigint, scheduled_attempts::bigint, sequence, next_at \
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, Nullable<BigInt>, BigInt)
+    "SELECT id, event, 1::bigint, attempt_count::bigint, scheduled_attempts::bigint, sequence, number, next_at \
      FROM pending \
      WHERE status = 1 AND scheduled_attempts = 0 AND sequence IS NULL AND endpoint = ? AND next_at <= ? \
      AND NOT EXISTS (SELECT 1 FROM unsealed WHERE pending.id BETWEEN first_key AND last_key) \
@@ -252,8 +261,8 @@ query! {
         partition: i16 => SmallInt,
         endpoint: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, BigInt)
-    "SELECT id, event, 1::bigint, attempt_count::bigint, scheduled_attempts::bigint, sequence, next_at \
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, Nullable<BigInt>, BigInt)
+    "SELECT id, event, 1::bigint, attempt_count::bigint, scheduled_attempts::bigint, sequence, number, next_at \
      FROM pending \
      WHERE status = 1 AND partition = ? AND endpoint = ? AND (scheduled_attempts > 0 OR sequence IS NOT NULL) \
      ORDER BY next_at, id LIMIT ?"
@@ -313,6 +322,60 @@ statement! {
        WHERE NOT EXISTS ( \
          SELECT 1 FROM pending \
          WHERE pending.endpoint = freed.endpoint AND pending.order_key = freed.order_key AND status = 1))"
+}
+
+query! {
+    /// `id`, `event`, `status`, `scheduled_attempts` and `number` of an endpoint's deliveries
+    /// behind a number, in their order, and whether they are not sealed yet.
+    fn numbered(
+        endpoint: i64 => BigInt,
+        after: i64 => BigInt,
+        limit: i64 => BigInt,
+        of_finished: i64 => BigInt,
+        after_finished: i64 => BigInt,
+        limit_finished: i64 => BigInt,
+        limit_both: i64 => BigInt,
+    ) -> NumberedRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Bool)
+    "(SELECT id, event, status::bigint, scheduled_attempts::bigint, number, \
+       EXISTS (SELECT 1 FROM unsealed WHERE pending.id BETWEEN first_key AND last_key) \
+      FROM pending WHERE endpoint = ? AND number > ? ORDER BY number LIMIT ?) \
+     UNION ALL \
+     (SELECT id, event, status::bigint, scheduled_attempts::bigint, number, FALSE \
+      FROM finished WHERE endpoint = ? AND number > ? ORDER BY number LIMIT ?) \
+     ORDER BY number LIMIT ?"
+}
+
+query! {
+    /// What is known of when an endpoint's numbers were given: `last`, `newer` and `older`,
+    /// each with its time.
+    fn marks(
+        endpoint: i64 => BigInt,
+    ) -> (i64, i64, i64, i64, i64, i64) => (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt)
+    "SELECT last, last_at, newer, newer_at, older, older_at FROM endpoint_numbers WHERE endpoint = ? \
+     ORDER BY generation DESC LIMIT 1"
+}
+
+query! {
+    /// What runs in this database beside this: since when the oldest transaction does, and
+    /// the oldest that writes; whether there are sessions that do not show it, and any
+    /// of them writes; and what time it is. A session of another role shows only that it has
+    /// a lock, as whoever writes has one on the transaction itself.
+    fn running() -> (Option<i64>, Option<i64>, bool, bool, i64) => (
+        Nullable<BigInt>, Nullable<BigInt>, Bool, Bool, BigInt
+    )
+    "WITH beside AS MATERIALIZED ( \
+       SELECT pid, xact_start, backend_xid, state IS NULL OR state = 'disabled' AS is_hidden FROM pg_stat_activity \
+       WHERE datname = current_database() AND pid <> pg_backend_pid() \
+         AND (backend_type = 'client backend' OR backend_type IS NULL)) \
+     SELECT floor(extract(epoch FROM min(xact_start)) * 1000)::bigint, \
+       floor(extract(epoch FROM min(xact_start) FILTER (WHERE backend_xid IS NOT NULL)) * 1000)::bigint, \
+       coalesce(bool_or(is_hidden), FALSE), \
+       CASE WHEN coalesce(bool_or(is_hidden), FALSE) THEN EXISTS ( \
+         SELECT 1 FROM pg_locks JOIN beside AS hidden ON hidden.pid = pg_locks.pid AND hidden.is_hidden \
+         WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock') \
+       ELSE FALSE END, \
+       floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint \
+     FROM beside"
 }
 
 query! {

@@ -16,13 +16,14 @@ use crate::domain::{
 use crate::keyring::{Keyring, RingKeyId};
 use crate::store::postgres::error::translate;
 use crate::store::postgres::{
-    PostgresStore, administration, at_once, audit, brakes, encryption, outcomes, reads, standing, versions, views, work,
+    PostgresStore, administration, at_once, audit, brakes, encryption, outcomes, pull, reads, standing, versions,
+    views, work,
 };
 use crate::store::{
     AuditEnd, AuditFilter, BornSince, Brake, Changes, DeliveryFilter, Due, EncryptedPlace, EncryptionCounts,
     EndpointRuntime, EndpointStanding, EventOutcome, KeyRecord, Lane, Leases, Page, PageRequest, Payload, Place,
-    ReadPool, Scope, SentSettings, Sighting, Store, StoreError, StoredSecret, Subscriptions, Unplaced, Versions,
-    Waiting, Writer,
+    PullRequest, Pulled, ReadPool, Scope, SentSettings, Sighting, Store, StoreError, StoredSecret, Subscriptions,
+    Unplaced, Versions, Waiting, Writer,
 };
 
 /// What history is made of (`days`).
@@ -160,6 +161,13 @@ impl Store for PostgresStore {
 
     fn delivery(&self, scope: &Scope, delivery: DeliveryId) -> Result<Option<Delivery>, StoreError> {
         self.read(|reader| views::delivery(reader, &self.ids, scope, delivery))
+    }
+
+    fn pull(&self, scope: &Scope, endpoint: EndpointId, request: &PullRequest) -> Result<Option<Pulled>, StoreError> {
+        let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(None) };
+        // On no snapshot: what has settled is looked up first, and is there for whoever
+        // reads behind that.
+        self.read(|reader| pull::pull(reader, &self.ids, scope, key, request))
     }
 
     fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, StoreError> {

@@ -9,6 +9,7 @@ use diesel::sql_types::{BigInt, Nullable, SmallInt};
 use crate::domain::{EndpointId, Environment, EventId, Partition, PartitionSet, Timestamp};
 use crate::store::ids::{IdCodec, RowKey, first_key_at};
 use crate::store::postgres::{number_of, statements, translate};
+use crate::store::pull::{self, NumberedRow, Running};
 use crate::store::rows::{DueRow, due_of, environment_number, parsed, unplaced_of};
 use crate::store::{BornSince, Due, Lane, Payload, Place, Sighting, StoreError, Unplaced, Versions, Waiting};
 
@@ -59,6 +60,34 @@ pub(super) fn placed(
     let (partition, endpoint) = (number_of(Partition::of(endpoint.0)), endpoint.1);
     let rows = statements::placed(connection, partition, endpoint, limit as i64).map_err(translate)?;
     rows.into_iter().map(|row| due_of(ids, row)).collect()
+}
+
+/// An endpoint's deliveries behind a number, in their order.
+pub(super) fn numbered(
+    connection: &mut PgConnection,
+    endpoint: RowKey,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<NumberedRow>, StoreError> {
+    let limit = limit as i64;
+    statements::numbered(connection, endpoint, after, limit, endpoint, after, limit, limit).map_err(translate)
+}
+
+/// Up to which of an endpoint's numbers everything is there that ever will be. The marks
+/// are read first: of what was given since, they say nothing.
+pub(super) fn settled_up_to(connection: &mut PgConnection, endpoint: RowKey) -> Result<i64, StoreError> {
+    let marks = statements::marks(connection, endpoint).map_err(translate)?;
+    let Some((last, last_at, newer, newer_at, older, older_at)) = marks.first().copied() else { return Ok(0) };
+    let running = statements::running(connection).map_err(translate)?;
+    let Some((oldest, oldest_writing, some_are_hidden, hidden_write, now)) = running.first().copied() else {
+        return Ok(0);
+    };
+    let running = Running {
+        oldest: if some_are_hidden { Some(i64::MIN) } else { oldest },
+        oldest_writing: if hidden_write { Some(i64::MIN) } else { oldest_writing },
+        now,
+    };
+    Ok(pull::settled_up_to(&[(last, last_at), (newer, newer_at), (older, older_at)], &running))
 }
 
 pub(super) fn payloads(

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection as _;
 
-use crate::domain::{NodeId, Timestamp};
+use crate::clock::Clock;
+use crate::domain::{Monotonic, NodeId, Timestamp};
 use crate::keyring::Keyring;
 use crate::store::ids::{IdCodec, RowKey, first_key_at};
 use crate::store::postgres::connection::{Link, PostgresOptions};
 use crate::store::postgres::days::{self, Day, KnownDays};
+use crate::store::postgres::numbers::{Numbers, Wanted};
 use crate::store::postgres::transaction::PostgresTransaction;
 use crate::store::postgres::{statements, translate};
 use crate::store::{CommitError, Notice, StoreError, Transaction, Writer};
@@ -38,7 +40,31 @@ pub(super) struct Beside {
     /// Old days of which something was needed, and until when that is not looked
     /// at again: it means reading the whole day.
     needed_days: BTreeMap<Day, Timestamp>,
+    clock: Clock,
+    /// When the open transaction took its first numbers.
+    numbers_taken_at: Option<Monotonic>,
 }
+
+/// What was taken for a transaction.
+pub(super) struct Taken {
+    /// Row keys, where any were wanted.
+    pub(super) keys: Option<Keys>,
+    /// Numbers.
+    pub(super) numbers: Numbers,
+    /// Versions that were read along.
+    pub(super) versions: HashMap<i64, i64>,
+}
+
+/// Row keys that follow each other.
+#[derive(Clone, Copy)]
+pub(super) struct Keys {
+    pub(super) first: RowKey,
+    pub(super) count: usize,
+}
+
+/// How long a transaction may take from its first number to its `COMMIT`: half as long as
+/// whoever misses a number waits for it ([`pull`](crate::store::pull)).
+const NUMBERS_HOLD: Duration = Duration::from_secs(30);
 
 /// How long an old day of which something is needed is left alone.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(3600);
@@ -47,8 +73,13 @@ const IN_USE_FOR: Duration = Duration::from_secs(60);
 
 impl PostgresWriter {
     pub(super) fn new(options: &PostgresOptions, ids: IdCodec, keyring: Arc<Keyring>) -> Self {
-        let beside =
-            Beside { link: Link::new(options), known_days: KnownDays::default(), needed_days: BTreeMap::new() };
+        let beside = Beside {
+            link: Link::new(options),
+            known_days: KnownDays::default(),
+            needed_days: BTreeMap::new(),
+            clock: options.clock.clone(),
+            numbers_taken_at: None,
+        };
         Self { link: Link::new(options), ids, keyring, node: options.node, beside }
     }
 
@@ -91,12 +122,17 @@ impl PostgresWriter {
         verbs: &mut dyn FnMut(&mut dyn Transaction) -> Result<(), StoreError>,
     ) -> Result<Vec<Notice>, CommitError> {
         self.begin()?;
+        self.beside.begin();
         let connection = self.link.get()?;
         let mut transaction =
             PostgresTransaction::new(connection, &self.ids, &self.keyring, &mut self.beside, self.node, now);
         let done = verbs(&mut transaction).and_then(|()| transaction.finish());
         let notices = transaction.into_notices();
-        if let Err(error) = done {
+        let in_time = || match self.beside.may_commit() {
+            true => Ok(()),
+            false => Err(StoreError::Unavailable("a transaction took too long to be committed".into())),
+        };
+        if let Err(error) = done.and_then(|()| in_time()) {
             self.roll_back();
             return Err(CommitError::RolledBack(error));
         }
@@ -115,6 +151,18 @@ impl PostgresWriter {
 }
 
 impl Beside {
+    /// Before a transaction.
+    fn begin(&mut self) {
+        self.numbers_taken_at = None;
+    }
+
+    /// Whether the numbers of this transaction may still be committed: whoever reads them
+    /// does not wait for one that takes longer.
+    fn may_commit(&self) -> bool {
+        let is_late = |taken_at: Monotonic| self.clock.now().monotonic.since(taken_at) > NUMBERS_HOLD;
+        !self.numbers_taken_at.is_some_and(is_late)
+    }
+
     /// So many row keys in a row, larger than any taken before, with the days that
     /// they lie in made.
     pub(super) fn take_keys(&mut self, now: Timestamp, count: usize) -> Result<RowKey, StoreError> {
@@ -126,22 +174,43 @@ impl Beside {
         Ok(first)
     }
 
-    /// The same, and the versions of these scopes and of what is kept in memory, by
-    /// the numbers of `statements::versions`: as committed, which is what a
-    /// transaction sees that has changed none of it.
-    pub(super) fn take_keys_and_versions(
+    /// The same, or none, and as many numbers as are wanted; with the versions of these
+    /// scopes and of what is kept in memory, by the numbers of `statements::versions`: as
+    /// committed, which is what a transaction sees that has changed none of it. Called when
+    /// the transaction that uses them has begun, and so is seen to run.
+    pub(super) fn take(
         &mut self,
         now: Timestamp,
         count: usize,
+        wanted: &Wanted,
         scopes: &[i64],
-    ) -> Result<(RowKey, HashMap<i64, i64>), StoreError> {
-        let (count, least) = (count as i64, first_key_at(now));
-        let rows =
-            self.link.run(|connection| statements::take_row_keys_and_versions(connection, count, least, scopes))?;
-        let mut versions: HashMap<i64, i64> = rows.into_iter().collect();
-        let first = versions.remove(&-9).ok_or_else(|| StoreError::Corrupt("no row keys were given".into()))?;
-        self.make_days(first, first + count - 1)?;
-        Ok((first, versions))
+    ) -> Result<Taken, StoreError> {
+        if !wanted.is_empty() {
+            let taken_at = self.clock.now().monotonic;
+            self.numbers_taken_at.get_or_insert(taken_at);
+        }
+        let least = first_key_at(now);
+        let (endpoints, counts) = wanted.by_endpoint();
+        let rows = self.link.run(|connection| {
+            statements::take_keys_and_numbers(connection, count as i64, least, &endpoints, &counts, scopes)
+        })?;
+        let (mut first, mut versions, mut last) = (None, HashMap::new(), HashMap::new());
+        for (kind, of, value) in rows {
+            match kind {
+                1 => first = Some(value),
+                2 => drop(last.insert(of, value)),
+                _ => drop(versions.insert(of, value)),
+            }
+        }
+        let keys = match first {
+            Some(first) => {
+                self.make_days(first, first + count as i64 - 1)?;
+                Some(Keys { first, count })
+            }
+            None if count == 0 => None,
+            None => return Err(StoreError::Corrupt("no row keys were given".into())),
+        };
+        Ok(Taken { keys, numbers: wanted.given(&last)?, versions })
     }
 
     /// Makes the days of these keys, where they are not there yet.

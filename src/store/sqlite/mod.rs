@@ -13,8 +13,11 @@ mod encryption;
 mod error;
 #[path = "../common/interests.rs"]
 mod interests;
+mod numbers;
 #[path = "../common/outcomes.rs"]
 mod outcomes;
+#[path = "../common/pull.rs"]
+mod pull;
 #[path = "../common/reads.rs"]
 mod reads;
 #[path = "../common/standing.rs"]
@@ -47,7 +50,8 @@ use crate::store::schema::meta;
 use crate::store::{CommitError, Notice, ReadPool, StoreError, Transaction, Writer};
 
 use error::translate;
-use transaction::SqliteTransaction;
+use numbers::Numbers;
+use transaction::{Given, SqliteTransaction};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
@@ -103,6 +107,7 @@ impl SqliteStore {
             ids: ids.clone(),
             keyring: Arc::clone(&keyring),
             sequence,
+            numbers: Numbers::default(),
             _lock: Arc::clone(&lock),
         };
         Ok(Self { ids, keyring, readers, reading, writer: Mutex::new(Some(writer)), _lock: lock })
@@ -291,6 +296,7 @@ pub(in crate::store) struct SqliteWriter {
     ids: IdCodec,
     keyring: Arc<Keyring>,
     sequence: KeySequence,
+    numbers: Numbers,
     _lock: Arc<File>,
 }
 
@@ -298,6 +304,7 @@ impl SqliteWriter {
     /// Undoes what is open. When even that cannot be had, nobody knows what
     /// the next commit would contain.
     fn roll_back(&mut self) -> Result<(), CommitError> {
+        self.numbers.forget();
         // SQLite undoes some failures by itself, and then has nothing to roll
         // back: what counts is that a new transaction can begin.
         let _ = self.connection.batch_execute("ROLLBACK");
@@ -314,8 +321,9 @@ impl Writer for SqliteWriter {
         verbs: &mut dyn FnMut(&mut dyn Transaction) -> Result<(), StoreError>,
     ) -> Result<Vec<Notice>, CommitError> {
         self.connection.batch_execute("BEGIN IMMEDIATE").map_err(|error| CommitError::RolledBack(translate(error)))?;
-        let mut transaction =
-            SqliteTransaction::new(&mut self.connection, &self.ids, &self.keyring, &mut self.sequence, now);
+        self.numbers.keep_in_bounds();
+        let given = Given { keys: &mut self.sequence, numbers: &mut self.numbers };
+        let mut transaction = SqliteTransaction::new(&mut self.connection, &self.ids, &self.keyring, given, now);
         let done = verbs(&mut transaction).and_then(|()| transaction.finish());
         let notices = transaction.into_notices();
         if let Err(error) = done {

@@ -5,6 +5,7 @@ use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Text};
 use diesel::sqlite::Sqlite as Backend;
 
 use super::Connection;
+use crate::store::pull::NumberedRow;
 use crate::store::rows::DueRow;
 
 statement! {
@@ -31,9 +32,37 @@ statement! {
         endpoint: i64 => BigInt,
         status: i64 => BigInt,
         next_at: i64 => BigInt,
+        number: i64 => BigInt,
     )
-    "INSERT INTO deliveries (id, event, endpoint, status, attempt_count, scheduled_attempts, next_at) \
-     VALUES (?, ?, ?, ?, 0, 0, ?)"
+    "INSERT INTO deliveries (id, event, endpoint, status, attempt_count, scheduled_attempts, next_at, number) \
+     VALUES (?, ?, ?, ?, 0, 0, ?, ?)"
+}
+
+query! {
+    /// The last number of an endpoint's deliveries, those that are gone included; 0 where it
+    /// has had none.
+    fn last_number(
+        endpoint: i64 => BigInt,
+        same_endpoint: i64 => BigInt,
+    ) -> (i64,) => (BigInt)
+    "SELECT MAX( \
+       COALESCE((SELECT number FROM deliveries INDEXED BY deliveries_by_number \
+         WHERE number IS NOT NULL AND endpoint = ? ORDER BY number DESC LIMIT 1 + 0), 0), \
+       COALESCE((SELECT last FROM endpoint_numbers WHERE endpoint = ?), 0))"
+}
+
+query! {
+    /// `id`, `event`, `status`, `scheduled_attempts` and `number` of an endpoint's deliveries
+    /// behind a number, in their order, and whether they are not sealed yet.
+    fn numbered(
+        endpoint: i64 => BigInt,
+        after: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> NumberedRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Bool)
+    "SELECT id, event, status, scheduled_attempts, number, \
+       EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key) \
+     FROM deliveries INDEXED BY deliveries_by_number \
+     WHERE number IS NOT NULL AND endpoint = ? AND number > ? ORDER BY number LIMIT ? + 0"
 }
 
 statement! {
@@ -81,8 +110,8 @@ query! {
         after_time: i64 => BigInt,
         after_id: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, BigInt)
-    "SELECT id, event, status, attempt_count, scheduled_attempts, sequence, next_at \
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, Nullable<BigInt>, BigInt)
+    "SELECT id, event, status, attempt_count, scheduled_attempts, sequence, number, next_at \
      FROM deliveries INDEXED BY deliveries_due \
      WHERE next_at IS NOT NULL AND endpoint = ? AND status = ? AND (next_at, id) > (?, ?) \
      AND NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key) \
@@ -97,8 +126,8 @@ query! {
         after_time: i64 => BigInt,
         after_id: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, BigInt)
-    "SELECT deliveries.id, event, status, attempt_count, scheduled_attempts, sequence, requested_at \
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, Nullable<BigInt>, BigInt)
+    "SELECT deliveries.id, event, status, attempt_count, scheduled_attempts, sequence, number, requested_at \
      FROM manual_attempts JOIN deliveries ON deliveries.id = manual_attempts.delivery \
      WHERE manual_attempts.endpoint = ? AND (requested_at, manual_attempts.delivery) > (?, ?) \
      ORDER BY requested_at, manual_attempts.delivery LIMIT ? + 0"
@@ -110,8 +139,8 @@ query! {
         endpoint: i64 => BigInt,
         now: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, BigInt)
-    "SELECT id, event, status, attempt_count, scheduled_attempts, sequence, next_at \
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, Nullable<BigInt>, BigInt)
+    "SELECT id, event, status, attempt_count, scheduled_attempts, sequence, number, next_at \
      FROM deliveries INDEXED BY deliveries_for_later \
      WHERE next_at IS NOT NULL AND status = 1 AND scheduled_attempts = 0 AND sequence IS NULL \
      AND endpoint = ? AND next_at <= ? \
@@ -136,8 +165,8 @@ query! {
     fn placed(
         endpoint: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, BigInt)
-    "SELECT id, event, status, attempt_count, scheduled_attempts, sequence, next_at \
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, Nullable<BigInt>, BigInt)
+    "SELECT id, event, status, attempt_count, scheduled_attempts, sequence, number, next_at \
      FROM deliveries INDEXED BY deliveries_placed \
      WHERE next_at IS NOT NULL AND endpoint = ? AND status = 1 \
      AND (scheduled_attempts > 0 OR sequence IS NOT NULL) \

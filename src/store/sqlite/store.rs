@@ -16,13 +16,13 @@ use crate::domain::{
 use crate::keyring::{Keyring, RingKeyId};
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::{
-    SqliteStore, administration, audit, brakes, encryption, outcomes, reads, standing, versions, views, work,
+    SqliteStore, administration, audit, brakes, encryption, outcomes, pull, reads, standing, versions, views, work,
 };
 use crate::store::{
     AuditEnd, AuditFilter, BornSince, Brake, Changes, DeliveryFilter, Due, EncryptedPlace, EncryptionCounts,
     EndpointRuntime, EndpointStanding, EventOutcome, KeyRecord, Lane, Leases, Page, PageRequest, Payload, Place,
-    ReadPool, Scope, SentSettings, Sighting, Store, StoreError, StoredSecret, Subscriptions, Unplaced, Versions,
-    Waiting, Writer,
+    PullRequest, Pulled, ReadPool, Scope, SentSettings, Sighting, Store, StoreError, StoredSecret, Subscriptions,
+    Unplaced, Versions, Waiting, Writer,
 };
 
 impl Store for SqliteStore {
@@ -156,6 +156,11 @@ impl Store for SqliteStore {
 
     fn delivery(&self, scope: &Scope, delivery: DeliveryId) -> Result<Option<Delivery>, StoreError> {
         self.read(|reader| views::delivery(reader, &self.ids, scope, delivery))
+    }
+
+    fn pull(&self, scope: &Scope, endpoint: EndpointId, request: &PullRequest) -> Result<Option<Pulled>, StoreError> {
+        let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(None) };
+        self.read_at_once(|reader| pull::pull(reader, &self.ids, scope, key, request))
     }
 
     fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, StoreError> {

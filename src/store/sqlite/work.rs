@@ -6,6 +6,7 @@ use diesel::sql_types::{BigInt, Nullable};
 
 use crate::domain::{EndpointId, EventId, Partition, PartitionSet, StoredStatus, Timestamp};
 use crate::store::ids::{IdCodec, RowKey, first_key_at};
+use crate::store::pull::NumberedRow;
 use crate::store::rows::{DueRow, due_of, parsed, status_number, unplaced_of};
 use crate::store::schema::endpoints;
 use crate::store::sqlite::error::translate;
@@ -57,6 +58,22 @@ pub(super) fn placed(
 ) -> Result<Vec<Due>, StoreError> {
     let rows = statements::placed(connection, endpoint, limit as i64).map_err(translate)?;
     rows.into_iter().map(|row| due_of(ids, row)).collect()
+}
+
+/// An endpoint's deliveries behind a number, in their order.
+pub(super) fn numbered(
+    connection: &mut SqliteConnection,
+    endpoint: RowKey,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<NumberedRow>, StoreError> {
+    statements::numbered(connection, endpoint, after, limit as i64).map_err(translate)
+}
+
+/// What is not there never will be: one writer gives numbers and commits them in their
+/// order.
+pub(super) fn settled_up_to(_: &mut SqliteConnection, _: RowKey) -> Result<i64, StoreError> {
+    Ok(i64::MAX)
 }
 
 pub(super) fn payloads(

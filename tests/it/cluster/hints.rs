@@ -22,6 +22,7 @@ fn born(number: u128) -> Hint {
         endpoint: EndpointId::from_uuid(uuid),
         delivery: DeliveryId::from_uuid(uuid),
         event: EventId::from_uuid(uuid),
+        sequence: u64::try_from(number).ok(),
     }
 }
 

@@ -22,6 +22,7 @@ fn options(url: &str) -> PostgresOptions {
         readers: 1,
         statement_cache: true,
         node: new_node(),
+        clock: Clock::system(),
         metrics: Arc::default(),
     }
 }

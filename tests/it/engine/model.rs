@@ -56,7 +56,7 @@ pub fn failed() -> Outcome {
 }
 
 pub fn fresh(number: u128) -> Fresh {
-    Fresh { delivery: delivery(number), event: event(number), payload: None }
+    Fresh { delivery: delivery(number), event: event(number), sequence: u64::try_from(number).ok(), payload: None }
 }
 
 /// As one of several nodes has it: what it does alone is less.

@@ -245,11 +245,11 @@ fn an_order_can_be_wanted_later_changed_and_done_without() {
         life.change_endpoint(endpoint, |settings| settings.order = None).await;
         life.post(2).await;
         let calls = [life.call().await, life.call().await];
-        assert_eq!(calls.map(|call| call.sequence), [None, None]);
+        assert_eq!(calls.map(|call| call.sequence), [Some(4), Some(5)]);
         life.change_endpoint(endpoint, in_line).await;
         life.post(2).await;
         let calls = [life.call().await, life.call().await];
-        assert_eq!(calls.map(|call| call.sequence), [Some(4), Some(5)], "numbers go on");
+        assert_eq!(calls.map(|call| call.sequence), [Some(6), Some(7)], "numbers go on");
     });
 }
 

@@ -97,12 +97,12 @@ fn only_what_is_owned_is_sent_and_the_owner_of_the_rest_is_told() {
         assert_eq!(life.forwarded.try_recv(), Ok(Hint::Changed(endpoint)));
         life.know_everything();
         let event = life.post(1).await[0];
-        let delivery = life.delivery().id;
-        assert_eq!(life.forwarded.try_recv(), Ok(Hint::Born { endpoint, delivery, event }));
+        let (delivery, sequence) = (life.delivery().id, Some(1));
+        assert_eq!(life.forwarded.try_recv(), Ok(Hint::Born { endpoint, delivery, event, sequence }));
         life.ask_for_attempt(delivery).await;
         assert_eq!(life.forwarded.try_recv(), Ok(Hint::AttemptRequested(endpoint)));
         // What is not ours is not ours either when somebody thinks so.
-        life.wire.hinted(vec![Hint::Born { endpoint, delivery, event }, Hint::Changed(endpoint)]);
+        life.wire.hinted(vec![Hint::Born { endpoint, delivery, event, sequence }, Hint::Changed(endpoint)]);
         assert_eq!(life.inspect(endpoint).await, None);
         assert!(life.calls.try_recv().is_err());
         assert_eq!(life.engine.metrics.deliveries_created.get(), 1);
@@ -334,8 +334,10 @@ fn what_was_born_elsewhere_goes_out_when_it_is_hinted_at_and_only_once() {
         for round in 1..=20 {
             let event = life.elsewhere(life.post(1)).await[0];
             let delivery = life.deliveries()[0].id;
-            life.wire.hinted(vec![Hint::Born { endpoint, delivery, event }]);
-            assert_eq!(life.call().await.delivery, Some(delivery), "round {round}");
+            let sequence = Some(round);
+            life.wire.hinted(vec![Hint::Born { endpoint, delivery, event, sequence }]);
+            let call = life.call().await;
+            assert_eq!((call.delivery, call.sequence), (Some(delivery), sequence), "round {round}");
         }
         life.until(|life| life.all_are(DeliveryStatus::Delivered)).await;
         assert_eq!(life.attempt_counts(), [1; 20]);

@@ -15,7 +15,7 @@ pub struct Row {
     pub attempt_count: u32,
     scheduled_attempts: u32,
     pub next_at: Option<Timestamp>,
-    pub sequence: Option<u64>,
+    pub place: Option<u64>,
     pub order_key: Option<i64>,
 }
 
@@ -28,7 +28,7 @@ pub struct Shelf {
     /// The order that the rows are in; not while some are taken out of it.
     order: Option<EventOrder>,
     is_undoing: bool,
-    last_sequence: u64,
+    last_place: u64,
     /// How many were discarded by hand.
     pub discards: i64,
     attempts: BTreeSet<(DeliveryId, u32, Timestamp)>,
@@ -72,7 +72,7 @@ impl Shelf {
             attempt_count: 0,
             scheduled_attempts: 0,
             next_at: Some(next_at),
-            sequence: None,
+            place: None,
             order_key: None,
         };
         self.rows.insert(delivery(number), row);
@@ -133,9 +133,9 @@ impl Shelf {
                 continue;
             }
             placed += 1;
-            if row.sequence.is_none() {
-                self.last_sequence += 1;
-                row.sequence = Some(self.last_sequence);
+            if row.place.is_none() {
+                self.last_place += 1;
+                row.place = Some(self.last_place);
             }
             row.order_key = *order_key;
             row.status = if is_taken { StoredStatus::Queued } else { StoredStatus::Retrying };
@@ -155,7 +155,7 @@ impl Shelf {
             return;
         }
         let waits = |row: &&mut Row| row.order_key == Some(key) && row.status == StoredStatus::Queued;
-        if let Some(next) = self.rows.values_mut().filter(waits).min_by_key(|row| row.sequence) {
+        if let Some(next) = self.rows.values_mut().filter(waits).min_by_key(|row| row.place) {
             next.status = StoredStatus::Retrying;
             next.next_at = next.next_at.filter(|_| next.scheduled_attempts > 0).max(Some(now));
         }
@@ -173,7 +173,7 @@ impl Shelf {
     /// What an ordered endpoint may send.
     pub fn placed(&self, limit: usize) -> Vec<Due> {
         let mut placed = self.due(Lane::Retry, None, usize::MAX);
-        placed.retain(|due| due.sequence.is_some() || due.scheduled_attempts > 0);
+        placed.retain(|due| due.place.is_some() || due.scheduled_attempts > 0);
         placed.truncate(limit);
         placed
     }
@@ -187,7 +187,8 @@ impl Shelf {
                 status: row.status,
                 attempt_count: row.attempt_count,
                 scheduled_attempts: row.scheduled_attempts,
-                sequence: row.sequence,
+                place: row.place,
+                sequence: u64::try_from(row.number).ok(),
                 due_at,
             }
         };
@@ -244,6 +245,6 @@ impl Shelf {
 impl Row {
     /// It was for later, and is in no order yet.
     fn is_unplaced(&self) -> bool {
-        self.scheduled_attempts == 0 && self.sequence.is_none()
+        self.scheduled_attempts == 0 && self.place.is_none()
     }
 }

@@ -41,7 +41,8 @@ fn new(number: u128, now: Moment) -> Due {
         status: StoredStatus::Pending,
         attempt_count: 0,
         scheduled_attempts: 0,
-        sequence: None,
+        place: None,
+        sequence: u64::try_from(number).ok(),
         due_at: now.wall,
     }
 }

@@ -66,7 +66,8 @@ fn due(number: u128, status: StoredStatus, at: Moment) -> Due {
         status,
         attempt_count: 1,
         scheduled_attempts: 1,
-        sequence: None,
+        place: None,
+        sequence: u64::try_from(number).ok(),
         due_at: at.wall,
     }
 }

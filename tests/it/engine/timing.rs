@@ -79,7 +79,7 @@ fn what_is_for_later_stands_in_line_from_its_time_on() {
             let early = life.post(2).await;
             let calls = [life.call().await, life.call().await, life.call().await];
             assert_eq!(calls.each_ref().map(|call| call.event), [early[0], early[1], late[0]]);
-            assert_eq!(calls.each_ref().map(|call| call.sequence), [Some(1), Some(2), Some(3)]);
+            assert_eq!(calls.each_ref().map(|call| call.sequence), [Some(2), Some(3), Some(1)]);
             assert!(Some(calls[2].wall) >= times.deliver_at);
         },
     );

@@ -51,7 +51,7 @@ impl Transaction for Fencing<'_> {
         self.0.begin_large(accept)
     }
 
-    fn accept_chunk(&mut self, fan_out: &FanOut, from: usize, limit: usize) -> Result<(), StoreError> {
+    fn accept_chunk(&mut self, fan_out: &mut FanOut, from: usize, limit: usize) -> Result<(), StoreError> {
         self.0.accept_chunk(fan_out, from, limit)
     }
 

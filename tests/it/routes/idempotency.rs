@@ -154,13 +154,46 @@ fn a_batch_has_one_key_for_all_its_lines() {
     post(&tenant.producer, "/events/batch", "k-2", &body).problem(422, "idempotency-key-reused");
 }
 
+fn quoted(key: &str) -> String {
+    format!("\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[test]
+fn a_key_in_quotes_is_the_same_key() {
+    let node = NODE.get();
+    let tenant = node.tenant("production");
+    let body = campaign("campaign.created", "c-1");
+    let longest = "x".repeat(255);
+    for key in ["8e03978e-40d5-43e8-bc93-6894a57f9324", "it \"was\" a \\", " ~", &longest] {
+        let first = post(&tenant.producer, "/events", &quoted(key), &body);
+        first.expect(202);
+        assert_eq!(post(&tenant.producer, "/events", &quoted(key), &body).body, first.body);
+        let with_parameters = format!("{};retry=1", quoted(key));
+        assert_eq!(post(&tenant.producer, "/events", &with_parameters, &body).body, first.body);
+        if key.trim() == key {
+            assert_eq!(post(&tenant.producer, "/events", key, &body).body, first.body);
+        }
+        let other = campaign("campaign.created", "c-2");
+        post(&tenant.producer, "/events", &quoted(key), &other).problem(422, "idempotency-key-reused");
+    }
+    assert_eq!(count(&tenant), 4);
+    // The same word in other letters is another key.
+    post(&tenant.producer, "/events", "\"K-1\"", &body).expect(202);
+    post(&tenant.producer, "/events", "\"k-1\"", &body).expect(202);
+    assert_eq!(count(&tenant), 6);
+}
+
 #[test]
 fn a_key_that_cannot_be_read_is_400() {
     let node = NODE.get();
     let tenant = node.tenant("production");
     let body = campaign("campaign.created", "c-1");
-    for key in ["", &"x".repeat(256), "caf\u{e9}"] {
-        post(&tenant.producer, "/events", key, &body).problem(400, "bad-request");
+    for key in
+        ["", &"x".repeat(256), "caf\u{e9}", "\"\"", "\"half", "\"a\", \"b\"", "\"a\\b\"", &quoted(&"x".repeat(256))]
+    {
+        let problem = post(&tenant.producer, "/events", key, &body).problem(400, "bad-request");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("1 to 255 visible ASCII characters"), "{detail}");
     }
     let twice = [("content-type", "application/json"), ("idempotency-key", "a"), ("idempotency-key", "b")];
     tenant.producer.send("POST", "/events", &twice, body.as_bytes()).problem(400, "bad-request");

@@ -31,6 +31,7 @@ mod ordering;
 mod overload;
 mod pausing;
 mod permissions;
+mod pull;
 mod refusals;
 mod retries;
 mod schedules;

@@ -62,6 +62,7 @@ pub const ROWS: &[Row] = &[
     row("pause_webhook", About::Thing, 200),
     with("{}", row("resume_webhook", About::Thing, 200)),
     with(r#"{"event_type": "campaign.updated"}"#, row("test_webhook", About::Thing, 200)),
+    row("pull_events", About::Thing, 200),
     row("list_deliveries", About::Scope, 200),
     row("read_delivery", About::Thing, 200),
     row("retry_delivery", About::Thing, 202),

@@ -295,13 +295,13 @@ fn accept_at_once(world: &mut World, request: &Accept) -> Vec<AcceptedEvent> {
 /// As if it had too many deliveries for one commit.
 fn accept_large(world: &mut World, request: &Accept) -> Vec<AcceptedEvent> {
     let begun = world.commit(|transaction| transaction.begin_large(request));
-    let Begun::FanOut(fan_out): Begun = begun else { panic!("{begun:?}") };
-    let write = |world: &mut World, fan_out: &FanOut| {
+    let Begun::FanOut(mut fan_out): Begun = begun else { panic!("{begun:?}") };
+    let write = |world: &mut World, fan_out: &mut FanOut| {
         for from in (0..fan_out.deliveries()).step_by(2) {
             world.commit(|transaction| transaction.accept_chunk(fan_out, from, 2));
         }
     };
-    write(world, &fan_out);
+    write(world, &mut fan_out);
     events_of(world.commit(|transaction| transaction.seal(request, &fan_out)))
 }
 

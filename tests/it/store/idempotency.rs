@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use posthaste::domain::Environment;
-use posthaste::store::{Accept, Accepted, PageRequest, Scope, StoreError};
+use posthaste::store::{Accept, Accepted, Begun, PageRequest, Scope, StoreError};
 
 use super::world::{DAY, World, events_of, idempotency, in_sandbox};
 
@@ -16,6 +16,7 @@ for_every_backend! {
     a_key_belongs_to_one_environment_and_partner
     what_was_undone_is_not_remembered
     a_request_of_which_nothing_was_kept_is_remembered
+    a_key_that_was_kept_with_its_quotes_is_known
 }
 
 fn keyed(world: &World, scope: &Scope, key: &str, request: u8) -> Accept {
@@ -116,4 +117,27 @@ fn a_request_of_which_nothing_was_kept_is_remembered(world: &mut World) {
     let empty = Accept { events: Vec::new(), ..keyed(world, &acme, "k", 1) };
     assert_eq!(world.accept_all(&[&empty]), [Accepted::New(Vec::new())]);
     assert_repeats(world.accept_all(&[&empty]).remove(0), &[]);
+}
+
+/// As a release before kept it.
+fn a_key_that_was_kept_with_its_quotes_is_known(world: &mut World) {
+    let acme = world.partner("acme");
+    let first = events_of(world.accept_all(&[&keyed(world, &acme, "\"k\"", 1)]).remove(0));
+    let quoted = |world: &World, request| {
+        let mut accept = keyed(world, &acme, "k", request);
+        if let Some(idempotency) = &mut accept.idempotency {
+            idempotency.quoted = Some("\"k\"".into());
+        }
+        accept
+    };
+    assert_repeats(world.accept_all(&[&quoted(world, 1)]).remove(0), &first);
+    assert_eq!(world.accept_all(&[&quoted(world, 2)]), [Accepted::KeyReused]);
+    let large = quoted(world, 1);
+    let begun = world.commit(|transaction| transaction.begin_large(&large));
+    let Begun::Answered(answer) = begun else { panic!("begun: {begun:?}") };
+    assert_repeats(answer, &first);
+    // Without them it was another key, and is from now on the same.
+    world.advance(DAY);
+    events_of(world.accept_all(&[&quoted(world, 3)]).remove(0));
+    assert!(matches!(world.accept_all(&[&keyed(world, &acme, "k", 3)])[..], [Accepted::Repeated { .. }]));
 }

@@ -41,7 +41,7 @@ fn begin(world: &mut World, request: &Accept) -> FanOut {
 }
 
 #[track_caller]
-fn write(world: &mut World, fan_out: &FanOut) {
+fn write(world: &mut World, fan_out: &mut FanOut) {
     for from in (0..fan_out.deliveries()).step_by(CHUNK) {
         world.commit(|transaction| transaction.accept_chunk(fan_out, from, CHUNK));
     }
@@ -90,12 +90,12 @@ fn nothing_is_there_before_it_is_sealed(world: &mut World) {
     let (acme, endpoints) = acme_with_endpoints(world, 5);
     let request = world.request(&acme, &["campaign.updated"]);
     assert!(!has_unsealed(world));
-    let fan_out = begin(world, &request);
+    let mut fan_out = begin(world, &request);
     assert_eq!(fan_out.deliveries(), 5);
     assert!(has_unsealed(world));
     let mut small = 0;
     for from in [0, 2, 4] {
-        world.commit(|transaction| transaction.accept_chunk(&fan_out, from, CHUNK));
+        world.commit(|transaction| transaction.accept_chunk(&mut fan_out, from, CHUNK));
         assert_eq!(world.notices.len(), 0, "nobody is told");
         for endpoint in &endpoints {
             assert_eq!(seen(world, &acme, endpoint), small);
@@ -119,8 +119,8 @@ fn a_page_is_not_shortened_by_what_is_not_sealed(world: &mut World) {
         world.accept(&acme, "campaign.created");
     }
     let request = world.request(&acme, &["campaign.updated"; 3]);
-    let fan_out = begin(world, &request);
-    write(world, &fan_out);
+    let mut fan_out = begin(world, &request);
+    write(world, &mut fan_out);
     world.accept(&acme, "campaign.created");
     for scope in [&acme, &Scope::all(Environment::Production)] {
         for endpoint in [None, Some(endpoints[1].id)] {
@@ -147,8 +147,8 @@ fn a_page_is_not_shortened_by_what_is_not_sealed(world: &mut World) {
 fn a_sealed_one_is_like_any_other(world: &mut World) {
     let (acme, endpoints) = acme_with_endpoints(world, 5);
     let request = world.request(&acme, &["campaign.updated"]);
-    let fan_out = begin(world, &request);
-    write(world, &fan_out);
+    let mut fan_out = begin(world, &request);
+    write(world, &mut fan_out);
     let accepted = events_of(seal(world, &request, &fan_out)).remove(0);
     assert_eq!(accepted.deliveries, 5);
 
@@ -185,9 +185,9 @@ fn the_lines_of_a_batch_keep_their_order(world: &mut World) {
     world.endpoint(&in_sandbox(&acme), "elsewhere", &["*"]);
     let names = ["b.two", "order.paid", "a.one", "order.paid"];
     let request = world.request(&acme, &names);
-    let fan_out = begin(world, &request);
+    let mut fan_out = begin(world, &request);
     assert_eq!(fan_out.deliveries(), 10);
-    write(world, &fan_out);
+    write(world, &mut fan_out);
     let accepted = events_of(seal(world, &request, &fan_out));
     let births = world.births();
     assert!(births.is_sorted_by(|one, other| one.delivery < other.delivery));
@@ -207,11 +207,11 @@ fn what_changed_since_the_snapshot_is_matched_anew(world: &mut World) {
     let (acme, endpoints) = acme_with_endpoints(world, 3);
     let request = world.request(&acme, &["campaign.updated"]);
     world.delete(&acme, endpoints[0].id);
-    let fan_out = begin(world, &request);
+    let mut fan_out = begin(world, &request);
     assert_eq!(fan_out.deliveries(), 2);
     // What comes later is too late, and was not there at the time.
     let late = world.endpoint(&acme, "late", &["*"]);
-    write(world, &fan_out);
+    write(world, &mut fan_out);
     let accepted = events_of(seal(world, &request, &fan_out)).remove(0);
     assert_eq!(accepted.deliveries, 2);
     assert_eq!(seen(world, &acme, &late), 0);
@@ -225,15 +225,15 @@ fn an_endpoint_deleted_between_chunks_discards_its_delivery(world: &mut World) {
     let before = world.endpoint(&acme, "before", &["order.*"]);
     world.delete(&acme, before.id);
     let request = world.request(&acme, &["campaign.updated"]);
-    let fan_out = begin(world, &request);
-    world.commit(|transaction| transaction.accept_chunk(&fan_out, 0, CHUNK));
+    let mut fan_out = begin(world, &request);
+    world.commit(|transaction| transaction.accept_chunk(&mut fan_out, 0, CHUNK));
     // One whose delivery is written, and one whose is not.
     world.delete(&acme, endpoints[0].id);
     world.delete(&acme, endpoints[3].id);
     for _ in 0..3 {
         assert_eq!(world.commit(|transaction| transaction.discard_deleted(10)), 0);
     }
-    world.commit(|transaction| transaction.accept_chunk(&fan_out, CHUNK, CHUNK));
+    world.commit(|transaction| transaction.accept_chunk(&mut fan_out, CHUNK, CHUNK));
     let accepted = events_of(seal(world, &request, &fan_out)).remove(0);
     let statuses: Vec<_> = world.deliveries_of(&acme, accepted.id).iter().map(|delivery| delivery.status).collect();
     let discarded = DeliveryStatus::Discarded(DiscardReason::EndpointDeleted);
@@ -250,8 +250,8 @@ fn keyed(world: &World, scope: &Scope, request: u8) -> Accept {
 fn a_key_that_was_used_before_is_answered_at_once(world: &mut World) {
     let (acme, _) = acme_with_endpoints(world, 3);
     let request = keyed(world, &acme, 1);
-    let fan_out = begin(world, &request);
-    write(world, &fan_out);
+    let mut fan_out = begin(world, &request);
+    write(world, &mut fan_out);
     let first = events_of(seal(world, &request, &fan_out));
     let again = world.commit(|transaction| transaction.begin_large(&keyed_like(&request)));
     assert!(matches!(again, Begun::Answered(Accepted::Repeated { events, .. }) if events == first));
@@ -276,8 +276,8 @@ fn a_key_that_was_used_meanwhile_is_the_answer(world: &mut World) {
     let (acme, endpoints) = acme_with_endpoints(world, 3);
     for meanwhile in [1, 2] {
         let request = keyed(world, &acme, 1);
-        let fan_out = begin(world, &request);
-        write(world, &fan_out);
+        let mut fan_out = begin(world, &request);
+        write(world, &mut fan_out);
         let other = keyed(world, &acme, meanwhile);
         let accepted = events_of(world.accept_all(&[&other]).remove(0));
         let seen_before = seen(world, &acme, &endpoints[0]);
@@ -298,8 +298,8 @@ fn what_is_not_sealed_is_undone_in_slices(world: &mut World) {
     let before = world.accept(&acme, "campaign.created");
     let request = world.request(&acme, &["campaign.updated"]);
     for _ in 0..2 {
-        let fan_out = begin(world, &request);
-        write(world, &fan_out);
+        let mut fan_out = begin(world, &request);
+        write(world, &mut fan_out);
     }
     let after = world.accept(&acme, "campaign.created");
     let slices: Vec<usize> = (0..4).map(|_| world.commit(|transaction| transaction.undo_unsealed(4))).collect();
@@ -315,8 +315,8 @@ fn what_is_not_sealed_is_undone_in_slices(world: &mut World) {
 fn what_was_undone_cannot_be_sealed(world: &mut World) {
     let (acme, _) = acme_with_endpoints(world, 3);
     let request = world.request(&acme, &["campaign.updated"]);
-    let fan_out = begin(world, &request);
-    write(world, &fan_out);
+    let mut fan_out = begin(world, &request);
+    write(world, &mut fan_out);
     assert_eq!(world.commit(|transaction| transaction.undo_unsealed(100)), 3);
     let sealed = world.try_commit(|transaction| transaction.seal(&request, &fan_out));
     assert!(matches!(sealed, Err(CommitError::RolledBack(StoreError::Constraint(_)))), "{sealed:?}");
@@ -327,8 +327,8 @@ fn what_a_killed_process_left_is_in_nobodys_way(world: &mut World) {
     let (acme, endpoints) = acme_with_endpoints(world, 5);
     let kept = world.accept(&acme, "campaign.created");
     let request = world.request(&acme, &["campaign.updated"; 40]);
-    let fan_out = begin(world, &request);
-    world.commit(|transaction| transaction.accept_chunk(&fan_out, 0, CHUNK));
+    let mut fan_out = begin(world, &request);
+    world.commit(|transaction| transaction.accept_chunk(&mut fan_out, 0, CHUNK));
     world.kill();
     assert!(has_unsealed(world));
     assert_eq!(seen(world, &acme, &endpoints[0]), 1);

@@ -41,6 +41,7 @@ mod journal;
 mod large;
 mod listing;
 mod model;
+mod numbers;
 mod ordering;
 mod pausing;
 mod postgres;

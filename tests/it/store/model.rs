@@ -28,6 +28,7 @@ pub struct ModelEndpoint {
     pub deleted_at: Option<Timestamp>,
     made: usize,
     deleted: Option<usize>,
+    last_sequence: u64,
 }
 
 pub struct ModelEvent {
@@ -42,6 +43,7 @@ pub struct ModelDelivery {
     pub id: DeliveryId,
     pub event: usize,
     pub endpoint: usize,
+    sequence: u64,
     pub attempts: u32,
     pub scheduled_attempts: u32,
     status: StoredStatus,
@@ -57,7 +59,16 @@ impl Model {
 
     pub fn create(&mut self, id: EndpointId, partner: usize, patterns: Vec<TypePattern>) {
         let made = self.tick();
-        let endpoint = ModelEndpoint { id, partner, patterns, enabled: true, deleted_at: None, made, deleted: None };
+        let endpoint = ModelEndpoint {
+            id,
+            partner,
+            patterns,
+            enabled: true,
+            deleted_at: None,
+            made,
+            deleted: None,
+            last_sequence: 0,
+        };
         self.endpoints.push(endpoint);
     }
 
@@ -91,10 +102,14 @@ impl Model {
         let event = self.events.len();
         self.events.push(ModelEvent { id, scope, event_type, accepted_at: now, accepted });
         for (id, endpoint) in deliveries.into_iter().zip(wanting) {
+            let last = &mut self.endpoints[endpoint].last_sequence;
+            *last += 1;
+            let sequence = *last;
             self.deliveries.push(ModelDelivery {
                 id,
                 event,
                 endpoint,
+                sequence,
                 attempts: 0,
                 scheduled_attempts: 0,
                 status: StoredStatus::Pending,
@@ -186,7 +201,8 @@ impl Model {
             scheduled_attempts: delivery.scheduled_attempts,
             is_queued: false,
             next_attempt_at: if left_behind { None } else { delivery.next_at },
-            sequence: None,
+            sequence: Some(delivery.sequence),
+            place: None,
             created_at: event.accepted_at,
             finished_at: if left_behind { endpoint.deleted_at } else { delivery.finished_at },
         }

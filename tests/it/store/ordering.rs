@@ -1,4 +1,4 @@
-//! Deliveries of ordered endpoints: their numbers and places, who is due, who waits,
+//! Deliveries of ordered endpoints: their places, who is due, who waits,
 //! and what becomes of that when somebody ends, by whatever way.
 
 use std::time::Duration;
@@ -61,7 +61,7 @@ fn place(world: &mut World, endpoint: EndpointId, order: &EventOrder, keys: &[Op
 /// What is due: each with its number.
 fn due(world: &World, endpoint: EndpointId) -> Vec<(DeliveryId, u64)> {
     let due = world.due(endpoint, Lane::Retry);
-    due.iter().map(|due| (due.delivery, due.sequence.expect("what was placed has a number"))).collect()
+    due.iter().map(|due| (due.delivery, due.place.expect("what was placed has its place"))).collect()
 }
 
 /// Whether what the endpoint has is in this order, which it wants from now on.
@@ -94,11 +94,11 @@ fn the_first_of_each_key_is_due_and_the_others_wait(world: &mut World) {
     assert!(is_in(world, &acme, endpoint, Some(by("/id"))));
     assert_eq!(due(world, endpoint), [(a1, 1), (b1, 2), (free, 4)]);
     assert_eq!(world.due(endpoint, Lane::Fresh), [], "nothing is without its place");
-    for (delivery, sequence, has_time) in
+    for (delivery, place, has_time) in
         [(a1, 1, true), (b1, 2, true), (a2, 3, false), (free, 4, true), (b2, 5, false), (a3, 6, false)]
     {
         let shown = world.delivery(&acme, delivery);
-        assert_eq!((shown.status, shown.sequence), (DeliveryStatus::Pending, Some(sequence)));
+        assert_eq!((shown.status, shown.place), (DeliveryStatus::Pending, Some(place)));
         assert_eq!(shown.next_attempt_at.is_some(), has_time, "what waits for others has no time of its own");
     }
     let listed = |status| {
@@ -187,7 +187,7 @@ fn an_attempt_by_hand_that_succeeds_leaves_the_line(world: &mut World) {
         world.commit(|transaction| transaction.request_attempt(delivery));
     }
     let asked = world.due(endpoint, Lane::Manual);
-    assert_eq!(asked.iter().map(|due| due.sequence).collect::<Vec<_>>(), [Some(1), Some(2)]);
+    assert_eq!(asked.iter().map(|due| due.place).collect::<Vec<_>>(), [Some(1), Some(2)]);
     world.record(&world.manual_attempt(second, 0, Verdict::Delivered));
     assert_eq!(due(world, endpoint), [(first, 1)], "nobody waited for the second");
     world.record(&world.manual_attempt(first, 0, Verdict::Unchanged));
@@ -225,18 +225,18 @@ fn retention_and_deletion_leave_nobody_waiting_for_ever(world: &mut World) {
 fn numbers_go_on_and_are_kept(world: &mut World) {
     let (acme, endpoint, [first]) = in_line::<1>(world);
     succeed(world, first);
-    assert_eq!(world.delivery(&acme, first).sequence, Some(1), "what ended keeps its number");
+    assert_eq!(world.delivery(&acme, first).place, Some(1), "what ended keeps its place");
     world.reopen();
     let second = world.deliver(&acme, "a.b");
     place(world, endpoint, &FIFO, &[Some(7)]);
     assert_eq!(due(world, endpoint), [(second, 2)]);
-    assert_eq!(world.delivery(&acme, first).sequence, Some(1));
+    assert_eq!(world.delivery(&acme, first).place, Some(1));
     // Another endpoint counts by itself.
     let other = world.endpoint(&acme, "other", &["c.d"]).id;
     let elsewhere = world.accept(&acme, "c.d").id;
     place(world, other, &FIFO, &[Some(7)]);
     let of_other = world.deliveries_of(&acme, elsewhere).into_iter().find(|made| made.endpoint == other);
-    assert_eq!(of_other.and_then(|made| made.sequence), Some(1));
+    assert_eq!(of_other.and_then(|made| made.place), Some(1));
 }
 
 fn another_order_is_made_of_what_was_not_tried(world: &mut World) {
@@ -246,11 +246,11 @@ fn another_order_is_made_of_what_was_not_tried(world: &mut World) {
     let fresh = world.deliver(&acme, "a.b");
     assert_eq!(place(world, endpoint, &by("/id"), &[Some(1), Some(2), Some(1)]), 3);
     assert!(is_in(world, &acme, endpoint, Some(by("/id"))));
-    let found: Vec<_> = world.due(endpoint, Lane::Retry).iter().map(|due| (due.delivery, due.sequence)).collect();
+    let found: Vec<_> = world.due(endpoint, Lane::Retry).iter().map(|due| (due.delivery, due.place)).collect();
     assert_eq!(found, [(second, Some(2)), (third, Some(3)), (tried, Some(1))], "each with the number it had");
     let shown = world.delivery(&acme, tried);
     assert_eq!((shown.status, shown.next_attempt_at), (DeliveryStatus::Retrying, Some(retry_at)));
-    assert_eq!(world.delivery(&acme, fresh).sequence, Some(4));
+    assert_eq!(world.delivery(&acme, fresh).place, Some(4));
     // What was tried waits for nobody, and nobody for it.
     world.record(&world.attempt(tried, 1, Verdict::Delivered));
     succeed(world, second);
@@ -262,7 +262,7 @@ fn without_an_order_everything_is_due_again(world: &mut World) {
     let undone = world.commit(|transaction| transaction.place_deliveries(endpoint, None, &[], None));
     assert_eq!(undone, Placed::Undone { more: false });
     assert!(is_in(world, &acme, endpoint, None));
-    let fresh: Vec<_> = world.due(endpoint, Lane::Fresh).iter().map(|due| (due.delivery, due.sequence)).collect();
+    let fresh: Vec<_> = world.due(endpoint, Lane::Fresh).iter().map(|due| (due.delivery, due.place)).collect();
     assert_eq!(fresh, [(first, Some(1)), (second, Some(2)), (third, Some(3))], "as they were accepted");
     assert_eq!(world.due(endpoint, Lane::Retry), []);
     succeed(world, second);
@@ -282,7 +282,7 @@ fn whoever_has_a_place_is_passed_over(world: &mut World) {
     assert_eq!(again(world), Placed::Done(1));
     assert_eq!(again(world), Placed::Done(0), "twice is the same as once");
     assert_eq!(due(world, endpoint), [(first, 1)]);
-    assert_eq!(world.delivery(&acme, last).sequence, Some(3), "numbers have no gaps");
+    assert_eq!(world.delivery(&acme, last).place, Some(3), "places have no gaps");
     let other = world.endpoint(&acme, "other", &["c.d"]).id;
     let foreign = [Placing { delivery: first, order_key: Some(7) }];
     place(world, other, &FIFO, &[]);
@@ -304,11 +304,11 @@ fn what_is_for_later_has_no_place_before_its_time(world: &mut World) {
     succeed(world, first);
     assert_eq!(place(world, endpoint, &FIFO, &[Some(7)]), 0);
     let waiting = world.due(endpoint, Lane::Retry);
-    assert_eq!((waiting[0].delivery, waiting[0].due_at, waiting[0].sequence), (later, at, None));
+    assert_eq!((waiting[0].delivery, waiting[0].due_at, waiting[0].place), (later, at, None));
     world.advance(HOUR);
     let second = world.deliver(&acme, "a.b");
     assert_eq!(place(world, endpoint, &FIFO, &[Some(7)]), 2);
-    let placed = [later, second].map(|delivery| world.delivery(&acme, delivery).sequence);
+    let placed = [later, second].map(|delivery| world.delivery(&acme, delivery).place);
     assert_eq!(placed, [Some(2), Some(3)], "it came when its time did");
     assert_eq!(due(world, endpoint), [(later, 2)]);
     let unplaced = world.store().unplaced(endpoint, world.now, 10).expect("readable");
@@ -331,7 +331,7 @@ fn an_order_that_is_changed_back_half_way_leaves_nobody_waiting(world: &mut Worl
     }
     while place(world, endpoint, &FIFO, &[Some(7)]) > 0 {}
     let first = due(world, endpoint);
-    assert_eq!(first.iter().map(|(_, sequence)| *sequence).collect::<Vec<_>>(), [1]);
+    assert_eq!(first.iter().map(|(_, place)| *place).collect::<Vec<_>>(), [1]);
     succeed(world, first[0].0);
     assert_eq!(due(world, endpoint)[0].1, 2);
 }
@@ -392,7 +392,7 @@ fn what_was_discarded_and_is_retried_by_hand_moves_nobody(world: &mut World) {
         let asked = world.due(endpoint, Lane::Manual);
         assert_eq!(asked.len(), 1);
         assert_eq!(asked[0].attempt_count, count);
-        assert!(asked[0].sequence.is_some());
+        assert!(asked[0].place.is_some());
         world.advance(SECOND);
         let written = world.record(&Record { is_ordered: true, ..world.manual_attempt(id, count, Verdict::Unchanged) });
         let reason = if id == first { DiscardReason::Skipped } else { DiscardReason::Expired };

@@ -110,10 +110,10 @@ fn a_large_request_may_be_for_later(world: &mut World) {
     let endpoints = ["one", "two", "three"].map(|word| world.endpoint(&acme, word, &["*"]).id);
     let then = world.now + HOUR;
     let request = request(world, &acme, at(then));
-    let Begun::FanOut(fan_out) = world.commit(|transaction| transaction.begin_large(&request)) else {
+    let Begun::FanOut(mut fan_out) = world.commit(|transaction| transaction.begin_large(&request)) else {
         panic!("there is something to write");
     };
-    world.commit(|transaction| transaction.accept_chunk(&fan_out, 0, 10));
+    world.commit(|transaction| transaction.accept_chunk(&mut fan_out, 0, 10));
     for endpoint in endpoints {
         assert_eq!(world.due(endpoint, Lane::Retry), [], "not before it is sealed");
         assert_eq!(waits_until(world, endpoint), None);

@@ -416,7 +416,12 @@ pub fn event_with(event_type: &str, fields: &Value) -> NewEvent {
 }
 
 pub fn idempotency(key: &str, request: u8) -> Option<Idempotency> {
-    Some(Idempotency { key: key.into(), request: [request; 32], refused: Bytes::from_static(b"[\"line 2\"]") })
+    Some(Idempotency {
+        key: key.into(),
+        quoted: None,
+        request: [request; 32],
+        refused: Bytes::from_static(b"[\"line 2\"]"),
+    })
 }
 
 /// The events of a request that was accepted and is no repetition.

@@ -67,7 +67,7 @@ impl State {
             flight.scheduled = Some(ended.monotonic + wait);
             flight.ready.due_at = ended.wall + whole_millis(wait);
         }
-        let is_ordered = flight.ready.sequence.is_some();
+        let is_ordered = flight.ready.is_placed;
         let (attempts_before, was_open) = (flight.ready.attempt_count, self.gate.is_open());
         let attempt =
             Ended { delivery, kind, failed_before: attempts_before, started, ended, outcome: &outcome, is_system };
@@ -159,7 +159,7 @@ impl State {
             self.lane(Lane::Retry).leave_early_to_store();
             return;
         };
-        if self.order.wanted().is_some() && ready.sequence.is_none() {
+        if self.order.wanted().is_some() && !ready.is_placed {
             // It may have been given its place while it was in flight.
             self.lane(Lane::Retry).leave_early_to_store();
             return;

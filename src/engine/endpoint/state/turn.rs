@@ -79,7 +79,7 @@ impl State {
             scheduled = Some(key.0);
             ready.attempt_count = ready.attempt_count.max(known.attempt_count);
             ready.scheduled_attempts = known.scheduled_attempts;
-            ready.sequence = ready.sequence.or(known.sequence);
+            ready.is_placed |= known.is_placed;
         }
         self.fresh.retain(|fresh| fresh.delivery != ready.delivery);
         Some((ready, AttemptKind::Manual, scheduled))

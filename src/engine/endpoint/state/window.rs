@@ -291,7 +291,8 @@ impl From<Fresh> for Ready {
             due_at: birth.delivery.made_at(),
             attempt_count: 0,
             scheduled_attempts: 0,
-            sequence: None,
+            is_placed: false,
+            sequence: birth.sequence,
         }
     }
 }
@@ -305,6 +306,7 @@ impl From<Due> for Ready {
             due_at: due.due_at,
             attempt_count: due.attempt_count,
             scheduled_attempts: due.scheduled_attempts,
+            is_placed: due.place.is_some(),
             sequence: due.sequence,
         }
     }

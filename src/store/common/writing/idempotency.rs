@@ -20,8 +20,33 @@ pub(super) fn answered_earlier(
     scope: ScopeId,
     idempotency: &Idempotency,
 ) -> Result<Option<Accepted>, StoreError> {
+    if let Some(earlier) = answered_with_quotes(transaction, scope, idempotency)? {
+        return Ok(Some(earlier));
+    }
+    answer_of(transaction, scope, &idempotency.key, idempotency)
+}
+
+/// The same where the key was kept as it came.
+fn answered_with_quotes(
+    transaction: &mut Tx<'_>,
+    scope: ScopeId,
+    idempotency: &Idempotency,
+) -> Result<Option<Accepted>, StoreError> {
+    match &idempotency.quoted {
+        Some(quoted) => answer_of(transaction, scope, quoted, idempotency),
+        None => Ok(None),
+    }
+}
+
+/// What is kept under a key.
+fn answer_of(
+    transaction: &mut Tx<'_>,
+    scope: ScopeId,
+    key: &str,
+    idempotency: &Idempotency,
+) -> Result<Option<Accepted>, StoreError> {
     let row = FilterDsl::filter(
-        idempotency_keys::table.find((scope.0, &idempotency.key)),
+        idempotency_keys::table.find((scope.0, key)),
         idempotency_keys::created_at.gt(transaction.now.as_millis() - IDEMPOTENCY_HOLDS_MS),
     );
     let earlier: Option<(Vec<u8>, String, Vec<u8>)> = row
@@ -51,6 +76,9 @@ pub(super) fn claim(
     scope: ScopeId,
     idempotency: &Idempotency,
 ) -> Result<Option<Accepted>, StoreError> {
+    if let Some(earlier) = answered_with_quotes(transaction, scope, idempotency)? {
+        return Ok(Some(earlier));
+    }
     let upsert = diesel::insert_into(idempotency_keys::table)
         .values((
             idempotency_keys::scope.eq(scope.0),

@@ -6,15 +6,15 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::domain::{EndpointId, Partition, Timestamp};
-use crate::store::births::{Beginning, answer, births, payload};
+use crate::store::births::{Beginning, answer, birth, payload};
 use crate::store::ids::RowKey;
 use crate::store::postgres::{number_of, statements, translate};
 use crate::store::rows::status_number;
 use crate::store::{Accept, Accepted, NewEvent, ScopeId, StoreError};
 
-use super::PostgresTransaction;
 use super::announcing::OwnEvent;
 use super::idempotency::{answered_earlier, claim, remember};
+use super::{PostgresTransaction, Taken, Wanted};
 
 pub(super) fn accept(
     transaction: &mut PostgresTransaction<'_>,
@@ -23,14 +23,14 @@ pub(super) fn accept(
     if accepts.is_empty() {
         return Ok(Vec::new());
     }
-    let keys = look_and_take_keys(transaction, accepts)?;
+    let taken = look_and_take(transaction, accepts)?;
     let mut answers: Vec<Option<Accepted>> = Vec::with_capacity(accepts.len());
     for accept in accepts {
         let holds = transaction.still_holds(accept.subscriptions.id, accept.relied_on)?;
         answers.push((!holds).then_some(Accepted::Outdated));
     }
     let repeated = claim_keys(transaction, accepts, &mut answers)?;
-    write(transaction, accepts, &mut answers, &repeated, keys)?;
+    write(transaction, accepts, &mut answers, &repeated, taken)?;
     for index in repeated {
         let accept = accepts[index];
         if let Some(idempotency) = &accept.idempotency {
@@ -41,32 +41,29 @@ pub(super) fn accept(
     answers.into_iter().map(|answer| answer.ok_or_else(missing)).collect()
 }
 
-/// Row keys that were taken before it was known how many are needed.
-struct Taken {
-    first: RowKey,
-    count: usize,
-}
-
-/// Sees the versions that these requests depend on, and takes as many keys as they
-/// need if those have not moved on.
-fn look_and_take_keys(
-    transaction: &mut PostgresTransaction<'_>,
-    accepts: &[&Accept],
-) -> Result<Option<Taken>, StoreError> {
+/// Sees the versions that these requests depend on, and takes as many keys and numbers
+/// as they need if those have not moved on.
+fn look_and_take(transaction: &mut PostgresTransaction<'_>, accepts: &[&Accept]) -> Result<Option<Taken>, StoreError> {
     let scopes: HashSet<i64> = accepts.iter().map(|accept| accept.subscriptions.id.0).collect();
     let scopes: Vec<i64> = scopes.into_iter().collect();
-    let of_event = |accept: &Accept| -> usize {
-        accept.events.iter().map(|event| 1 + accept.subscriptions.recipients(event).len()).sum()
-    };
-    let count = accepts.iter().map(|accept| of_event(accept)).sum();
+    let (mut count, mut wanted) = (0, Wanted::default());
+    for accept in accepts {
+        for event in &accept.events {
+            let endpoints = accept.subscriptions.recipients(event);
+            count += 1 + endpoints.len();
+            for endpoint in endpoints.iter() {
+                wanted.add(*endpoint, || transaction.endpoint_key(*endpoint))?;
+            }
+        }
+    }
     // What this transaction has changed itself, nobody else sees yet.
     if count == 0 || transaction.has_changed_versions {
         transaction.see_versions(&scopes)?;
         return Ok(None);
     }
-    let (first, versions) = transaction.beside.take_keys_and_versions(transaction.now, count, &scopes)?;
-    transaction.versions.extend(versions);
-    Ok(Some(Taken { first, count }))
+    let taken = transaction.beside.take(transaction.now, count, &wanted, &scopes)?;
+    transaction.versions.extend(&taken.versions);
+    Ok(Some(taken))
 }
 
 /// Claims the requests' idempotency keys, always in the same order, so that two
@@ -125,10 +122,16 @@ fn write(
         }
         return Ok(());
     }
-    let mut key = match taken {
-        Some(Taken { first, count }) if keys <= count => first,
-        Some(_) | None => transaction.take_keys(keys)?,
+    let wanted =
+        transaction.wanted(matched.iter().flat_map(|(_, _, events)| events.iter().flat_map(|all| all.iter())))?;
+    // Where others are concerned than was thought, what was taken is left: numbers grow
+    // with keys.
+    let suffices = |taken: &Taken| taken.keys.is_some_and(|of| keys <= of.count) && taken.numbers.suffice(&wanted);
+    let taken = match taken.filter(suffices) {
+        Some(taken) => taken,
+        None => transaction.beside.take(transaction.now, keys, &wanted, &[])?,
     };
+    let (mut key, mut numbers) = (taken.keys.map_or(0, |keys| keys.first), taken.numbers);
     let (mut events, mut deliveries) = (EventRows::default(), DeliveryRows::default());
     for (index, version, endpoints) in matched {
         let accept = accepts[index];
@@ -137,11 +140,13 @@ fn write(
         for (event, endpoints) in accept.events.iter().zip(endpoints) {
             let begins = Beginning::of(event, transaction.now);
             events.push(key, accept.subscriptions.id, event, endpoints.len(), version);
-            for (endpoint, delivery) in endpoints.iter().zip(key + 1..) {
-                deliveries.push(transaction, key, delivery, *endpoint, begins)?;
-            }
             let payload = payload(transaction.ids, key, event);
-            transaction.notices.extend(births(transaction.ids, key, &endpoints, &payload, matched, begins));
+            for (endpoint, delivery) in endpoints.iter().zip(key + 1..) {
+                let number = numbers.next(*endpoint)?;
+                deliveries.push(transaction, key, (delivery, number), *endpoint, begins)?;
+                let born = birth(transaction.ids, *endpoint, (delivery, number), &payload, matched, begins);
+                transaction.notices.push(born);
+            }
             accepted.push(answer(&payload, endpoints.len()));
             key += 1 + endpoints.len() as RowKey;
         }
@@ -159,16 +164,19 @@ pub(super) fn write_own(transaction: &mut PostgresTransaction<'_>, own: &[OwnEve
     if count == 0 {
         return Ok(());
     }
-    let mut key = transaction.take_keys(count)?;
+    let endpoints: Vec<EndpointId> = own.iter().flat_map(|event| event.endpoints.iter().copied()).collect();
+    let (mut key, numbers) = transaction.take_keys_and_numbers(count, &endpoints)?;
+    let mut numbers = numbers.into_iter();
     let (mut events, mut deliveries) = (EventRows::default(), DeliveryRows::default());
     for OwnEvent { scope, version, event, endpoints } in own {
         events.push(key, *scope, event, endpoints.len(), *version);
-        for (endpoint, delivery) in endpoints.iter().zip(key + 1..) {
-            deliveries.push(transaction, key, delivery, *endpoint, Beginning::AtOnce)?;
-        }
         let payload = payload(transaction.ids, key, event);
-        let matched = (scope.lies_in(), *version);
-        transaction.notices.extend(births(transaction.ids, key, endpoints, &payload, matched, Beginning::AtOnce));
+        let (matched, begins) = ((scope.lies_in(), *version), Beginning::AtOnce);
+        for (delivery, (endpoint, number)) in (key + 1..).zip(endpoints.iter().zip(numbers.by_ref())) {
+            deliveries.push(transaction, key, (delivery, number), *endpoint, begins)?;
+            let born = birth(transaction.ids, *endpoint, (delivery, number), &payload, matched, begins);
+            transaction.notices.push(born);
+        }
         key += 1 + endpoints.len() as RowKey;
     }
     events.insert(transaction, &deliveries)
@@ -221,6 +229,7 @@ impl<'a> EventRows<'a> {
             &deliveries.next_at,
             &deliveries.partitions,
             &deliveries.statuses,
+            &deliveries.numbers,
         )
         .map_err(translate)?;
         Ok(())
@@ -236,6 +245,7 @@ pub(super) struct DeliveryRows {
     next_at: Vec<i64>,
     partitions: Vec<i16>,
     statuses: Vec<i16>,
+    numbers: Vec<i64>,
 }
 
 impl DeliveryRows {
@@ -243,12 +253,13 @@ impl DeliveryRows {
         &mut self,
         transaction: &PostgresTransaction<'_>,
         event: RowKey,
-        delivery: RowKey,
+        (delivery, number): (RowKey, i64),
         endpoint: EndpointId,
         begins: Beginning,
     ) -> Result<(), StoreError> {
         let (status, due_at) = begins.of_delivery(delivery);
         self.ids.push(delivery);
+        self.numbers.push(number);
         self.events.push(event);
         self.endpoints.push(transaction.endpoint_key(endpoint)?);
         self.next_at.push(due_at.as_millis());
@@ -269,6 +280,7 @@ impl DeliveryRows {
             &self.next_at,
             &self.partitions,
             &self.statuses,
+            &self.numbers,
         )
         .map_err(translate)?;
         Ok(())

@@ -6,7 +6,9 @@
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
-use crate::store::births::{Beginning, answer, births, payload};
+use crate::domain::EndpointId;
+use crate::store::births::{Beginning, answer, birth, payload};
+use crate::store::fan_out::Planned;
 use crate::store::postgres::translate;
 use crate::store::{Accept, Accepted, Begun, FanOut, StoreError};
 
@@ -44,7 +46,7 @@ pub(super) fn begin(transaction: &mut PostgresTransaction<'_>, accept: &Accept) 
 
 pub(super) fn write_chunk(
     transaction: &mut PostgresTransaction<'_>,
-    fan_out: &FanOut,
+    fan_out: &mut FanOut,
     from: usize,
     limit: usize,
 ) -> Result<(), StoreError> {
@@ -60,10 +62,15 @@ pub(super) fn write_chunk(
     if still_ours.len() != 1 {
         return Err(StoreError::Constraint(NOT_OURS.into()));
     }
+    let planned: Vec<Planned> = fan_out.chunk(from, limit).collect();
+    let endpoints: Vec<EndpointId> = planned.iter().map(|planned| planned.endpoint).collect();
+    let (_, numbers) = transaction.take_keys_and_numbers(0, &endpoints)?;
     let mut deliveries = DeliveryRows::default();
-    for planned in fan_out.chunk(from, limit) {
-        deliveries.push(transaction, planned.event, planned.delivery, planned.endpoint, planned.begins)?;
+    for (planned, number) in planned.into_iter().zip(&numbers) {
+        let Planned { event, delivery, endpoint, begins } = planned;
+        deliveries.push(transaction, event, (delivery, *number), endpoint, begins)?;
     }
+    fan_out.have_numbers(from, numbers);
     deliveries.insert(transaction)
 }
 
@@ -90,10 +97,14 @@ pub(super) fn seal(
     let mut events = EventRows::default();
     let matched = (scope.lies_in(), fan_out.matched_version());
     let mut accepted = Vec::with_capacity(accept.events.len());
+    let mut numbers = fan_out.numbers().iter();
     for (event, (key, endpoints, begins)) in accept.events.iter().zip(fan_out.events()) {
         events.push(key, scope, event, endpoints.len(), fan_out.matched_version());
         let payload = payload(transaction.ids, key, event);
-        transaction.notices.extend(births(transaction.ids, key, endpoints, &payload, matched, begins));
+        for (delivery, (endpoint, number)) in (key + 1..).zip(endpoints.iter().zip(numbers.by_ref())) {
+            let born = birth(transaction.ids, *endpoint, (delivery, *number), &payload, matched, begins);
+            transaction.notices.push(born);
+        }
         accepted.push(answer(&payload, endpoints.len()));
     }
     // Its deliveries were written before.

@@ -44,7 +44,8 @@ use crate::domain::{
 };
 use crate::keyring::{Keyring, RingKeyId};
 use crate::store::ids::{IdCodec, RowKey};
-use crate::store::postgres::writer::Beside;
+use crate::store::postgres::numbers::Wanted;
+use crate::store::postgres::writer::{Beside, Taken};
 use crate::store::postgres::{audit as read_audit, encryption as stored_encryption, reads, statements, translate};
 use crate::store::schema::{api_keys, audit_head, meta};
 use crate::store::{
@@ -226,6 +227,28 @@ impl<'a> PostgresTransaction<'a> {
         self.beside.take_keys(self.now, count)
     }
 
+    /// So many row keys, and a number for each of these endpoints' next deliveries, in
+    /// this order.
+    fn take_keys_and_numbers(
+        &mut self,
+        count: usize,
+        endpoints: &[EndpointId],
+    ) -> Result<(RowKey, Vec<i64>), StoreError> {
+        let wanted = self.wanted(endpoints)?;
+        let Taken { keys, mut numbers, .. } = self.beside.take(self.now, count, &wanted, &[])?;
+        let numbers = endpoints.iter().map(|endpoint| numbers.next(*endpoint)).collect::<Result<_, _>>()?;
+        Ok((keys.map_or(0, |keys| keys.first), numbers))
+    }
+
+    /// How many numbers deliveries to these endpoints take.
+    fn wanted<'e>(&self, endpoints: impl IntoIterator<Item = &'e EndpointId>) -> Result<Wanted, StoreError> {
+        let mut wanted = Wanted::default();
+        for endpoint in endpoints {
+            wanted.add(*endpoint, || self.endpoint_key(*endpoint))?;
+        }
+        Ok(wanted)
+    }
+
     /// The subscriptions that hold now: the caller's, unless they changed since it
     /// looked.
     fn current(&mut self, seen: &Arc<Subscriptions>) -> Result<Arc<Subscriptions>, StoreError> {
@@ -294,7 +317,7 @@ impl Transaction for PostgresTransaction<'_> {
         large::begin(self, accept)
     }
 
-    fn accept_chunk(&mut self, fan_out: &FanOut, from: usize, limit: usize) -> Result<(), StoreError> {
+    fn accept_chunk(&mut self, fan_out: &mut FanOut, from: usize, limit: usize) -> Result<(), StoreError> {
         large::write_chunk(self, fan_out, from, limit)
     }
 

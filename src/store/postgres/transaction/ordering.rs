@@ -63,7 +63,7 @@ pub(super) fn write_places(transaction: &mut PostgresTransaction<'_>, places: &[
 }
 
 /// Takes up to `limit` deliveries out of the order they are in: what was not tried is as if it had
-/// just been accepted, by the time in its key, and keeps its number. Answers how many
+/// just been accepted, by the time in its key, and keeps its place. Answers how many
 /// there were.
 pub(super) fn undo(
     transaction: &mut PostgresTransaction<'_>,

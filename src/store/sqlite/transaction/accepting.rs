@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::domain::{EndpointId, Timestamp};
-use crate::store::births::{Beginning, answer, births, payload};
+use crate::store::births::{Beginning, answer, birth, payload};
 use crate::store::ids::RowKey;
 use crate::store::rows::status_number;
 use crate::store::sqlite::error::translate;
@@ -34,9 +34,10 @@ pub(super) fn accept(transaction: &mut SqliteTransaction<'_>, accept: &Accept) -
         let written = write_event(transaction, scope, key, event, endpoints.len(), subscriptions.version)?;
         let begins = Beginning::of(event, transaction.now);
         for (endpoint, delivery) in endpoints.iter().zip(key + 1..) {
-            write_delivery(transaction, key, delivery, *endpoint, begins)?;
+            let number = write_delivery(transaction, key, delivery, *endpoint, begins)?;
+            let born = birth(transaction.ids, *endpoint, (delivery, number), &written, matched, begins);
+            transaction.notices.push(born);
         }
-        transaction.notices.extend(births(transaction.ids, key, &endpoints, &written, matched, begins));
         accepted.push(answer(&written, endpoints.len()));
     }
     if let Some(idempotency) = &accept.idempotency {
@@ -48,13 +49,15 @@ pub(super) fn accept(transaction: &mut SqliteTransaction<'_>, accept: &Accept) -
 /// Writes events of our own down with all their deliveries.
 pub(super) fn write_own(transaction: &mut SqliteTransaction<'_>, events: &[OwnEvent]) -> Result<(), StoreError> {
     for OwnEvent { scope, version, event, endpoints } in events {
-        let key = transaction.take_keys(1 + endpoints.len())?;
+        let (key, numbers) = transaction.take_keys_and_numbers(1 + endpoints.len(), endpoints)?;
         let written = write_event(transaction, *scope, key, event, endpoints.len(), *version)?;
-        for (endpoint, delivery) in endpoints.iter().zip(key + 1..) {
-            write_delivery(transaction, key, delivery, *endpoint, Beginning::AtOnce)?;
+        let (matched, begins) = ((scope.lies_in(), *version), Beginning::AtOnce);
+        for (delivery, (endpoint, number)) in (key + 1..).zip(endpoints.iter().zip(numbers)) {
+            let to = transaction.endpoint_key(*endpoint)?;
+            write_numbered(transaction, key, (delivery, number), to, begins)?;
+            let born = birth(transaction.ids, *endpoint, (delivery, number), &written, matched, begins);
+            transaction.notices.push(born);
         }
-        let matched = (scope.lies_in(), *version);
-        transaction.notices.extend(births(transaction.ids, key, endpoints, &written, matched, Beginning::AtOnce));
     }
     Ok(())
 }
@@ -83,16 +86,31 @@ pub(super) fn write_event(
     Ok(payload(transaction.ids, key, event))
 }
 
+/// Makes a delivery that was never tried. Answers its number.
 pub(super) fn write_delivery(
     transaction: &mut SqliteTransaction<'_>,
     event: RowKey,
     delivery: RowKey,
     endpoint: EndpointId,
     begins: Beginning,
+) -> Result<i64, StoreError> {
+    let endpoint = transaction.endpoint_key(endpoint)?;
+    let number = transaction.given.numbers.next(transaction.connection, endpoint)?;
+    write_numbered(transaction, event, (delivery, number), endpoint, begins)?;
+    Ok(number)
+}
+
+/// The same of one that has its number.
+fn write_numbered(
+    transaction: &mut SqliteTransaction<'_>,
+    event: RowKey,
+    (delivery, number): (RowKey, i64),
+    endpoint: RowKey,
+    begins: Beginning,
 ) -> Result<(), StoreError> {
     let (status, due_at) = begins.of_delivery(delivery);
-    let (endpoint, status) = (transaction.endpoint_key(endpoint)?, status_number(status));
-    statements::insert_delivery(transaction.connection, delivery, event, endpoint, status, due_at.as_millis())
+    let (status, due_at) = (status_number(status), due_at.as_millis());
+    statements::insert_delivery(transaction.connection, delivery, event, endpoint, status, due_at, number)
         .map_err(translate)?;
     Ok(())
 }

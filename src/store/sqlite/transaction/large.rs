@@ -4,7 +4,7 @@
 
 use diesel::prelude::*;
 
-use crate::store::births::{Beginning, answer, births};
+use crate::store::births::{Beginning, answer, birth};
 use crate::store::schema::{deliveries, unsealed};
 use crate::store::sqlite::error::translate;
 use crate::store::{Accept, Accepted, Begun, FanOut, StoreError};
@@ -41,13 +41,15 @@ pub(super) fn begin(transaction: &mut SqliteTransaction<'_>, accept: &Accept) ->
 
 pub(super) fn write_chunk(
     transaction: &mut SqliteTransaction<'_>,
-    fan_out: &FanOut,
+    fan_out: &mut FanOut,
     from: usize,
     limit: usize,
 ) -> Result<(), StoreError> {
+    let mut numbers = Vec::new();
     for planned in fan_out.chunk(from, limit) {
-        write_delivery(transaction, planned.event, planned.delivery, planned.endpoint, planned.begins)?;
+        numbers.push(write_delivery(transaction, planned.event, planned.delivery, planned.endpoint, planned.begins)?);
     }
+    fan_out.have_numbers(from, numbers);
     Ok(())
 }
 
@@ -69,9 +71,13 @@ pub(super) fn seal(
     }
     let matched = (scope.lies_in(), fan_out.matched_version());
     let mut accepted = Vec::with_capacity(accept.events.len());
+    let mut numbers = fan_out.numbers().iter();
     for (event, (key, endpoints, begins)) in accept.events.iter().zip(fan_out.events()) {
         let written = write_event(transaction, scope, key, event, endpoints.len(), fan_out.matched_version())?;
-        transaction.notices.extend(births(transaction.ids, key, endpoints, &written, matched, begins));
+        for (delivery, (endpoint, number)) in (key + 1..).zip(endpoints.iter().zip(numbers.by_ref())) {
+            let born = birth(transaction.ids, *endpoint, (delivery, *number), &written, matched, begins);
+            transaction.notices.push(born);
+        }
         accepted.push(answer(&written, endpoints.len()));
     }
     if let Some(idempotency) = &accept.idempotency {

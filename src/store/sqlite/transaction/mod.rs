@@ -46,6 +46,7 @@ use crate::keyring::{Keyring, RingKeyId};
 use crate::store::ids::{IdCodec, KeySequence, RowKey};
 use crate::store::schema::{audit_head, scopes};
 use crate::store::sqlite::error::translate;
+use crate::store::sqlite::numbers::Numbers;
 use crate::store::sqlite::{audit as read_audit, reads, versions};
 use crate::store::{
     Accept, Accepted, AuditEntry, Begun, Brake, Effect, EncryptedPlace, EndpointChange, EndpointConflict, FanOut,
@@ -59,12 +60,18 @@ const IDEMPOTENCY_HOLDS_MS: i64 = 24 * 3600 * 1000;
 /// What the files shared with other backends call it.
 type Tx<'a> = SqliteTransaction<'a>;
 
+/// What transactions give, one after the other.
+pub(super) struct Given<'a> {
+    pub(super) keys: &'a mut KeySequence,
+    pub(super) numbers: &'a mut Numbers,
+}
+
 /// One open transaction.
 pub(super) struct SqliteTransaction<'a> {
     connection: &'a mut SqliteConnection,
     ids: &'a IdCodec,
     keyring: &'a Keyring,
-    sequence: &'a mut KeySequence,
+    given: Given<'a>,
     now: Timestamp,
     notices: Vec<Notice>,
     /// What it did that is to be known later; written last.
@@ -84,14 +91,14 @@ impl<'a> SqliteTransaction<'a> {
         connection: &'a mut SqliteConnection,
         ids: &'a IdCodec,
         keyring: &'a Keyring,
-        sequence: &'a mut KeySequence,
+        given: Given<'a>,
         now: Timestamp,
     ) -> Self {
         Self {
             connection,
             ids,
             keyring,
-            sequence,
+            given,
             now,
             notices: Vec::new(),
             audits: Vec::new(),
@@ -186,7 +193,22 @@ impl<'a> SqliteTransaction<'a> {
     }
 
     fn take_keys(&mut self, count: usize) -> Result<RowKey, StoreError> {
-        Ok(self.sequence.take(self.now, count))
+        Ok(self.given.keys.take(self.now, count))
+    }
+
+    /// So many row keys, and a number for each of these endpoints' next deliveries, in
+    /// this order.
+    fn take_keys_and_numbers(
+        &mut self,
+        count: usize,
+        endpoints: &[EndpointId],
+    ) -> Result<(RowKey, Vec<i64>), StoreError> {
+        let mut numbers = Vec::with_capacity(endpoints.len());
+        for endpoint in endpoints {
+            let endpoint = self.endpoint_key(*endpoint)?;
+            numbers.push(self.given.numbers.next(self.connection, endpoint)?);
+        }
+        Ok((self.take_keys(count)?, numbers))
     }
 
     /// The subscriptions that hold now: the caller's, unless they changed
@@ -235,7 +257,7 @@ impl Transaction for SqliteTransaction<'_> {
         large::begin(self, accept)
     }
 
-    fn accept_chunk(&mut self, fan_out: &FanOut, from: usize, limit: usize) -> Result<(), StoreError> {
+    fn accept_chunk(&mut self, fan_out: &mut FanOut, from: usize, limit: usize) -> Result<(), StoreError> {
         large::write_chunk(self, fan_out, from, limit)
     }
 

@@ -61,7 +61,7 @@ pub(super) fn write_places(transaction: &mut SqliteTransaction<'_>, places: &[Pl
 }
 
 /// Takes up to `limit` deliveries out of the order they are in: what was not tried is as if it had
-/// just been accepted, by the time in its key, and keeps its number. Answers how many
+/// just been accepted, by the time in its key, and keeps its place. Answers how many
 /// there were.
 pub(super) fn undo(
     transaction: &mut SqliteTransaction<'_>,

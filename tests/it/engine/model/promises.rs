@@ -78,7 +78,7 @@ impl World {
         assert_eq!(*number, row.attempt_count + 1, "{delivery}");
         if *kind == AttemptKind::Scheduled && heard.order.is_some() {
             assert_eq!(row.status, StoredStatus::Retrying, "{delivery} waits for others, or has no place yet");
-            assert_eq!(*sequence, row.sequence, "{delivery}");
+            assert_eq!(*sequence, u64::try_from(row.number).ok(), "{delivery}");
             let of_key = |other: &&DeliveryId| {
                 let other_row = &self.shelf.rows[*other];
                 // Of what an earlier life has moved on, this one knows too little; what was

