@@ -28,7 +28,7 @@ use crate::cluster::{
 };
 use crate::config::{Config, StoreLocation};
 use crate::domain::{Actor, AuditAction, PARTITIONS, PartnerName, Role};
-use crate::engine::{BodyBudget, Drain, Engine, Janitor, NewsWire, Places, Retention, Supervisor};
+use crate::engine::{BodyBudget, Drain, Engine, Janitor, NewsWire, Places, Replays, Retention, Supervisor};
 use crate::metrics::Metrics;
 use crate::routes::{self, Api, Catalogs, Coherence, HintsIn, Rates, ThisNode};
 use crate::server::{self, CertificateError, ServerOptions};
@@ -221,6 +221,7 @@ impl App {
             bodies,
         };
         let supervisor = Supervisor::start(engine.clone(), wire.clone());
+        Replays::start(engine.clone());
         Janitor::start(engine, Retention { keep: config.store.retention });
 
         let api = web::Data::new(Api {

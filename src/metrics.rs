@@ -121,6 +121,8 @@ pub struct Metrics {
     pub journal_batch_entries: Histogram,
     /// Batches that were undone.
     pub journal_rollbacks: Counter,
+    /// Deliveries that replays made.
+    pub deliveries_replayed: Counter<u64, AtomicU64>,
     /// Rows that retention removed or changed.
     pub rows_retired: Counter<u64, AtomicU64>,
     /// Brakes in force, over partners and environments.
@@ -193,6 +195,7 @@ impl Metrics {
             journal_commit_seconds: seconds(),
             journal_batch_entries: Histogram::new(exponential_buckets(1.0, 2.0, 12)),
             journal_rollbacks: Counter::default(),
+            deliveries_replayed: Counter::default(),
             rows_retired: Counter::default(),
             brakes: Gauge::default(),
             node_held: Gauge::default(),
@@ -285,6 +288,11 @@ impl Metrics {
         );
         registry.register("journal_batch_entries", "Callers served by one commit", self.journal_batch_entries.clone());
         registry.register("journal_rollbacks", "Batches that were undone", self.journal_rollbacks.clone());
+        registry.register(
+            "deliveries_replayed",
+            "Deliveries that replays made, also counted as created",
+            self.deliveries_replayed.clone(),
+        );
         registry.register("rows_retired", "Rows that retention removed or changed", self.rows_retired.clone());
         drop(registry);
         self.register_endpoints();

@@ -36,6 +36,8 @@ pub(super) fn limits(config: &Config) -> Limits {
         page_max: config.limits.page_max,
         endpoints_per_partner: config.limits.endpoints_per_partner,
         max_fan_out: config.limits.max_fan_out,
+        endpoints_per_replay: config.limits.endpoints_per_replay,
+        replays_per_partner: config.limits.replays_per_partner,
         retries: RetryLimits {
             retries: config.limits.max_retries,
             span: config.limits.max_retry_span,

@@ -39,6 +39,8 @@ pub enum Hint {
     AttemptRequested(EndpointId),
     /// A delivery was made that is due later.
     Scheduled(EndpointId),
+    /// A replay made deliveries, which stand in the store.
+    Replayed(EndpointId),
 }
 
 /// The way to the nodes that own what this one does not.

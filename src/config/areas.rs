@@ -114,6 +114,10 @@ pub struct LimitConfig {
     pub max_retry_span: Duration,
     /// Most deliveries of one request.
     pub max_fan_out: usize,
+    /// Most endpoints that one replay may be for.
+    pub endpoints_per_replay: usize,
+    /// Most replays of a partner in an environment that may run at once.
+    pub replays_per_partner: usize,
 }
 
 /// How attempts are made.
@@ -228,6 +232,8 @@ impl Check<'_> {
             endpoints_per_partner: self.within("endpoints_per_partner", values.endpoints_per_partner, 1..=1_000_000)?,
             max_retries: self.within("max_retries", values.max_retries, 0..=1_000)?,
             max_fan_out: self.within("max_fan_out", values.max_fan_out, 1..=1_000_000_000)?,
+            endpoints_per_replay: self.within("endpoints_per_replay", values.endpoints_per_replay, 1..=100_000)?,
+            replays_per_partner: self.within("replays_per_partner", values.replays_per_partner, 1..=10_000)?,
             max_retry_span: DAY * u32::try_from(retry_days).expect("the bounds above fit"),
         })
     }

@@ -121,6 +121,8 @@ options! {
         max_retries: u32 = "POSTHASTE_MAX_RETRIES";
         max_retry_days: u64 = "POSTHASTE_MAX_RETRY_DAYS";
         max_fan_out: usize = "POSTHASTE_MAX_FAN_OUT";
+        endpoints_per_replay: usize = "POSTHASTE_ENDPOINTS_PER_REPLAY";
+        replays_per_partner: usize = "POSTHASTE_REPLAYS_PER_PARTNER";
         key_requests_per_second: u32 = "POSTHASTE_KEY_REQUESTS_PER_SECOND";
         partner_requests_per_second: u32 = "POSTHASTE_PARTNER_REQUESTS_PER_SECOND";
         producer_requests_per_second: u32 = "POSTHASTE_PRODUCER_REQUESTS_PER_SECOND";

@@ -59,6 +59,14 @@ actions! {
     DeliveryRetried = "delivery.retried";
     /// A delivery was given up by hand.
     DeliverySkipped = "delivery.skipped";
+    /// An exhausted delivery was left at that.
+    DeliveryDismissed = "delivery.dismissed";
+    /// All retries of an endpoint were brought forward.
+    RetriesHurried = "endpoint.retried_now";
+    /// Something is to be delivered again.
+    ReplayStarted = "replay.started";
+    /// A replay was ended before it had made everything.
+    ReplayCancelled = "replay.cancelled";
     /// A brake was set, or another reason was given for it.
     BrakeSet = "brake.set";
     /// A brake was released.

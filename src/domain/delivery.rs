@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::domain::{DeliveryId, EndpointId, EventId, EventType, Timestamp};
+use crate::domain::{DeliveryId, EndpointId, EventId, EventType, ReplayId, Timestamp};
 
 /// Why a delivery ended without being delivered or exhausted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,6 +16,8 @@ pub enum DiscardReason {
     Skipped,
     /// The time was over within which it was worth anything.
     Expired,
+    /// It was exhausted, and somebody has seen that and leaves it at that.
+    Dismissed,
 }
 
 impl DiscardReason {
@@ -26,6 +28,7 @@ impl DiscardReason {
             Self::Retention => "retention",
             Self::Skipped => "skipped",
             Self::Expired => "expired",
+            Self::Dismissed => "dismissed",
         }
     }
 }
@@ -176,7 +179,10 @@ pub struct Delivery {
     /// Its place among all that its endpoint was given in order, from 1; `None` where it
     /// has none.
     pub place: Option<u64>,
-    /// When its event was accepted: the time inside the id.
+    /// The replay that made it; `None` where it was made when its event was accepted.
+    pub replay: Option<ReplayId>,
+    /// When it was made, by which its event was accepted where no replay did: the time
+    /// inside the id.
     pub created_at: Timestamp,
     /// When it reached its last state.
     pub finished_at: Option<Timestamp>,

@@ -94,6 +94,10 @@ typed_id!(
     KeyId, KeyTag, "key", "a key"
 );
 typed_id!(
+    /// Something to be delivered again: `rpl_…`.
+    ReplayId, ReplayTag, "rpl", "a replay"
+);
+typed_id!(
     /// One run of a node, from its start to its end: `node_…`.
     NodeId, NodeTag, "node", "a node"
 );

@@ -26,6 +26,8 @@ pub(in crate::engine) enum News {
     AttemptRequested(EndpointId),
     /// A delivery was made that is due later.
     Scheduled(EndpointId),
+    /// The store has new deliveries of which no message tells.
+    Replayed(EndpointId),
 }
 
 /// To the supervisor: partitions come or go. It is never lost, unlike news.

@@ -84,6 +84,8 @@ async fn slice(engine: Engine, retention: Retention, after: Option<EventId>) -> 
             let mut rows = transaction.discard_deleted(SLICE)?;
             rows += transaction.undo_abandoned(SLICE)?;
             rows += transaction.forget_idempotency_keys(SLICE)?;
+            // What a replay made goes before the event that it was made of.
+            rows += transaction.retire_replays(singly, SLICE)?;
             let retired = transaction.retire(singly, after, SLICE)?;
             Ok((rows + retired.rows, retired.next))
         })

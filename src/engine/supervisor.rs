@@ -232,6 +232,7 @@ impl Supervisor {
                 News::ManyChanged => have_many_changed = true,
                 News::AttemptRequested(endpoint) => self.tell(endpoint, Tell::Hint(Lane::Manual), context),
                 News::Scheduled(endpoint) => drop(for_later.insert(endpoint)),
+                News::Replayed(endpoint) => self.tell(endpoint, Tell::Hint(Lane::Fresh), context),
             }
         }
         for endpoint in for_later {
@@ -311,6 +312,7 @@ impl Handler<Hinted> for Supervisor {
                 Hint::Changed(endpoint) => news.push(News::Changed(endpoint)),
                 Hint::AttemptRequested(endpoint) => news.push(News::AttemptRequested(endpoint)),
                 Hint::Scheduled(endpoint) => news.push(News::Scheduled(endpoint)),
+                Hint::Replayed(endpoint) => news.push(News::Replayed(endpoint)),
             }
         }
         self.hear(news, context);

@@ -58,7 +58,11 @@ impl NewsWire {
         let mut held = None;
         let mut news = Vec::with_capacity(notices.len());
         for notice in notices {
-            created += u64::from(matches!(notice, Notice::Born(_) | Notice::Scheduled(_)));
+            created += match notice {
+                Notice::Born(_) | Notice::Scheduled(_) => 1,
+                Notice::Replayed { made, .. } => made as u64,
+                Notice::EndpointChanged(_) | Notice::BrakesChanged { .. } | Notice::AttemptRequested(_) => 0,
+            };
             // Other nodes look for what was changed: no hint could name it all.
             let is_ours = subject(&notice).is_none_or(|endpoint| wire.is_ours(endpoint));
             // What it was matched against holds for its sending: settings that its
@@ -96,6 +100,7 @@ impl NewsWire {
                 }
                 Notice::AttemptRequested(endpoint) => News::AttemptRequested(endpoint),
                 Notice::Scheduled(endpoint) => News::Scheduled(endpoint),
+                Notice::Replayed { endpoint, .. } => News::Replayed(endpoint),
             });
         }
         wire.metrics.deliveries_created.inc_by(created);
@@ -155,6 +160,7 @@ impl Wire {
             Notice::BrakesChanged { .. } => return,
             Notice::AttemptRequested(endpoint) => (endpoint, Hint::AttemptRequested(*endpoint)),
             Notice::Scheduled(endpoint) => (endpoint, Hint::Scheduled(*endpoint)),
+            Notice::Replayed { endpoint, .. } => (endpoint, Hint::Replayed(*endpoint)),
         };
         self.forward.forward(Partition::of(*endpoint), hint);
     }
@@ -171,9 +177,10 @@ impl Wire {
 fn subject(notice: &Notice) -> Option<EndpointId> {
     match notice {
         Notice::Born(birth) => Some(birth.endpoint),
-        Notice::EndpointChanged(endpoint) | Notice::AttemptRequested(endpoint) | Notice::Scheduled(endpoint) => {
-            Some(*endpoint)
-        }
+        Notice::EndpointChanged(endpoint)
+        | Notice::AttemptRequested(endpoint)
+        | Notice::Scheduled(endpoint)
+        | Notice::Replayed { endpoint, .. } => Some(*endpoint),
         Notice::BrakesChanged { .. } => None,
     }
 }

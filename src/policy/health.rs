@@ -118,6 +118,18 @@ impl Health {
         self.trouble != before
     }
 
+    /// Somebody asks that nothing wait any more: an open breaker sends its next probe
+    /// now, and a rest that the receiver asked for is over. Says whether that changed
+    /// anything.
+    pub fn hurry(&mut self, now: Timestamp) -> bool {
+        let before = self.trouble.clone();
+        if let Some(open) = &mut self.trouble.breaker {
+            open.probe_at = open.probe_at.min(now);
+        }
+        self.trouble.not_before = None;
+        self.trouble != before
+    }
+
     /// An attempt failed. Says whether that changed what is to be stored, and what
     /// else to do. `random`, from 0 to 1, places the next probe.
     pub fn failed(
@@ -325,6 +337,18 @@ mod tests {
             said.extend((advice != Advice::Wait).then_some((minute, advice)));
         }
         assert_eq!(said[..2], [(10, Advice::Warn), (11, Advice::Disable(DisabledReason::Failing))]);
+    }
+
+    #[test]
+    fn whoever_hurries_has_the_next_probe_now_and_no_rest() {
+        let open = OpenBreaker { opened_at: at(0), probes: 4, probe_at: at(100) };
+        let trouble = Trouble { breaker: Some(open), not_before: Some(at(90)), ..Trouble::default() };
+        let mut health = Health::new(trouble.clone());
+        assert!(health.hurry(at(50)));
+        let hurried = OpenBreaker { probe_at: at(50), ..open };
+        assert_eq!(*health.trouble(), Trouble { breaker: Some(hurried), not_before: None, ..trouble });
+        assert!(!health.hurry(at(60)), "a probe that is due stays due");
+        assert!(!Health::default().hurry(at(60)));
     }
 
     #[test]

@@ -89,7 +89,7 @@ fn show_to_partner(record: &AuditRecord) -> Value {
         value["actor"] = json!(operator);
         (value["key"], value["address"]) = (Value::Null, Value::Null);
         let is_seen_elsewhere =
-            ["endpoint.", "secret.", "delivery."].iter().any(|noun| record.action.starts_with(noun));
+            ["endpoint.", "secret.", "delivery.", "replay."].iter().any(|noun| record.action.starts_with(noun));
         if !is_seen_elsewhere {
             value["detail"] = json!({});
         }

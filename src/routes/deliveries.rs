@@ -1,5 +1,5 @@
 //! `GET /deliveries`, `GET /deliveries/{id}`, and what is done to one by hand: `POST
-//! /deliveries/{id}/retry` and `/skip`.
+//! /deliveries/{id}/retry`, `/skip` and `/dismiss`.
 
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use crate::routes::explaining::{self, Subject};
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::{Api, brakes, openapi, page, show};
-use crate::store::{self, DeliveryFilter, Skipped};
+use crate::store::{self, DeliveryFilter, Dismissed, Skipped};
 
 /// How often a delivery and its attempts are read until they fit together.
 const READ_TRIES: usize = 4;
@@ -27,12 +27,13 @@ const READ_TRIES: usize = 4;
 pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.may(Permission::ReadDeliveries)?;
     let query = caller.query();
-    query.only(&["limit", "cursor", "status", "endpoint", "event", "since", "until"])?;
+    query.only(&["limit", "cursor", "status", "endpoint", "event", "replay", "since", "until"])?;
     let scope = api.known(caller.scope()?).await?;
     let filter = DeliveryFilter {
         status: query.parsed("status")?,
         endpoint: query.parsed("endpoint")?,
         event: query.parsed("event")?,
+        replay: query.parsed("replay")?,
         since: query.parsed("since")?,
         until: query.parsed("until")?,
     };
@@ -216,6 +217,52 @@ pub async fn skip(api: web::Data<Api>, caller: Caller, id: web::Path<String>) ->
         // Skipping what was skipped changes nothing.
         (Skipped::Ended, status) if status != DeliveryStatus::Discarded(DiscardReason::Skipped) => {
             Err(Problem::new(Kind::Conflict, format!("the delivery has ended before: {status}")))
+        }
+        _ => Ok(HttpResponse::Ok().json(show::delivery(&delivery))),
+    }
+}
+
+/// Leaves an exhausted delivery at that: somebody has seen it, and nothing more is to come.
+#[utoipa::path(
+    post, path = "/deliveries/{id}/dismiss", operation_id = "dismiss_delivery", tag = "deliveries",
+    params(("id" = openapi::DeliveryId, Path, description = "Which delivery."), openapi::ForPartners),
+    responses((status = 200, description = "The delivery, dismissed.", body = openapi::Delivery))
+)]
+pub async fn dismiss(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
+    caller.may(Permission::RetryDeliveries)?;
+    caller.query().only(&[])?;
+    let scope = api.known(caller.scope()?).await?;
+    let id: DeliveryId = id.parse().map_err(|_| Problem::not_found("delivery"))?;
+    let within = scope.clone();
+    let known = store::blocking(&api.store, move |store| {
+        let Some(delivery) = store.delivery(&within, id)? else { return Ok(None) };
+        Ok(Some((delivery.endpoint, store.endpoint(&within, delivery.endpoint)?)))
+    });
+    let (endpoint, owner) = known.await?.ok_or_else(|| Problem::not_found("delivery"))?;
+    let mut entry = caller.did(AuditAction::DeliveryDismissed).of(&scope).about(id);
+    if let Some(owner) = owner {
+        entry = entry.belonging_to(Some(owner.environment), owner.partner);
+    }
+    let entry = entry.with(json!({ "endpoint": endpoint.to_string() }));
+    let within = scope.clone();
+    let dismissed = api.journal.change(move |transaction| {
+        let dismissed = transaction.dismiss_delivery(&within, id)?;
+        if dismissed == Dismissed::Done {
+            transaction.audit(&entry);
+        }
+        Ok(dismissed)
+    });
+    let dismissed = dismissed.await?;
+    if dismissed == Dismissed::NotFound {
+        return Err(Problem::not_found("delivery"));
+    }
+    let found = store::blocking(&api.store, move |store| store.delivery(&scope, id)).await?;
+    let delivery = found.ok_or_else(|| Problem::not_found("delivery"))?;
+    match (dismissed, delivery.status) {
+        // Dismissing what was dismissed changes nothing.
+        (Dismissed::NotExhausted, status) if status != DeliveryStatus::Discarded(DiscardReason::Dismissed) => {
+            let detail = format!("only what is `retries_exhausted` is dismissed; the delivery is `{status}`");
+            Err(Problem::new(Kind::Conflict, detail))
         }
         _ => Ok(HttpResponse::Ok().json(show::delivery(&delivery))),
     }

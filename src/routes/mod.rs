@@ -14,11 +14,13 @@ mod description;
 mod encryption;
 mod event_types;
 mod events;
+mod exhausted;
 mod explaining;
 mod extract;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod health;
+mod hurrying;
 mod idempotency;
 mod ingest;
 mod nodes;
@@ -29,6 +31,7 @@ mod pausing;
 pub mod problem;
 mod pull;
 mod rates;
+mod replays;
 mod retry;
 mod settings;
 mod shared_read;
@@ -83,6 +86,10 @@ pub struct Limits {
     pub endpoints_per_partner: usize,
     /// Most deliveries that one request may make.
     pub max_fan_out: usize,
+    /// Most endpoints that one replay may be for.
+    pub endpoints_per_replay: usize,
+    /// Most replays of a partner in an environment that may run at once.
+    pub replays_per_partner: usize,
     /// Largest schedule of retries.
     pub retries: RetryLimits,
 }
@@ -227,6 +234,37 @@ pub fn configure(config: &mut web::ServiceConfig) {
                 .default_service(web::to(|request| wrong_method(request, "POST"))),
         )
         .service(
+            web::resource("/webhook/{id}/replay")
+                .route(web::post().to(replays::of_webhook))
+                .default_service(web::to(|request| wrong_method(request, "POST"))),
+        )
+        .service(
+            web::resource("/webhook/{id}/retry-now")
+                .route(web::post().to(hurrying::retry_now))
+                .default_service(web::to(|request| wrong_method(request, "POST"))),
+        )
+        .service(
+            web::resource("/replays")
+                .route(web::post().to(replays::create))
+                .route(web::get().to(replays::list))
+                .default_service(web::to(|request| wrong_method(request, "GET, POST"))),
+        )
+        .service(
+            web::resource("/replays/{id}")
+                .route(web::get().to(replays::read))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
+        )
+        .service(
+            web::resource("/replays/{id}/cancel")
+                .route(web::post().to(replays::cancel))
+                .default_service(web::to(|request| wrong_method(request, "POST"))),
+        )
+        .service(
+            web::resource("/exhausted")
+                .route(web::get().to(exhausted::count))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
+        )
+        .service(
             web::resource("/events/{id}")
                 .route(web::get().to(events::read))
                 .default_service(web::to(|request| wrong_method(request, "GET"))),
@@ -244,6 +282,11 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(
             web::resource("/deliveries/{id}/skip")
                 .route(web::post().to(deliveries::skip))
+                .default_service(web::to(|request| wrong_method(request, "POST"))),
+        )
+        .service(
+            web::resource("/deliveries/{id}/dismiss")
+                .route(web::post().to(deliveries::dismiss))
                 .default_service(web::to(|request| wrong_method(request, "POST"))),
         )
         .service(

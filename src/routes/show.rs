@@ -132,6 +132,7 @@ pub fn delivery(delivery: &Delivery) -> Value {
         "next_attempt_at": maybe_time(delivery.next_attempt_at),
         "sequence": delivery.sequence,
         "place": delivery.place,
+        "replay": delivery.replay.map(|replay| replay.to_string()),
         "created_at": time(delivery.created_at),
         "finished_at": maybe_time(delivery.finished_at),
     });

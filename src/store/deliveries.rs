@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use crate::catalog::FieldError;
 use crate::domain::{
-    Announcement, Attempt, Delivery, DeliveryId, EndpointId, Environment, EventId, EventType, Outcome, StatusFilter,
-    StoredStatus, Timestamp, Trouble,
+    Announcement, Attempt, Delivery, DeliveryId, EndpointId, Environment, EventId, EventType, Outcome, ReplayId,
+    StatusFilter, StoredStatus, Timestamp, Trouble,
 };
 use crate::store::Fence;
 
@@ -244,6 +244,8 @@ pub struct DeliveryFilter {
     pub endpoint: Option<EndpointId>,
     /// Of this event.
     pub event: Option<EventId>,
+    /// Made by this replay.
+    pub replay: Option<ReplayId>,
     /// Created then or later.
     pub since: Option<Timestamp>,
     /// Created before.
@@ -252,6 +254,7 @@ pub struct DeliveryFilter {
 
 /// What became of an event for one endpoint.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "most are deliveries, and nobody holds many")]
 pub enum EventOutcome {
     /// A delivery was made.
     Delivery {

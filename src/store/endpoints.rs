@@ -121,4 +121,6 @@ pub struct EndpointRuntime {
     pub is_in_order: bool,
     /// How many of its deliveries were discarded by hand so far.
     pub discards: i64,
+    /// How often somebody asked that its retries be tried now.
+    pub hurries: i64,
 }

@@ -12,7 +12,7 @@ use std::hash::Hasher;
 use siphasher::sip::SipHasher13;
 use uuid::Uuid;
 
-use crate::domain::{DeliveryId, EndpointId, EventId, KeyId, Timestamp};
+use crate::domain::{DeliveryId, EndpointId, EventId, KeyId, ReplayId, Timestamp};
 
 /// Bits that count rows within a millisecond.
 const COUNTER_BITS: u32 = 21;
@@ -60,6 +60,7 @@ enum Kind {
     Event = 2,
     Delivery = 3,
     Key = 4,
+    Replay = 5,
 }
 
 /// Makes ids out of row keys, with a secret of the store's own.
@@ -136,6 +137,14 @@ impl IdCodec {
 
     pub(in crate::store) fn api_key_key(&self, id: KeyId) -> Option<RowKey> {
         self.key(Kind::Key, id.uuid())
+    }
+
+    pub(in crate::store) fn replay(&self, key: RowKey) -> ReplayId {
+        ReplayId::from_uuid(self.uuid(Kind::Replay, key))
+    }
+
+    pub(in crate::store) fn replay_key(&self, id: ReplayId) -> Option<RowKey> {
+        self.key(Kind::Replay, id.uuid())
     }
 }
 

@@ -29,6 +29,7 @@ mod placing;
 pub mod postgres;
 mod pull;
 mod reading;
+mod replaying;
 mod rows;
 mod schema;
 pub mod sqlite;
@@ -56,6 +57,10 @@ pub use leases::{Fence, Lease, Leases, NodeRecord, NodeReport, Owner, Renewed};
 pub use page::{Page, PageRequest};
 pub use pull::{PullRequest, Pulled, PulledDelivery};
 pub use reading::ReadPool;
+pub use replaying::{
+    BroughtForward, Dismissed, ExhaustedEndpoint, ExhaustedReason, NewReplay, ReplayConflict, ReplayPreview,
+    ReplayProgress, ReplaySlice, ReplaySummary, Replayed, RunningReplay, RunningTarget, SelectedEvent, WantedEndpoints,
+};
 pub use standing::{EndpointStanding, SentSettings};
 pub use subscriptions::{Audience, Judged, Scope, ScopeId, SubscriptionCache, Subscriptions};
 pub use versions::{Changes, Versions};
@@ -67,7 +72,8 @@ use std::time::Duration;
 use crate::catalog::TypeDefinition;
 use crate::domain::{
     Attempt, AuditRecord, Delivery, DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, Event, EventId,
-    EventOrder, EventType, KeyId, PartitionSet, Partner, PartnerName, Setback, Timestamp, Trouble,
+    EventOrder, EventType, KeyId, PartitionSet, Partner, PartnerName, ReplayId, ReplaySelection, ReplayState, Setback,
+    Timestamp, Trouble,
 };
 use crate::keyring::{Keyring, RingKeyId};
 
@@ -195,6 +201,34 @@ pub trait Store: Send + Sync + 'static {
 
     /// What an endpoint's requests were made of, by the version of its settings.
     fn sent_settings(&self, endpoint: EndpointId, versions: &[u32]) -> Result<HashMap<u32, SentSettings>, StoreError>;
+    /// A scope's replays, newest first. Of all partners, those of the whole environment.
+    fn replays(&self, scope: &Scope, page: &PageRequest<ReplayId>) -> Result<Page<ReplaySummary>, StoreError>;
+
+    /// One replay of a scope, and what became of what it made.
+    fn replay(&self, scope: &Scope, replay: ReplayId) -> Result<Option<ReplayProgress>, StoreError>;
+
+    /// What a replay would do, as far as it is looked.
+    fn preview_replay(
+        &self,
+        scope: &Scope,
+        wanted: &WantedEndpoints,
+        selection: &ReplaySelection,
+        now: Timestamp,
+    ) -> Result<Result<ReplayPreview, ReplayConflict>, StoreError>;
+
+    /// The first running replays behind one of them, so many, each with so many of the
+    /// endpoints that it is not done with: those behind the one that had the last turn, and
+    /// then those before it.
+    fn running_replays(
+        &self,
+        after: Option<ReplayId>,
+        turns: &HashMap<ReplayId, EndpointId>,
+        limits: (usize, usize),
+    ) -> Result<Vec<RunningReplay>, StoreError>;
+
+    /// A scope's endpoints that have exhausted deliveries, newest first, with their count
+    /// by what they failed at.
+    fn exhausted(&self, scope: &Scope, page: &PageRequest<EndpointId>) -> Result<Page<ExhaustedEndpoint>, StoreError>;
 
     /// An environment's catalog, by name.
     fn event_types(&self, environment: Environment) -> Result<Vec<TypeDefinition>, StoreError>;
@@ -356,6 +390,36 @@ pub trait Transaction {
 
     /// Discards an unfinished delivery of a scope by hand.
     fn skip_delivery(&mut self, scope: &Scope, delivery: DeliveryId) -> Result<Skipped, StoreError>;
+
+    /// Leaves an exhausted delivery of a scope at that: it is discarded.
+    fn dismiss_delivery(&mut self, scope: &Scope, delivery: DeliveryId) -> Result<Dismissed, StoreError>;
+
+    /// Makes up to `limit` of an endpoint's retries due now, behind a place, and has the
+    /// next attempt wait neither for the breaker nor for a rest that the receiver asked for.
+    /// What is for later stays so.
+    fn bring_forward(
+        &mut self,
+        scope: &Scope,
+        endpoint: EndpointId,
+        after: Option<Place>,
+        limit: usize,
+    ) -> Result<BroughtForward, StoreError>;
+
+    /// Begins a replay: what it selects was accepted before this.
+    fn create_replay(&mut self, new: &NewReplay) -> Result<Result<ReplaySummary, ReplayConflict>, StoreError>;
+
+    /// Looks on through an endpoint's events for a replay, makes what it selects, and
+    /// remembers how far it has come. What it has made once it never makes again.
+    fn carry_on_replay(&mut self, slice: &ReplaySlice) -> Result<Replayed, StoreError>;
+
+    /// Ends a replay of the scope, if it runs; what it has made stays. Answers how it stands;
+    /// `None` when there is none.
+    fn cancel_replay(&mut self, scope: &Scope, replay: ReplayId) -> Result<Option<Effect<ReplayState>>, StoreError>;
+
+    /// Removes up to about `limit` rows of replays from before `horizon`: deliveries of theirs
+    /// that ended before it, and those that have none left. What their endpoints hold is
+    /// discarded. Answers how many rows that were.
+    fn retire_replays(&mut self, horizon: Timestamp, limit: usize) -> Result<usize, StoreError>;
 
     /// Discards an unfinished delivery that nobody should get any more. Answers
     /// where it stands now; `None` while somebody else is about to end it.

@@ -49,6 +49,7 @@ pub(in crate::store) fn status_number(status: StoredStatus) -> i64 {
         StoredStatus::Discarded(DiscardReason::Retention) => 5,
         StoredStatus::Discarded(DiscardReason::Skipped) => 6,
         StoredStatus::Discarded(DiscardReason::Expired) => 7,
+        StoredStatus::Discarded(DiscardReason::Dismissed) => 8,
     }
 }
 
@@ -64,6 +65,7 @@ pub(in crate::store) fn status_of(number: i64) -> Result<StoredStatus, StoreErro
         5 => Ok(StoredStatus::Discarded(DiscardReason::Retention)),
         6 => Ok(StoredStatus::Discarded(DiscardReason::Skipped)),
         7 => Ok(StoredStatus::Discarded(DiscardReason::Expired)),
+        8 => Ok(StoredStatus::Discarded(DiscardReason::Dismissed)),
         other => Err(StoreError::Corrupt(format!("delivery status {other}"))),
     }
 }

@@ -37,6 +37,7 @@ diesel::table! {
     }
 }
 
+// As many columns as a table may have here; `hurries` is left to SQL of our own.
 diesel::table! {
     endpoints (id) {
         id -> BigInt,
@@ -138,6 +139,31 @@ diesel::table! {
         order_key -> Nullable<BigInt>,
         replay -> Nullable<BigInt>,
         number -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    replays (id) {
+        id -> BigInt,
+        scope -> BigInt,
+        state -> BigInt,
+        finished_at -> Nullable<BigInt>,
+        selection -> Text,
+        per_second -> Nullable<BigInt>,
+        actor -> Text,
+        actor_key -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    replay_targets (replay, endpoint) {
+        replay -> BigInt,
+        endpoint -> BigInt,
+        cursor -> BigInt,
+        first_event -> Nullable<BigInt>,
+        made -> BigInt,
+        skipped -> BigInt,
+        done -> Bool,
     }
 }
 
@@ -249,6 +275,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     manual_attempts,
     meta,
     partners,
+    replay_targets,
+    replays,
     scopes,
     unsealed,
     versions,

@@ -1,6 +1,6 @@
 //! Hints as JSON, both ways:
 //! `{"hints": [["born", "ep_…", "dlv_…", "evt_…", "17"], ["changed", "ep_…"],
-//! ["attempt", "ep_…"], ["scheduled", "ep_…"]]}`.
+//! ["attempt", "ep_…"], ["scheduled", "ep_…"], ["replayed", "ep_…"]]}`.
 //! Releases differ while nodes are upgraded one by one, so kinds, members and
 //! elements that a newer release may add are passed over. What is known must be
 //! right.
@@ -59,6 +59,7 @@ fn write_hints<S: Serializer>(hints: &[Hint], serializer: S) -> Result<S::Ok, S:
             Hint::Changed(endpoint) => elements.serialize_element(&("changed", Text(endpoint)))?,
             Hint::AttemptRequested(endpoint) => elements.serialize_element(&("attempt", Text(endpoint)))?,
             Hint::Scheduled(endpoint) => elements.serialize_element(&("scheduled", Text(endpoint)))?,
+            Hint::Replayed(endpoint) => elements.serialize_element(&("replayed", Text(endpoint)))?,
         }
     }
     elements.end()
@@ -130,6 +131,7 @@ impl<'de> Visitor<'de> for OneHint {
             Kind::Changed => Some(Hint::Changed(parsed(&mut elements, "an endpoint's id")?)),
             Kind::Attempt => Some(Hint::AttemptRequested(parsed(&mut elements, "an endpoint's id")?)),
             Kind::Scheduled => Some(Hint::Scheduled(parsed(&mut elements, "an endpoint's id")?)),
+            Kind::Replayed => Some(Hint::Replayed(parsed(&mut elements, "an endpoint's id")?)),
             Kind::Unknown => None,
         };
         while elements.next_element::<IgnoredAny>()?.is_some() {}
@@ -142,6 +144,7 @@ enum Kind {
     Changed,
     Attempt,
     Scheduled,
+    Replayed,
     Unknown,
 }
 
@@ -154,6 +157,7 @@ impl FromStr for Kind {
             "changed" => Self::Changed,
             "attempt" => Self::Attempt,
             "scheduled" => Self::Scheduled,
+            "replayed" => Self::Replayed,
             _ => Self::Unknown,
         })
     }
@@ -215,6 +219,7 @@ mod tests {
             endpoint().prop_map(Hint::Changed),
             endpoint().prop_map(Hint::AttemptRequested),
             endpoint().prop_map(Hint::Scheduled),
+            endpoint().prop_map(Hint::Replayed),
         ]
     }
 
@@ -250,12 +255,19 @@ mod tests {
             // More than an endpoint will ever be sent.
             sequence: Some(999_999_999_999),
         };
-        let hints = [born, Hint::Changed(endpoint()), Hint::AttemptRequested(endpoint()), Hint::Scheduled(endpoint())];
+        let hints = [
+            born,
+            Hint::Changed(endpoint()),
+            Hint::AttemptRequested(endpoint()),
+            Hint::Scheduled(endpoint()),
+            Hint::Replayed(endpoint()),
+        ];
         let expected = concat!(
             r#"{"hints":[["born","ep_01h455vb4pex5vsknk084sn02q","dlv_01h455vb4pex5vsknk084sn02q","#,
             r#""evt_01h455vb4pex5vsknk084sn02q","999999999999"],["changed","ep_01h455vb4pex5vsknk084sn02q"],"#,
             r#"["attempt","ep_01h455vb4pex5vsknk084sn02q"],"#,
-            r#"["scheduled","ep_01h455vb4pex5vsknk084sn02q"]]}"#
+            r#"["scheduled","ep_01h455vb4pex5vsknk084sn02q"],"#,
+            r#"["replayed","ep_01h455vb4pex5vsknk084sn02q"]]}"#
         );
         assert_eq!(encode(&hints), expected);
         let fullest = encode(&vec![born; HintOptions::default().request_hints]);

@@ -337,6 +337,7 @@ fn prepare(runtime: &EndpointRuntime) -> Result<(Plan, Target), StoreError> {
         order: settings.order.clone(),
         is_in_order: runtime.is_in_order,
         discards: runtime.discards,
+        hurries: runtime.hurries,
     };
     Ok((plan, Target::new(runtime)?))
 }

@@ -34,6 +34,8 @@ pub struct Plan {
     pub is_in_order: bool,
     /// How many of its deliveries were discarded by hand so far.
     pub discards: i64,
+    /// How often somebody asked that its retries be tried now.
+    pub hurries: i64,
 }
 
 impl Plan {
@@ -49,6 +51,7 @@ impl Plan {
             order: None,
             is_in_order: true,
             discards: 0,
+            hurries: 0,
         }
     }
 }

@@ -32,6 +32,10 @@ pub fn delivery(delivery: &Delivery, last_error: Option<&AttemptError>) -> Optio
         DeliveryStatus::Discarded(DiscardReason::Skipped) => format!(
             "discarded{at}: it was skipped by hand ({attempts}); `POST /deliveries/{id}/retry` sends it all the same"
         ),
+        DeliveryStatus::Discarded(DiscardReason::Dismissed) => format!(
+            "discarded{at}: it was given up after {attempts}{failed}, and dismissed by hand; \
+             `POST /deliveries/{id}/retry` sends it all the same"
+        ),
         DeliveryStatus::Discarded(DiscardReason::Expired) => format!(
             "discarded{at}: it was not delivered in the time within which it was worth anything \
              (`Posthaste-Expires-In`, {attempts}{failed}); `POST /deliveries/{id}/retry` sends it all the same"

@@ -163,7 +163,7 @@ fn is_a_sentence(text: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-const STATUSES: [DeliveryStatus; 9] = [
+const STATUSES: [DeliveryStatus; 10] = [
     DeliveryStatus::Pending,
     DeliveryStatus::Retrying,
     DeliveryStatus::Held,
@@ -173,6 +173,7 @@ const STATUSES: [DeliveryStatus; 9] = [
     DeliveryStatus::Discarded(DiscardReason::Retention),
     DeliveryStatus::Discarded(DiscardReason::Skipped),
     DeliveryStatus::Discarded(DiscardReason::Expired),
+    DeliveryStatus::Discarded(DiscardReason::Dismissed),
 ];
 
 proptest! {
@@ -214,7 +215,7 @@ proptest! {
                 id: delivery_id, endpoint, event: EventId::from_uuid(Uuid::from_u128(4)),
                 event_type: "a.b".parse().expect("a type"), status, attempt_count, scheduled_attempts: attempt_count,
                 is_queued: false, next_attempt_at: None, sequence: None,
-        place: None, created_at: NOW, finished_at,
+        place: None, replay: None, created_at: NOW, finished_at,
             };
             let told = super::delivery(&delivery, has_error.then_some(&error));
             let is_waiting =

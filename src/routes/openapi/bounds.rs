@@ -12,9 +12,13 @@ use crate::routes::{Limits, event_types, webhook};
 pub fn apply(document: &mut Value, limits: &Limits) {
     let most_entries = limits.retries.retries;
     let retention_seconds = limits.retries.retention.as_secs();
-    let bounds: [(&str, Value); 9] = [
+    let bounds: [(&str, Value); 13] = [
         ("NewWebhook/properties/events/maxItems", json!(MAX_EVENT_TYPES)),
         ("ChangedWebhook/properties/events/maxItems", json!(MAX_EVENT_TYPES)),
+        ("NewReplay/properties/types/maxItems", json!(MAX_EVENT_TYPES)),
+        ("NewReplayOfSeveral/properties/types/maxItems", json!(MAX_EVENT_TYPES)),
+        ("NewReplayOfSeveral/properties/endpoints/maxItems", json!(limits.endpoints_per_replay)),
+        ("NewReplayOfSeveral/properties/partners/maxItems", json!(limits.endpoints_per_replay)),
         ("RetrySchedule/properties/schedule_ms/maxItems", json!(most_entries)),
         ("RetryCount/maximum", json!(most_entries)),
         ("Health/properties/backlog/maximum", json!(webhook::COUNTED_BACKLOG)),
@@ -37,6 +41,7 @@ pub fn apply(document: &mut Value, limits: &Limits) {
         ("<<settings_bytes>>", limits.settings_bytes),
         ("<<event_type_bytes>>", event_types::most_bytes(&CatalogLimits::default())),
         ("<<endpoints_per_partner>>", limits.endpoints_per_partner),
+        ("<<endpoints_per_replay>>", limits.endpoints_per_replay),
     ];
     say(document, &numbers);
 }

@@ -4,7 +4,7 @@
 
 use utoipa::ToSchema;
 
-use super::values::{DeliveryId, EndpointId, EventBody, EventId, EventTypeName, Timestamp};
+use super::values::{DeliveryId, EndpointId, EventBody, EventId, EventTypeName, ReplayId, Timestamp};
 
 /// Where a delivery stands. `held` is one whose endpoint is paused or disabled.
 #[derive(ToSchema)]
@@ -26,6 +26,7 @@ pub enum DiscardReason {
     Retention,
     Skipped,
     Expired,
+    Dismissed,
 }
 
 macro_rules! delivery {
@@ -51,7 +52,10 @@ macro_rules! delivery {
             /// Its place among all that its endpoint gets in order; `null` where it has none.
             #[schema(required = true, minimum = 1)]
             place: Option<u64>,
-            /// When its event was accepted.
+            /// The replay that made it; `null` where it was made when its event was accepted.
+            #[schema(required = true)]
+            replay: Option<ReplayId>,
+            /// When it was made: when its event was accepted, if no replay did.
             created_at: Timestamp,
             #[schema(required = true)]
             finished_at: Option<Timestamp>,

@@ -28,6 +28,7 @@ mod operations;
 mod page;
 mod parameters;
 mod problem;
+mod replay;
 mod values;
 
 use std::sync::OnceLock;
@@ -37,8 +38,8 @@ use sha2::{Digest, Sha256};
 use utoipa::OpenApi;
 
 use crate::routes::{
-    Limits, audit as auditing, brakes, deliveries, description, encryption, event_types, events, health as watching,
-    ingest, nodes, operator, pausing, pull, webhook,
+    Limits, audit as auditing, brakes, deliveries, description, encryption, event_types, events, exhausted,
+    health as watching, hurrying, ingest, nodes, operator, pausing, pull, replays, webhook,
 };
 
 pub(super) use administration::{
@@ -53,10 +54,13 @@ pub(super) use event::{AcceptedBatch, AcceptedEvent, EventWithOutcomes};
 pub(super) use event_type::{EventTypeShown, PutEventType};
 pub(super) use key::{Key, MadeKey, NewKey};
 pub use operations::{OPERATIONS, Operation};
-pub(super) use page::{AuditEntries, Deliveries, EventTypes, Events, Keys, Partners, Webhooks};
+pub(super) use page::{AuditEntries, Deliveries, EventTypes, Events, Exhausted, Keys, Partners, Replays, Webhooks};
 pub(super) use parameters::{Braked, BuiltIn, DeliveryQuestion, ForPartner, ForPartners, Page, Posting, PullQuestion};
+pub(super) use replay::{
+    NewReplay, NewReplayOfSeveral, Replay, ReplayPreview, ReplayWithProgress, RetriesBroughtForward,
+};
 pub(super) use values::{
-    DeliveryId, EndpointId, EventBody, EventId, EventLines, EventTypeName, KeyId, NodeId, PartnerName,
+    DeliveryId, EndpointId, EventBody, EventId, EventLines, EventTypeName, KeyId, NodeId, PartnerName, ReplayId,
 };
 
 const INTRODUCTION: &str = "\
@@ -96,11 +100,19 @@ Bounds are those of the node that answers; most can be configured, by the option
         pausing::pause,
         pausing::resume,
         webhook::test,
+        hurrying::retry_now,
+        replays::of_webhook,
         deliveries::list,
         deliveries::read,
         deliveries::retry,
         deliveries::skip,
         pull::events,
+        deliveries::dismiss,
+        exhausted::count,
+        replays::create,
+        replays::list,
+        replays::read,
+        replays::cancel,
         event_types::list,
         event_types::read,
         event_types::put,
@@ -150,6 +162,7 @@ Bounds are those of the node that answers; most can be configured, by the option
         PartnerName,
         values::PartnerOrAll,
         values::SequenceNumber,
+        ReplayId,
     )),
     tags(
         (name = "events", description = "What happened, posted by upstream systems, and what became of it."),

@@ -32,6 +32,8 @@ const WRITING: &[Kind] =
     &[Kind::Overloaded, Kind::StoreUnavailable, Kind::StoreFull, Kind::OutcomeUnknown, Kind::Internal];
 /// An endpoint is set.
 const SETTING: &[Kind] = &[Kind::DuplicateUrl, Kind::LimitReached];
+/// A replay is begun.
+const REPLAYING: &[Kind] = &[Kind::LimitReached];
 /// Events are accepted.
 const ACCEPTING: &[Kind] = &[Kind::IdempotencyKeyReused, Kind::LimitReached];
 /// The thing is not in a state for it.
@@ -66,11 +68,19 @@ pub const OPERATIONS: &[Operation] = &[
     by(Permission::ManageEndpoints, "pause_webhook", &[ASKING, NAMING, READING, WRITING]),
     by(Permission::ManageEndpoints, "resume_webhook", &[ASKING, NAMING, READING, WRITING]),
     by(Permission::ManageEndpoints, "test_webhook", &[ASKING, NAMING, READING, STATE, &[Kind::Overloaded]]),
+    by(Permission::RetryDeliveries, "retry_webhook_now", &[ASKING, NAMING, READING, WRITING, STATE]),
+    by(Permission::RetryDeliveries, "replay_webhook", &[ASKING, NAMING, READING, WRITING, REPLAYING]),
     by(Permission::ReadDeliveries, "list_deliveries", &[ASKING, NAMING]),
     by(Permission::ReadDeliveries, "read_delivery", &[ASKING, NAMING]),
     by(Permission::RetryDeliveries, "retry_delivery", &[ASKING, NAMING, WRITING, STATE]),
     by(Permission::RetryDeliveries, "skip_delivery", &[ASKING, NAMING, WRITING, STATE]),
     by(Permission::ReadDeliveries, "pull_events", &[ASKING, NAMING]),
+    by(Permission::RetryDeliveries, "dismiss_delivery", &[ASKING, NAMING, WRITING, STATE]),
+    by(Permission::ReadDeliveries, "count_exhausted", &[ASKING, NAMING]),
+    by(Permission::Operate, "create_replay", &[ASKING, NAMING, READING, WRITING, REPLAYING]),
+    by(Permission::ReadDeliveries, "list_replays", &[ASKING, NAMING]),
+    by(Permission::ReadDeliveries, "read_replay", &[ASKING, NAMING]),
+    by(Permission::RetryDeliveries, "cancel_replay", &[ASKING, NAMING, WRITING, STATE]),
     by(Permission::ReadEventTypes, "list_event_types", &[ASKING, NAMING]),
     by(Permission::ReadEventTypes, "read_event_type", &[ASKING, NAMING]),
     by(Permission::WriteEventTypes, "put_event_type", &[ASKING, READING, WRITING]),

@@ -11,6 +11,7 @@ use super::endpoint::Webhook;
 use super::event::Event;
 use super::event_type::EventTypeShown;
 use super::key::Key;
+use super::replay::{ExhaustedEndpoint, Replay};
 
 macro_rules! pages {
     ($($(#[doc = $doc:literal])+ $name:ident of $item:ty;)*) => {$(
@@ -33,6 +34,10 @@ pages! {
     Events of Event;
     /// Deliveries, newest first.
     Deliveries of Delivery;
+    /// Replays, newest first.
+    Replays of Replay;
+    /// Endpoints with exhausted deliveries, newest first.
+    Exhausted of ExhaustedEndpoint;
     /// Event types, by name.
     EventTypes of EventTypeShown;
     /// Partners, newest first.

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::values::{
     Cursor, EndpointId, EnvironmentName, EnvironmentOrAll, EventId, ExpirySeconds, GivenTime, IdempotencyKey,
-    PageLimit, PartnerName, PartnerOrAll, SequenceNumber,
+    PageLimit, PartnerName, PartnerOrAll, ReplayId, SequenceNumber,
 };
 
 /// For one partner.
@@ -90,6 +90,9 @@ pub struct DeliveryQuestion {
     /// Those of this event.
     #[param(required = false)]
     event: EventId,
+    /// Those that this replay made.
+    #[param(required = false)]
+    replay: ReplayId,
     /// Those made then or later.
     #[param(required = false)]
     since: GivenTime,

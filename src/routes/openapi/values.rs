@@ -64,6 +64,8 @@ values! {
     EventId = id(&domain::EventId::from_uuid(EXAMPLE).to_string());
     /// A delivery's id.
     DeliveryId = id(&domain::DeliveryId::from_uuid(EXAMPLE).to_string());
+    /// A replay's id.
+    ReplayId = id(&domain::ReplayId::from_uuid(EXAMPLE).to_string());
     /// A key's id, which is not the key.
     KeyId = id(&domain::KeyId::from_uuid(EXAMPLE).to_string());
     /// The id of one run of a node.

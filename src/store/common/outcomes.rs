@@ -42,7 +42,7 @@ pub(super) fn event_outcomes(
         events::table.find(key).select(events::deliveries).first(connection).optional().map_err(translate)?;
     let Some(fan_out) = fan_out else { return Ok(Vec::new()) };
     let mut own = delivery_query().filter(deliveries::id.gt(key).and(deliveries::id.le(key + fan_out))).into_boxed();
-    // Those that replays made have keys of their own.
+    // What replays made of it is not in its range.
     let mut replayed =
         delivery_query().filter(deliveries::event.eq(key)).filter(deliveries::replay.is_not_null()).into_boxed();
     if scope.partner.is_some() {
@@ -54,7 +54,7 @@ pub(super) fn event_outcomes(
     let mut outcomes = Vec::with_capacity(rows.len());
     let mut reached = Vec::with_capacity(rows.len());
     for row in rows {
-        let (delivery, _, endpoint) = row.0;
+        let (delivery, _, endpoint, _) = row.0;
         reached.push(endpoint);
         let last: Option<AttemptRow> = attempts::table
             .filter(attempts::delivery.eq(delivery))

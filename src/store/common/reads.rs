@@ -197,7 +197,7 @@ pub(super) fn endpoint_runtime(
     key: RowKey,
     now: Timestamp,
 ) -> Result<Option<EndpointRuntime>, StoreError> {
-    let found: Option<(i64, i64, bool, i64, String)> =
+    let found: Option<(i64, i64, bool, i64, i64, String)> =
         endpoints::table
             .inner_join(endpoint_versions::table.on(
                 endpoint_versions::endpoint.eq(endpoints::id).and(endpoint_versions::version.eq(endpoints::version)),
@@ -209,12 +209,13 @@ pub(super) fn endpoint_runtime(
                 endpoints::version,
                 endpoints::enabled,
                 endpoints::discards,
+                sql::<BigInt>("endpoints.hurries"),
                 endpoint_versions::settings,
             ))
             .first(connection)
             .optional()
             .map_err(translate)?;
-    let Some((scope, version, enabled, discards, settings)) = found else { return Ok(None) };
+    let Some((scope, version, enabled, discards, hurries, settings)) = found else { return Ok(None) };
     let sealer = Sealer::new(keyring, ScopeId(scope), key);
     let settings = from_json::<SettingsRow>(&settings)?.opened(&sealer)?.settings()?;
     Ok(Some(EndpointRuntime {
@@ -226,6 +227,7 @@ pub(super) fn endpoint_runtime(
         is_in_order: is_in_order(connection, key, settings.order.as_ref())?,
         settings,
         discards,
+        hurries,
     }))
 }
 

@@ -7,8 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 
 use super::reads::{IS_SEALED, scope_id, scope_of};
-use super::statements;
-use super::{Connection, translate};
+use super::{Connection, replayed, statements, translate};
 use crate::domain::{
     Attempt, Delivery, DeliveryId, DeliveryStatus, DeliveryTimes, Event, EventId, Exchange, Outcome, StatusFilter,
     StoredStatus, Timestamp,
@@ -109,11 +108,11 @@ pub(super) fn events_of(
     Page::from_overread(rows, page.limit).try_map(|row| event_of(connection, ids, row))
 }
 
-/// Of a delivery: `id`, `event`, `endpoint`; `status`, `attempt_count`,
+/// Of a delivery: `id`, `event`, `endpoint`, `replay`; `status`, `attempt_count`,
 /// `scheduled_attempts`; `next_at`, `finished_at`; `sequence` (its place), `number`. Then its event's type,
 /// and whether its endpoint is enabled, and when it was deleted.
 pub(super) type DeliveryRow = (
-    (i64, i64, i64),
+    (i64, i64, i64, Option<i64>),
     (i64, i64, i64),
     (Option<i64>, Option<i64>),
     (Option<i64>, Option<i64>),
@@ -125,7 +124,7 @@ pub(super) type DeliveryRow = (
 #[diesel::dsl::auto_type]
 pub(super) fn delivery_query() -> _ {
     deliveries::table.inner_join(events::table).inner_join(endpoints::table).select((
-        (deliveries::id, deliveries::event, deliveries::endpoint),
+        (deliveries::id, deliveries::event, deliveries::endpoint, deliveries::replay),
         (deliveries::status, deliveries::attempt_count, deliveries::scheduled_attempts),
         (deliveries::next_at, deliveries::finished_at),
         (deliveries::sequence, deliveries::number),
@@ -136,8 +135,15 @@ pub(super) fn delivery_query() -> _ {
 }
 
 pub(super) fn delivery_of(ids: &IdCodec, row: DeliveryRow) -> Result<Delivery, StoreError> {
-    let ((key, event, endpoint), standing, (next_at, finished_at), (place, number), event_type, enabled, deleted_at) =
-        row;
+    let (
+        (key, event, endpoint, replay),
+        standing,
+        (next_at, finished_at),
+        (place, number),
+        event_type,
+        enabled,
+        deleted_at,
+    ) = row;
     let (status, attempt_count, scheduled_attempts) = standing;
     let stored = status_of(status)?;
     let status = DeliveryStatus::seen(stored, scheduled_attempts > 0, enabled, deleted_at.is_some());
@@ -158,29 +164,30 @@ pub(super) fn delivery_of(ids: &IdCodec, row: DeliveryRow) -> Result<Delivery, S
         is_queued: stored == StoredStatus::Queued && !ended_with_endpoint,
         sequence: ordinal_of(number)?,
         place: ordinal_of(place)?,
+        replay: replay.map(|replay| ids.replay(replay)),
         created_at: time_of_key(key),
         finished_at: if ended_with_endpoint { deleted_at } else { finished_at }.map(Timestamp::from_millis),
     })
 }
 
 /// A stored state, and how often the schedule has tried what counts.
-type StoredState = (i64, (i64, i64));
+pub(super) type StoredState = (i64, (i64, i64));
 
 const UNTRIED: (i64, i64) = (0, 0);
 const TRIED: (i64, i64) = (1, i64::MAX);
 const EITHER: (i64, i64) = (0, i64::MAX);
 
 /// The stored states that look like this, for an endpoint as it is now.
-fn stored_states(filter: Option<StatusFilter>, enabled: bool, deleted: bool) -> &'static [StoredState] {
+pub(super) fn stored_states(filter: Option<StatusFilter>, enabled: bool, deleted: bool) -> &'static [StoredState] {
     match (filter, enabled, deleted) {
         // Asked for without looking at states.
         (None, ..) => &[],
         (Some(StatusFilter::Delivered), ..) => &[(2, EITHER)],
         (Some(StatusFilter::RetriesExhausted), ..) => &[(3, EITHER)],
         (Some(StatusFilter::Discarded), _, true) => {
-            &[(-1, EITHER), (0, EITHER), (1, EITHER), (4, EITHER), (5, EITHER), (6, EITHER), (7, EITHER)]
+            &[(-1, EITHER), (0, EITHER), (1, EITHER), (4, EITHER), (5, EITHER), (6, EITHER), (7, EITHER), (8, EITHER)]
         }
-        (Some(StatusFilter::Discarded), _, false) => &[(4, EITHER), (5, EITHER), (6, EITHER), (7, EITHER)],
+        (Some(StatusFilter::Discarded), _, false) => &[(4, EITHER), (5, EITHER), (6, EITHER), (7, EITHER), (8, EITHER)],
         (Some(StatusFilter::Pending), true, false) => &[(-1, EITHER), (0, EITHER), (1, UNTRIED)],
         (Some(StatusFilter::Retrying), true, false) => &[(1, TRIED)],
         (Some(StatusFilter::Held), false, false) => &[(-1, EITHER), (0, EITHER), (1, EITHER)],
@@ -211,6 +218,11 @@ pub(super) fn deliveries_of(
     let nothing = Page { items: Vec::new(), more: false };
     let Some(id) = scope_id(connection, scope)? else { return Ok(nothing) };
     let (mut above, mut below) = key_range(ids, filter, page);
+    let within = (above, below);
+    if filter.replay.is_some() {
+        let keys = replayed::keys_in_replay(connection, ids, (id, scope), filter, within, page.limit + 1)?;
+        return page_of_keys(connection, ids, keys, page);
+    }
     if let Some(event) = filter.event {
         let Some(key) = ids.event_key(event) else { return Ok(nothing) };
         let fan_out: Option<i64> =
@@ -244,6 +256,23 @@ pub(super) fn deliveries_of(
     } else {
         keys = keys_of_environment(connection, scope, filter, (above, below), page.limit + 1)?;
     }
+    if let Some(event) = filter.event.and_then(|event| ids.event_key(event)) {
+        // What was made of it later has keys of other times.
+        keys.extend(replayed::keys_of_event(connection, ids, (id, scope), event, filter, within)?);
+        keys.sort_unstable_by_key(|key| std::cmp::Reverse(*key));
+        keys.truncate(page.limit + 1);
+    }
+    page_of_keys(connection, ids, keys, page)
+}
+
+/// The deliveries with these keys, newest first, of which there is up to one more than the
+/// page has.
+fn page_of_keys(
+    connection: &mut Connection,
+    ids: &IdCodec,
+    keys: Vec<RowKey>,
+    page: &PageRequest<DeliveryId>,
+) -> Result<Page<Delivery>, StoreError> {
     let mut rows = Vec::with_capacity(keys.len());
     for key in keys {
         let row: Option<DeliveryRow> =

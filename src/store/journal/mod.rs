@@ -49,6 +49,14 @@ pub enum Notice {
     AttemptRequested(EndpointId),
     /// A delivery was made that is due later.
     Scheduled(EndpointId),
+    /// A replay made deliveries. They stand in the store like what was born while nobody
+    /// had room for it: they are many, and their bytes are read when they are sent.
+    Replayed {
+        /// Whose.
+        endpoint: EndpointId,
+        /// How many.
+        made: usize,
+    },
 }
 
 /// Told of each commit, on the journal's thread, before any caller is.

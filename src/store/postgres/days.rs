@@ -136,7 +136,7 @@ pub(super) fn older_than(connection: &mut PgConnection, time: Timestamp) -> Quer
 }
 
 /// Drops a day, if nothing of it is unfinished and nothing has finished since the
-/// horizon. Waits for nobody: with a reader in the way it fails.
+/// horizon, and no replay of a later day has made anything of its events. Waits for nobody: with a reader in the way it fails.
 pub(super) fn drop_whole(connection: &mut PgConnection, day: Day, horizon: Timestamp) -> QueryResult<bool> {
     let (first, end) = day.keys();
     connection.transaction(|connection| {
@@ -145,7 +145,10 @@ pub(super) fn drop_whole(connection: &mut PgConnection, day: Day, horizon: Times
         let needed: Found = diesel::sql_query(format!(
             "SELECT EXISTS (SELECT 1 FROM pending WHERE id >= $1 AND id < $2)
                  OR EXISTS (SELECT 1 FROM unsealed WHERE last_key >= $1 AND first_key < $2)
-                 OR EXISTS (SELECT 1 FROM {} WHERE finished_at >= $3) AS is_there",
+                 OR EXISTS (SELECT 1 FROM {} WHERE finished_at >= $3)
+                 OR EXISTS (SELECT 1 FROM pending WHERE replay IS NOT NULL AND event >= $1 AND event < $2)
+                 OR EXISTS (SELECT 1 FROM finished WHERE replay IS NOT NULL AND event >= $1 AND event < $2 AND id >= $2)
+                   AS is_there",
             day.part_of("finished")
         ))
         .bind::<BigInt, _>(first)

@@ -14,6 +14,8 @@ mod days;
 #[path = "../common/encryption.rs"]
 mod encryption;
 mod error;
+#[path = "../common/exhausted.rs"]
+mod exhausted;
 #[path = "../common/interests.rs"]
 mod interests;
 mod leases;
@@ -25,6 +27,12 @@ mod outcomes;
 mod pull;
 #[path = "../common/reads.rs"]
 mod reads;
+#[path = "../common/replayed.rs"]
+mod replayed;
+#[path = "../common/replaying.rs"]
+mod replaying;
+#[path = "../common/replays.rs"]
+mod replays;
 #[path = "../common/standing.rs"]
 mod standing;
 mod statements;
@@ -69,6 +77,12 @@ type Connection = PgConnection;
 
 /// What SQL calls the place of one text in another.
 const POSITION_OF: &str = "strpos";
+
+/// Where deliveries stand that have ended.
+const HISTORY: &str = "finished";
+
+/// Those that are exhausted, by the index that has no others.
+const EXHAUSTED_AS_ENDED: &str = "finished AS ended";
 
 /// A PostgreSQL store as one node has it open.
 pub struct PostgresStore {

@@ -419,3 +419,154 @@ query! {
      AND NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key) \
      ORDER BY id DESC LIMIT ?"
 }
+
+statement! {
+    /// Makes deliveries of events that were accepted earlier, to one endpoint.
+    fn insert_replayed(
+        endpoint: i64 => BigInt,
+        partition: i16 => SmallInt,
+        replay: i64 => BigInt,
+        ids: &'a [i64] => Array<BigInt>,
+        events: &'a [i64] => Array<BigInt>,
+        next_at: &'a [i64] => Array<BigInt>,
+        statuses: &'a [i16] => Array<SmallInt>,
+        numbers: &'a [i64] => Array<BigInt>,
+    )
+    "INSERT INTO pending \
+       (endpoint, partition, replay, attempt_count, scheduled_attempts, id, event, next_at, status, number) \
+     SELECT ?, ?, ?, 0, 0, made.* FROM unnest(?, ?, ?, ?, ?) AS made"
+}
+
+query! {
+    /// `event` and `status` of an endpoint's deliveries that no replay made, in the order of
+    /// the events, between two of them. Their keys are between two as well.
+    fn originals(
+        endpoint: i64 => BigInt,
+        above: i64 => BigInt,
+        below: i64 => BigInt,
+        after: i64 => BigInt,
+        before: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64, i64) => (BigInt, BigInt)
+    "SELECT event, status FROM deliveries \
+     WHERE endpoint = ? AND id > ? AND id < ? AND event > ? AND event < ? AND replay IS NULL \
+     ORDER BY id LIMIT ?"
+}
+
+query! {
+    /// The same of those that were given up.
+    fn given_up_originals(
+        endpoint: i64 => BigInt,
+        above: i64 => BigInt,
+        below: i64 => BigInt,
+        after: i64 => BigInt,
+        before: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64, i64) => (BigInt, BigInt)
+    "SELECT event, status::bigint FROM finished \
+     WHERE status >= 3 AND endpoint = ? AND id > ? AND id < ? AND event > ? AND event < ? AND replay IS NULL \
+     ORDER BY id LIMIT ?"
+}
+
+query! {
+    /// The same of those that are exhausted.
+    fn exhausted_originals(
+        endpoint: i64 => BigInt,
+        above: i64 => BigInt,
+        below: i64 => BigInt,
+        after: i64 => BigInt,
+        before: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64, i64) => (BigInt, BigInt)
+    "SELECT event, status::bigint FROM finished \
+     WHERE status = 3 AND endpoint = ? AND id > ? AND id < ? AND event > ? AND event < ? AND replay IS NULL \
+     ORDER BY id LIMIT ?"
+}
+
+query! {
+    /// `event`, `id`, `status` and `replay` of an endpoint's deliveries that replays made, in
+    /// the order of the events, between two of them.
+    fn replayed_to(
+        endpoint: i64 => BigInt,
+        after: i64 => BigInt,
+        before: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64, i64, i64, i64) => (BigInt, BigInt, BigInt, BigInt)
+    "SELECT event, id, status, replay FROM deliveries \
+     WHERE replay IS NOT NULL AND endpoint = ? AND event > ? AND event < ? ORDER BY event LIMIT ?"
+}
+
+query! {
+    /// The same of one event, all of them.
+    fn replays_of(
+        event: i64 => BigInt,
+        endpoint: i64 => BigInt,
+    ) -> (i64, i64, i64, i64) => (BigInt, BigInt, BigInt, BigInt)
+    "SELECT event, id, status, replay FROM deliveries WHERE replay IS NOT NULL AND event = ? AND endpoint = ?"
+}
+
+query! {
+    /// A scope's events between two, the first of them.
+    fn events_of_scope(
+        scope: i64 => BigInt,
+        after: i64 => BigInt,
+        before: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64,) => (BigInt)
+    "SELECT id FROM events WHERE scope = ? AND id > ? AND id < ? ORDER BY id LIMIT ?"
+}
+
+query! {
+    /// How many deliveries of a replay to an endpoint are unfinished, counted up to a limit.
+    fn under_way(
+        replay: i64 => BigInt,
+        endpoint: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64,) => (BigInt)
+    "SELECT count(*) FROM ( \
+       SELECT 1 FROM pending WHERE replay IS NOT NULL AND replay = ? AND endpoint = ? LIMIT ?) AS counted"
+}
+
+query! {
+    /// How many of them were given up.
+    fn failed(
+        replay: i64 => BigInt,
+        endpoint: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64,) => (BigInt)
+    "SELECT count(*) FROM ( \
+       SELECT 1 FROM finished WHERE replay IS NOT NULL AND replay = ? AND endpoint = ? AND status > 2 LIMIT ?) AS counted"
+}
+
+query! {
+    /// A replay's deliveries between two keys, newest first.
+    fn in_replay(
+        replay: i64 => BigInt,
+        above: i64 => BigInt,
+        below: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64,) => (BigInt)
+    "SELECT id FROM deliveries WHERE replay IS NOT NULL AND replay = ? AND id > ? AND id < ? ORDER BY id DESC LIMIT ?"
+}
+
+query! {
+    /// An endpoint's newest exhausted deliveries: `id` and `finished_at`, the class of error and
+    /// the status code of the last attempt, and whether the event was replayed since.
+    fn exhausted_of(
+        endpoint: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64, Option<i64>, Option<String>, Option<i64>, bool)
+        => (BigInt, Nullable<BigInt>, Nullable<Text>, Nullable<BigInt>, Bool)
+    "SELECT ended.id, ended.finished_at, last.error_class, last.status_code, \
+       EXISTS (SELECT 1 FROM pending AS later \
+         WHERE later.replay IS NOT NULL AND later.event = ended.event AND later.endpoint = ended.endpoint \
+           AND later.id > ended.id) \
+       OR EXISTS (SELECT 1 FROM finished AS later \
+         WHERE later.replay IS NOT NULL AND later.event = ended.event AND later.endpoint = ended.endpoint \
+           AND later.id > ended.id) \
+     FROM (SELECT id, event, endpoint, finished_at, attempt_count FROM finished \
+           WHERE status = 3 AND endpoint = ? ORDER BY id DESC LIMIT ?) AS ended \
+     LEFT JOIN LATERAL ( \
+       SELECT error_class, status_code FROM attempts \
+       WHERE attempts.delivery = ended.id AND attempts.number = ended.attempt_count LIMIT 1) AS last ON TRUE"
+}

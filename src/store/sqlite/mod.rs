@@ -11,6 +11,8 @@ mod brakes;
 #[path = "../common/encryption.rs"]
 mod encryption;
 mod error;
+#[path = "../common/exhausted.rs"]
+mod exhausted;
 #[path = "../common/interests.rs"]
 mod interests;
 mod numbers;
@@ -20,6 +22,12 @@ mod outcomes;
 mod pull;
 #[path = "../common/reads.rs"]
 mod reads;
+#[path = "../common/replayed.rs"]
+mod replayed;
+#[path = "../common/replaying.rs"]
+mod replaying;
+#[path = "../common/replays.rs"]
+mod replays;
 #[path = "../common/standing.rs"]
 mod standing;
 mod statements;
@@ -60,6 +68,12 @@ type Connection = SqliteConnection;
 
 /// What SQL calls the place of one text in another.
 const POSITION_OF: &str = "instr";
+
+/// Where deliveries stand that have ended.
+const HISTORY: &str = "deliveries";
+
+/// Those that are exhausted, by the index that has no others.
+const EXHAUSTED_AS_ENDED: &str = "deliveries AS ended INDEXED BY deliveries_exhausted";
 
 /// How long a reader waits for the file, and the writer for a reader.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -283,7 +297,7 @@ fn largest_key(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
     let found: LargestKey = diesel::sql_query(
         "SELECT MAX((SELECT COALESCE(MAX(id), 0) FROM events), (SELECT COALESCE(MAX(id), 0) FROM deliveries),
                     (SELECT COALESCE(MAX(id), 0) FROM endpoints), (SELECT COALESCE(MAX(id), 0) FROM api_keys),
-                    (SELECT COALESCE(MAX(last_key), 0) FROM unsealed)) AS key",
+                    (SELECT COALESCE(MAX(id), 0) FROM replays), (SELECT COALESCE(MAX(last_key), 0) FROM unsealed)) AS key",
     )
     .get_result(connection)
     .map_err(translate)?;

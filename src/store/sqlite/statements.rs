@@ -282,3 +282,151 @@ query! {
      AND NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key) \
      ORDER BY id DESC LIMIT ? + 0"
 }
+
+statement! {
+    /// Makes a delivery of an event that was accepted earlier.
+    fn insert_replayed(
+        id: i64 => BigInt,
+        event: i64 => BigInt,
+        endpoint: i64 => BigInt,
+        status: i64 => BigInt,
+        next_at: i64 => BigInt,
+        replay: i64 => BigInt,
+        number: i64 => BigInt,
+    )
+    "INSERT INTO deliveries (id, event, endpoint, status, attempt_count, scheduled_attempts, next_at, replay, number) \
+     VALUES (?, ?, ?, ?, 0, 0, ?, ?, ?)"
+}
+
+query! {
+    /// `event` and `status` of an endpoint's deliveries that no replay made, in the order of
+    /// the events, between two of them. Their keys are between two as well.
+    fn originals(
+        endpoint: i64 => BigInt,
+        above: i64 => BigInt,
+        below: i64 => BigInt,
+        after: i64 => BigInt,
+        before: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64, i64) => (BigInt, BigInt)
+    "SELECT event, status FROM deliveries INDEXED BY deliveries_by_endpoint \
+     WHERE endpoint = ? AND id > ? AND id < ? AND event > ? AND event < ? AND replay IS NULL \
+     ORDER BY id LIMIT ? + 0"
+}
+
+query! {
+    /// The same of those that were given up.
+    fn given_up_originals(
+        endpoint: i64 => BigInt,
+        above: i64 => BigInt,
+        below: i64 => BigInt,
+        after: i64 => BigInt,
+        before: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64, i64) => (BigInt, BigInt)
+    "SELECT event, status FROM deliveries INDEXED BY deliveries_given_up \
+     WHERE status >= 3 AND endpoint = ? AND id > ? AND id < ? AND event > ? AND event < ? AND replay IS NULL \
+     ORDER BY id LIMIT ? + 0"
+}
+
+query! {
+    /// The same of those that are exhausted.
+    fn exhausted_originals(
+        endpoint: i64 => BigInt,
+        above: i64 => BigInt,
+        below: i64 => BigInt,
+        after: i64 => BigInt,
+        before: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64, i64) => (BigInt, BigInt)
+    "SELECT event, status FROM deliveries INDEXED BY deliveries_exhausted \
+     WHERE status = 3 AND endpoint = ? AND id > ? AND id < ? AND event > ? AND event < ? AND replay IS NULL \
+     ORDER BY id LIMIT ? + 0"
+}
+
+query! {
+    /// `event`, `id`, `status` and `replay` of an endpoint's deliveries that replays made, in
+    /// the order of the events, between two of them.
+    fn replayed_to(
+        endpoint: i64 => BigInt,
+        after: i64 => BigInt,
+        before: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64, i64, i64, i64) => (BigInt, BigInt, BigInt, BigInt)
+    "SELECT event, id, status, replay FROM deliveries INDEXED BY deliveries_replayed_to \
+     WHERE replay IS NOT NULL AND endpoint = ? AND event > ? AND event < ? ORDER BY event LIMIT ? + 0"
+}
+
+query! {
+    /// The same of one event, all of them.
+    fn replays_of(
+        event: i64 => BigInt,
+        endpoint: i64 => BigInt,
+    ) -> (i64, i64, i64, i64) => (BigInt, BigInt, BigInt, BigInt)
+    "SELECT event, id, status, replay FROM deliveries INDEXED BY deliveries_replayed \
+     WHERE replay IS NOT NULL AND event = ? AND endpoint = ?"
+}
+
+query! {
+    /// A scope's events between two, the first of them.
+    fn events_of_scope(
+        scope: i64 => BigInt,
+        after: i64 => BigInt,
+        before: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64,) => (BigInt)
+    "SELECT id FROM events INDEXED BY events_by_scope WHERE scope = ? AND id > ? AND id < ? ORDER BY id LIMIT ? + 0"
+}
+
+query! {
+    /// How many deliveries of a replay to an endpoint are unfinished, counted up to a limit.
+    fn under_way(
+        replay: i64 => BigInt,
+        endpoint: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64,) => (BigInt)
+    "SELECT COUNT(*) FROM ( \
+       SELECT 1 FROM deliveries INDEXED BY deliveries_of_replay \
+       WHERE replay IS NOT NULL AND replay = ? AND endpoint = ? AND status < 2 LIMIT ? + 0)"
+}
+
+query! {
+    /// How many of them were given up.
+    fn failed(
+        replay: i64 => BigInt,
+        endpoint: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64,) => (BigInt)
+    "SELECT COUNT(*) FROM ( \
+       SELECT 1 FROM deliveries INDEXED BY deliveries_of_replay \
+       WHERE replay IS NOT NULL AND replay = ? AND endpoint = ? AND status > 2 LIMIT ? + 0)"
+}
+
+query! {
+    /// A replay's deliveries between two keys, newest first.
+    fn in_replay(
+        replay: i64 => BigInt,
+        above: i64 => BigInt,
+        below: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64,) => (BigInt)
+    "SELECT id FROM deliveries INDEXED BY deliveries_in_replay \
+     WHERE replay IS NOT NULL AND replay = ? AND id > ? AND id < ? ORDER BY id DESC LIMIT ? + 0"
+}
+
+query! {
+    /// An endpoint's newest exhausted deliveries: `id` and `finished_at`, the class of error and
+    /// the status code of the last attempt, and whether the event was replayed since.
+    fn exhausted_of(
+        endpoint: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64, Option<i64>, Option<String>, Option<i64>, bool)
+        => (BigInt, Nullable<BigInt>, Nullable<Text>, Nullable<BigInt>, Bool)
+    "SELECT ended.id, ended.finished_at, attempts.error_class, attempts.status_code, EXISTS ( \
+       SELECT 1 FROM deliveries AS later INDEXED BY deliveries_replayed \
+       WHERE later.replay IS NOT NULL AND later.event = ended.event AND later.endpoint = ended.endpoint \
+         AND later.id > ended.id) \
+     FROM (SELECT id, event, endpoint, finished_at, attempt_count FROM deliveries INDEXED BY deliveries_exhausted \
+           WHERE status = 3 AND endpoint = ? ORDER BY id DESC LIMIT ? + 0) AS ended \
+     LEFT JOIN attempts ON attempts.delivery = ended.id AND attempts.number = ended.attempt_count"
+}

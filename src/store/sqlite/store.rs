@@ -11,18 +11,20 @@ use diesel::sql_types::Integer;
 use crate::catalog::TypeDefinition;
 use crate::domain::{
     Attempt, AuditRecord, Delivery, DeliveryId, Endpoint, EndpointId, Environment, Event, EventId, KeyId, PartitionSet,
-    Partner, PartnerName, Timestamp, Trouble,
+    Partner, PartnerName, ReplayId, ReplaySelection, Timestamp, Trouble,
 };
 use crate::keyring::{Keyring, RingKeyId};
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::{
-    SqliteStore, administration, audit, brakes, encryption, outcomes, pull, reads, standing, versions, views, work,
+    SqliteStore, administration, audit, brakes, encryption, exhausted, outcomes, pull, reads, replaying, replays,
+    standing, versions, views, work,
 };
 use crate::store::{
     AuditEnd, AuditFilter, BornSince, Brake, Changes, DeliveryFilter, Due, EncryptedPlace, EncryptionCounts,
-    EndpointRuntime, EndpointStanding, EventOutcome, KeyRecord, Lane, Leases, Page, PageRequest, Payload, Place,
-    PullRequest, Pulled, ReadPool, Scope, SentSettings, Sighting, Store, StoreError, StoredSecret, Subscriptions,
-    Unplaced, Versions, Waiting, Writer,
+    EndpointRuntime, EndpointStanding, EventOutcome, ExhaustedEndpoint, KeyRecord, Lane, Leases, Page, PageRequest,
+    Payload, Place, PullRequest, Pulled, ReadPool, ReplayConflict, ReplayPreview, ReplayProgress, ReplaySummary,
+    RunningReplay, Scope, SentSettings, Sighting, Store, StoreError, StoredSecret, Subscriptions, Unplaced, Versions,
+    Waiting, WantedEndpoints, Writer,
 };
 
 impl Store for SqliteStore {
@@ -178,6 +180,37 @@ impl Store for SqliteStore {
 
     fn sent_settings(&self, endpoint: EndpointId, versions: &[u32]) -> Result<HashMap<u32, SentSettings>, StoreError> {
         self.read(|reader| standing::sent_settings(reader, &self.ids, endpoint, versions))
+    }
+
+    fn replays(&self, scope: &Scope, page: &PageRequest<ReplayId>) -> Result<Page<ReplaySummary>, StoreError> {
+        self.read_at_once(|reader| replays::replays_of(reader, &self.ids, scope, page))
+    }
+
+    fn replay(&self, scope: &Scope, replay: ReplayId) -> Result<Option<ReplayProgress>, StoreError> {
+        self.read_at_once(|reader| replays::progress(reader, &self.ids, scope, replay))
+    }
+
+    fn preview_replay(
+        &self,
+        scope: &Scope,
+        wanted: &WantedEndpoints,
+        selection: &ReplaySelection,
+        now: Timestamp,
+    ) -> Result<Result<ReplayPreview, ReplayConflict>, StoreError> {
+        self.read_at_once(|reader| replaying::preview(reader, &self.ids, scope, wanted, selection, now))
+    }
+
+    fn running_replays(
+        &self,
+        after: Option<ReplayId>,
+        turns: &HashMap<ReplayId, EndpointId>,
+        (limit, each): (usize, usize),
+    ) -> Result<Vec<RunningReplay>, StoreError> {
+        self.read_at_once(|reader| replays::running(reader, &self.ids, after, turns, (limit, each)))
+    }
+
+    fn exhausted(&self, scope: &Scope, page: &PageRequest<EndpointId>) -> Result<Page<ExhaustedEndpoint>, StoreError> {
+        self.read_at_once(|reader| exhausted::exhausted(reader, &self.ids, scope, page))
     }
 
     fn event_types(&self, environment: Environment) -> Result<Vec<TypeDefinition>, StoreError> {

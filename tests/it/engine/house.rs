@@ -198,6 +198,11 @@ impl House {
 }
 
 impl Life {
+    /// In whose name it goes on.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
     /// Goes on in the name of another partner.
     pub async fn act_for(&mut self, name: &str) {
         let partner: PartnerName = name.parse().expect("a plain name");

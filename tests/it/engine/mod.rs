@@ -11,6 +11,7 @@ mod house;
 mod model;
 mod ordered;
 mod owning;
+mod replays;
 mod script;
 mod shelf;
 mod sightings;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use posthaste::domain::{DiscardReason, Moment, Monotonic, Outcome, RetryPolicy, StoredStatus};
+use posthaste::domain::{DiscardReason, Moment, Monotonic, OpenBreaker, Outcome, RetryPolicy, StoredStatus, Trouble};
 use posthaste::engine::endpoint::state::{Effect, Input, Limits, Plan, Sending, State};
 use posthaste::store::{AttemptKind, Due, Fence, Lane, Record, Recorded, Verdict};
 
@@ -421,4 +421,37 @@ fn what_was_read_before_an_unheard_change_is_not_sent() {
         effects.extend(state.step(Input::Settings(Some(plan)), later));
         assert!(sent(&effects).is_empty(), "{told}: {effects:?}");
     }
+}
+
+#[test]
+fn retries_that_are_not_to_wait_are_read_anew_and_probe_an_open_breaker() {
+    let now = begin();
+    let hour = Duration::from_secs(3_600);
+    let open = OpenBreaker { opened_at: now.wall, probes: 9, probe_at: now.wall + Duration::from_secs(25) };
+    let trouble = Trouble { breaker: Some(open), not_before: Some(now.wall + hour), ..Trouble::default() };
+    let plan = Plan { trouble, ..plan(8, RetryPolicy::default()) };
+    let mut state = settled(LIMITS, &plan, now);
+    let page = |at| Input::Page {
+        lane: Lane::Retry,
+        limit: LIMITS.window,
+        due: vec![due(1, StoredStatus::Retrying, at)],
+        payloads: HashMap::new(),
+    };
+    state.step(Input::Hint(Lane::Retry), now);
+    state.step(page(now.after(Duration::from_secs(5))), now);
+    assert!(sent(&state.step(Input::Timer, now.after(Duration::from_secs(6)))).is_empty(), "neither lets it go");
+    let later = now.after(Duration::from_secs(7));
+    state.step(Input::Changed, later);
+    let effects = state.step(Input::Settings(Some(Plan { hurries: 1, ..plan.clone() })), later);
+    assert!(reads(&effects, Lane::Retry), "{effects:?}");
+    let effects = state.step(page(later), later);
+    let [sending] = sent(&effects)[..] else { panic!("it is the probe: {effects:?}") };
+    assert_eq!((sending.delivery, sending.number), (delivery(1), 2));
+    assert!(state.snapshot().is_probing);
+    // Read again for another reason, it hurries nothing.
+    state.step(attempted(1, later, failed()), later);
+    state.step(written(1, StoredStatus::Retrying), later);
+    state.step(Input::Changed, later);
+    state.step(Input::Settings(Some(Plan { hurries: 1, ..plan })), later);
+    assert!(state.snapshot().not_before.is_some_and(|time| time > later.monotonic), "the next probe waits again");
 }

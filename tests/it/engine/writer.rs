@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use posthaste::catalog::TypeDefinition;
 use posthaste::domain::{
     DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventOrder, EventType, KeyId, Partner,
-    PartnerName, Setback, Timestamp,
+    PartnerName, ReplayId, ReplayState, Setback, Timestamp,
 };
 use posthaste::keyring::RingKeyId;
 use posthaste::store::{
-    Accept, Accepted, AuditEntry, Begun, Brake, CommitError, Effect, EncryptedPlace, EndpointChange, EndpointConflict,
-    FanOut, Fence, KeyRecord, NewEndpoint, NewKey, Notice, Placed, Placing, Record, Recorded, ReencryptedSlice,
-    Retired, Rotation, RotationConflict, Scope, Skipped, StoreError, Transaction, Writer,
+    Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, CommitError, Dismissed, Effect, EncryptedPlace,
+    EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, NewReplay, Notice, Place, Placed,
+    Placing, Record, Recorded, ReencryptedSlice, ReplayConflict, ReplaySlice, ReplaySummary, Replayed, Retired,
+    Rotation, RotationConflict, Scope, Skipped, StoreError, Transaction, Writer,
 };
 use tokio::sync::mpsc;
 
@@ -128,6 +129,36 @@ impl Transaction for Fencing<'_> {
 
     fn skip_delivery(&mut self, scope: &Scope, delivery: DeliveryId) -> Result<Skipped, StoreError> {
         self.0.skip_delivery(scope, delivery)
+    }
+
+    fn dismiss_delivery(&mut self, scope: &Scope, delivery: DeliveryId) -> Result<Dismissed, StoreError> {
+        self.0.dismiss_delivery(scope, delivery)
+    }
+
+    fn bring_forward(
+        &mut self,
+        scope: &Scope,
+        endpoint: EndpointId,
+        after: Option<Place>,
+        limit: usize,
+    ) -> Result<BroughtForward, StoreError> {
+        self.0.bring_forward(scope, endpoint, after, limit)
+    }
+
+    fn create_replay(&mut self, new: &NewReplay) -> Result<Result<ReplaySummary, ReplayConflict>, StoreError> {
+        self.0.create_replay(new)
+    }
+
+    fn carry_on_replay(&mut self, slice: &ReplaySlice) -> Result<Replayed, StoreError> {
+        self.0.carry_on_replay(slice)
+    }
+
+    fn cancel_replay(&mut self, scope: &Scope, replay: ReplayId) -> Result<Option<Effect<ReplayState>>, StoreError> {
+        self.0.cancel_replay(scope, replay)
+    }
+
+    fn retire_replays(&mut self, horizon: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.0.retire_replays(horizon, limit)
     }
 
     fn expire_delivery(&mut self, _: DeliveryId, _: Option<Fence>) -> Result<Option<Recorded>, StoreError> {

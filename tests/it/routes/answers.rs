@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::routes::walk::{About, Owner, filled, fresh, row_of};
 use crate::support::contract::{Contract, Operation};
 use crate::support::http::{Client, Response};
-use crate::support::node::Node;
+use crate::support::node::{Node, eventually};
 use crate::support::receiver::Subscriber;
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
@@ -104,7 +104,7 @@ impl Round<'_> {
                 operator.post(&format!("/webhook{query}"), &taken)
             }
             "change_webhook" => operator.patch(&format!("/webhook/{thing}{query}"), &taken),
-            "test_webhook" | "retry_delivery" => {
+            "test_webhook" | "retry_delivery" | "retry_webhook_now" => {
                 operator.post_empty(&brakes).expect(200);
                 let answer = self.send(&operator, operation, thing, "");
                 operator.delete(&brakes).expect(200);
@@ -117,7 +117,15 @@ impl Round<'_> {
                 }
                 self.send(&operator, operation, &endpoint, "")
             }
-            "skip_delivery" => {
+            "cancel_replay" => {
+                let endpoint = self.owner.thing(&self.contract.operation("read_webhook"));
+                let begun = operator.post(&format!("/webhook/{endpoint}/replay{query}"), "{}").expect(202);
+                let replay = begun["id"].as_str().unwrap();
+                let path = format!("/replays/{replay}{query}");
+                eventually("it is done", || (operator.get(&path).expect(200)["state"] == "done").then_some(()));
+                self.send(&operator, operation, replay, "")
+            }
+            "skip_delivery" | "dismiss_delivery" => {
                 let delivered = self.owner.thing(&self.contract.operation("read_delivery"));
                 self.send(&operator, operation, &delivered, "")
             }
@@ -168,6 +176,11 @@ impl Round<'_> {
         if operation.id == "put_event_type" {
             let answer = self.send(&operator, operation, &thing, "");
             self.note(operation, &answer, 200);
+        }
+        if told.contains(&202) && told.contains(&200) {
+            let path = filled(&operation.path, &thing) + &self.query(operation, "");
+            let body = json!({ "dry_run": true, "status": "delivered" }).to_string();
+            self.note(operation, &operator.post(&path, body), 200);
         }
     }
 }

@@ -33,6 +33,7 @@ mod pausing;
 mod permissions;
 mod pull;
 mod refusals;
+mod replays;
 mod retries;
 mod schedules;
 mod screenshots;

@@ -63,10 +63,18 @@ pub const ROWS: &[Row] = &[
     with("{}", row("resume_webhook", About::Thing, 200)),
     with(r#"{"event_type": "campaign.updated"}"#, row("test_webhook", About::Thing, 200)),
     row("pull_events", About::Thing, 200),
+    row("retry_webhook_now", About::Thing, 200),
+    with(r#"{"status": ["delivered"], "types": ["campaign.*"]}"#, row("replay_webhook", About::Thing, 202)),
     row("list_deliveries", About::Scope, 200),
     row("read_delivery", About::Thing, 200),
     row("retry_delivery", About::Thing, 202),
     row("skip_delivery", About::Thing, 200),
+    row("dismiss_delivery", About::Thing, 200),
+    row("count_exhausted", About::Scope, 200),
+    with(r#"{"rate_limit": {"per_second": 5}}"#, row("create_replay", About::Scope, 202)),
+    row("list_replays", About::Scope, 200),
+    row("read_replay", About::Thing, 200),
+    row("cancel_replay", About::Thing, 200),
     row("list_event_types", About::Scope, 200),
     row("read_event_type", About::Scope, 200),
     with(TYPE, row("put_event_type", About::Scope, 201)),
@@ -154,6 +162,8 @@ impl Owner<'_> {
     /// A new thing of the kind that the operation's path names.
     pub fn thing(&self, operation: &Operation) -> String {
         let (endpoint, event, delivery) = match operation.path.split('/').nth(1).unwrap() {
+            "deliveries" if operation.id == "dismiss_delivery" => return self.exhausted(),
+            "replays" if operation.path.contains("{id}") => return self.cancelled(),
             "webhook" | "events" | "deliveries" => self.things(),
             _ => return self.administered(operation),
         };
@@ -181,6 +191,46 @@ impl Owner<'_> {
         listed["data"][0]["id"].as_str().unwrap().to_owned()
     }
 
+    /// A delivery that nobody answers, and that is tried once.
+    fn exhausted(&self) -> String {
+        let name = fresh();
+        let settings = json!({
+            "url": format!("http://127.0.0.1:1/{name}"), "events": ["campaign.updated"], "retry": { "schedule_ms": [] },
+            "filter": { "properties": { "id": { "const": name } } },
+        });
+        self.ask("POST", "/webhook", &settings).expect(201);
+        let event: Value = serde_json::from_str(&campaign("campaign.updated", &name)).unwrap();
+        let accepted = self.ask("POST", "/events", &event).expect(202);
+        let list = format!("/deliveries?event={}&{}", accepted["id"].as_str().unwrap(), self.query());
+        let operator = self.node.operator();
+        let delivery = eventually("it is given up", || {
+            let found = operator.get(&list).expect(200)["data"][0].clone();
+            (found["status"] == "retries_exhausted").then_some(found)
+        });
+        delivery["id"].as_str().unwrap().to_owned()
+    }
+
+    /// A replay that was cancelled while it ran: its endpoint takes nothing, and there is
+    /// more than it is given at all.
+    fn cancelled(&self) -> String {
+        let name = fresh();
+        let event: Value = serde_json::from_str(&campaign("campaign.updated", &name)).unwrap();
+        let lines = format!("{event}\n").repeat(40);
+        let path = format!("/events/batch?{}", self.query());
+        let media_type = [("content-type", "application/x-ndjson")];
+        self.node.operator().send("POST", &path, &media_type, lines.as_bytes()).expect(202);
+        let settings = json!({
+            "url": self.subscriber.url(&format!("/{name}")), "events": ["campaign.updated"], "enabled": false,
+            "filter": { "properties": { "id": { "const": name } } },
+        });
+        let made = self.ask("POST", "/webhook", &settings).expect(201);
+        let path = format!("/webhook/{}/replay", made["id"].as_str().unwrap());
+        let begun = self.ask("POST", &path, &json!({ "missing": true })).expect(202);
+        let id = begun["id"].as_str().unwrap().to_owned();
+        self.ask("POST", &format!("/replays/{id}/cancel"), &json!({})).expect(200);
+        id
+    }
+
     fn administered(&self, operation: &Operation) -> String {
         let operator = self.node.operator();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -205,6 +255,9 @@ impl Owner<'_> {
     pub fn prepare(&self, operation: &Operation) {
         if operation.id == "release_brake" {
             self.ask("POST", "/brakes", &json!({})).expect(200);
+        }
+        if operation.id == "create_replay" {
+            self.things();
         }
     }
 

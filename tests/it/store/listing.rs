@@ -204,6 +204,7 @@ impl<'a> Played<'a> {
             status: question.status,
             endpoint: one(question.endpoint, model.endpoints.len()).map(|number| model.endpoints[number].id),
             event: one(question.event, model.events.len()).map(|number| model.events[number].id),
+            replay: None,
             since: time(question.since),
             until: time(question.until),
         };

@@ -203,6 +203,7 @@ impl Model {
             next_attempt_at: if left_behind { None } else { delivery.next_at },
             sequence: Some(delivery.sequence),
             place: None,
+            replay: None,
             created_at: event.accepted_at,
             finished_at: if left_behind { endpoint.deleted_at } else { delivery.finished_at },
         }

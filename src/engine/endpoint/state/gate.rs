@@ -79,6 +79,9 @@ impl Gate {
             self.anchor(now);
             self.allowance = Some(Allowance::beginning(plan.max_concurrency, requests));
         }
+        if before.is_some_and(|before| before.hurries != plan.hurries) && self.health.hurry(now.wall) {
+            self.anchor(now);
+        }
         if let Some(allowance) = &mut self.allowance {
             allowance.set_most(plan.max_concurrency);
         }

@@ -57,11 +57,13 @@ impl Order {
 
 impl State {
     /// The settings were read. What is held by another order, or from before something
-    /// was discarded by hand, is left to the store.
+    /// was discarded or brought forward by hand, is left to the store.
     pub(super) fn adopt_order(&mut self, plan: &Plan, now: Moment) {
         // Whoever has no settings yet is not told of what is discarded.
         let was_discarded = self.plan.as_ref().map_or(0, |before| before.discards) != plan.discards;
-        let has_changed = was_discarded || self.order.wanted != plan.order;
+        // What is held has times that do not hold any more.
+        let was_hurried = self.plan.as_ref().map_or(0, |before| before.hurries) != plan.hurries;
+        let has_changed = was_discarded || was_hurried || self.order.wanted != plan.order;
         self.order.wanted.clone_from(&plan.order);
         // The store may be about to undo what it has of this order.
         let is_arranged = self.order.arranging.as_ref().is_none_or(|order| *order == plan.order);

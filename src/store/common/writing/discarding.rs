@@ -6,12 +6,12 @@
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 
-use super::super::{reads, translate};
+use super::super::{HISTORY, reads, translate, views};
 use super::{Tx, endpoints, ordering};
 use crate::domain::{DeliveryId, DiscardReason, StoredStatus};
-use crate::store::rows::status_of;
-use crate::store::schema::{deliveries, endpoints as endpoint_rows, events};
-use crate::store::{Fence, Notice, Recorded, Scope, ScopeId, Skipped, StoreError};
+use crate::store::rows::{status_number, status_of};
+use crate::store::schema::{deliveries, endpoints as endpoint_rows, events, manual_attempts};
+use crate::store::{Dismissed, Fence, Notice, Recorded, Scope, ScopeId, Skipped, StoreError};
 
 /// Whoever has the delivery in memory, on whichever node, hears that there is
 /// something to read anew, as it would of a pause.
@@ -45,6 +45,24 @@ pub(super) fn skip(transaction: &mut Tx<'_>, scope: &Scope, delivery: DeliveryId
         transaction.notices.push(Notice::EndpointChanged(transaction.ids.endpoint(endpoint)));
     }
     Ok(skipped)
+}
+
+/// Leaves an exhausted delivery of a scope at that.
+pub(super) fn dismiss(transaction: &mut Tx<'_>, scope: &Scope, delivery: DeliveryId) -> Result<Dismissed, StoreError> {
+    let found = views::delivery(transaction.connection, transaction.ids, scope, delivery)?;
+    let (Some(_), Some(key)) = (found, transaction.ids.delivery_key(delivery)) else { return Ok(Dismissed::NotFound) };
+    let from = status_number(StoredStatus::RetriesExhausted);
+    let to = status_number(StoredStatus::Discarded(DiscardReason::Dismissed));
+    let dismissed =
+        diesel::sql_query(format!("UPDATE {HISTORY} SET status = {to} WHERE id = {key} AND status = {from}"))
+            .execute(transaction.connection)
+            .map_err(translate)?;
+    if dismissed == 0 {
+        return Ok(Dismissed::NotExhausted);
+    }
+    // An attempt that somebody asked for before is not made any more, unless it is on its way.
+    diesel::delete(manual_attempts::table.find(key)).execute(transaction.connection).map_err(translate)?;
+    Ok(Dismissed::Done)
 }
 
 pub(super) fn expire(

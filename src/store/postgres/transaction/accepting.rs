@@ -286,3 +286,36 @@ impl DeliveryRows {
         Ok(())
     }
 }
+
+/// Makes deliveries of events that were accepted earlier, each with the key that was
+/// taken for it, for a replay. The one place that writes them.
+pub(super) fn write_replayed(
+    transaction: &mut PostgresTransaction<'_>,
+    replay: RowKey,
+    endpoint: EndpointId,
+    deliveries: &[(RowKey, RowKey, Beginning)],
+    numbers: &[i64],
+) -> Result<(), StoreError> {
+    let (partition, endpoint) = (number_of(Partition::of(endpoint)), transaction.endpoint_key(endpoint)?);
+    let (mut ids, mut events, mut statuses, mut next_at) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (delivery, event, begins) in deliveries {
+        let (status, due_at) = begins.of_delivery(*delivery);
+        ids.push(*delivery);
+        events.push(*event);
+        statuses.push(status_number(status) as i16);
+        next_at.push(due_at.as_millis());
+    }
+    statements::insert_replayed(
+        transaction.connection,
+        endpoint,
+        partition,
+        replay,
+        &ids,
+        &events,
+        &next_at,
+        &statuses,
+        numbers,
+    )
+    .map_err(translate)?;
+    Ok(())
+}

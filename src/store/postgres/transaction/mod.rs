@@ -19,13 +19,18 @@ mod discarding;
 mod encryption;
 #[path = "../../common/writing/endpoints.rs"]
 mod endpoints;
+#[path = "../../common/writing/hurrying.rs"]
+mod hurrying;
 #[path = "../../common/writing/idempotency.rs"]
 mod idempotency;
 mod large;
+mod moving;
 mod ordering;
 #[path = "../../common/writing/placing.rs"]
 mod placing;
 mod recording;
+#[path = "../../common/writing/replaying.rs"]
+mod replaying;
 #[path = "../../common/writing/signing.rs"]
 mod signing;
 #[path = "../../common/writing/trouble.rs"]
@@ -40,7 +45,7 @@ use diesel::prelude::*;
 use crate::catalog::TypeDefinition;
 use crate::domain::{
     AuditHead, DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventOrder, EventType, KeyId,
-    NodeId, Partner, PartnerName, Setback, Timestamp,
+    NodeId, Partner, PartnerName, ReplayId, ReplayState, Setback, Timestamp,
 };
 use crate::keyring::{Keyring, RingKeyId};
 use crate::store::ids::{IdCodec, RowKey};
@@ -49,9 +54,10 @@ use crate::store::postgres::writer::{Beside, Taken};
 use crate::store::postgres::{audit as read_audit, encryption as stored_encryption, reads, statements, translate};
 use crate::store::schema::{api_keys, audit_head, meta};
 use crate::store::{
-    Accept, Accepted, AuditEntry, Begun, Brake, Effect, EncryptedPlace, EndpointChange, EndpointConflict, FanOut,
-    Fence, KeyRecord, NewEndpoint, NewKey, Notice, Placed, Placing, Record, Recorded, ReencryptedSlice, ReliedOn,
-    Retired, Rotation, RotationConflict, Scope, ScopeId, Skipped, StoreError, Subscriptions, Transaction,
+    Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, Dismissed, Effect, EncryptedPlace, EndpointChange,
+    EndpointConflict, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, NewReplay, Notice, Place, Placed, Placing, Record,
+    Recorded, ReencryptedSlice, ReliedOn, ReplayConflict, ReplaySlice, ReplaySummary, Replayed, Retired, Rotation,
+    RotationConflict, Scope, ScopeId, Skipped, StoreError, Subscriptions, Transaction,
 };
 
 /// How long an idempotency key holds (`product.md`: 24 h).
@@ -398,6 +404,36 @@ impl Transaction for PostgresTransaction<'_> {
 
     fn skip_delivery(&mut self, scope: &Scope, delivery: DeliveryId) -> Result<Skipped, StoreError> {
         discarding::skip(self, scope, delivery)
+    }
+
+    fn dismiss_delivery(&mut self, scope: &Scope, delivery: DeliveryId) -> Result<Dismissed, StoreError> {
+        discarding::dismiss(self, scope, delivery)
+    }
+
+    fn bring_forward(
+        &mut self,
+        scope: &Scope,
+        endpoint: EndpointId,
+        after: Option<Place>,
+        limit: usize,
+    ) -> Result<BroughtForward, StoreError> {
+        hurrying::bring_forward(self, scope, endpoint, after, limit)
+    }
+
+    fn create_replay(&mut self, new: &NewReplay) -> Result<Result<ReplaySummary, ReplayConflict>, StoreError> {
+        replaying::create(self, new)
+    }
+
+    fn carry_on_replay(&mut self, slice: &ReplaySlice) -> Result<Replayed, StoreError> {
+        replaying::carry_on(self, slice)
+    }
+
+    fn cancel_replay(&mut self, scope: &Scope, replay: ReplayId) -> Result<Option<Effect<ReplayState>>, StoreError> {
+        replaying::cancel(self, scope, replay)
+    }
+
+    fn retire_replays(&mut self, horizon: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        replaying::retire(self, horizon, limit)
     }
 
     fn expire_delivery(&mut self, delivery: DeliveryId, fence: Option<Fence>) -> Result<Option<Recorded>, StoreError> {

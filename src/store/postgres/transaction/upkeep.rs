@@ -119,11 +119,13 @@ struct Old {
 
 /// From an event's few deliveries to their endpoints, and never the other way
 /// round. What a deleted endpoint left behind is not held. What is for later is as old
-/// as the time that it was for.
+/// as the time that it was for. What a replay made of it goes first.
 const OLD: &str = "
     SELECT e.id, e.deliveries, held.ids AS held,
       EXISTS (SELECT 1 FROM pending p WHERE p.id > e.id AND p.id <= e.id + e.deliveries AND p.id <> ALL(held.ids))
       OR EXISTS (SELECT 1 FROM finished f WHERE f.id > e.id AND f.id <= e.id + e.deliveries AND f.finished_at >= $3)
+      OR EXISTS (SELECT 1 FROM pending p WHERE p.event = e.id AND p.replay IS NOT NULL)
+      OR EXISTS (SELECT 1 FROM finished f WHERE f.event = e.id AND f.replay IS NOT NULL)
         AS is_needed,
       (SELECT count(*) FROM finished f WHERE f.id > e.id AND f.id <= e.id + e.deliveries)
       + (SELECT count(*) FROM attempts a WHERE a.delivery > e.id AND a.delivery <= e.id + e.deliveries) AS rows
@@ -194,6 +196,62 @@ fn forget(transaction: &mut PostgresTransaction<'_>, events: &[RowKey], ends: &[
         .execute(transaction.connection)
         .map_err(translate)?;
     Ok(())
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+/// Removes up to `limit` deliveries that this replay made and that ended before `horizon`,
+/// with their attempts; what was held since before then is discarded. Answers how many
+/// rows that were.
+pub(super) fn retire_deliveries_of(
+    transaction: &mut PostgresTransaction<'_>,
+    replay: RowKey,
+    horizon: Timestamp,
+    limit: usize,
+) -> Result<usize, StoreError> {
+    let held: Vec<Key> = diesel::sql_query(
+        "SELECT p.id FROM pending p JOIN endpoints x ON x.id = p.endpoint AND NOT x.enabled AND x.deleted_at IS NULL
+         WHERE p.replay IS NOT NULL AND p.replay = $1 AND p.id < $2 LIMIT $3",
+    )
+    .bind::<BigInt, _>(replay)
+    .bind::<BigInt, _>(first_key_at(horizon))
+    .bind::<BigInt, _>(limit as i64)
+    .load(transaction.connection)
+    .map_err(translate)?;
+    let held: Vec<RowKey> = held.iter().map(|row| row.id).collect();
+    let mut rows = 0;
+    if !held.is_empty() {
+        rows += ordering::discard_all(transaction, &held, DiscardReason::Retention)?;
+    }
+    let gone: Count = diesel::sql_query(
+        "WITH old AS MATERIALIZED (
+           SELECT id FROM finished WHERE replay IS NOT NULL AND replay = $1 AND id < $2 AND finished_at < $3 LIMIT $4),
+         asked AS (DELETE FROM manual_attempts USING old WHERE delivery = old.id),
+         tried AS (DELETE FROM attempts USING old WHERE delivery = old.id RETURNING 1),
+         ended AS (DELETE FROM finished USING old WHERE finished.id = old.id RETURNING 1)
+         SELECT (SELECT count(*) FROM tried) + (SELECT count(*) FROM ended) AS count",
+    )
+    .bind::<BigInt, _>(replay)
+    .bind::<BigInt, _>(first_key_at(horizon))
+    .bind::<BigInt, _>(horizon.as_millis())
+    .bind::<BigInt, _>(limit as i64)
+    .get_result(transaction.connection)
+    .map_err(translate)?;
+    Ok(rows + usize::try_from(gone.count).unwrap_or(0))
+}
+
+/// Whether anything is left that this replay made.
+pub(super) fn has_deliveries(transaction: &mut PostgresTransaction<'_>, replay: RowKey) -> Result<bool, StoreError> {
+    let left: Vec<Key> =
+        diesel::sql_query("SELECT id FROM deliveries WHERE replay IS NOT NULL AND replay = $1 LIMIT 1")
+            .bind::<BigInt, _>(replay)
+            .load(transaction.connection)
+            .map_err(translate)?;
+    Ok(!left.is_empty())
 }
 
 /// Makes today's and tomorrow's parts, and drops the oldest day if all of it is old

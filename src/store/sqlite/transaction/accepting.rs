@@ -114,3 +114,31 @@ fn write_numbered(
         .map_err(translate)?;
     Ok(())
 }
+
+/// Makes deliveries of events that were accepted earlier, each with the key that was
+/// taken for it, for a replay. The one place that writes them.
+pub(super) fn write_replayed(
+    transaction: &mut SqliteTransaction<'_>,
+    replay: RowKey,
+    endpoint: EndpointId,
+    deliveries: &[(RowKey, RowKey, Beginning)],
+    numbers: &[i64],
+) -> Result<(), StoreError> {
+    let endpoint = transaction.endpoint_key(endpoint)?;
+    for ((delivery, event, begins), number) in deliveries.iter().zip(numbers) {
+        let (status, due_at) = begins.of_delivery(*delivery);
+        let (status, due_at) = (status_number(status), due_at.as_millis());
+        statements::insert_replayed(
+            transaction.connection,
+            *delivery,
+            *event,
+            endpoint,
+            status,
+            due_at,
+            replay,
+            *number,
+        )
+        .map_err(translate)?;
+    }
+    Ok(())
+}

@@ -18,13 +18,18 @@ mod discarding;
 mod encryption;
 #[path = "../../common/writing/endpoints.rs"]
 mod endpoints;
+#[path = "../../common/writing/hurrying.rs"]
+mod hurrying;
 #[path = "../../common/writing/idempotency.rs"]
 mod idempotency;
 mod large;
+mod moving;
 mod ordering;
 #[path = "../../common/writing/placing.rs"]
 mod placing;
 mod recording;
+#[path = "../../common/writing/replaying.rs"]
+mod replaying;
 #[path = "../../common/writing/signing.rs"]
 mod signing;
 #[path = "../../common/writing/trouble.rs"]
@@ -40,7 +45,7 @@ use diesel::prelude::*;
 use crate::catalog::TypeDefinition;
 use crate::domain::{
     AuditHead, DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventOrder, EventType, KeyId,
-    Partner, PartnerName, Setback, Timestamp,
+    Partner, PartnerName, ReplayId, ReplayState, Setback, Timestamp,
 };
 use crate::keyring::{Keyring, RingKeyId};
 use crate::store::ids::{IdCodec, KeySequence, RowKey};
@@ -49,9 +54,10 @@ use crate::store::sqlite::error::translate;
 use crate::store::sqlite::numbers::Numbers;
 use crate::store::sqlite::{audit as read_audit, reads, versions};
 use crate::store::{
-    Accept, Accepted, AuditEntry, Begun, Brake, Effect, EncryptedPlace, EndpointChange, EndpointConflict, FanOut,
-    Fence, KeyRecord, NewEndpoint, NewKey, Notice, Placed, Placing, Record, Recorded, ReencryptedSlice, ReliedOn,
-    Retired, Rotation, RotationConflict, Scope, ScopeId, Skipped, StoreError, Subscriptions, Transaction, Versions,
+    Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, Dismissed, Effect, EncryptedPlace, EndpointChange,
+    EndpointConflict, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, NewReplay, Notice, Place, Placed, Placing, Record,
+    Recorded, ReencryptedSlice, ReliedOn, ReplayConflict, ReplaySlice, ReplaySummary, Replayed, Retired, Rotation,
+    RotationConflict, Scope, ScopeId, Skipped, StoreError, Subscriptions, Transaction, Versions,
 };
 
 /// How long an idempotency key holds (`product.md`: 24 h).
@@ -338,6 +344,36 @@ impl Transaction for SqliteTransaction<'_> {
 
     fn skip_delivery(&mut self, scope: &Scope, delivery: DeliveryId) -> Result<Skipped, StoreError> {
         discarding::skip(self, scope, delivery)
+    }
+
+    fn dismiss_delivery(&mut self, scope: &Scope, delivery: DeliveryId) -> Result<Dismissed, StoreError> {
+        discarding::dismiss(self, scope, delivery)
+    }
+
+    fn bring_forward(
+        &mut self,
+        scope: &Scope,
+        endpoint: EndpointId,
+        after: Option<Place>,
+        limit: usize,
+    ) -> Result<BroughtForward, StoreError> {
+        hurrying::bring_forward(self, scope, endpoint, after, limit)
+    }
+
+    fn create_replay(&mut self, new: &NewReplay) -> Result<Result<ReplaySummary, ReplayConflict>, StoreError> {
+        replaying::create(self, new)
+    }
+
+    fn carry_on_replay(&mut self, slice: &ReplaySlice) -> Result<Replayed, StoreError> {
+        replaying::carry_on(self, slice)
+    }
+
+    fn cancel_replay(&mut self, scope: &Scope, replay: ReplayId) -> Result<Option<Effect<ReplayState>>, StoreError> {
+        replaying::cancel(self, scope, replay)
+    }
+
+    fn retire_replays(&mut self, horizon: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        replaying::retire(self, horizon, limit)
     }
 
     fn expire_delivery(&mut self, delivery: DeliveryId, fence: Option<Fence>) -> Result<Option<Recorded>, StoreError> {

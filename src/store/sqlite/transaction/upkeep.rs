@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
 use crate::domain::{DiscardReason, EventId, StoredStatus, Timestamp};
-use crate::store::ids::first_key_at;
+use crate::store::ids::{RowKey, first_key_at};
 use crate::store::rows::status_number;
 use crate::store::schema::{
     attempts, deliveries, endpoint_orders, endpoints, events, idempotency_keys, manual_attempts,
@@ -13,7 +13,7 @@ use crate::store::schema::{
 use crate::store::sqlite::error::translate;
 use crate::store::{Retired, StoreError};
 
-use super::ordering::release_behind;
+use super::ordering::{self, release_behind};
 use super::{IDEMPOTENCY_HOLDS_MS, SqliteTransaction};
 
 pub(super) fn discard_deleted(transaction: &mut SqliteTransaction<'_>, limit: usize) -> Result<usize, StoreError> {
@@ -114,7 +114,15 @@ pub(super) fn retire(
             .first(transaction.connection)
             .optional()
             .map_err(translate)?;
-        if still_needed.is_some() {
+        // A delivery that a replay made goes first, whatever it is waiting for.
+        let is_replayed: Option<i64> = deliveries::table
+            .filter(deliveries::event.eq(event))
+            .filter(deliveries::replay.is_not_null())
+            .select(deliveries::id)
+            .first(transaction.connection)
+            .optional()
+            .map_err(translate)?;
+        if still_needed.is_some() || is_replayed.is_some() {
             continue;
         }
         rows += diesel::delete(attempts::table)
@@ -132,6 +140,60 @@ pub(super) fn retire(
     let looked_at_all = last == old.last().map(|(event, _)| *event);
     let next = if looked_at_all && old.len() < limit { None } else { last.map(|event| transaction.ids.event(event)) };
     Ok(Retired { rows, next })
+}
+
+/// Removes up to `limit` deliveries that this replay made and that ended before `horizon`,
+/// with their attempts; what was held since before then is discarded. Answers how many
+/// rows that were.
+pub(super) fn retire_deliveries_of(
+    transaction: &mut SqliteTransaction<'_>,
+    replay: RowKey,
+    horizon: Timestamp,
+    limit: usize,
+) -> Result<usize, StoreError> {
+    let held: Vec<i64> = deliveries::table
+        .inner_join(endpoints::table)
+        .filter(deliveries::replay.eq(replay))
+        .filter(deliveries::id.lt(first_key_at(horizon)))
+        .filter(deliveries::status.lt(2))
+        .filter(endpoints::enabled.eq(false).and(endpoints::deleted_at.is_null()))
+        .select(deliveries::id)
+        .limit(limit as i64)
+        .load(transaction.connection)
+        .map_err(translate)?;
+    for delivery in &held {
+        ordering::discard(transaction, *delivery, DiscardReason::Retention)?;
+    }
+    let ended: Vec<i64> = deliveries::table
+        .filter(deliveries::replay.eq(replay))
+        .filter(deliveries::id.lt(first_key_at(horizon)))
+        .filter(deliveries::finished_at.lt(horizon.as_millis()))
+        .select(deliveries::id)
+        .limit(limit as i64)
+        .load(transaction.connection)
+        .map_err(translate)?;
+    diesel::delete(manual_attempts::table.filter(manual_attempts::delivery.eq_any(&ended)))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    let mut rows = held.len();
+    rows += diesel::delete(attempts::table.filter(attempts::delivery.eq_any(&ended)))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    rows += diesel::delete(deliveries::table.filter(deliveries::id.eq_any(&ended)))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    Ok(rows)
+}
+
+/// Whether anything is left that this replay made.
+pub(super) fn has_deliveries(transaction: &mut SqliteTransaction<'_>, replay: RowKey) -> Result<bool, StoreError> {
+    let left: Option<i64> = deliveries::table
+        .filter(deliveries::replay.eq(replay))
+        .select(deliveries::id)
+        .first(transaction.connection)
+        .optional()
+        .map_err(translate)?;
+    Ok(left.is_some())
 }
 
 pub(super) fn forget_idempotency_keys(

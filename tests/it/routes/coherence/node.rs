@@ -100,6 +100,8 @@ pub fn node(coherence: impl FnOnce() -> Coherence, story: impl AsyncFnOnce(&Node
                 page_max: 250,
                 endpoints_per_partner: 10,
                 max_fan_out: 1_000,
+                endpoints_per_replay: 100,
+                replays_per_partner: 10,
                 retries: RetryLimits {
                     retries: 30,
                     span: Duration::from_secs(30 * 86_400),

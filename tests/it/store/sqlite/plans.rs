@@ -3,10 +3,15 @@
 //! copied here: they are caught as the store runs them, so that a changed one
 //! is looked at again.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 use diesel::sql_types::{Integer, Text};
-use posthaste::domain::{Environment, PartitionSet, StatusFilter};
-use posthaste::store::{AuditFilter, Begun, DeliveryFilter, Lane, PageRequest, PullRequest, Scope, Verdict};
+use posthaste::domain::{Environment, PartitionSet, ReplaySelection, Replayable, StatusFilter};
+use posthaste::store::{
+    AuditFilter, Begun, DeliveryFilter, Lane, NewReplay, PageRequest, PullRequest, ReplaySlice, Scope, Verdict,
+    WantedEndpoints,
+};
 
 use super::{SqlitePlace, listening};
 use crate::store::announcing::{failing, telling};
@@ -237,6 +242,69 @@ fn what_is_accepted_in_chunks_goes_by_index() {
     planner.check("chunk", || world.commit(|transaction| transaction.accept_chunk(&mut fan_out, 0, 10)));
     planner.check("seal", || world.commit(|transaction| transaction.seal(&request, &fan_out)));
     planner.check("has_unsealed", || world.commit(|transaction| transaction.has_unsealed()));
+}
+
+#[test]
+fn replays_go_by_index() {
+    let (mut world, mut planner, acme) = world();
+    let endpoint = world.subscriptions(&acme).matching(&"campaign.updated".parse().expect("a type"))[0];
+    let delivery = world.deliver(&acme, "campaign.updated");
+    world.record(&world.attempt(delivery, 0, Verdict::Exhausted));
+    let event = world.delivery(&acme, delivery).event;
+    let everyone = Scope::all(acme.environment);
+    let mut last = None;
+    for (statuses, missing, index) in [
+        (vec![Replayable::RetriesExhausted], false, "deliveries_exhausted (endpoint=? AND rowid>? AND rowid<?)"),
+        (vec![Replayable::Discarded], false, "deliveries_given_up (endpoint=? AND rowid>? AND rowid<?)"),
+        (vec![Replayable::Delivered], false, "deliveries_by_endpoint (endpoint=? AND rowid>? AND rowid<?)"),
+        (Vec::new(), true, "events_by_scope (scope=? AND rowid>? AND rowid<?)"),
+    ] {
+        let new = NewReplay {
+            scope: acme.clone(),
+            wanted: WantedEndpoints { endpoints: vec![endpoint], partners: Vec::new(), most: 1 },
+            selection: ReplaySelection { statuses, missing, ..ReplaySelection::default() },
+            per_second: None,
+            actor: "partner".into(),
+            key: None,
+            most_running: 10,
+        };
+        let create = |world: &mut World| world.commit(|transaction| transaction.create_replay(&new));
+        let mut begun = None;
+        planner.check("create_replay", || begun = Some(create(&mut world)));
+        let replay = begun.expect("it was called").expect("the endpoint is there").replay.id;
+        let slice = ReplaySlice { replay, endpoint, room: 10 };
+        let plans = planner.check("carry on", || world.commit(|transaction| transaction.carry_on_replay(&slice)));
+        assert!(plans.contains(index), "{plans}");
+        assert!(plans.contains("deliveries_replayed_to (endpoint=? AND event>? AND event<?)"), "{plans}");
+        last = Some(replay);
+    }
+    let store = world.store();
+    let replay = last.expect("there were some");
+    planner.check("running", || store.running_replays(None, &HashMap::new(), (10, 10)));
+    planner.check("progress", || store.replay(&acme, replay));
+    planner.check("replays", || store.replays(&everyone, &PageRequest { after: None, limit: 50 }));
+    let plans = planner.check("exhausted", || store.exhausted(&acme, &PageRequest { after: None, limit: 50 }));
+    assert!(plans.contains("deliveries_exhausted (endpoint=?)"), "{plans}");
+    planner.check("exhausted over all", || store.exhausted(&everyone, &PageRequest { after: None, limit: 50 }));
+    let of_replay = DeliveryFilter { replay: Some(replay), ..DeliveryFilter::default() };
+    let plans =
+        planner.check("of a replay", || store.deliveries(&acme, &of_replay, &PageRequest { after: None, limit: 50 }));
+    assert!(plans.contains("deliveries_in_replay (replay=? AND rowid>? AND rowid<?)"), "{plans}");
+    for status in [StatusFilter::Delivered, StatusFilter::RetriesExhausted, StatusFilter::Pending] {
+        let of_status = DeliveryFilter { status: Some(status), ..of_replay.clone() };
+        let plans = planner.check("of a replay by state", || {
+            store.deliveries(&acme, &of_status, &PageRequest { after: None, limit: 50 })
+        });
+        assert!(plans.contains("deliveries_of_replay (replay=? AND endpoint=? AND status=? AND rowid"), "{plans}");
+    }
+    let stored = store.event(&acme, event).expect("readable").expect("it is there");
+    let plans = planner.look("event_outcomes", || store.event_outcomes(&acme, &stored));
+    assert!(plans.contains("deliveries_replayed (event=?"), "{plans}");
+    planner.check("dismiss", || world.commit(|transaction| transaction.dismiss_delivery(&acme, delivery)));
+    planner.check("bring forward", || world.commit(|transaction| transaction.bring_forward(&acme, endpoint, None, 10)));
+    world.advance(DAY);
+    let horizon = world.now;
+    planner.check("retire replays", || world.commit(|transaction| transaction.retire_replays(horizon, 10)));
 }
 
 /// Over all partners a list is read newest first and never sorted. How far it
