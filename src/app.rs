@@ -28,7 +28,9 @@ use crate::cluster::{
 };
 use crate::config::{Config, StoreLocation};
 use crate::domain::{Actor, AuditAction, PARTITIONS, PartnerName, Role};
-use crate::engine::{BodyBudget, Drain, Engine, Janitor, NewsWire, Places, Replays, Retention, Supervisor};
+use crate::engine::{
+    BodyBudget, Drain, Engine, Indexer, Indexing, Janitor, NewsWire, Places, Replays, Retention, Supervisor,
+};
 use crate::metrics::Metrics;
 use crate::routes::{self, Api, Catalogs, Coherence, HintsIn, Rates, ThisNode};
 use crate::server::{self, CertificateError, ServerOptions};
@@ -222,6 +224,7 @@ impl App {
         };
         let supervisor = Supervisor::start(engine.clone(), wire.clone());
         Replays::start(engine.clone());
+        Indexer::start(engine.clone(), Indexing::default());
         Janitor::start(engine, Retention { keep: config.store.retention });
 
         let api = web::Data::new(Api {

@@ -125,6 +125,8 @@ pub struct Metrics {
     pub deliveries_replayed: Counter<u64, AtomicU64>,
     /// Rows that retention removed or changed.
     pub rows_retired: Counter<u64, AtomicU64>,
+    /// Events that the search index has come to.
+    pub events_indexed: Counter<u64, AtomicU64>,
     /// Brakes in force, over partners and environments.
     pub brakes: Gauge,
     /// Whether this node is held, and sends nothing: 1 or 0.
@@ -197,6 +199,7 @@ impl Metrics {
             journal_rollbacks: Counter::default(),
             deliveries_replayed: Counter::default(),
             rows_retired: Counter::default(),
+            events_indexed: Counter::default(),
             brakes: Gauge::default(),
             node_held: Gauge::default(),
             partitions_owned: Gauge::default(),
@@ -294,6 +297,7 @@ impl Metrics {
             self.deliveries_replayed.clone(),
         );
         registry.register("rows_retired", "Rows that retention removed or changed", self.rows_retired.clone());
+        registry.register("events_indexed", "Events that search has been told of", self.events_indexed.clone());
         drop(registry);
         self.register_endpoints();
         self.register_nodes();

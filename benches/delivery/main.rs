@@ -7,6 +7,7 @@
 //! `cargo bench --bench delivery -- --help` lists scenarios and options.
 
 mod audience;
+mod big_store;
 mod burden;
 mod client;
 mod costs;
@@ -29,6 +30,7 @@ mod report;
 mod retries;
 mod run;
 mod scenario;
+mod search;
 mod seed;
 mod server;
 mod sink;
@@ -105,6 +107,9 @@ struct Arguments {
     /// Endpoints that are delivered to, in `recovery`; one in ten is well all the time.
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = size(10, 10_000))]
     recovering: usize,
+    /// Deliveries of the past, in `search`.
+    #[arg(long, value_name = "N", default_value_t = 2_000_000, value_parser = size(1_000, 1_000_000_000))]
+    rows: usize,
     /// Where the server keeps things.
     #[arg(long, value_enum, default_value_t = BackendName::Sqlite)]
     store: BackendName,
@@ -127,8 +132,8 @@ struct Arguments {
 
 impl Arguments {
     fn sizes(&self) -> Sizes {
-        let Self { queued, due_per_second, registered, history, serving, dead, recovering, .. } = *self;
-        Sizes { queued, due_per_second, registered, history, serving, dead, recovering }
+        let Self { queued, due_per_second, registered, history, serving, dead, recovering, rows, .. } = *self;
+        Sizes { queued, due_per_second, registered, history, serving, dead, recovering, rows }
     }
 }
 
@@ -234,6 +239,7 @@ async fn measure_into(
                 Watched::Dead => dead::measure(options).await?,
                 Watched::Recovery => recovery::measure(options).await?,
                 Watched::Costs => costs::measure(options).await?,
+                Watched::Search => search::measure(options).await?,
             };
             let judgements = findings.iter().map(|finding| Judgement::found(name, finding, options.backend)).collect();
             report.add(rows, judgements);

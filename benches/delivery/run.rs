@@ -52,6 +52,7 @@ pub struct Sizes {
     pub serving: usize,
     pub dead: usize,
     pub recovering: usize,
+    pub rows: usize,
 }
 
 /// What one measurement takes place on.

@@ -92,6 +92,8 @@ pub enum Watched {
     Recovery,
     /// The database, while it is given one sort of work at a time.
     Costs,
+    /// A large store, while it is asked for what is rare.
+    Search,
 }
 
 impl Burden {
@@ -171,7 +173,7 @@ impl Figure {
 }
 
 /// All of them, in the order they are run.
-pub const SCENARIOS: [Scenario; 13] = [
+pub const SCENARIOS: [Scenario; 14] = [
     Scenario {
         name: "one-to-one",
         about: "one event a call, one endpoint, as fast as it goes",
@@ -284,5 +286,10 @@ pub const SCENARIOS: [Scenario; 13] = [
         name: "costs",
         about: "what the database spends on one event, delivery, outcome and retry (PostgreSQL)",
         kind: Kind::Watched(Watched::Costs),
+    },
+    Scenario {
+        name: "search",
+        about: "events and deliveries found in a store that holds 29 days, by index and at its far end (--rows)",
+        kind: Kind::Watched(Watched::Search),
     },
 ];

@@ -11,7 +11,7 @@ fuzz_target!(|text: &[u8]| {
     let example = halves.next().and_then(|text| read_json(text).ok());
     let example = example.unwrap_or_else(|| serde_json::json!({ "event": "a.b" }));
     let name = "a.b".parse().expect("a name");
-    let definition = TypeDefinition { name, description: String::new(), schema, example, retry: None };
+    let definition = TypeDefinition { name, description: String::new(), schema, example, retry: None, indexed: Vec::new() };
     let Ok(definition) = definition.checked(&CatalogLimits::default()) else { return };
     let body = definition.example.to_string();
     let catalog = Catalog::compile(vec![definition]).expect("what was checked can be used");

@@ -7,7 +7,10 @@ use serde_json::Value;
 
 use crate::catalog::schema::{self, SchemaProblem};
 use crate::catalog::{FieldError, explain, weight};
-use crate::domain::{EventType, MAX_DESCRIPTION_CHARS, RetryPolicy};
+use crate::domain::{EventType, FieldPointer, MAX_DESCRIPTION_CHARS, RetryPolicy};
+
+/// Most places of a type by which its events are found.
+pub const MAX_INDEXED: usize = 8;
 
 /// One entry of a catalog as stored and shown.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +26,8 @@ pub struct TypeDefinition {
     /// When events of the type are tried again at endpoints that have no
     /// schedule of their own; `None` is the default one.
     pub retry: Option<RetryPolicy>,
+    /// Places by whose values its events are found: strings, whole numbers and booleans.
+    pub indexed: Vec<FieldPointer>,
 }
 
 /// How large a definition may be.
@@ -90,6 +95,12 @@ pub enum DefinitionProblem {
     /// No valid JSON Schema.
     #[error("its schema cannot be used{}", at(.0))]
     Schema(FieldError),
+    /// More places to find it by than there may be.
+    #[error("it is indexed by more than {MAX_INDEXED} fields")]
+    TooManyIndexed,
+    /// A place that is named twice, or has no value that is indexed.
+    #[error("it cannot be indexed by `{}`: {}", .0.pointer, .0.detail)]
+    Indexed(FieldError),
     /// An example that is no event of this type.
     #[error("its example is not such an event{}", .0.first().map(at).unwrap_or_default())]
     Example(Vec<FieldError>),
@@ -142,6 +153,7 @@ impl TypeDefinition {
     }
 
     pub(super) fn keeps(&self, limits: &CatalogLimits) -> Result<(), DefinitionProblem> {
+        self.indexes_leaves()?;
         let limit = limits.description_chars;
         if self.description.chars().count() > limit {
             return Err(DefinitionProblem::TooLong { part: "description", limit, unit: "characters" });
@@ -154,6 +166,29 @@ impl TypeDefinition {
             }
             if value.to_string().len() > limit {
                 return Err(DefinitionProblem::TooLong { part, limit, unit: "bytes" });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether each place it is found by is named once and is, as far as the example has
+    /// it, no object and no array.
+    fn indexes_leaves(&self) -> Result<(), DefinitionProblem> {
+        if self.indexed.len() > MAX_INDEXED {
+            return Err(DefinitionProblem::TooManyIndexed);
+        }
+        for (place, pointer) in self.indexed.iter().enumerate() {
+            let unfit = |detail: String| {
+                DefinitionProblem::Indexed(FieldError { pointer: pointer.as_str().to_owned(), detail })
+            };
+            if self.indexed[..place].contains(pointer) {
+                return Err(unfit("it is named twice".to_owned()));
+            }
+            if let Some(value @ (Value::Object(_) | Value::Array(_))) = pointer.lead(&self.example) {
+                let found = explain::found(value);
+                return Err(unfit(format!(
+                    "only strings, whole numbers and booleans are, and the example has {found}"
+                )));
             }
         }
         Ok(())
@@ -184,7 +219,7 @@ mod tests {
     fn definition(schema: Value) -> TypeDefinition {
         let name = "order.paid".parse().expect("a name");
         let example = json!({"event": "order.paid", "id": 1});
-        TypeDefinition { name, description: "Paid.".into(), schema, example, retry: None }
+        TypeDefinition { name, description: "Paid.".into(), schema, example, retry: None, indexed: Vec::new() }
     }
 
     fn problem(definition: TypeDefinition) -> DefinitionProblem {
@@ -271,6 +306,27 @@ mod tests {
             let unfit = TypeDefinition { example, ..definition(schema.clone()) };
             assert_eq!(problem(unfit), DefinitionProblem::Example(vec![error]));
         }
+    }
+
+    #[test]
+    fn events_are_found_by_few_leaves() {
+        let indexed_by = |pointers: &[&str]| {
+            let indexed = pointers.iter().map(|text| text.parse().expect("a pointer")).collect();
+            let example = json!({"event": "order.paid", "id": 1, "lines": [{"sku": "a"}], "paid": true});
+            TypeDefinition { indexed, example, ..definition(json!({})) }
+        };
+        for sound in [&["/id", "/lines/0/sku", "/paid", "/not/there"][..], &[]] {
+            let sound = indexed_by(sound);
+            assert_eq!(sound.clone().checked(&CatalogLimits::default()), Ok(sound));
+        }
+        let eight: Vec<String> = (0..8).map(|number| format!("/{number}")).collect();
+        let mut eight: Vec<&str> = eight.iter().map(String::as_str).collect();
+        assert!(indexed_by(&eight).checked(&CatalogLimits::default()).is_ok());
+        eight.push("/id");
+        assert_eq!(problem(indexed_by(&eight)), DefinitionProblem::TooManyIndexed);
+        assert!(problem(indexed_by(&["/id", "/id"])).to_string().contains("`/id`: it is named twice"));
+        assert!(problem(indexed_by(&["/lines"])).to_string().contains("the example has an array"));
+        assert!(problem(indexed_by(&["/lines/0"])).to_string().contains("the example has an object"));
     }
 
     #[test]

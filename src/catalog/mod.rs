@@ -22,7 +22,7 @@ use serde_json::Value;
 use crate::domain::{EventType, TypePattern};
 
 pub use body::read as read_json;
-pub use definition::{CatalogLimits, DefinitionError, DefinitionProblem, TypeDefinition};
+pub use definition::{CatalogLimits, DefinitionError, DefinitionProblem, MAX_INDEXED, TypeDefinition};
 pub use filter::Filter;
 pub use refusal::{FieldError, Refusal, pointer_below};
 pub use shipped::shipped;
@@ -167,7 +167,7 @@ mod tests {
     fn definition(name: &str, schema: Value) -> TypeDefinition {
         let name: EventType = name.parse().expect("a name");
         let example = json!({ "event": name.as_str() });
-        TypeDefinition { name, description: String::new(), schema, example, retry: None }
+        TypeDefinition { name, description: String::new(), schema, example, retry: None, indexed: Vec::new() }
     }
 
     fn refusal(body: impl AsRef<[u8]>) -> Refusal {

@@ -2,7 +2,7 @@
 //! ad screenshots. Their rules are in the schemas of `catalogs/*.json`; here
 //! is only how such a file is read.
 //!
-//! A file may have a `shared_schema`, which each of its types' `schema` is
+//! A file names the places that all its types are `indexed` by. It may have a `shared_schema`, which each of its types' `schema` is
 //! laid over, so that what differs stands alone. What comes out of here, and
 //! is stored and shown, is whole: no schema depends on another.
 
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::catalog::TypeDefinition;
+use crate::domain::FieldPointer;
 
 const FILES: [&str; 2] =
     [include_str!("../../catalogs/campaigns.json"), include_str!("../../catalogs/screenshots.json")];
@@ -24,6 +25,9 @@ pub fn shipped() -> Vec<TypeDefinition> {
 struct File {
     #[serde(default)]
     shared_schema: Option<Value>,
+    /// What all its types are found by.
+    #[serde(default)]
+    indexed: Vec<String>,
     event_types: Vec<Definition>,
 }
 
@@ -39,6 +43,8 @@ struct Definition {
 pub(super) fn definitions(text: &str) -> Vec<TypeDefinition> {
     let file: File = serde_json::from_str(text).expect("tests read the files that are compiled in");
     let shared = file.shared_schema;
+    let pointer = |text: &String| text.parse().expect("tests read the pointers that are compiled in");
+    let indexed: Vec<FieldPointer> = file.indexed.iter().map(pointer).collect();
     let whole = |definition: Definition| TypeDefinition {
         name: definition.name.parse().expect("tests read the names that are compiled in"),
         description: definition.description,
@@ -48,6 +54,7 @@ pub(super) fn definitions(text: &str) -> Vec<TypeDefinition> {
         },
         example: definition.example,
         retry: None,
+        indexed: indexed.clone(),
     };
     file.event_types.into_iter().map(whole).collect()
 }
@@ -137,6 +144,7 @@ mod tests {
             assert!(!definition.description.is_empty() && definition.schema["title"].is_string());
             assert_eq!(definition.clone().checked(&CatalogLimits::default()), Ok(definition.clone()));
             assert!(accepted(&definition.example), "{}", definition.name);
+            assert_eq!(definition.indexed.iter().map(FieldPointer::as_str).collect::<Vec<_>>(), ["/id"]);
         }
     }
 

@@ -278,6 +278,7 @@ mod tests {
             schema: json!({ "type": "object" }),
             example: json(name),
             retry: None,
+            indexed: Vec::new(),
         };
         // What only an edited store has: the built-in one counts, and another stays.
         let stored = vec![stored("order.paid"), stored(FAILING), stored("posthaste.older")];

@@ -145,6 +145,8 @@ pub struct Event {
     pub accepted_at: Timestamp,
     /// When it is to be delivered.
     pub times: DeliveryTimes,
+    /// The key that it was posted with, if there was one.
+    pub idempotency_key: Option<String>,
     /// The subscriptions it was matched against, see `store::Subscriptions`.
     pub matched_version: i64,
 }

@@ -8,6 +8,7 @@
 mod arbiters;
 pub mod budget;
 pub mod endpoint;
+mod indexing;
 mod messages;
 mod places;
 mod replays;
@@ -30,6 +31,7 @@ use crate::transport::TransportFactory;
 pub use budget::BodyBudget;
 pub use endpoint::request::AttemptHeaders;
 pub use endpoint::state::{Doing, Snapshot};
+pub use indexing::{Indexer, Indexing};
 pub use messages::{Drain, Hinted, Inspect, Moved, Release, Seen, SendTest, TestOutcome};
 pub use places::Places;
 pub use replays::Replays;

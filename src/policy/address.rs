@@ -24,6 +24,12 @@ pub struct AddressPolicy {
     denied_ports: Vec<RangeInclusive<u16>>,
 }
 
+/// How a URL is spelt where it is stored, if it can be one. Says nothing of whether it may
+/// be registered.
+pub fn normal_spelling(text: &str) -> Result<String, UrlProblem> {
+    TargetUrl::parse(text).map(|url| url.as_str().to_owned())
+}
+
 impl AddressPolicy {
     /// The default rules, and networks that may be dialled in spite of them
     /// (`POSTHASTE_ALLOW_ADDRESSES`).

@@ -27,13 +27,14 @@ const READ_TRIES: usize = 4;
 pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.may(Permission::ReadDeliveries)?;
     let query = caller.query();
-    query.only(&["limit", "cursor", "status", "endpoint", "event", "replay", "since", "until"])?;
+    query.only(&["limit", "cursor", "status", "endpoint", "event", "replay", " type", "since", "until"])?;
     let scope = api.known(caller.scope()?).await?;
     let filter = DeliveryFilter {
         status: query.parsed("status")?,
         endpoint: query.parsed("endpoint")?,
         event: query.parsed("event")?,
         replay: query.parsed("replay")?,
+        types: query.parsed("type")?,
         since: query.parsed("since")?,
         until: query.parsed("until")?,
     };

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::auth::Permission;
 use crate::catalog::{CatalogLimits, DefinitionError, DefinitionProblem, TypeDefinition, pointer_below, system};
-use crate::domain::{AuditAction, EventType};
+use crate::domain::{AuditAction, EventType, FieldPointer, FieldPointerError};
 use crate::routes::extract::{self, Caller};
 use crate::routes::problem::{Answer, FieldProblem, Kind, Problem};
 use crate::routes::retry::{self, RetryLimits};
@@ -19,6 +19,7 @@ fn show(definition: &TypeDefinition) -> Value {
         "schema": definition.schema,
         "example": definition.example,
         "retry": definition.retry.as_ref().map(retry::show),
+        "indexed": definition.indexed.iter().map(FieldPointer::as_str).collect::<Vec<_>>(),
         "built_in": system::is_built_in(definition.name.as_str()),
     })
 }
@@ -102,6 +103,9 @@ pub async fn put(
                     .map(|field| FieldProblem::new(format!("/example{}", field.pointer), field.detail.clone()))
                     .collect(),
             ),
+            DefinitionProblem::Indexed(_) | DefinitionProblem::TooManyIndexed => {
+                Problem::invalid_field("/indexed", error.problem.to_string())
+            }
             _ => Problem::invalid_field("", error.to_string()),
         })?;
     let known = api.catalogs.of(environment).get(&checked.name).cloned();
@@ -133,6 +137,7 @@ fn what_is_put(known: Option<&TypeDefinition>, put: &TypeDefinition) -> Value {
         ("schema", known.schema != put.schema),
         ("example", known.example != put.example),
         ("retry", known.retry != put.retry),
+        ("indexed", known.indexed != put.indexed),
     ];
     let changed: Vec<&str> = parts.iter().filter(|(_, is_other)| *is_other).map(|(name, _)| *name).collect();
     json!({ "is_new": false, "changed": changed })
@@ -171,6 +176,10 @@ fn parse(name: EventType, body: &[u8], retries: &RetryLimits) -> Result<TypeDefi
         errors.extend(problems);
         None
     });
+    let indexed = indexed(&fields.remove("indexed").unwrap_or_default()).unwrap_or_else(|problems| {
+        errors.extend(problems);
+        Vec::new()
+    });
     let mut required = |field: &str| {
         fields.remove(field).unwrap_or_else(|| {
             errors.push(FieldProblem::new(format!("/{field}"), format!("`{field}` is required")));
@@ -181,13 +190,32 @@ fn parse(name: EventType, body: &[u8], retries: &RetryLimits) -> Result<TypeDefi
     for unknown in fields.keys() {
         errors.push(FieldProblem::new(
             pointer_below("", unknown),
-            "unknown field; there is `description`, `schema`, `example` and `retry`",
+            "unknown field; there is `description`, `schema`, `example`, `retry` and `indexed`",
         ));
     }
     if !errors.is_empty() {
         return Err(Problem::invalid(errors));
     }
-    Ok(TypeDefinition { name, description, schema, example, retry })
+    Ok(TypeDefinition { name, description, schema, example, retry, indexed })
+}
+
+/// The fields that events are found by.
+fn indexed(value: &Value) -> Result<Vec<FieldPointer>, Vec<FieldProblem>> {
+    let pointers = match value {
+        Value::Null => return Ok(Vec::new()),
+        Value::Array(pointers) => pointers,
+        _ => return Err(vec![FieldProblem::new("/indexed", "expected an array of JSON pointers such as `/id`")]),
+    };
+    let mut problems = Vec::new();
+    let mut indexed = Vec::new();
+    for (place, pointer) in pointers.iter().enumerate() {
+        let pointer = pointer.as_str().ok_or_else(|| "expected a string".to_owned());
+        match pointer.and_then(|text| text.parse().map_err(|error: FieldPointerError| error.to_string())) {
+            Ok(pointer) => indexed.push(pointer),
+            Err(detail) => problems.push(FieldProblem::new(format!("/indexed/{place}"), detail)),
+        }
+    }
+    if problems.is_empty() { Ok(indexed) } else { Err(problems) }
 }
 
 /// Takes an event type out. Endpoints may go on naming it; no event of it is

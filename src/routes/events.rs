@@ -9,21 +9,29 @@ use crate::domain::EventId;
 use crate::routes::explaining::{self, Subject};
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Problem};
-use crate::routes::{Api, openapi, page, show};
-use crate::store;
+use crate::routes::{Api, idempotency, openapi, page, search, show};
+use crate::store::{self, EventSearch};
 
 /// Lists events, newest first.
 #[utoipa::path(
     get, path = "/events", operation_id = "list_events", tag = "events",
-    params(openapi::ForPartners, openapi::Page),
-    responses((status = 200, description = "A page.", body = openapi::Events))
+    params(openapi::EventQuestion, openapi::ForPartners, openapi::Page),
+    responses((status = 200, description = "A page. It may be short of its limit and yet have a `next_cursor`, where what is asked for is rare and no index leads to it.", body = openapi::Events))
 )]
 pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.may(Permission::ReadDeliveries)?;
-    caller.query().only(&["limit", "cursor"])?;
+    let query = caller.query();
+    query.only(&["limit", "cursor", "type", "since", "until", "idempotency_key", "field"])?;
     let scope = api.known(caller.scope()?).await?;
-    let wanted = page::request::<EventId>(caller.query(), &api.limits)?;
-    let found = store::blocking(&api.store, move |store| store.events(&scope, &wanted)).await?;
+    let search = EventSearch {
+        types: query.parsed("type")?,
+        since: query.parsed("since")?,
+        until: query.parsed("until")?,
+        idempotency_key: idempotency::asked_for(query)?,
+        field: search::field(query, &api.catalogs.of(scope.environment))?,
+    };
+    let wanted = page::request::<EventId>(query, &api.limits)?;
+    let found = store::blocking(&api.store, move |store| store.found_events(&scope, &search, &wanted)).await?;
     Ok(page::answer(&found, |event| event.id.to_string(), show::event))
 }
 

@@ -8,12 +8,28 @@ use actix_web::HttpRequest;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use crate::routes::extract::Query;
 use crate::routes::problem::{Kind, Problem};
 use crate::routes::timing;
 use crate::store::Idempotency;
 
 /// Longest key.
 pub(super) const MAX_KEY_BYTES: usize = 255;
+
+/// Whether a text can be one.
+pub(super) fn is_key(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_KEY_BYTES && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+/// The key that a list is asked for.
+pub(super) fn asked_for(query: &Query) -> Result<Option<String>, Problem> {
+    let Some(key) = query.get("idempotency_key") else { return Ok(None) };
+    let Some(key) = key_in(key) else {
+        let detail = format!("a key is 1 to {MAX_KEY_BYTES} visible ASCII characters, as they are or in quotes");
+        return Err(Problem::invalid_query("idempotency_key", detail));
+    };
+    Ok(Some(key.into_owned()))
+}
 
 /// The request's key with the digest of what it asks for; `None` without one.
 /// `refused` is what the answer says beside accepted events.

@@ -33,6 +33,7 @@ mod pull;
 mod rates;
 mod replays;
 mod retry;
+mod search;
 mod settings;
 mod shared_read;
 mod show;
@@ -293,6 +294,11 @@ pub fn configure(config: &mut web::ServiceConfig) {
             web::resource("/deliveries/{id}/retry")
                 .route(web::post().to(deliveries::retry))
                 .default_service(web::to(|request| wrong_method(request, "POST"))),
+        )
+        .service(
+            web::resource("/search")
+                .route(web::get().to(search::search))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
         )
         .service(
             web::resource("/event-types")

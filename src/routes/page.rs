@@ -44,7 +44,8 @@ pub fn answer<Item>(
     cursor: impl Fn(&Item) -> String,
     show: impl Fn(&Item) -> Value,
 ) -> HttpResponse {
-    let next = page.items.last().filter(|_| page.more).map(cursor);
+    let behind_last = || page.items.last().filter(|_| page.more).map(cursor);
+    let next = page.cursor.clone().or_else(behind_last);
     let data: Vec<Value> = page.items.iter().map(show).collect();
     HttpResponse::Ok().json(json!({ "data": data, "next_cursor": next }))
 }

@@ -152,6 +152,7 @@ pub fn event(event: &Event) -> Value {
         "accepted_at": time(event.accepted_at),
         "deliver_at": maybe_time(event.times.deliver_at),
         "expires_at": maybe_time(event.times.expires_at),
+        "idempotency_key": event.idempotency_key,
         "bytes": event.body.len(),
     })
 }

@@ -9,7 +9,7 @@ use crate::auth::Permission;
 use crate::catalog::{Catalog, pointer_below};
 use crate::domain::{Attempt, AuditAction, Endpoint, EndpointId, EndpointStatus, EventId, EventType};
 use crate::engine::{AttemptHeaders, SendTest, TestOutcome};
-use crate::policy::{explaining, matching};
+use crate::policy::{address, explaining, matching};
 use crate::routes::extract::{self, Caller};
 use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::settings::{self, Rules};
@@ -136,15 +136,22 @@ pub async fn create(api: web::Data<Api>, caller: Caller, request: HttpRequest, m
 /// Lists endpoints, newest first.
 #[utoipa::path(
     get, path = "/webhook", operation_id = "list_webhooks", tag = "webhooks",
-    params(openapi::ForPartners, openapi::Page),
+    params(openapi::WebhookQuestion, openapi::ForPartners, openapi::Page),
     responses((status = 200, description = "A page.", body = openapi::Webhooks))
 )]
 pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.may(Permission::ManageEndpoints)?;
-    caller.query().only(&["limit", "cursor"])?;
+    let query = caller.query();
+    query.only(&["limit", "cursor", "url"])?;
     let scope = api.known(caller.scope()?).await?;
-    let wanted = page::request::<EndpointId>(caller.query(), &api.limits)?;
-    let found = store::blocking(&api.store, move |store| store.endpoints(&scope, &wanted)).await?;
+    let wanted = page::request::<EndpointId>(query, &api.limits)?;
+    let url = query.get("url").map(address::normal_spelling).transpose();
+    let url = url.map_err(|problem| Problem::invalid_query("url", problem))?;
+    let found = store::blocking(&api.store, move |store| match url {
+        Some(url) => store.endpoints_at(&scope, &url, &wanted),
+        None => store.endpoints(&scope, &wanted),
+    })
+    .await?;
     Ok(page::answer(&found, |endpoint| endpoint.id.to_string(), show::endpoint))
 }
 

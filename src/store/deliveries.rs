@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::catalog::FieldError;
 use crate::domain::{
     Announcement, Attempt, Delivery, DeliveryId, EndpointId, Environment, EventId, EventType, Outcome, ReplayId,
-    StatusFilter, StoredStatus, Timestamp, Trouble,
+    StatusFilter, StoredStatus, Timestamp, Trouble, TypePattern,
 };
 use crate::store::Fence;
 
@@ -246,6 +246,8 @@ pub struct DeliveryFilter {
     pub event: Option<EventId>,
     /// Made by this replay.
     pub replay: Option<ReplayId>,
+    /// Of an event of a type that this covers.
+    pub types: Option<TypePattern>,
     /// Created then or later.
     pub since: Option<Timestamp>,
     /// Created before.

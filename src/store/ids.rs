@@ -75,6 +75,12 @@ impl IdCodec {
         Self { hasher: SipHasher13::new_with_key(secret) }
     }
 
+    /// For other numbers that only this store can compute. What is written to it must
+    /// begin as no [`Kind`] with a key does.
+    pub(in crate::store) fn keyed_hasher(&self) -> SipHasher13 {
+        self.hasher
+    }
+
     fn tail(&self, kind: Kind, key: RowKey) -> u128 {
         let mut hasher = self.hasher;
         hasher.write_u8(kind as u8);

@@ -32,6 +32,7 @@ mod reading;
 mod replaying;
 mod rows;
 mod schema;
+mod search;
 pub mod sqlite;
 mod standing;
 mod subscriptions;
@@ -61,6 +62,7 @@ pub use replaying::{
     BroughtForward, Dismissed, ExhaustedEndpoint, ExhaustedReason, NewReplay, ReplayConflict, ReplayPreview,
     ReplayProgress, ReplaySlice, ReplaySummary, Replayed, RunningReplay, RunningTarget, SelectedEvent, WantedEndpoints,
 };
+pub use search::{DroppedSegments, EventSearch, IndexEnd, SEGMENT_EVENTS, Segment, SegmentDraft};
 pub use standing::{EndpointStanding, SentSettings};
 pub use subscriptions::{Audience, Judged, Scope, ScopeId, SubscriptionCache, Subscriptions};
 pub use versions::{Changes, Versions};
@@ -155,6 +157,14 @@ pub trait Store: Send + Sync + 'static {
     /// A scope's endpoints, newest first, deleted ones left out.
     fn endpoints(&self, scope: &Scope, page: &PageRequest<EndpointId>) -> Result<Page<Endpoint>, StoreError>;
 
+    /// Those of them that have this URL, in its normal spelling.
+    fn endpoints_at(
+        &self,
+        scope: &Scope,
+        url: &str,
+        page: &PageRequest<EndpointId>,
+    ) -> Result<Page<Endpoint>, StoreError>;
+
     /// The secrets that sign for an endpoint at this time, newest first.
     fn endpoint_secrets(&self, endpoint: EndpointId, now: Timestamp) -> Result<Vec<StoredSecret>, StoreError>;
 
@@ -166,14 +176,36 @@ pub trait Store: Send + Sync + 'static {
     fn event(&self, scope: &Scope, event: EventId) -> Result<Option<Event>, StoreError>;
 
     /// What the scope may see, newest first.
-    fn events(&self, scope: &Scope, page: &PageRequest<EventId>) -> Result<Page<Event>, StoreError>;
+    fn events(&self, scope: &Scope, page: &PageRequest<EventId>) -> Result<Page<Event>, StoreError> {
+        self.found_events(scope, &EventSearch::default(), page)
+    }
+
+    /// What of that fits, newest first. Where a page is short of its limit and says where
+    /// the next one begins, so much was looked at that the rest is left to that.
+    fn found_events(
+        &self,
+        scope: &Scope,
+        search: &EventSearch,
+        page: &PageRequest<EventId>,
+    ) -> Result<Page<Event>, StoreError>;
+
+    /// How far the search index has come; `None` where there is none yet.
+    fn index_end(&self) -> Result<Option<IndexEnd>, StoreError>;
+
+    /// The beginning of the index's next segment, with nothing in it.
+    fn begin_segment(&self) -> Result<SegmentDraft, StoreError>;
+
+    /// A segment with up to `limit` events more, as far as there are some that are
+    /// settled: of those nothing can come to be in between any more.
+    fn extend_segment(&self, draft: SegmentDraft, now: Timestamp, limit: usize) -> Result<SegmentDraft, StoreError>;
 
     /// What became of an event for each endpoint of the scope: those that existed
     /// when it was accepted, and then those that were made later and are still
     /// there.
     fn event_outcomes(&self, scope: &Scope, event: &Event) -> Result<Vec<EventOutcome>, StoreError>;
 
-    /// A scope's deliveries, newest first.
+    /// A scope's deliveries, newest first. A page may be short of its limit, as with
+    /// [`found_events`](Self::found_events).
     fn deliveries(
         &self,
         scope: &Scope,
@@ -449,8 +481,17 @@ pub trait Transaction {
     /// many there were.
     fn forget_idempotency_keys(&mut self, limit: usize) -> Result<usize, StoreError>;
 
+    /// Writes down the search index's next segment. False, and nothing written, where
+    /// the index has come further since that was begun.
+    fn add_segment(&mut self, segment: &Segment) -> Result<bool, StoreError>;
+
+    /// Drops those among up to `limit` of the oldest segments behind `after` of which no
+    /// event is left.
+    fn drop_segments(&mut self, after: Option<i64>, limit: usize) -> Result<DroppedSegments, StoreError>;
+
     /// What the very first start of a store does: makes the partner `default`
-    /// and fills both catalogs. False, and nothing done, at any later start.
+    /// and fills both catalogs. False at any later start, and nothing done, but once
+    /// where the store was made before types were indexed by fields.
     fn first_start(&mut self, types: &[TypeDefinition]) -> Result<bool, StoreError>;
 
     /// Adds event types or replaces them. Answers how many were not there just so.

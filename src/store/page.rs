@@ -16,6 +16,9 @@ pub struct Page<Item> {
     pub items: Vec<Item>,
     /// Whether another page follows.
     pub more: bool,
+    /// Where that begins, if not behind the last item: a page may be short, or empty,
+    /// because enough was looked at without an index.
+    pub cursor: Option<String>,
 }
 
 impl<Item> Page<Item> {
@@ -23,7 +26,17 @@ impl<Item> Page<Item> {
     pub fn from_overread(mut items: Vec<Item>, limit: usize) -> Self {
         let more = items.len() > limit;
         items.truncate(limit);
-        Self { items, more }
+        Self { items, more, cursor: None }
+    }
+
+    /// What was found before enough had been looked at: the next page begins here.
+    pub fn up_to(items: Vec<Item>, cursor: String) -> Self {
+        Self { items, more: true, cursor: Some(cursor) }
+    }
+
+    /// One with nothing on it, and nothing behind it.
+    pub fn empty() -> Self {
+        Self { items: Vec::new(), more: false, cursor: None }
     }
 
     /// The same page of other items.
@@ -31,6 +44,7 @@ impl<Item> Page<Item> {
         self,
         convert: impl FnMut(Item) -> Result<Other, Error>,
     ) -> Result<Page<Other>, Error> {
-        Ok(Page { items: self.items.into_iter().map(convert).collect::<Result<_, _>>()?, more: self.more })
+        let items = self.items.into_iter().map(convert).collect::<Result<_, _>>()?;
+        Ok(Page { items, more: self.more, cursor: self.cursor })
     }
 }

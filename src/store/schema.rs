@@ -109,6 +109,7 @@ diesel::table! {
         schema -> Text,
         example -> Text,
         retry -> Nullable<Text>,
+        indexed -> Nullable<Text>,
     }
 }
 
@@ -122,6 +123,7 @@ diesel::table! {
         body -> Binary,
         deliver_at -> Nullable<BigInt>,
         expires_at -> Nullable<BigInt>,
+        idempotency_key -> Nullable<Text>,
     }
 }
 
@@ -257,6 +259,30 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    search_layouts (id) {
+        id -> BigInt,
+        fields -> Text,
+    }
+}
+
+diesel::table! {
+    search_segments (id) {
+        id -> BigInt,
+        first_key -> BigInt,
+        last_key -> BigInt,
+        events -> BigInt,
+        layout -> BigInt,
+    }
+}
+
+diesel::table! {
+    search_entries (id) {
+        id -> BigInt,
+        entries -> Binary,
+    }
+}
+
 diesel::joinable!(deliveries -> events (event));
 diesel::joinable!(deliveries -> endpoints (endpoint));
 diesel::allow_tables_to_appear_in_same_query!(
@@ -278,6 +304,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     replay_targets,
     replays,
     scopes,
+    search_entries,
+    search_layouts,
+    search_segments,
     unsealed,
     versions,
 );

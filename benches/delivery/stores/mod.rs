@@ -29,6 +29,16 @@ pub trait Backend: Sync {
     /// with a URL of its own. Nobody may have the store open.
     fn repeat_endpoints(&self, directory: &Path, mark: &str, copies: Copies) -> Result<(), BulkError>;
 
+    /// Gives the oldest event another type and body, and the key it was posted with.
+    /// Nobody may have the store open.
+    fn rewrite_oldest_event(
+        &self,
+        directory: &Path,
+        event_type: &str,
+        idempotency_key: &str,
+        body: &[u8],
+    ) -> Result<(), BulkError>;
+
     /// About how many bytes a finished delivery comes to, its part of the event
     /// included, where each event has this many.
     fn delivery_bytes(&self, deliveries_per_event: usize) -> u64;

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, SmallInt, Text};
+use diesel::sql_types::{BigInt, Binary, SmallInt, Text};
 use posthaste::clock::Clock;
 use posthaste::domain::{NodeId, Partition};
 use posthaste::store::postgres::{PostgresOptions, PostgresStore};
@@ -151,6 +151,24 @@ impl Backend for Postgres {
             }
         }
         settle(&mut connection)
+    }
+
+    fn rewrite_oldest_event(
+        &self,
+        directory: &Path,
+        event_type: &str,
+        idempotency_key: &str,
+        body: &[u8],
+    ) -> Result<(), BulkError> {
+        let mut connection = connect(&self.url(directory))?;
+        diesel::sql_query(
+            "UPDATE events SET event_type = $1, idempotency_key = $2, body = $3 WHERE id = (SELECT MIN(id) FROM events)",
+        )
+        .bind::<Text, _>(event_type)
+        .bind::<Text, _>(idempotency_key)
+        .bind::<Binary, _>(body)
+        .execute(&mut connection)?;
+        Ok(())
     }
 
     fn delivery_bytes(&self, deliveries_per_event: usize) -> u64 {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
-use diesel::sql_types::Text;
+use diesel::sql_types::{Binary, Text};
 use posthaste::domain::Partition;
 use posthaste::store::sqlite::SqliteStore;
 use posthaste::store::{Store, StoreError};
@@ -83,6 +83,24 @@ impl Backend for Sqlite {
             table("endpoint_secrets", &["endpoint"], &[]),
         ];
         repeat(&mut connection, &tables, copies)?;
+        flush(directory, connection)
+    }
+
+    fn rewrite_oldest_event(
+        &self,
+        directory: &Path,
+        event_type: &str,
+        idempotency_key: &str,
+        body: &[u8],
+    ) -> Result<(), BulkError> {
+        let mut connection = open(directory)?;
+        diesel::sql_query(
+            "UPDATE events SET event_type = ?, idempotency_key = ?, body = ? WHERE id = (SELECT MIN(id) FROM events)",
+        )
+        .bind::<Text, _>(event_type)
+        .bind::<Text, _>(idempotency_key)
+        .bind::<Binary, _>(body)
+        .execute(&mut connection)?;
         flush(directory, connection)
     }
 

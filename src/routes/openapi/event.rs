@@ -6,7 +6,9 @@ use utoipa::ToSchema;
 
 use super::delivery::{Delivery, LastAttempt, WaitsFor};
 use super::problem::Problem;
-use super::values::{EndpointId, EnvironmentName, EventBody, EventId, EventTypeName, PartnerOrAll, Timestamp};
+use super::values::{
+    EndpointId, EnvironmentName, EventBody, EventId, EventTypeName, IdempotencyKey, PartnerOrAll, Timestamp,
+};
 
 /// An event that was accepted: it and all its deliveries are on disk.
 #[derive(ToSchema)]
@@ -52,6 +54,9 @@ macro_rules! event {
             /// What is not delivered by then is discarded.
             #[schema(required = true)]
             expires_at: Option<Timestamp>,
+            /// The key that it was posted with.
+            #[schema(required = true)]
+            idempotency_key: Option<IdempotencyKey>,
             /// How long its payload is.
             bytes: u64,
             $($more)*

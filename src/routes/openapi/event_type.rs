@@ -5,7 +5,7 @@
 use utoipa::ToSchema;
 
 use super::endpoint::Retry;
-use super::values::{EventExample, EventSchema, EventTypeName, TypeDescription};
+use super::values::{EventExample, EventSchema, EventTypeName, FieldPointer, TypeDescription};
 
 /// An event type of the catalog.
 #[derive(ToSchema)]
@@ -18,6 +18,9 @@ pub struct EventTypeShown {
     /// When its events are tried again at endpoints without a schedule of their own; `null` is the default schedule.
     #[schema(required = true)]
     retry: Option<Retry>,
+    /// Places in an event by whose values it is found: `GET /events?field=`.
+    #[schema(max_items = 8)]
+    indexed: Vec<FieldPointer>,
     /// Whether it is one of Posthaste's own.
     built_in: bool,
 }
@@ -39,6 +42,9 @@ pub struct PutEventType {
     schema: EventSchema,
     example: EventExample,
     retry: Option<Retry>,
+    /// Places by whose values its events are to be found, each once: strings, whole numbers and booleans.
+    #[schema(max_items = 8)]
+    indexed: Option<Vec<FieldPointer>>,
     /// `false`, or left out.
     #[schema(required = false)]
     built_in: bool,

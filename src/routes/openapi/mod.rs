@@ -29,6 +29,7 @@ mod page;
 mod parameters;
 mod problem;
 mod replay;
+mod search;
 mod values;
 
 use std::sync::OnceLock;
@@ -39,7 +40,7 @@ use utoipa::OpenApi;
 
 use crate::routes::{
     Limits, audit as auditing, brakes, deliveries, description, encryption, event_types, events, exhausted,
-    health as watching, hurrying, ingest, nodes, operator, pausing, pull, replays, webhook,
+    health as watching, hurrying, ingest, nodes, operator, pausing, pull, replays, search as searching, webhook,
 };
 
 pub(super) use administration::{
@@ -55,10 +56,13 @@ pub(super) use event_type::{EventTypeShown, PutEventType};
 pub(super) use key::{Key, MadeKey, NewKey};
 pub use operations::{OPERATIONS, Operation};
 pub(super) use page::{AuditEntries, Deliveries, EventTypes, Events, Exhausted, Keys, Partners, Replays, Webhooks};
-pub(super) use parameters::{Braked, BuiltIn, DeliveryQuestion, ForPartner, ForPartners, Page, Posting, PullQuestion};
+pub(super) use parameters::{
+    Braked, BuiltIn, DeliveryQuestion, ForPartner, ForPartners, Page, Posting, PullQuestion, WebhookQuestion,
+};
 pub(super) use replay::{
     NewReplay, NewReplayOfSeveral, Replay, ReplayPreview, ReplayWithProgress, RetriesBroughtForward,
 };
+pub(super) use search::{EventQuestion, SearchAnswer, SearchQuestion};
 pub(super) use values::{
     DeliveryId, EndpointId, EventBody, EventId, EventLines, EventTypeName, KeyId, NodeId, PartnerName, ReplayId,
 };
@@ -90,6 +94,7 @@ Bounds are those of the node that answers; most can be configured, by the option
         ingest::batch,
         events::list,
         events::read,
+        searching::search,
         webhook::create,
         webhook::list,
         webhook::read,
@@ -151,11 +156,13 @@ Bounds are those of the node that answers; most can be configured, by the option
         EndpointId,
         values::EnvironmentName,
         values::EnvironmentOrAll,
+        values::EventPattern,
         EventId,
         EventTypeName,
         values::ExpirySeconds,
         values::GivenTime,
         values::IdempotencyKey,
+        values::IndexedValue,
         KeyId,
         NodeId,
         values::PageLimit,
@@ -163,6 +170,8 @@ Bounds are those of the node that answers; most can be configured, by the option
         values::PartnerOrAll,
         values::SequenceNumber,
         ReplayId,
+        values::SearchText,
+        values::WebhookUrl,
     )),
     tags(
         (name = "events", description = "What happened, posted by upstream systems, and what became of it."),

@@ -58,6 +58,7 @@ pub const OPERATIONS: &[Operation] = &[
     by(Permission::PostEvents, "post_events", &[ASKING, NAMING, READING, WRITING, ACCEPTING]),
     by(Permission::ReadDeliveries, "list_events", &[ASKING, NAMING]),
     by(Permission::ReadDeliveries, "read_event", &[ASKING, NAMING]),
+    by(Permission::ReadDeliveries, "search", &[ASKING, NAMING]),
     by(Permission::ManageEndpoints, "create_webhook", &[ASKING, NAMING, READING, WRITING, SETTING]),
     by(Permission::ManageEndpoints, "list_webhooks", &[ASKING, NAMING]),
     by(Permission::ManageEndpoints, "read_webhook", &[ASKING, NAMING]),

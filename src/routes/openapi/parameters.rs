@@ -6,8 +6,8 @@
 use utoipa::{IntoParams, ToSchema};
 
 use super::values::{
-    Cursor, EndpointId, EnvironmentName, EnvironmentOrAll, EventId, ExpirySeconds, GivenTime, IdempotencyKey,
-    PageLimit, PartnerName, PartnerOrAll, ReplayId, SequenceNumber,
+    Cursor, EndpointId, EnvironmentName, EnvironmentOrAll, EventId, EventPattern, ExpirySeconds, GivenTime,
+    IdempotencyKey, PageLimit, PartnerName, PartnerOrAll, ReplayId, SequenceNumber, WebhookUrl,
 };
 
 /// For one partner.
@@ -77,6 +77,15 @@ pub enum StatusFilter {
     Discarded,
 }
 
+/// Which webhooks are listed.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct WebhookQuestion {
+    /// Those with this URL, however it is spelt.
+    #[param(required = false)]
+    url: WebhookUrl,
+}
+
 /// Which deliveries are listed.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -93,6 +102,9 @@ pub struct DeliveryQuestion {
     /// Those that this replay made.
     #[param(required = false)]
     replay: ReplayId,
+    /// Those of events of this type, or of the types of a pattern.
+    #[param(required = false, rename = "type")]
+    types: EventPattern,
     /// Those made then or later.
     #[param(required = false)]
     since: GivenTime,

@@ -18,7 +18,7 @@ use crate::domain::{
     MAX_URL_BYTES, MAX_WAIT_MS, MIN_TIMEOUT_MS, Signing,
 };
 use crate::policy::signature::{MAX_KEY_BYTES, MIN_KEY_BYTES};
-use crate::routes::{brakes, idempotency, signing};
+use crate::routes::{brakes, idempotency, search, signing};
 
 /// What every example id is made of: a UUIDv7 of 2026.
 const EXAMPLE: Uuid = Uuid::from_u128(0x019c_2a5e_7400_7abc_8def_0123_4567_89ab);
@@ -170,6 +170,10 @@ values! {
     IdempotencyKey = text(r#"^([!#-~][ -~]*|"([ !#-\[\]-~]|\\["\\])+")$"#)
         .min_length(Some(1)).max_length(Some(idempotency::MAX_KEY_BYTES))
         .examples(["order-4711", "\"order-4711\""]);
+    /// A field that some type is indexed by, a colon, and a value.
+    IndexedValue = text("^/").max_length(Some(search::MAX_TEXT_BYTES)).examples(["/id:cmp_1"]);
+    /// What is looked for.
+    SearchText = text_of_any().min_length(Some(1)).max_length(Some(search::MAX_TEXT_BYTES)).examples(["cmp_1"]);
     /// Whole seconds. The most is the option `retention_days`.
     ExpirySeconds = number(1, 30 * 24 * 3_600).examples([3_600]);
 }

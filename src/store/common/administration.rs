@@ -7,17 +7,24 @@ use diesel::prelude::*;
 use super::reads::{partner_number, scope_of};
 use super::{Connection, translate};
 use crate::catalog::TypeDefinition;
-use crate::domain::{Environment, KeyId, Partner, PartnerName, Role, Timestamp};
+use crate::domain::{Environment, FieldPointer, KeyId, Partner, PartnerName, Role, Timestamp};
 use crate::store::ids::{IdCodec, RowKey, time_of_key};
 use crate::store::rows::{RetryRow, environment_number, environment_of, from_json, parsed};
 use crate::store::schema::{api_keys, event_types, partners};
 use crate::store::{KeyRecord, Page, PageRequest, ScopeId, StoreError};
 
+type EventTypeRow = (String, String, String, String, Option<String>, Option<String>);
+
+fn pointers_of(indexed: Option<&str>) -> Result<Vec<FieldPointer>, StoreError> {
+    let texts: Vec<String> = indexed.map(from_json).transpose()?.unwrap_or_default();
+    texts.iter().map(|text| parsed(text)).collect()
+}
+
 pub(super) fn event_types_of(
     connection: &mut Connection,
     environment: Environment,
 ) -> Result<Vec<TypeDefinition>, StoreError> {
-    let rows: Vec<(String, String, String, String, Option<String>)> = event_types::table
+    let rows: Vec<EventTypeRow> = event_types::table
         .filter(event_types::environment.eq(environment_number(environment)))
         .order(event_types::name)
         .select((
@@ -26,17 +33,19 @@ pub(super) fn event_types_of(
             event_types::schema,
             event_types::example,
             event_types::retry,
+            event_types::indexed,
         ))
         .load(connection)
         .map_err(translate)?;
     rows.into_iter()
-        .map(|(name, description, schema, example, retry)| {
+        .map(|(name, description, schema, example, retry, indexed)| {
             Ok(TypeDefinition {
                 name: parsed(&name)?,
                 description,
                 schema: from_json(&schema)?,
                 example: from_json(&example)?,
                 retry: retry.as_deref().map(from_json).transpose()?.map(RetryRow::policy),
+                indexed: pointers_of(indexed.as_deref())?,
             })
         })
         .collect()

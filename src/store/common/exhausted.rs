@@ -27,7 +27,7 @@ pub(super) fn exhausted(
     scope: &Scope,
     page: &PageRequest<EndpointId>,
 ) -> Result<Page<ExhaustedEndpoint>, StoreError> {
-    let Some(id) = scope_id(connection, scope)? else { return Ok(Page { items: Vec::new(), more: false }) };
+    let Some(id) = scope_id(connection, scope)? else { return Ok(Page::empty()) };
     let mut before = page.after.map_or(RowKey::MAX, |after| ids.endpoint_key(after).unwrap_or(0));
     let mut found = Vec::new();
     // What is left out makes room for what comes behind it.

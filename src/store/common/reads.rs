@@ -361,7 +361,14 @@ pub(super) fn endpoint(
     key: RowKey,
 ) -> Result<Option<Endpoint>, StoreError> {
     let page = PageRequest { after: None, limit: 1 };
-    Ok(endpoints_where(connection, ids, keyring, scope, Some(key), &page)?.pop())
+    Ok(endpoints_where(connection, ids, keyring, scope, &Only::Endpoint(key), &page)?.pop())
+}
+
+/// Which of a scope's live endpoints.
+enum Only<'a> {
+    All,
+    Endpoint(RowKey),
+    Url(&'a str),
 }
 
 /// A scope's live endpoints, newest first, up to one more than the page.
@@ -372,7 +379,20 @@ pub(super) fn endpoints_of(
     scope: &Scope,
     page: &PageRequest<EndpointId>,
 ) -> Result<Page<Endpoint>, StoreError> {
-    let found = endpoints_where(connection, ids, keyring, scope, None, page)?;
+    let found = endpoints_where(connection, ids, keyring, scope, &Only::All, page)?;
+    Ok(Page::from_overread(found, page.limit))
+}
+
+/// Those of a scope's live endpoints that have this URL.
+pub(super) fn endpoints_at(
+    connection: &mut Connection,
+    ids: &IdCodec,
+    keyring: &Keyring,
+    scope: &Scope,
+    url: &str,
+    page: &PageRequest<EndpointId>,
+) -> Result<Page<Endpoint>, StoreError> {
+    let found = endpoints_where(connection, ids, keyring, scope, &Only::Url(url), page)?;
     Ok(Page::from_overread(found, page.limit))
 }
 
@@ -381,7 +401,7 @@ fn endpoints_where(
     ids: &IdCodec,
     keyring: &Keyring,
     scope: &Scope,
-    only: Option<RowKey>,
+    only: &Only<'_>,
     page: &PageRequest<EndpointId>,
 ) -> Result<Vec<Endpoint>, StoreError> {
     let Some(id) = scope_id(connection, scope)? else { return Ok(Vec::new()) };
@@ -407,9 +427,11 @@ fn endpoints_where(
                 ),
             ))
             .into_boxed();
-    if let Some(key) = only {
-        query = query.filter(endpoints::id.eq(key));
-    }
+    query = match only {
+        Only::All => query,
+        Only::Endpoint(key) => query.filter(endpoints::id.eq(*key)),
+        Only::Url(url) => query.filter(endpoints::url.eq(*url)),
+    };
     query = if scope.partner.is_some() {
         query.filter(endpoints::scope.eq(id.0))
     } else {

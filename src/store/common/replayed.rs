@@ -1,4 +1,4 @@
-//! Lists of deliveries that replays made: of one event, and of one replay. Their keys are of
+//! Lists of the deliveries that one replay made. Their keys are of
 //! the time they were made at, so that no range of keys has them.
 //!
 //! Compiled once for each backend, against its own `Connection`.
@@ -7,11 +7,36 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 
-use super::views::{StoredState, stored_states};
 use super::{Connection, statements, translate};
+use crate::domain::StatusFilter;
 use crate::store::ids::{IdCodec, RowKey};
 use crate::store::schema::{deliveries, endpoints, replay_targets, replays};
 use crate::store::{DeliveryFilter, Scope, ScopeId, StoreError};
+
+/// A stored state, and how often the schedule has tried what counts.
+type StoredState = (i64, (i64, i64));
+
+const UNTRIED: (i64, i64) = (0, 0);
+const TRIED: (i64, i64) = (1, i64::MAX);
+const EITHER: (i64, i64) = (0, i64::MAX);
+
+/// The stored states that look like this, for an endpoint as it is now.
+fn stored_states(filter: Option<StatusFilter>, enabled: bool, deleted: bool) -> &'static [StoredState] {
+    match (filter, enabled, deleted) {
+        // Asked for without looking at states.
+        (None, ..) => &[],
+        (Some(StatusFilter::Delivered), ..) => &[(2, EITHER)],
+        (Some(StatusFilter::RetriesExhausted), ..) => &[(3, EITHER)],
+        (Some(StatusFilter::Discarded), _, true) => {
+            &[(-1, EITHER), (0, EITHER), (1, EITHER), (4, EITHER), (5, EITHER), (6, EITHER), (7, EITHER), (8, EITHER)]
+        }
+        (Some(StatusFilter::Discarded), _, false) => &[(4, EITHER), (5, EITHER), (6, EITHER), (7, EITHER), (8, EITHER)],
+        (Some(StatusFilter::Pending), true, false) => &[(-1, EITHER), (0, EITHER), (1, UNTRIED)],
+        (Some(StatusFilter::Retrying), true, false) => &[(1, TRIED)],
+        (Some(StatusFilter::Held), false, false) => &[(-1, EITHER), (0, EITHER), (1, EITHER)],
+        (Some(StatusFilter::Pending | StatusFilter::Retrying | StatusFilter::Held), ..) => &[],
+    }
+}
 
 /// Every stored state, where none is asked for.
 const ALL_STATES: &[StoredState] = &[
@@ -26,47 +51,6 @@ const ALL_STATES: &[StoredState] = &[
     (7, EITHER),
     (8, EITHER),
 ];
-const EITHER: (i64, i64) = (0, i64::MAX);
-
-/// Deliveries that replays made of an event, between two keys, in no order. Few events
-/// were replayed often.
-pub(super) fn keys_of_event(
-    connection: &mut Connection,
-    ids: &IdCodec,
-    (id, scope): (ScopeId, &Scope),
-    event: RowKey,
-    filter: &DeliveryFilter,
-    (above, below): (RowKey, RowKey),
-) -> Result<Vec<RowKey>, StoreError> {
-    let mut query = deliveries::table
-        .inner_join(endpoints::table)
-        .filter(deliveries::event.eq(event))
-        .filter(deliveries::replay.is_not_null())
-        .filter(deliveries::id.gt(above).and(deliveries::id.lt(below)))
-        .select((
-            deliveries::id,
-            deliveries::status,
-            deliveries::scheduled_attempts,
-            endpoints::enabled,
-            endpoints::deleted_at.is_not_null(),
-        ))
-        .into_boxed();
-    query = match scope.partner {
-        Some(_) => query.filter(endpoints::scope.eq(id.0)),
-        None => query.filter(sql::<Bool>("endpoints.scope & 1 = ").bind::<BigInt, _>(id.0)),
-    };
-    if let Some(endpoint) = filter.endpoint {
-        query = query.filter(deliveries::endpoint.eq(ids.endpoint_key(endpoint).unwrap_or(0)));
-    }
-    let rows: Vec<(RowKey, i64, i64, bool, bool)> = query.load(connection).map_err(translate)?;
-    let is_asked_for = |(_, status, tried, enabled, deleted): &(RowKey, i64, i64, bool, bool)| {
-        filter.status.is_none()
-            || stored_states(filter.status, *enabled, *deleted)
-                .iter()
-                .any(|(state, (least, most))| state == status && least <= tried && tried <= most)
-    };
-    Ok(rows.into_iter().filter(is_asked_for).map(|row| row.0).collect())
-}
 
 /// A replay's deliveries that the scope may see, between two keys, newest first, up to
 /// `limit`.

@@ -68,7 +68,7 @@ pub(super) fn replays_of(
     scope: &Scope,
     page: &PageRequest<ReplayId>,
 ) -> Result<Page<ReplaySummary>, StoreError> {
-    let Some(id) = scope_id(connection, scope)? else { return Ok(Page { items: Vec::new(), more: false }) };
+    let Some(id) = scope_id(connection, scope)? else { return Ok(Page::empty()) };
     let before = page.after.map_or(RowKey::MAX, |after| ids.replay_key(after).unwrap_or(0));
     let mut query = replays::table
         .filter(replays::id.lt(before))

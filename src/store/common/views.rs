@@ -1,26 +1,26 @@
-//! The lists that people look at: events and deliveries. What became of one event
-//! is in `outcomes`.
+//! What people look at: events, deliveries, attempts. Their lists are in `search` and
+//! `listing`, and what became of one event in `outcomes`.
 //!
 //! Compiled once for each backend, against its own `Connection`.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 
-use super::reads::{IS_SEALED, scope_id, scope_of};
-use super::{Connection, replayed, statements, translate};
+use super::reads::{scope_id, scope_of};
+use super::{Connection, translate};
 use crate::domain::{
-    Attempt, Delivery, DeliveryId, DeliveryStatus, DeliveryTimes, Event, EventId, Exchange, Outcome, StatusFilter,
-    StoredStatus, Timestamp,
+    Attempt, Delivery, DeliveryId, DeliveryStatus, DeliveryTimes, Event, EventId, Exchange, Outcome, StoredStatus,
+    Timestamp,
 };
-use crate::store::ids::{IdCodec, RowKey, first_key_at, time_of_key};
-use crate::store::rows::{attempt_error, count_of, environment_number, ordinal_of, parsed, status_of};
+use crate::store::ids::{IdCodec, RowKey, time_of_key};
+use crate::store::rows::{attempt_error, count_of, ordinal_of, parsed, status_of};
 use crate::store::schema::{attempts, deliveries, endpoints, events};
-use crate::store::{DeliveryFilter, Page, PageRequest, Scope, ScopeId, StoreError};
+use crate::store::{Scope, ScopeId, StoreError};
 
-type EventRow = (i64, i64, String, i64, Vec<u8>, Option<i64>, Option<i64>);
+pub(super) type EventRow = (i64, i64, String, i64, Vec<u8>, Option<i64>, Option<i64>, Option<String>);
 
-fn event_of(connection: &mut Connection, ids: &IdCodec, row: EventRow) -> Result<Event, StoreError> {
-    let (key, scope, event_type, matched_version, body, deliver_at, expires_at) = row;
+pub(super) fn event_of(connection: &mut Connection, ids: &IdCodec, row: EventRow) -> Result<Event, StoreError> {
+    let (key, scope, event_type, matched_version, body, deliver_at, expires_at, idempotency_key) = row;
     let time = |millis: Option<i64>| millis.map(Timestamp::from_millis);
     let scope = scope_of(connection, ScopeId(scope))?;
     Ok(Event {
@@ -31,11 +31,12 @@ fn event_of(connection: &mut Connection, ids: &IdCodec, row: EventRow) -> Result
         body: body.into(),
         accepted_at: time_of_key(key),
         times: DeliveryTimes { deliver_at: time(deliver_at), expires_at: time(expires_at) },
+        idempotency_key,
         matched_version,
     })
 }
 
-const EVENT_COLUMNS: (
+pub(super) const EVENT_COLUMNS: (
     events::id,
     events::scope,
     events::event_type,
@@ -43,6 +44,7 @@ const EVENT_COLUMNS: (
     events::body,
     events::deliver_at,
     events::expires_at,
+    events::idempotency_key,
 ) = (
     events::id,
     events::scope,
@@ -51,10 +53,11 @@ const EVENT_COLUMNS: (
     events::body,
     events::deliver_at,
     events::expires_at,
+    events::idempotency_key,
 );
 
 /// An event's own scope and the one over all partners: what a partner sees.
-fn visible_scopes(id: ScopeId) -> [i64; 2] {
+pub(super) fn visible_scopes(id: ScopeId) -> [i64; 2] {
     [id.0, id.0 % 2]
 }
 
@@ -73,39 +76,6 @@ pub(super) fn event(
         None => row.1 % 2 == id.0,
     };
     row.filter(seen).map(|row| event_of(connection, ids, row)).transpose()
-}
-
-pub(super) fn events_of(
-    connection: &mut Connection,
-    ids: &IdCodec,
-    scope: &Scope,
-    page: &PageRequest<EventId>,
-) -> Result<Page<Event>, StoreError> {
-    let Some(id) = scope_id(connection, scope)? else { return Ok(Page { items: Vec::new(), more: false }) };
-    let before = page.after.map_or(RowKey::MAX, |after| ids.event_key(after).unwrap_or(0));
-    let page_of = || {
-        events::table
-            .filter(events::id.lt(before))
-            .order(events::id.desc())
-            .limit(page.limit as i64 + 1)
-            .select(EVENT_COLUMNS)
-            .into_boxed()
-    };
-    let mut rows: Vec<EventRow> = Vec::new();
-    if scope.partner.is_some() {
-        // Two walks down one index, merged: an IN with an ORDER BY would sort
-        // the partner's whole history.
-        for visible in visible_scopes(id) {
-            let part: Vec<EventRow> =
-                page_of().filter(events::scope.eq(visible)).load(connection).map_err(translate)?;
-            rows.extend(part);
-        }
-        rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.0));
-    } else {
-        let of_environment = diesel::dsl::sql::<Bool>("events.scope & 1 = ").bind::<BigInt, _>(id.0);
-        rows = page_of().filter(of_environment).load(connection).map_err(translate)?;
-    }
-    Page::from_overread(rows, page.limit).try_map(|row| event_of(connection, ids, row))
 }
 
 /// Of a delivery: `id`, `event`, `endpoint`, `replay`; `status`, `attempt_count`,
@@ -170,215 +140,9 @@ pub(super) fn delivery_of(ids: &IdCodec, row: DeliveryRow) -> Result<Delivery, S
     })
 }
 
-/// A stored state, and how often the schedule has tried what counts.
-pub(super) type StoredState = (i64, (i64, i64));
-
-const UNTRIED: (i64, i64) = (0, 0);
-const TRIED: (i64, i64) = (1, i64::MAX);
-const EITHER: (i64, i64) = (0, i64::MAX);
-
-/// The stored states that look like this, for an endpoint as it is now.
-pub(super) fn stored_states(filter: Option<StatusFilter>, enabled: bool, deleted: bool) -> &'static [StoredState] {
-    match (filter, enabled, deleted) {
-        // Asked for without looking at states.
-        (None, ..) => &[],
-        (Some(StatusFilter::Delivered), ..) => &[(2, EITHER)],
-        (Some(StatusFilter::RetriesExhausted), ..) => &[(3, EITHER)],
-        (Some(StatusFilter::Discarded), _, true) => {
-            &[(-1, EITHER), (0, EITHER), (1, EITHER), (4, EITHER), (5, EITHER), (6, EITHER), (7, EITHER), (8, EITHER)]
-        }
-        (Some(StatusFilter::Discarded), _, false) => &[(4, EITHER), (5, EITHER), (6, EITHER), (7, EITHER), (8, EITHER)],
-        (Some(StatusFilter::Pending), true, false) => &[(-1, EITHER), (0, EITHER), (1, UNTRIED)],
-        (Some(StatusFilter::Retrying), true, false) => &[(1, TRIED)],
-        (Some(StatusFilter::Held), false, false) => &[(-1, EITHER), (0, EITHER), (1, EITHER)],
-        (Some(StatusFilter::Pending | StatusFilter::Retrying | StatusFilter::Held), ..) => &[],
-    }
-}
-
 /// Whether it ended with its endpoint.
 const fn ended_with(status: DeliveryStatus, stored: StoredStatus) -> bool {
     matches!(status, DeliveryStatus::Discarded(_)) && stored.is_unfinished()
-}
-
-/// Keys between which a list lies, both left out.
-fn key_range(ids: &IdCodec, filter: &DeliveryFilter, page: &PageRequest<DeliveryId>) -> (RowKey, RowKey) {
-    let since = filter.since.map_or(0, |since| first_key_at(since) - 1);
-    let until = filter.until.map_or(RowKey::MAX, first_key_at);
-    let after = page.after.map_or(RowKey::MAX, |after| ids.delivery_key(after).unwrap_or(0));
-    (since, until.min(after))
-}
-
-pub(super) fn deliveries_of(
-    connection: &mut Connection,
-    ids: &IdCodec,
-    scope: &Scope,
-    filter: &DeliveryFilter,
-    page: &PageRequest<DeliveryId>,
-) -> Result<Page<Delivery>, StoreError> {
-    let nothing = Page { items: Vec::new(), more: false };
-    let Some(id) = scope_id(connection, scope)? else { return Ok(nothing) };
-    let (mut above, mut below) = key_range(ids, filter, page);
-    let within = (above, below);
-    if filter.replay.is_some() {
-        let keys = replayed::keys_in_replay(connection, ids, (id, scope), filter, within, page.limit + 1)?;
-        return page_of_keys(connection, ids, keys, page);
-    }
-    if let Some(event) = filter.event {
-        let Some(key) = ids.event_key(event) else { return Ok(nothing) };
-        let fan_out: Option<i64> =
-            events::table.find(key).select(events::deliveries).first(connection).optional().map_err(translate)?;
-        let Some(fan_out) = fan_out else { return Ok(nothing) };
-        above = above.max(key);
-        below = below.min(key + fan_out + 1);
-    }
-    let mut keys: Vec<RowKey> = Vec::new();
-    if scope.partner.is_some() || filter.endpoint.is_some() {
-        // Endpoint by endpoint down one index each, merged: however large the
-        // store, this reads at most a page for every endpoint of the partner.
-        let mut of_scope =
-            endpoints::table.select((endpoints::id, endpoints::enabled, endpoints::deleted_at)).into_boxed();
-        of_scope = if scope.partner.is_some() {
-            of_scope.filter(endpoints::scope.eq(id.0))
-        } else {
-            of_scope.filter(diesel::dsl::sql::<Bool>("endpoints.scope & 1 = ").bind::<BigInt, _>(id.0))
-        };
-        if let Some(endpoint) = filter.endpoint {
-            let Some(key) = ids.endpoint_key(endpoint) else { return Ok(nothing) };
-            of_scope = of_scope.filter(endpoints::id.eq(key));
-        }
-        let found: Vec<(i64, bool, Option<i64>)> = of_scope.load(connection).map_err(translate)?;
-        for (endpoint, enabled, deleted_at) in found {
-            let states = stored_states(filter.status, enabled, deleted_at.is_some());
-            keys.extend(keys_of_endpoint(connection, endpoint, filter, states, (above, below), page.limit + 1)?);
-        }
-        keys.sort_unstable_by_key(|key| std::cmp::Reverse(*key));
-        keys.truncate(page.limit + 1);
-    } else {
-        keys = keys_of_environment(connection, scope, filter, (above, below), page.limit + 1)?;
-    }
-    if let Some(event) = filter.event.and_then(|event| ids.event_key(event)) {
-        // What was made of it later has keys of other times.
-        keys.extend(replayed::keys_of_event(connection, ids, (id, scope), event, filter, within)?);
-        keys.sort_unstable_by_key(|key| std::cmp::Reverse(*key));
-        keys.truncate(page.limit + 1);
-    }
-    page_of_keys(connection, ids, keys, page)
-}
-
-/// The deliveries with these keys, newest first, of which there is up to one more than the
-/// page has.
-fn page_of_keys(
-    connection: &mut Connection,
-    ids: &IdCodec,
-    keys: Vec<RowKey>,
-    page: &PageRequest<DeliveryId>,
-) -> Result<Page<Delivery>, StoreError> {
-    let mut rows = Vec::with_capacity(keys.len());
-    for key in keys {
-        let row: Option<DeliveryRow> =
-            delivery_query().filter(deliveries::id.eq(key)).first(connection).optional().map_err(translate)?;
-        rows.extend(row);
-    }
-    Page::from_overread(rows, page.limit).try_map(|row| delivery_of(ids, row))
-}
-
-/// An endpoint's newest deliveries in these states, in no order. Each state
-/// has the index that holds few others, so that three failures are not looked
-/// for among millions of successes.
-fn keys_of_endpoint(
-    connection: &mut Connection,
-    endpoint: RowKey,
-    filter: &DeliveryFilter,
-    states: &[StoredState],
-    (above, below): (RowKey, RowKey),
-    limit: usize,
-) -> Result<Vec<RowKey>, StoreError> {
-    let newest = || {
-        deliveries::table
-            .filter(deliveries::endpoint.eq(endpoint))
-            .filter(deliveries::id.gt(above).and(deliveries::id.lt(below)))
-            .filter(diesel::dsl::sql::<Bool>(IS_SEALED))
-            .order(deliveries::id.desc())
-            .limit(limit as i64)
-            .select(deliveries::id)
-            .into_boxed()
-    };
-    if filter.status.is_none() {
-        return newest().load(connection).map_err(translate);
-    }
-    if filter.event.is_some() {
-        // One event's deliveries are few, whatever their state.
-        let mut keys: Vec<RowKey> = Vec::new();
-        for (state, (least, most)) in states {
-            let found: Vec<RowKey> = newest()
-                .filter(deliveries::status.eq(*state))
-                .filter(deliveries::scheduled_attempts.between(*least, *most))
-                .load(connection)
-                .map_err(translate)?;
-            keys.extend(found);
-        }
-        return Ok(keys);
-    }
-    let mut keys: Vec<RowKey> = Vec::new();
-    for (state, (least, most)) in states {
-        let found = match state {
-            // What is unfinished is sorted here: it may be many, but what was
-            // delivered before it is more.
-            ..=1 => statements::unfinished(connection, endpoint, *state, *least, *most, above, below, limit as i64)
-                .map(|rows| rows.into_iter().map(|(key,)| key).collect()),
-            2 => newest().filter(deliveries::status.eq(2)).load(connection),
-            // The very words of the index over what was given up.
-            _ => newest()
-                .filter(diesel::dsl::sql::<Bool>("deliveries.status >= 3"))
-                .filter(deliveries::status.eq(*state))
-                .load(connection),
-        };
-        keys.extend(found.map_err(translate)?);
-    }
-    Ok(keys)
-}
-
-/// Newest first through everything: for operators who look over all partners.
-fn keys_of_environment(
-    connection: &mut Connection,
-    scope: &Scope,
-    filter: &DeliveryFilter,
-    (above, below): (RowKey, RowKey),
-    limit: usize,
-) -> Result<Vec<RowKey>, StoreError> {
-    let live = endpoints::deleted_at.is_null();
-    let mut query = deliveries::table
-        .inner_join(endpoints::table)
-        .filter(deliveries::id.gt(above).and(deliveries::id.lt(below)))
-        .filter(diesel::dsl::sql::<Bool>(IS_SEALED))
-        .filter(
-            diesel::dsl::sql::<Bool>("endpoints.scope & 1 = ").bind::<BigInt, _>(environment_number(scope.environment)),
-        )
-        .order(deliveries::id.desc())
-        .limit(limit as i64)
-        .select(deliveries::id)
-        .into_boxed();
-    query = match filter.status {
-        None => query,
-        Some(StatusFilter::Delivered) => query.filter(deliveries::status.eq(2)),
-        Some(StatusFilter::RetriesExhausted) => query.filter(deliveries::status.eq(3)),
-        Some(StatusFilter::Pending) => {
-            let untried =
-                deliveries::status.lt(1).or(deliveries::status.eq(1).and(deliveries::scheduled_attempts.eq(0)));
-            query.filter(untried).filter(live).filter(endpoints::enabled.eq(true))
-        }
-        Some(StatusFilter::Retrying) => {
-            let tried = deliveries::status.eq(1).and(deliveries::scheduled_attempts.gt(0));
-            query.filter(tried).filter(live).filter(endpoints::enabled.eq(true))
-        }
-        Some(StatusFilter::Held) => {
-            query.filter(deliveries::status.lt(2)).filter(live).filter(endpoints::enabled.eq(false))
-        }
-        Some(StatusFilter::Discarded) => {
-            query.filter(deliveries::status.ge(4).or(deliveries::status.lt(2).and(endpoints::deleted_at.is_not_null())))
-        }
-    };
-    query.load(connection).map_err(translate)
 }
 
 pub(super) fn delivery(

@@ -20,6 +20,8 @@ mod exhausted;
 mod interests;
 mod leases;
 mod line;
+#[path = "../common/listing.rs"]
+mod listing;
 mod numbers;
 #[path = "../common/outcomes.rs"]
 mod outcomes;
@@ -33,6 +35,10 @@ mod replayed;
 mod replaying;
 #[path = "../common/replays.rs"]
 mod replays;
+#[path = "../common/search.rs"]
+mod search;
+#[path = "../common/segments.rs"]
+mod segments;
 #[path = "../common/standing.rs"]
 mod standing;
 mod statements;

@@ -71,6 +71,7 @@ statement! {
         bodies: &'a [&'a [u8]] => Array<Binary>,
         deliver_at: &'a [Option<i64>] => Array<Nullable<BigInt>>,
         expires_at: &'a [Option<i64>] => Array<Nullable<BigInt>>,
+        idempotency_keys: &'a [Option<&'a str>] => Array<Nullable<Text>>,
         delivery_ids: &'a [i64] => Array<BigInt>,
         delivery_events: &'a [i64] => Array<BigInt>,
         endpoints: &'a [i64] => Array<BigInt>,
@@ -80,8 +81,9 @@ statement! {
         numbers: &'a [i64] => Array<BigInt>,
     )
     "WITH written AS ( \
-       INSERT INTO events (id, scope, event_type, deliveries, matched_version, body, deliver_at, expires_at) \
-       SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?)) \
+       INSERT INTO events (id, scope, event_type, deliveries, matched_version, body, deliver_at, expires_at, \
+         idempotency_key) \
+       SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?)) \
      INSERT INTO pending (id, event, endpoint, next_at, partition, status, number, attempt_count, scheduled_attempts) \
      SELECT *, 0, 0 FROM unnest(?, ?, ?, ?, ?, ?, ?)"
 }
@@ -402,22 +404,26 @@ query! {
 }
 
 query! {
-    /// An endpoint's unfinished deliveries of a status that its schedule tried so many
-    /// times, newest first, between two keys.
-    fn unfinished(
-        endpoint: i64 => BigInt,
+    /// The newest deliveries that were given up with this status, between two keys: `id`
+    /// and `endpoint`.
+    fn given_up(
         status: i64 => BigInt,
-        least_tried: i64 => BigInt,
-        most_tried: i64 => BigInt,
+        above: i64 => BigInt,
+        below: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64, i64) => (BigInt, BigInt)
+    "SELECT id, endpoint FROM finished \
+     WHERE status >= 3 AND status = ? AND id > ? AND id < ? ORDER BY id DESC LIMIT ?"
+}
+
+query! {
+    /// The newest deliveries that were made by replays, between two keys.
+    fn replayed(
         above: i64 => BigInt,
         below: i64 => BigInt,
         limit: i64 => BigInt,
     ) -> (i64,) => (BigInt)
-    "SELECT id FROM deliveries \
-     WHERE endpoint = ? AND status = ? AND scheduled_attempts BETWEEN ? AND ? AND id > ? AND id < ? \
-     AND next_at IS NOT NULL \
-     AND NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key) \
-     ORDER BY id DESC LIMIT ?"
+    "SELECT id FROM deliveries WHERE replay IS NOT NULL AND id > ? AND id < ? ORDER BY id DESC LIMIT ?"
 }
 
 statement! {

@@ -14,18 +14,23 @@ use crate::domain::{
     Partner, PartnerName, ReplayId, ReplaySelection, Timestamp, Trouble,
 };
 use crate::keyring::{Keyring, RingKeyId};
+use crate::store::ids::first_key_at;
 use crate::store::postgres::error::translate;
 use crate::store::postgres::{
-    PostgresStore, administration, at_once, audit, brakes, encryption, exhausted, outcomes, pull, reads, replaying,
-    replays, standing, versions, views, work,
+    PostgresStore, administration, at_once, audit, brakes, encryption, exhausted, listing, outcomes, pull, reads,
+    replaying, replays, search, segments, standing, versions, views, work,
 };
 use crate::store::{
     AuditEnd, AuditFilter, BornSince, Brake, Changes, DeliveryFilter, Due, EncryptedPlace, EncryptionCounts,
-    EndpointRuntime, EndpointStanding, EventOutcome, ExhaustedEndpoint, KeyRecord, Lane, Leases, Page, PageRequest,
-    Payload, Place, PullRequest, Pulled, ReadPool, ReplayConflict, ReplayPreview, ReplayProgress, ReplaySummary,
-    RunningReplay, Scope, SentSettings, Sighting, Store, StoreError, StoredSecret, Subscriptions, Unplaced, Versions,
-    Waiting, WantedEndpoints, Writer,
+    EndpointRuntime, EndpointStanding, EventOutcome, EventSearch, ExhaustedEndpoint, IndexEnd, KeyRecord, Lane, Leases,
+    Page, PageRequest, Payload, Place, PullRequest, Pulled, ReadPool, ReplayConflict, ReplayPreview, ReplayProgress,
+    ReplaySummary, RunningReplay, Scope, SegmentDraft, SentSettings, Sighting, Store, StoreError, StoredSecret,
+    Subscriptions, Unplaced, Versions, Waiting, WantedEndpoints, Writer,
 };
+
+/// A transaction that has taken keys has ended so long after: every statement of it has a
+/// limit of seconds.
+const SETTLED_AFTER: Duration = Duration::from_secs(60);
 
 /// What history is made of (`days`).
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -129,6 +134,15 @@ impl Store for PostgresStore {
         self.read_at_once(|reader| reads::endpoints_of(reader, &self.ids, &self.keyring, scope, page))
     }
 
+    fn endpoints_at(
+        &self,
+        scope: &Scope,
+        url: &str,
+        page: &PageRequest<EndpointId>,
+    ) -> Result<Page<Endpoint>, StoreError> {
+        self.read_at_once(|reader| reads::endpoints_at(reader, &self.ids, &self.keyring, scope, url, page))
+    }
+
     fn endpoint_secrets(&self, endpoint: EndpointId, now: Timestamp) -> Result<Vec<StoredSecret>, StoreError> {
         let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(Vec::new()) };
         self.read(|reader| reads::secrets(reader, &self.keyring, key, now))
@@ -143,8 +157,26 @@ impl Store for PostgresStore {
         self.read(|reader| views::event(reader, &self.ids, scope, event))
     }
 
-    fn events(&self, scope: &Scope, page: &PageRequest<EventId>) -> Result<Page<Event>, StoreError> {
-        self.read_at_once(|reader| views::events_of(reader, &self.ids, scope, page))
+    fn found_events(
+        &self,
+        scope: &Scope,
+        search: &EventSearch,
+        page: &PageRequest<EventId>,
+    ) -> Result<Page<Event>, StoreError> {
+        self.read_at_once(|reader| search::events_of(reader, &self.ids, scope, search, page))
+    }
+
+    fn index_end(&self) -> Result<Option<IndexEnd>, StoreError> {
+        self.read_at_once(|reader| segments::end(reader, &self.ids))
+    }
+
+    fn begin_segment(&self) -> Result<SegmentDraft, StoreError> {
+        self.read(segments::draft)
+    }
+
+    fn extend_segment(&self, draft: SegmentDraft, now: Timestamp, limit: usize) -> Result<SegmentDraft, StoreError> {
+        let settled = first_key_at(now - SETTLED_AFTER);
+        self.read_at_once(|reader| segments::extend(reader, &self.ids, draft.clone(), settled, limit))
     }
 
     fn event_outcomes(&self, scope: &Scope, event: &Event) -> Result<Vec<EventOutcome>, StoreError> {
@@ -157,7 +189,7 @@ impl Store for PostgresStore {
         filter: &DeliveryFilter,
         page: &PageRequest<DeliveryId>,
     ) -> Result<Page<Delivery>, StoreError> {
-        self.read_at_once(|reader| views::deliveries_of(reader, &self.ids, scope, filter, page))
+        self.read_at_once(|reader| listing::deliveries_of(reader, &self.ids, scope, filter, page))
     }
 
     fn delivery(&self, scope: &Scope, delivery: DeliveryId) -> Result<Option<Delivery>, StoreError> {

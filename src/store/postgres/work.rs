@@ -233,3 +233,58 @@ pub(super) fn versions(connection: &mut PgConnection) -> Result<Versions, StoreE
     let of = |subject: i64| rows.iter().find(|(known, _)| *known == subject).map_or(0, |(_, version)| *version);
     Ok(Versions { keys: of(-1), catalogs: [of(-2), of(-3)], endpoints: clocks.map(of) })
 }
+
+#[derive(QueryableByName)]
+struct UnfinishedRow {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = BigInt)]
+    scheduled_attempts: i64,
+}
+
+/// Some of an endpoint's unfinished deliveries in a stored state, in no order, with how
+/// often the schedule has tried them. Each state has an index of its own, which is found
+/// by the very words that it is over.
+pub(super) fn some_unfinished(
+    connection: &mut PgConnection,
+    (id, endpoint): (EndpointId, RowKey),
+    state: i64,
+    limit: usize,
+) -> Result<Vec<(RowKey, i64)>, StoreError> {
+    let words = match state {
+        0 => "status = 0 AND partition = $1",
+        1 => "status = 1 AND partition = $1",
+        _ => "order_key IS NOT NULL AND status = -1 AND partition = $1",
+    };
+    let rows: Vec<UnfinishedRow> = diesel::sql_query(format!(
+        "SELECT id, scheduled_attempts::BIGINT AS scheduled_attempts FROM pending
+         WHERE {words} AND endpoint = $2
+           AND NOT EXISTS (SELECT 1 FROM unsealed WHERE pending.id BETWEEN first_key AND last_key) LIMIT $3"
+    ))
+    .bind::<SmallInt, _>(number_of(Partition::of(id)))
+    .bind::<BigInt, _>(endpoint)
+    .bind::<BigInt, _>(limit as i64)
+    .load(connection)
+    .map_err(translate)?;
+    Ok(rows.into_iter().map(|row| (row.id, row.scheduled_attempts)).collect())
+}
+
+#[derive(QueryableByName)]
+struct EndpointRow {
+    #[diesel(sql_type = BigInt)]
+    endpoint: i64,
+}
+
+/// The first of those endpoints that have something unfinished.
+pub(super) fn with_unfinished(connection: &mut PgConnection, limit: usize) -> Result<Vec<RowKey>, StoreError> {
+    const JUMP: &str = "
+        WITH RECURSIVE due (endpoint) AS (
+          (SELECT endpoint FROM pending ORDER BY endpoint LIMIT 1)
+          UNION ALL
+          SELECT (SELECT endpoint FROM pending WHERE endpoint > due.endpoint ORDER BY endpoint LIMIT 1)
+          FROM due WHERE due.endpoint IS NOT NULL)
+        SELECT endpoint FROM due WHERE endpoint IS NOT NULL LIMIT $1";
+    let rows: Vec<EndpointRow> =
+        diesel::sql_query(JUMP).bind::<BigInt, _>(limit as i64).load(connection).map_err(translate)?;
+    Ok(rows.into_iter().map(|row| row.endpoint).collect())
+}

@@ -15,6 +15,8 @@ mod error;
 mod exhausted;
 #[path = "../common/interests.rs"]
 mod interests;
+#[path = "../common/listing.rs"]
+mod listing;
 mod numbers;
 #[path = "../common/outcomes.rs"]
 mod outcomes;
@@ -28,6 +30,10 @@ mod replayed;
 mod replaying;
 #[path = "../common/replays.rs"]
 mod replays;
+#[path = "../common/search.rs"]
+mod search;
+#[path = "../common/segments.rs"]
+mod segments;
 #[path = "../common/standing.rs"]
 mod standing;
 mod statements;

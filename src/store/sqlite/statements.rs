@@ -19,9 +19,10 @@ statement! {
         body: &'a [u8] => Binary,
         deliver_at: Option<i64> => Nullable<BigInt>,
         expires_at: Option<i64> => Nullable<BigInt>,
+        idempotency_key: Option<&'a str> => Nullable<Text>,
     )
-    "INSERT INTO events (id, scope, event_type, deliveries, matched_version, body, deliver_at, expires_at) \
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO events (id, scope, event_type, deliveries, matched_version, body, deliver_at, expires_at, \
+     idempotency_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 }
 
 statement! {
@@ -264,23 +265,41 @@ query! {
 }
 
 query! {
-    /// An endpoint's unfinished deliveries of a status that its schedule tried so many
-    /// times, newest first, between two keys. Their order costs a sort: they may be
-    /// many, but what was delivered beside them is more.
-    fn unfinished(
+    /// Some of an endpoint's unfinished deliveries of a status, in no order: `id` and
+    /// `scheduled_attempts`.
+    fn some_unfinished(
         endpoint: i64 => BigInt,
         status: i64 => BigInt,
-        least_tried: i64 => BigInt,
-        most_tried: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64, i64) => (BigInt, BigInt)
+    "SELECT id, scheduled_attempts FROM deliveries INDEXED BY deliveries_due \
+     WHERE next_at IS NOT NULL AND endpoint = ? AND status = ? \
+     AND NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key) \
+     LIMIT ? + 0"
+}
+
+query! {
+    /// The newest deliveries that were given up with this status, between two keys: `id`
+    /// and `endpoint`.
+    fn given_up(
+        status: i64 => BigInt,
+        above: i64 => BigInt,
+        below: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64, i64) => (BigInt, BigInt)
+    "SELECT id, endpoint FROM deliveries INDEXED BY deliveries_given_up_by_status \
+     WHERE status >= 3 AND status = ? AND id > ? AND id < ? ORDER BY id DESC LIMIT ? + 0"
+}
+
+query! {
+    /// The newest deliveries that were made by replays, between two keys.
+    fn replayed(
         above: i64 => BigInt,
         below: i64 => BigInt,
         limit: i64 => BigInt,
     ) -> (i64,) => (BigInt)
-    "SELECT id FROM deliveries INDEXED BY deliveries_due \
-     WHERE next_at IS NOT NULL AND endpoint = ? AND status = ? AND scheduled_attempts BETWEEN ? AND ? \
-     AND id > ? AND id < ? \
-     AND NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key) \
-     ORDER BY id DESC LIMIT ? + 0"
+    "SELECT id FROM deliveries INDEXED BY deliveries_by_replays \
+     WHERE replay IS NOT NULL AND id > ? AND id < ? ORDER BY id DESC LIMIT ? + 0"
 }
 
 statement! {

@@ -14,17 +14,18 @@ use crate::domain::{
     Partner, PartnerName, ReplayId, ReplaySelection, Timestamp, Trouble,
 };
 use crate::keyring::{Keyring, RingKeyId};
+use crate::store::ids::RowKey;
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::{
-    SqliteStore, administration, audit, brakes, encryption, exhausted, outcomes, pull, reads, replaying, replays,
-    standing, versions, views, work,
+    SqliteStore, administration, audit, brakes, encryption, exhausted, listing, outcomes, pull, reads, replaying,
+    replays, search, segments, standing, versions, views, work,
 };
 use crate::store::{
     AuditEnd, AuditFilter, BornSince, Brake, Changes, DeliveryFilter, Due, EncryptedPlace, EncryptionCounts,
-    EndpointRuntime, EndpointStanding, EventOutcome, ExhaustedEndpoint, KeyRecord, Lane, Leases, Page, PageRequest,
-    Payload, Place, PullRequest, Pulled, ReadPool, ReplayConflict, ReplayPreview, ReplayProgress, ReplaySummary,
-    RunningReplay, Scope, SentSettings, Sighting, Store, StoreError, StoredSecret, Subscriptions, Unplaced, Versions,
-    Waiting, WantedEndpoints, Writer,
+    EndpointRuntime, EndpointStanding, EventOutcome, EventSearch, ExhaustedEndpoint, IndexEnd, KeyRecord, Lane, Leases,
+    Page, PageRequest, Payload, Place, PullRequest, Pulled, ReadPool, ReplayConflict, ReplayPreview, ReplayProgress,
+    ReplaySummary, RunningReplay, Scope, SegmentDraft, SentSettings, Sighting, Store, StoreError, StoredSecret,
+    Subscriptions, Unplaced, Versions, Waiting, WantedEndpoints, Writer,
 };
 
 impl Store for SqliteStore {
@@ -125,6 +126,15 @@ impl Store for SqliteStore {
         self.read_at_once(|reader| reads::endpoints_of(reader, &self.ids, &self.keyring, scope, page))
     }
 
+    fn endpoints_at(
+        &self,
+        scope: &Scope,
+        url: &str,
+        page: &PageRequest<EndpointId>,
+    ) -> Result<Page<Endpoint>, StoreError> {
+        self.read_at_once(|reader| reads::endpoints_at(reader, &self.ids, &self.keyring, scope, url, page))
+    }
+
     fn endpoint_secrets(&self, endpoint: EndpointId, now: Timestamp) -> Result<Vec<StoredSecret>, StoreError> {
         let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(Vec::new()) };
         self.read(|reader| reads::secrets(reader, &self.keyring, key, now))
@@ -139,8 +149,26 @@ impl Store for SqliteStore {
         self.read(|reader| views::event(reader, &self.ids, scope, event))
     }
 
-    fn events(&self, scope: &Scope, page: &PageRequest<EventId>) -> Result<Page<Event>, StoreError> {
-        self.read_at_once(|reader| views::events_of(reader, &self.ids, scope, page))
+    fn found_events(
+        &self,
+        scope: &Scope,
+        search: &EventSearch,
+        page: &PageRequest<EventId>,
+    ) -> Result<Page<Event>, StoreError> {
+        self.read_at_once(|reader| search::events_of(reader, &self.ids, scope, search, page))
+    }
+
+    fn index_end(&self) -> Result<Option<IndexEnd>, StoreError> {
+        self.read_at_once(|reader| segments::end(reader, &self.ids))
+    }
+
+    fn begin_segment(&self) -> Result<SegmentDraft, StoreError> {
+        self.read(segments::draft)
+    }
+
+    fn extend_segment(&self, draft: SegmentDraft, _: Timestamp, limit: usize) -> Result<SegmentDraft, StoreError> {
+        // Keys are taken by the one who writes, in its turn.
+        self.read_at_once(|reader| segments::extend(reader, &self.ids, draft, RowKey::MAX, limit))
     }
 
     fn event_outcomes(&self, scope: &Scope, event: &Event) -> Result<Vec<EventOutcome>, StoreError> {
@@ -153,7 +181,7 @@ impl Store for SqliteStore {
         filter: &DeliveryFilter,
         page: &PageRequest<DeliveryId>,
     ) -> Result<Page<Delivery>, StoreError> {
-        self.read_at_once(|reader| views::deliveries_of(reader, &self.ids, scope, filter, page))
+        self.read_at_once(|reader| listing::deliveries_of(reader, &self.ids, scope, filter, page))
     }
 
     fn delivery(&self, scope: &Scope, delivery: DeliveryId) -> Result<Option<Delivery>, StoreError> {

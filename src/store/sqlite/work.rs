@@ -200,3 +200,36 @@ pub(super) fn born(
     });
     Ok(sightings.filter(|seen| of.contains(Partition::of(seen.endpoint))).collect())
 }
+
+/// Some of an endpoint's unfinished deliveries in a stored state, in no order, with how
+/// often the schedule has tried them.
+pub(super) fn some_unfinished(
+    connection: &mut SqliteConnection,
+    (_, endpoint): (EndpointId, RowKey),
+    state: i64,
+    limit: usize,
+) -> Result<Vec<(RowKey, i64)>, StoreError> {
+    statements::some_unfinished(connection, endpoint, state, limit as i64).map_err(translate)
+}
+
+#[derive(QueryableByName)]
+struct EndpointRow {
+    #[diesel(sql_type = BigInt)]
+    endpoint: i64,
+}
+
+/// The first of those endpoints that have something unfinished.
+pub(super) fn with_unfinished(connection: &mut SqliteConnection, limit: usize) -> Result<Vec<RowKey>, StoreError> {
+    const JUMP: &str = "
+        WITH RECURSIVE due (endpoint) AS (
+          SELECT (SELECT endpoint FROM deliveries INDEXED BY deliveries_due
+                  WHERE next_at IS NOT NULL ORDER BY endpoint LIMIT 1)
+          UNION ALL
+          SELECT (SELECT endpoint FROM deliveries INDEXED BY deliveries_due
+                  WHERE next_at IS NOT NULL AND endpoint > due.endpoint ORDER BY endpoint LIMIT 1)
+          FROM due WHERE due.endpoint IS NOT NULL LIMIT ?)
+        SELECT endpoint FROM due WHERE endpoint IS NOT NULL";
+    let rows: Vec<EndpointRow> =
+        diesel::sql_query(JUMP).bind::<BigInt, _>(limit as i64).load(connection).map_err(translate)?;
+    Ok(rows.into_iter().map(|row| row.endpoint).collect())
+}

@@ -8,6 +8,7 @@ mod fairness;
 mod health;
 mod histories;
 mod house;
+mod indexing;
 mod model;
 mod ordered;
 mod owning;

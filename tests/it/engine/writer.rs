@@ -11,10 +11,10 @@ use posthaste::domain::{
 };
 use posthaste::keyring::RingKeyId;
 use posthaste::store::{
-    Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, CommitError, Dismissed, Effect, EncryptedPlace,
-    EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, NewReplay, Notice, Place, Placed,
-    Placing, Record, Recorded, ReencryptedSlice, ReplayConflict, ReplaySlice, ReplaySummary, Replayed, Retired,
-    Rotation, RotationConflict, Scope, Skipped, StoreError, Transaction, Writer,
+    Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, CommitError, Dismissed, DroppedSegments, Effect,
+    EncryptedPlace, EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, NewReplay, Notice,
+    Place, Placed, Placing, Record, Recorded, ReencryptedSlice, ReplayConflict, ReplaySlice, ReplaySummary, Replayed,
+    Retired, Rotation, RotationConflict, Scope, Segment, Skipped, StoreError, Transaction, Writer,
 };
 use tokio::sync::mpsc;
 
@@ -183,6 +183,14 @@ impl Transaction for Fencing<'_> {
 
     fn forget_idempotency_keys(&mut self, limit: usize) -> Result<usize, StoreError> {
         self.0.forget_idempotency_keys(limit)
+    }
+
+    fn add_segment(&mut self, segment: &Segment) -> Result<bool, StoreError> {
+        self.0.add_segment(segment)
+    }
+
+    fn drop_segments(&mut self, after: Option<i64>, limit: usize) -> Result<DroppedSegments, StoreError> {
+        self.0.drop_segments(after, limit)
     }
 
     fn first_start(&mut self, types: &[TypeDefinition]) -> Result<bool, StoreError> {

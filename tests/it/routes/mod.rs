@@ -37,6 +37,7 @@ mod replays;
 mod retries;
 mod schedules;
 mod screenshots;
+mod searching;
 mod secrets;
 mod settings;
 mod signing;

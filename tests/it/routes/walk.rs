@@ -52,6 +52,7 @@ pub const ROWS: &[Row] = &[
     with(EVENT, row("post_events", About::Scope, 202)),
     row("list_events", About::Scope, 200),
     row("read_event", About::Thing, 200),
+    row("search", About::Scope, 200),
     with(WEBHOOK, row("create_webhook", About::Scope, 201)),
     row("list_webhooks", About::Scope, 200),
     row("read_webhook", About::Thing, 200),
@@ -271,7 +272,10 @@ impl Owner<'_> {
     /// Asks for an operation about a thing, with its row's body.
     pub fn send(&self, client: &Client, operation: &Operation, thing: &str, query: &str) -> Response {
         let row = row_of(operation);
-        let path = filled(&operation.path, thing) + query;
+        let mut path = filled(&operation.path, thing) + query;
+        if operation.id == "search" {
+            path += if query.is_empty() { "?q=NEW" } else { "&q=NEW" };
+        }
         let new = if operation.path.contains("/event-types/") { thing.to_owned() } else { fresh() };
         let url = self.subscriber.url("");
         match row.body {

@@ -67,6 +67,7 @@ fn definition(text: &str, description: &str) -> TypeDefinition {
         schema: json!({"type": "object", "properties": {"n": {"maximum": 1e300, "minimum": -0.5}}}),
         example: json!({"event": text, "n": 7, "text": "\u{1f980} \" \\ \u{0}"}),
         retry: None,
+        indexed: Vec::new(),
     }
 }
 

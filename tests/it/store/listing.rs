@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use posthaste::domain::{EndpointId, Environment, EventType, StatusFilter, TypePattern};
-use posthaste::store::{AttemptKind, DeliveryFilter, EventOutcome, PageRequest, Record, Scope, Verdict};
+use posthaste::store::{AttemptKind, DeliveryFilter, EventOutcome, EventSearch, PageRequest, Record, Scope, Verdict};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
@@ -29,6 +29,7 @@ enum Step {
     Wait(u64),
     Drain,
     Retire { back_ms: u64 },
+    Index { events: usize },
     Reopen,
 }
 
@@ -38,6 +39,7 @@ struct Question {
     status: Option<StatusFilter>,
     endpoint: Option<Index>,
     event: Option<Index>,
+    types: Option<usize>,
     since: Option<Index>,
     until: Option<Index>,
     limit: usize,
@@ -45,6 +47,8 @@ struct Question {
 
 const TYPES: [&str; 3] = ["campaign.created", "campaign.updated", "order.paid"];
 const PATTERNS: [&[&str]; 4] = [&["*"], &["campaign.*"], &["order.paid", "campaign.created"], &["order.*"]];
+
+const ASKED: [&str; 5] = ["*", "campaign.*", "campaign.updated", "order.paid", "order.paid.*"];
 
 fn step() -> impl Strategy<Value = Step> {
     let endpoint = any::<Index>;
@@ -59,6 +63,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..5_000u64).prop_map(Step::Wait),
         1 => Just(Step::Drain),
         1 => (0..10_000u64).prop_map(|back_ms| Step::Retire { back_ms }),
+        2 => (1..6usize).prop_map(|events| Step::Index { events }),
         1 => Just(Step::Reopen),
     ]
 }
@@ -70,12 +75,15 @@ fn status() -> impl Strategy<Value = StatusFilter> {
 
 fn question() -> impl Strategy<Value = Question> {
     let seldom = || prop::option::weighted(0.25, any::<Index>());
-    (0..3usize, prop::option::weighted(0.7, status()), seldom(), seldom(), seldom(), seldom(), 1..6usize).prop_map(
-        |(scope, status, endpoint, event, since, until, limit)| Question {
+    let types = prop::option::weighted(0.5, 0..ASKED.len());
+    let about = (prop::option::weighted(0.7, status()), seldom(), seldom(), types);
+    (0..3usize, about, seldom(), seldom(), 1..6usize).prop_map(
+        |(scope, (status, endpoint, event, types), since, until, limit)| Question {
             scope,
             status,
             endpoint,
             event,
+            types,
             since,
             until,
             limit,
@@ -175,6 +183,7 @@ impl<'a> Played<'a> {
                 }
                 self.model.retire(horizon, self.world.now);
             }
+            Step::Index { events } => drop(self.world.index(events)),
             Step::Reopen => self.world.reopen(),
         }
     }
@@ -205,6 +214,7 @@ impl<'a> Played<'a> {
             endpoint: one(question.endpoint, model.endpoints.len()).map(|number| model.endpoints[number].id),
             event: one(question.event, model.events.len()).map(|number| model.events[number].id),
             replay: None,
+            types: question.types.map(|number| ASKED[number].parse().expect("a case's own pattern")),
             since: time(question.since),
             until: time(question.until),
         };
@@ -222,6 +232,19 @@ impl<'a> Played<'a> {
             }
         }
         prop_assert_eq!(walked, model.deliveries(question.scope, &filter), "{:?} {:?}", question, filter);
+        let search = EventSearch {
+            types: filter.types.clone(),
+            since: filter.since,
+            until: filter.until,
+            ..EventSearch::default()
+        };
+        prop_assert_eq!(
+            self.world.found(&self.scopes[question.scope], &search, question.limit),
+            model.found(question.scope, &search),
+            "{:?} {:?}",
+            question,
+            search
+        );
         Ok(())
     }
 

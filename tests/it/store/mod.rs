@@ -49,6 +49,7 @@ mod postgres;
 mod recording;
 mod replaying;
 mod retention;
+mod searching;
 mod signing;
 mod sqlite;
 mod standing;

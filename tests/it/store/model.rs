@@ -6,7 +6,7 @@ use posthaste::domain::{
     Timestamp, TypePattern,
 };
 use posthaste::policy::matching;
-use posthaste::store::{AttemptKind, DeliveryFilter, Verdict};
+use posthaste::store::{AttemptKind, DeliveryFilter, EventSearch, Verdict};
 
 /// See the module. Scopes are numbers: 0 and 1 are partners, 2 is all of them.
 #[derive(Default)]
@@ -217,6 +217,7 @@ impl Model {
             filter.status.is_none_or(|status| status == word_of(delivery.status))
                 && filter.endpoint.is_none_or(|endpoint| endpoint == delivery.endpoint)
                 && filter.event.is_none_or(|event| event == delivery.event)
+                && filter.types.as_ref().is_none_or(|types| matching::covers(types, &delivery.event_type))
                 && filter.since.is_none_or(|since| delivery.created_at >= since)
                 && filter.until.is_none_or(|until| delivery.created_at < until)
         };
@@ -238,6 +239,17 @@ impl Model {
         };
         let later = self.endpoints.iter().filter(is_later);
         later.map(|endpoint| (endpoint.id, matching::wants(&endpoint.patterns, &event.event_type))).collect()
+    }
+
+    /// Those of them that fit, as far as the model knows of it.
+    pub fn found(&self, scope: usize, search: &EventSearch) -> Vec<EventId> {
+        let fits = |event: &&ModelEvent| [event.scope, ALL_PARTNERS].contains(&scope) || event.scope == ALL_PARTNERS;
+        let passes = |event: &&ModelEvent| {
+            search.types.as_ref().is_none_or(|types| matching::covers(types, &event.event_type))
+                && search.since.is_none_or(|since| event.id.made_at() >= since)
+                && search.until.is_none_or(|until| event.id.made_at() < until)
+        };
+        self.events.iter().rev().filter(fits).filter(passes).map(|event| event.id).collect()
     }
 
     /// The partner's endpoints that an event passed by.

@@ -39,6 +39,7 @@ pub fn event_type(name: &str) -> TypeDefinition {
         schema: json!({}),
         example: json!({ "event": name }),
         retry: None,
+        indexed: Vec::new(),
     }
 }
 

@@ -12,8 +12,8 @@ use posthaste::domain::{
 use posthaste::keyring::Keyring;
 use posthaste::store::{
     Accept, Accepted, AcceptedEvent, AttemptKind, Birth, Brake, CommitError, DeliveryFilter, Due, EndpointChange,
-    EndpointConflict, Idempotency, Lane, NewEndpoint, NewEvent, Notice, Page, PageRequest, Record, Recorded, Rotation,
-    RotationConflict, Scope, Store, StoreError, Subscriptions, Transaction, Verdict, Writer,
+    EndpointConflict, EventSearch, Idempotency, Lane, NewEndpoint, NewEvent, Notice, Page, PageRequest, Record,
+    Recorded, Rotation, RotationConflict, Scope, Store, StoreError, Subscriptions, Transaction, Verdict, Writer,
 };
 use serde_json::{Value, json};
 
@@ -304,6 +304,36 @@ impl World {
             self.store().deliveries(scope, filter, &PageRequest { after: None, limit: 10_000 }).expect("readable");
         assert!(!page.more);
         page.items
+    }
+
+    /// Makes a segment of up to so many events that the search index lacks. Answers how
+    /// many there were.
+    #[track_caller]
+    pub fn index(&mut self, events: usize) -> usize {
+        let store = self.store();
+        let draft = store.begin_segment().expect("readable");
+        // All that was accepted is settled by then.
+        let draft = store.extend_segment(draft, self.now + HOUR, events).expect("readable");
+        let Some(segment) = draft.packed() else { return 0 };
+        assert!(self.commit(|transaction| transaction.add_segment(&segment)), "nobody was faster");
+        segment.events()
+    }
+
+    /// The events of a scope that fit, newest first, page by page.
+    #[track_caller]
+    pub fn found(&self, scope: &Scope, search: &EventSearch, limit: usize) -> Vec<EventId> {
+        let mut found = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.store().found_events(scope, search, &PageRequest { after, limit }).expect("readable");
+            assert!(page.items.len() <= limit);
+            found.extend(page.items.iter().map(|event| event.id));
+            if !page.more {
+                return found;
+            }
+            let cursor = page.cursor.map(|cursor| cursor.parse().expect("an event's id"));
+            after = cursor.or(found.last().copied());
+        }
     }
 
     /// The deliveries of an event, first to last.

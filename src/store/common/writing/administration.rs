@@ -11,7 +11,7 @@ use diesel::upsert::excluded;
 use super::super::translate;
 use super::super::{reads, versions as versions_read};
 use crate::catalog::TypeDefinition;
-use crate::domain::{Environment, EventType, KeyId, Partner, PartnerName, Timestamp};
+use crate::domain::{Environment, EventType, FieldPointer, KeyId, Partner, PartnerName, Timestamp};
 use crate::store::ids::time_of_key;
 use crate::store::rows::{RetryRow, environment_number, to_json};
 use crate::store::schema::{api_keys, event_types, meta, partners, scopes, versions};
@@ -20,13 +20,12 @@ use crate::store::{KeyRecord, NewKey, Scope, ScopeId, StoreError};
 use super::Tx;
 
 pub(super) fn first_start(transaction: &mut Tx<'_>, types: &[TypeDefinition]) -> Result<bool, StoreError> {
-    const NAME: &str = "first_start";
-    let done = diesel::insert_into(meta::table)
-        .values((meta::name.eq(NAME), meta::value.eq(transaction.now.to_string().into_bytes())))
-        .on_conflict_do_nothing()
-        .execute(transaction.connection)
-        .map_err(translate)?;
-    if done == 0 {
+    let is_first = is_done_for_the_first_time(transaction, "first_start")?;
+    let is_unindexed = is_done_for_the_first_time(transaction, "indexed_fields")?;
+    if !is_first {
+        if is_unindexed {
+            index_as_shipped(transaction, types)?;
+        }
         return Ok(false);
     }
     create_partner(transaction, &PartnerName::default_partner())?;
@@ -34,6 +33,41 @@ pub(super) fn first_start(transaction: &mut Tx<'_>, types: &[TypeDefinition]) ->
         put_event_types(transaction, environment, types)?;
     }
     Ok(true)
+}
+
+/// Notes that something was done that is done once.
+fn is_done_for_the_first_time(transaction: &mut Tx<'_>, name: &str) -> Result<bool, StoreError> {
+    let done = diesel::insert_into(meta::table)
+        .values((meta::name.eq(name), meta::value.eq(transaction.now.to_string().into_bytes())))
+        .on_conflict_do_nothing()
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    Ok(done > 0)
+}
+
+/// Has the types of a store that was made before there were indexed fields indexed by
+/// what they are shipped with, as far as nobody has edited them.
+fn index_as_shipped(transaction: &mut Tx<'_>, types: &[TypeDefinition]) -> Result<(), StoreError> {
+    for environment in Environment::ALL {
+        for definition in types {
+            diesel::update(event_types::table.find((environment_number(environment), definition.name.as_str())))
+                .filter(event_types::indexed.is_null())
+                .filter(event_types::description.eq(&definition.description))
+                .filter(event_types::schema.eq(to_json(&definition.schema)))
+                .filter(event_types::example.eq(to_json(&definition.example)))
+                .set(event_types::indexed.eq(indexed_text(definition)))
+                .execute(transaction.connection)
+                .map_err(translate)?;
+        }
+        count_change(transaction, versions_read::catalog(environment))?;
+    }
+    Ok(())
+}
+
+/// What a type is indexed by, as its row has it.
+fn indexed_text(definition: &TypeDefinition) -> Option<String> {
+    let pointers: Vec<&str> = definition.indexed.iter().map(FieldPointer::as_str).collect();
+    (!pointers.is_empty()).then(|| to_json(&pointers))
 }
 
 pub(super) fn put_event_types(
@@ -51,6 +85,7 @@ pub(super) fn put_event_types(
                 event_types::schema.eq(to_json(&definition.schema)),
                 event_types::example.eq(to_json(&definition.example)),
                 event_types::retry.eq(definition.retry.as_ref().map(|policy| to_json(&RetryRow::from(policy)))),
+                event_types::indexed.eq(indexed_text(definition)),
             ))
             .on_conflict((event_types::environment, event_types::name))
             .do_update()
@@ -59,6 +94,7 @@ pub(super) fn put_event_types(
                 event_types::schema.eq(excluded(event_types::schema)),
                 event_types::example.eq(excluded(event_types::example)),
                 event_types::retry.eq(excluded(event_types::retry)),
+                event_types::indexed.eq(excluded(event_types::indexed)),
             ));
         changed += FilterDsl::filter(put, sql::<Bool>(IS_OTHER)).execute(transaction.connection).map_err(translate)?;
     }
@@ -69,7 +105,8 @@ pub(super) fn put_event_types(
 /// Whether a definition that is put is not the one that is there.
 const IS_OTHER: &str = "event_types.description <> excluded.description OR event_types.schema <> excluded.schema \
                         OR event_types.example <> excluded.example \
-                        OR COALESCE(event_types.retry, '') <> COALESCE(excluded.retry, '')";
+                        OR COALESCE(event_types.retry, '') <> COALESCE(excluded.retry, '') \
+                        OR COALESCE(event_types.indexed, '') <> COALESCE(excluded.indexed, '')";
 
 /// Says that something has changed to whoever keeps it in memory.
 fn count_change(transaction: &mut Tx<'_>, subject: &str) -> Result<(), StoreError> {

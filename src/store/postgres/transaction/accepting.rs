@@ -139,7 +139,8 @@ fn write(
         let mut accepted = Vec::with_capacity(accept.events.len());
         for (event, endpoints) in accept.events.iter().zip(endpoints) {
             let begins = Beginning::of(event, transaction.now);
-            events.push(key, accept.subscriptions.id, event, endpoints.len(), version);
+            let posted_with = accept.idempotency.as_ref().map(|idempotency| idempotency.key.as_str());
+            events.push(key, accept.subscriptions.id, event, posted_with, endpoints.len(), version);
             let payload = payload(transaction.ids, key, event);
             for (endpoint, delivery) in endpoints.iter().zip(key + 1..) {
                 let number = numbers.next(*endpoint)?;
@@ -169,7 +170,7 @@ pub(super) fn write_own(transaction: &mut PostgresTransaction<'_>, own: &[OwnEve
     let mut numbers = numbers.into_iter();
     let (mut events, mut deliveries) = (EventRows::default(), DeliveryRows::default());
     for OwnEvent { scope, version, event, endpoints } in own {
-        events.push(key, *scope, event, endpoints.len(), *version);
+        events.push(key, *scope, event, None, endpoints.len(), *version);
         let payload = payload(transaction.ids, key, event);
         let (matched, begins) = ((scope.lies_in(), *version), Beginning::AtOnce);
         for (delivery, (endpoint, number)) in (key + 1..).zip(endpoints.iter().zip(numbers.by_ref())) {
@@ -193,10 +194,19 @@ pub(super) struct EventRows<'a> {
     bodies: Vec<&'a [u8]>,
     deliver_at: Vec<Option<i64>>,
     expires_at: Vec<Option<i64>>,
+    idempotency_keys: Vec<Option<&'a str>>,
 }
 
 impl<'a> EventRows<'a> {
-    pub(super) fn push(&mut self, key: RowKey, scope: ScopeId, event: &'a NewEvent, deliveries: usize, version: i64) {
+    pub(super) fn push(
+        &mut self,
+        key: RowKey,
+        scope: ScopeId,
+        event: &'a NewEvent,
+        idempotency_key: Option<&'a str>,
+        deliveries: usize,
+        version: i64,
+    ) {
         self.ids.push(key);
         self.scopes.push(scope.0);
         self.event_types.push(event.event_type.as_str());
@@ -205,6 +215,7 @@ impl<'a> EventRows<'a> {
         self.bodies.push(&event.body);
         self.deliver_at.push(event.times.deliver_at.map(Timestamp::as_millis));
         self.expires_at.push(event.times.expires_at.map(Timestamp::as_millis));
+        self.idempotency_keys.push(idempotency_key);
     }
 
     /// With these deliveries, all in one go.
@@ -223,6 +234,7 @@ impl<'a> EventRows<'a> {
             &self.bodies,
             &self.deliver_at,
             &self.expires_at,
+            &self.idempotency_keys,
             &deliveries.ids,
             &deliveries.events,
             &deliveries.endpoints,

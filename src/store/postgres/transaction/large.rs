@@ -99,7 +99,8 @@ pub(super) fn seal(
     let mut accepted = Vec::with_capacity(accept.events.len());
     let mut numbers = fan_out.numbers().iter();
     for (event, (key, endpoints, begins)) in accept.events.iter().zip(fan_out.events()) {
-        events.push(key, scope, event, endpoints.len(), fan_out.matched_version());
+        let posted_with = accept.idempotency.as_ref().map(|idempotency| idempotency.key.as_str());
+        events.push(key, scope, event, posted_with, endpoints.len(), fan_out.matched_version());
         let payload = payload(transaction.ids, key, event);
         for (delivery, (endpoint, number)) in (key + 1..).zip(endpoints.iter().zip(numbers.by_ref())) {
             let born = birth(transaction.ids, *endpoint, (delivery, *number), &payload, matched, begins);

@@ -31,7 +31,8 @@ pub(super) fn accept(transaction: &mut SqliteTransaction<'_>, accept: &Accept) -
     for event in &accept.events {
         let endpoints = subscriptions.recipients(event);
         let key = transaction.take_keys(1 + endpoints.len())?;
-        let written = write_event(transaction, scope, key, event, endpoints.len(), subscriptions.version)?;
+        let posted_with = accept.idempotency.as_ref().map(|idempotency| idempotency.key.as_str());
+        let written = write_event(transaction, scope, key, event, posted_with, endpoints.len(), subscriptions.version)?;
         let begins = Beginning::of(event, transaction.now);
         for (endpoint, delivery) in endpoints.iter().zip(key + 1..) {
             let number = write_delivery(transaction, key, delivery, *endpoint, begins)?;
@@ -50,7 +51,7 @@ pub(super) fn accept(transaction: &mut SqliteTransaction<'_>, accept: &Accept) -
 pub(super) fn write_own(transaction: &mut SqliteTransaction<'_>, events: &[OwnEvent]) -> Result<(), StoreError> {
     for OwnEvent { scope, version, event, endpoints } in events {
         let (key, numbers) = transaction.take_keys_and_numbers(1 + endpoints.len(), endpoints)?;
-        let written = write_event(transaction, *scope, key, event, endpoints.len(), *version)?;
+        let written = write_event(transaction, *scope, key, event, None, endpoints.len(), *version)?;
         let (matched, begins) = ((scope.lies_in(), *version), Beginning::AtOnce);
         for (delivery, (endpoint, number)) in (key + 1..).zip(endpoints.iter().zip(numbers)) {
             let to = transaction.endpoint_key(*endpoint)?;
@@ -68,6 +69,7 @@ pub(super) fn write_event(
     scope: ScopeId,
     key: RowKey,
     event: &NewEvent,
+    idempotency_key: Option<&str>,
     deliveries: usize,
     matched_version: i64,
 ) -> Result<Arc<Payload>, StoreError> {
@@ -81,6 +83,7 @@ pub(super) fn write_event(
         &event.body,
         event.times.deliver_at.map(Timestamp::as_millis),
         event.times.expires_at.map(Timestamp::as_millis),
+        idempotency_key,
     )
     .map_err(translate)?;
     Ok(payload(transaction.ids, key, event))

@@ -73,7 +73,9 @@ pub(super) fn seal(
     let mut accepted = Vec::with_capacity(accept.events.len());
     let mut numbers = fan_out.numbers().iter();
     for (event, (key, endpoints, begins)) in accept.events.iter().zip(fan_out.events()) {
-        let written = write_event(transaction, scope, key, event, endpoints.len(), fan_out.matched_version())?;
+        let posted_with = accept.idempotency.as_ref().map(|idempotency| idempotency.key.as_str());
+        let written =
+            write_event(transaction, scope, key, event, posted_with, endpoints.len(), fan_out.matched_version())?;
         for (delivery, (endpoint, number)) in (key + 1..).zip(endpoints.iter().zip(numbers.by_ref())) {
             let born = birth(transaction.ids, *endpoint, (delivery, *number), &written, matched, begins);
             transaction.notices.push(born);

@@ -30,6 +30,8 @@ mod placing;
 mod recording;
 #[path = "../../common/writing/replaying.rs"]
 mod replaying;
+#[path = "../../common/writing/search.rs"]
+mod search;
 #[path = "../../common/writing/signing.rs"]
 mod signing;
 #[path = "../../common/writing/trouble.rs"]
@@ -54,10 +56,11 @@ use crate::store::sqlite::error::translate;
 use crate::store::sqlite::numbers::Numbers;
 use crate::store::sqlite::{audit as read_audit, reads, versions};
 use crate::store::{
-    Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, Dismissed, Effect, EncryptedPlace, EndpointChange,
-    EndpointConflict, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, NewReplay, Notice, Place, Placed, Placing, Record,
-    Recorded, ReencryptedSlice, ReliedOn, ReplayConflict, ReplaySlice, ReplaySummary, Replayed, Retired, Rotation,
-    RotationConflict, Scope, ScopeId, Skipped, StoreError, Subscriptions, Transaction, Versions,
+    Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, Dismissed, DroppedSegments, Effect, EncryptedPlace,
+    EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, NewReplay, Notice, Place, Placed,
+    Placing, Record, Recorded, ReencryptedSlice, ReliedOn, ReplayConflict, ReplaySlice, ReplaySummary, Replayed,
+    Retired, Rotation, RotationConflict, Scope, ScopeId, Segment, Skipped, StoreError, Subscriptions, Transaction,
+    Versions,
 };
 
 /// How long an idempotency key holds (`product.md`: 24 h).
@@ -398,6 +401,14 @@ impl Transaction for SqliteTransaction<'_> {
 
     fn forget_idempotency_keys(&mut self, limit: usize) -> Result<usize, StoreError> {
         upkeep::forget_idempotency_keys(self, limit)
+    }
+
+    fn add_segment(&mut self, segment: &Segment) -> Result<bool, StoreError> {
+        search::add_segment(self, segment)
+    }
+
+    fn drop_segments(&mut self, after: Option<i64>, limit: usize) -> Result<DroppedSegments, StoreError> {
+        search::drop_segments(self, after, limit)
     }
 
     fn first_start(&mut self, types: &[TypeDefinition]) -> Result<bool, StoreError> {

@@ -224,6 +224,7 @@ pub fn of_total(name: &str, kind: &str) -> TypeDefinition {
         schema: json!({ "properties": { "total": { "type": kind } }, "required": ["total"] }),
         example: json!({ "event": name, "total": null }),
         retry: None,
+        indexed: Vec::new(),
     }
 }
 

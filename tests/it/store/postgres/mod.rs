@@ -8,6 +8,7 @@ mod nodes;
 mod numbers;
 mod ordering;
 mod pooler;
+mod searching;
 mod trouble;
 
 use std::process::{Command, Stdio};

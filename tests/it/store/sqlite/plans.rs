@@ -7,16 +7,18 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 use diesel::sql_types::{Integer, Text};
-use posthaste::domain::{Environment, PartitionSet, ReplaySelection, Replayable, StatusFilter};
+use posthaste::catalog::shipped;
+use posthaste::domain::{Environment, FieldPointer, PartitionSet, ReplaySelection, Replayable, StatusFilter};
 use posthaste::store::{
-    AuditFilter, Begun, DeliveryFilter, Lane, NewReplay, PageRequest, PullRequest, ReplaySlice, Scope, Verdict,
-    WantedEndpoints,
+    AuditFilter, Begun, DeliveryFilter, EventSearch, Lane, NewReplay, PageRequest, PullRequest, ReplaySlice, Scope,
+    Verdict, WantedEndpoints,
 };
+use serde_json::json;
 
 use super::{SqlitePlace, listening};
 use crate::store::announcing::{failing, telling};
 use crate::store::audit::entry;
-use crate::store::world::{DAY, HOUR, START, World, idempotency, new_endpoint, settings};
+use crate::store::world::{DAY, HOUR, START, World, event_with, idempotency, new_endpoint, settings};
 
 /// The statements of a call.
 fn caught<T>(call: impl FnOnce() -> T) -> Vec<String> {
@@ -37,8 +39,17 @@ struct PlanRow {
 }
 
 /// The tables that grow with use.
-const LARGE: [&str; 7] =
-    ["events", "deliveries", "attempts", "manual_attempts", "idempotency_keys", "endpoints", "audit_log"];
+const LARGE: [&str; 9] = [
+    "events",
+    "deliveries",
+    "attempts",
+    "manual_attempts",
+    "idempotency_keys",
+    "endpoints",
+    "audit_log",
+    "search_segments",
+    "search_entries",
+];
 
 struct Planner {
     connection: SqliteConnection,
@@ -320,6 +331,64 @@ fn what_operators_look_at_is_in_the_order_of_its_table() {
     planner.check("events", || store.events(&everyone, &PageRequest { after: None, limit: 50 }));
     let page = PageRequest { after: None, limit: 50 };
     planner.check("deliveries", || store.deliveries(&everyone, &DeliveryFilter::default(), &page));
+}
+
+#[test]
+fn what_is_searched_for_goes_by_index() {
+    let (mut world, mut planner, acme) = world();
+    let types = shipped();
+    world.commit(|transaction| transaction.put_event_types(acme.environment, &types));
+    let everyone = Scope::all(acme.environment);
+    let mut request = world.request(&acme, &["campaign.updated"]);
+    request.events = vec![event_with("campaign.updated", &json!({ "id": "cmp_1" }))];
+    request.idempotency = idempotency("k", 1);
+    world.accept_all(&[&request]);
+    let draft = planner.check("begin", || world.store().begin_segment()).contains("search_segments");
+    assert!(draft, "it asks where the index ends");
+    let plans = planner.check("index", || world.index(10));
+    assert!(plans.contains("events USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"), "{plans}");
+    world.accept(&acme, "campaign.created");
+    let store = world.store();
+    let page = PageRequest { after: None, limit: 50 };
+    let any = EventSearch::default;
+    let pointer: FieldPointer = "/id".parse().expect("a pointer");
+    for scope in [&acme, &everyone] {
+        for search in [
+            any(),
+            EventSearch { since: Some(START), ..any() },
+            EventSearch { types: Some("campaign.*".parse().expect("a pattern")), ..any() },
+            EventSearch { field: Some((pointer.clone(), "cmp_1".into())), ..any() },
+            EventSearch { idempotency_key: Some("k".into()), until: Some(START + HOUR), ..any() },
+        ] {
+            let plans = planner.check("events", || store.found_events(scope, &search, &page));
+            if search.field.is_some() {
+                assert!(plans.contains("search_entries USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"), "{plans}");
+            }
+            if scope.partner.is_some() {
+                assert!(plans.contains("events_by_scope (scope=? AND rowid>? AND rowid<?)"), "{plans}");
+            }
+        }
+        let of_type = DeliveryFilter { types: Some("campaign.*".parse().expect("a pattern")), ..Default::default() };
+        let plans = planner.check("deliveries of a type", || {
+            store.deliveries(scope, &of_type, &PageRequest { after: None, limit: 50 })
+        });
+        assert!(plans.contains("deliveries_by_replays"), "{plans}");
+    }
+    for status in [StatusFilter::RetriesExhausted, StatusFilter::Discarded] {
+        let given_up = DeliveryFilter { status: Some(status), ..DeliveryFilter::default() };
+        let plans = planner
+            .check("given up", || store.deliveries(&everyone, &given_up, &PageRequest { after: None, limit: 50 }));
+        assert!(plans.contains("deliveries_given_up_by_status (status=? AND rowid>? AND rowid<?)"), "{plans}");
+    }
+    let held = DeliveryFilter { status: Some(StatusFilter::Held), ..DeliveryFilter::default() };
+    let plans = planner.look("held", || store.deliveries(&everyone, &held, &PageRequest { after: None, limit: 50 }));
+    assert!(plans.contains("deliveries USING COVERING INDEX deliveries_due (endpoint>?"), "{plans}");
+    for (scope, index) in [(&acme, "endpoints_by_url"), (&everyone, "endpoints_at_url")] {
+        let first = PageRequest { after: None, limit: 50 };
+        let plans = planner.look("at a URL", || store.endpoints_at(scope, "https://example.com/all", &first));
+        assert!(plans.contains(index), "{plans}");
+    }
+    planner.check("drop", || world.commit(|transaction| transaction.drop_segments(None, 10)));
 }
 
 #[test]

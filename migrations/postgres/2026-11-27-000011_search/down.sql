@@ -1,0 +1,9 @@
+DROP INDEX endpoints_at_url;
+DROP INDEX finished_by_replays;
+DROP INDEX pending_by_replays;
+DROP INDEX finished_given_up_by_status;
+DROP TABLE search_entries;
+DROP TABLE search_segments;
+DROP TABLE search_layouts;
+ALTER TABLE events DROP COLUMN idempotency_key;
+ALTER TABLE event_types DROP COLUMN indexed;
