@@ -58,6 +58,20 @@ pub struct LimitLabels {
     pub limit: &'static str,
 }
 
+/// Why a payload was erased.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ErasureLabels {
+    /// `retention` or `retain_none`.
+    pub by: &'static str,
+}
+
+/// Which part of the store takes up bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StorePartLabels {
+    /// `database`, `log` or `free`.
+    pub part: &'static str,
+}
+
 /// The process's counters. Cheap to count on; read by `/metrics`.
 pub struct Metrics {
     registry: Mutex<Registry>,
@@ -127,6 +141,12 @@ pub struct Metrics {
     pub rows_retired: Counter<u64, AtomicU64>,
     /// Events that the search index has come to.
     pub events_indexed: Counter<u64, AtomicU64>,
+    /// Payloads that were erased before their events, by why.
+    pub payloads_erased: Family<ErasureLabels, Counter>,
+    /// What the store takes up, at the last look.
+    pub store_bytes: Family<StorePartLabels, Gauge>,
+    /// When the oldest event was accepted that is kept; not a number where there is none.
+    pub oldest_event_timestamp: Gauge<f64, AtomicU64>,
     /// Brakes in force, over partners and environments.
     pub brakes: Gauge,
     /// Whether this node is held, and sends nothing: 1 or 0.
@@ -200,6 +220,9 @@ impl Metrics {
             deliveries_replayed: Counter::default(),
             rows_retired: Counter::default(),
             events_indexed: Counter::default(),
+            payloads_erased: Family::default(),
+            store_bytes: Family::default(),
+            oldest_event_timestamp: Gauge::default(),
             brakes: Gauge::default(),
             node_held: Gauge::default(),
             partitions_owned: Gauge::default(),
@@ -299,6 +322,7 @@ impl Metrics {
         registry.register("rows_retired", "Rows that retention removed or changed", self.rows_retired.clone());
         registry.register("events_indexed", "Events that search has been told of", self.events_indexed.clone());
         drop(registry);
+        self.register_store();
         self.register_endpoints();
         self.register_nodes();
         self.register_clients();
@@ -319,6 +343,30 @@ impl Metrics {
             self.requests_limited.clone(),
         );
         registry.register("request_panics", "Requests whose handler panicked", self.request_panics.clone());
+    }
+
+    /// What is kept, and for how long.
+    fn register_store(&self) {
+        // Nobody has looked yet.
+        self.oldest_event_timestamp.set(f64::NAN);
+        let mut registry = self.registry.lock().expect("no holder of this lock can panic");
+        registry.register(
+            "payloads_erased",
+            "Payloads erased before the whole of their events went, by why",
+            self.payloads_erased.clone(),
+        );
+        registry.register_with_unit(
+            "store",
+            "What the store takes up, at the last look",
+            Unit::Bytes,
+            self.store_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "oldest_event_timestamp",
+            "When the oldest event was accepted that is kept, at the last look",
+            Unit::Seconds,
+            self.oldest_event_timestamp.clone(),
+        );
     }
 
     /// How the endpoints fare, by what their actors know.
@@ -414,6 +462,24 @@ impl Metrics {
     /// Says how many brakes are in force.
     pub fn count_brakes(&self, in_force: usize) {
         self.brakes.set(i64::try_from(in_force).unwrap_or(i64::MAX));
+    }
+
+    /// Counts payloads that were erased.
+    pub fn count_erased(&self, by: &'static str, payloads: usize) {
+        if payloads > 0 {
+            self.payloads_erased.get_or_create(&ErasureLabels { by }).inc_by(payloads as u64);
+        }
+    }
+
+    /// Says what the store takes up, and when its oldest event was accepted, in milliseconds.
+    pub fn show_store(&self, database: u64, log: Option<u64>, free: Option<u64>, oldest_event_ms: Option<i64>) {
+        for (part, bytes) in [("database", Some(database)), ("log", log), ("free", free)] {
+            if let Some(bytes) = bytes {
+                let gauge = self.store_bytes.get_or_create(&StorePartLabels { part });
+                gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+            }
+        }
+        self.oldest_event_timestamp.set(oldest_event_ms.map_or(f64::NAN, |millis| millis as f64 / 1_000.0));
     }
 
     /// All of it in Prometheus' text format.

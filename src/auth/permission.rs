@@ -23,13 +23,17 @@ pub enum Permission {
     Brake,
     /// Look at the audit log: all of it, or a partner's own part.
     ReadAudit,
+    /// Look at how long things are kept: a partner's own.
+    ReadRetention,
+    /// Say for how long things are kept.
+    SetRetention,
     /// Partners, keys and nodes.
     Operate,
 }
 
 impl Permission {
     /// All of them, for a test that walks the table.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::ManageEndpoints,
         Self::PostEvents,
         Self::ReadDeliveries,
@@ -39,18 +43,20 @@ impl Permission {
         Self::HearOfAllPartners,
         Self::Brake,
         Self::ReadAudit,
+        Self::ReadRetention,
+        Self::SetRetention,
         Self::Operate,
     ];
 
     /// Whether a role has it (`product.md`, the column "who").
     pub const fn is_given_to(self, role: Role) -> bool {
         match self {
-            Self::ManageEndpoints | Self::RetryDeliveries | Self::ReadAudit => {
+            Self::ManageEndpoints | Self::RetryDeliveries | Self::ReadAudit | Self::ReadRetention => {
                 matches!(role, Role::Partner | Role::Operator)
             }
             Self::PostEvents => matches!(role, Role::Producer | Role::Operator),
             Self::ReadDeliveries | Self::ReadEventTypes => true,
-            Self::WriteEventTypes | Self::HearOfAllPartners | Self::Brake | Self::Operate => {
+            Self::WriteEventTypes | Self::HearOfAllPartners | Self::Brake | Self::SetRetention | Self::Operate => {
                 matches!(role, Role::Operator)
             }
         }
@@ -64,10 +70,14 @@ impl Permission {
     /// The roles that have it, in words.
     pub const fn roles(self) -> &'static str {
         match self {
-            Self::ManageEndpoints | Self::RetryDeliveries | Self::ReadAudit => "`partner` or `operator`",
+            Self::ManageEndpoints | Self::RetryDeliveries | Self::ReadAudit | Self::ReadRetention => {
+                "`partner` or `operator`"
+            }
             Self::PostEvents => "`producer` or `operator`",
             Self::ReadDeliveries | Self::ReadEventTypes => "`partner`, `producer` or `operator`",
-            Self::WriteEventTypes | Self::HearOfAllPartners | Self::Brake | Self::Operate => "`operator`",
+            Self::WriteEventTypes | Self::HearOfAllPartners | Self::Brake | Self::SetRetention | Self::Operate => {
+                "`operator`"
+            }
         }
     }
 }

@@ -33,6 +33,14 @@ actions! {
     KeyRevoked = "key.revoked";
     /// A partner was made.
     PartnerCreated = "partner.created";
+    /// Everything of a partner is to be erased.
+    PartnerErasing = "partner.erasing";
+    /// Nothing of a partner is left.
+    PartnerErased = "partner.erased";
+    /// Something is kept for another time than before.
+    RetentionSet = "retention.set";
+    /// It is kept again as the next larger says.
+    RetentionCleared = "retention.cleared";
     /// An endpoint was made.
     EndpointCreated = "endpoint.created";
     /// An endpoint has other settings.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::domain::{Environment, EventId, PartnerName, Timestamp};
+use crate::domain::{Environment, Erasure, EventId, PartnerName, Timestamp};
 
 /// A kind of event, e.g. `campaign.updated`: dotted words of `a-z 0-9 _ -`,
 /// at most 128 bytes.
@@ -147,6 +147,10 @@ pub struct Event {
     pub times: DeliveryTimes,
     /// The key that it was posted with, if there was one.
     pub idempotency_key: Option<String>,
+    /// Whether its producer asked that its payload be kept no longer than it is needed.
+    pub is_unretained: bool,
+    /// That the payload is not there any more; `body` is empty then.
+    pub erased: Option<Erasure>,
     /// The subscriptions it was matched against, see `store::Subscriptions`.
     pub matched_version: i64,
 }

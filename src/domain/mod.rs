@@ -16,6 +16,7 @@ mod ids;
 mod partition;
 mod partner;
 mod replay;
+mod retention;
 mod retry_policy;
 mod signing;
 mod time;
@@ -41,6 +42,7 @@ pub use ids::{DeliveryId, EndpointId, EventId, IdError, KeyId, NodeId, ReplayId}
 pub use partition::{PARTITIONS, Partition, PartitionSet};
 pub use partner::{Environment, EnvironmentError, Partner, PartnerName, PartnerNameError, Role, RoleError};
 pub use replay::{Replay, ReplaySelection, ReplayState, ReplayTarget, Replayable, ReplayableError};
+pub use retention::{ErasedBy, Erasure, Kept, RetentionDays};
 pub use retry_policy::{MAX_WAIT_MS, RetryBounds, RetryPolicy, RetryPolicyError};
 pub use signing::{MAX_SECRETS, Signing, SigningError};
 pub use time::{Moment, Monotonic, Timestamp, TimestampError};

@@ -146,6 +146,9 @@ pub struct Partner {
     pub name: PartnerName,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Since when everything of it is being erased: whoever asks for what is its finds
+    /// nothing from then on.
+    pub erasing_since: Option<Timestamp>,
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 mod arbiters;
 pub mod budget;
 pub mod endpoint;
+mod erasing;
 mod indexing;
 mod messages;
 mod places;

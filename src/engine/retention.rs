@@ -1,14 +1,15 @@
 //! Keeps the store tidy in small slices on the journal: deliveries of deleted
 //! endpoints are written down as discarded, what is older than retention goes,
-//! and so do idempotency keys that no longer hold and what nodes left that are gone. It takes at most a
-//! twentieth of the time, so that nobody notices.
+//! and so do idempotency keys that no longer hold and what nodes left that are gone. What goes earlier than
+//! the rest is in `erasing`. It takes at most a twentieth of the time, so that nobody notices.
 
 use std::time::Duration;
 
 use actix::prelude::*;
 
-use crate::domain::{EventId, Partition, Timestamp};
+use crate::domain::{EventId, Monotonic, Partition, Timestamp};
 use crate::engine::Engine;
+use crate::engine::erasing::{self, Walks};
 use crate::store::JournalError;
 
 /// How long what is finished is kept.
@@ -29,23 +30,34 @@ const PAUSE_FACTOR: u32 = 20;
 pub struct Janitor {
     engine: Engine,
     retention: Retention,
-    /// Where the walk through old events goes on.
+    /// Where it goes on.
+    places: Places,
+}
+
+/// Where each walk goes on.
+#[derive(Debug, Clone, Copy, Default)]
+struct Places {
+    /// Through old events.
     after: Option<EventId>,
+    /// Through what goes earlier.
+    walks: Walks,
+    /// When the store's size is looked at again.
+    measure_at: Option<Monotonic>,
 }
 
 impl Janitor {
     /// Starts it on the arbiter that calls.
     pub fn start(engine: Engine, retention: Retention) -> Addr<Self> {
-        Self { engine, retention, after: None }.start()
+        Self { engine, retention, places: Places::default() }.start()
     }
 
     fn schedule(&self, pause: Duration, context: &mut Context<Self>) {
         context.run_later(pause, |janitor, context| {
-            let work = slice(janitor.engine.clone(), janitor.retention, janitor.after);
+            let work = slice(janitor.engine.clone(), janitor.retention, janitor.places);
             context.spawn(work.into_actor(janitor).map(|done, janitor, context| {
                 let pause = match done {
                     Ok(done) => {
-                        janitor.after = done.after;
+                        janitor.places = done.places;
                         done.pause
                     }
                     Err(JournalError::Closed | JournalError::Unknown) => return,
@@ -61,16 +73,18 @@ impl Janitor {
 }
 
 struct Done {
-    after: Option<EventId>,
+    places: Places,
     pause: Duration,
 }
 
-async fn slice(engine: Engine, retention: Retention, after: Option<EventId>) -> Result<Done, JournalError> {
+async fn slice(engine: Engine, retention: Retention, places: Places) -> Result<Done, JournalError> {
+    let measure_at = erasing::measure(&engine, places.measure_at).await;
     let begun = engine.clock.now();
     // One node is enough, and which one that is does not matter.
     if engine.ownership.lease(Partition::numbered(0)).is_none() {
-        return Ok(Done { after: None, pause: IDLE });
+        return Ok(Done { places: Places { measure_at, ..Places::default() }, pause: IDLE });
     }
+    let Places { after, walks, .. } = places;
     let horizon = begun.wall - retention.keep;
     // What goes in parts is left to them until all of a part is old enough.
     let singly = match engine.store.history_part() {
@@ -91,10 +105,11 @@ async fn slice(engine: Engine, retention: Retention, after: Option<EventId>) -> 
         })
         .await?;
     engine.metrics.rows_retired.inc_by(rows as u64);
+    let turn = erasing::turn(&engine, retention.keep, walks).await?;
     let took = engine.clock.now().monotonic.since(begun.monotonic);
-    let more = rows >= SLICE || next.is_some();
+    let more = rows >= SLICE || next.is_some() || turn.more;
     let pause = if more { took * PAUSE_FACTOR } else { IDLE.max(took * PAUSE_FACTOR) };
-    Ok(Done { after: next, pause })
+    Ok(Done { places: Places { after: next, walks: turn.walks, measure_at }, pause })
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -141,7 +141,7 @@ async fn reason(api: &Api, request: &HttpRequest, payload: &mut web::Payload) ->
 }
 
 /// The partner, or `*` for all.
-fn whose(scope: &Scope) -> &str {
+pub(super) fn whose(scope: &Scope) -> &str {
     scope.partner.as_ref().map_or("*", |partner| partner.as_str())
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::auth::Permission;
-use crate::domain::{Attempt, AuditAction, DeliveryId, DeliveryStatus, DiscardReason, EndpointStatus};
+use crate::domain::{Attempt, AuditAction, DeliveryId, DeliveryStatus, DiscardReason, EndpointStatus, ErasedBy, Event};
 use crate::engine::AttemptHeaders;
 use crate::routes::explaining::{self, Subject};
 use crate::routes::extract::Caller;
@@ -127,10 +127,12 @@ pub async fn retry(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -
     caller.query().only(&[])?;
     let scope = api.known(caller.scope()?).await?;
     let id: DeliveryId = id.parse().map_err(|_| Problem::not_found("delivery"))?;
-    let (delivery, endpoint) = store::blocking(&api.store, move |store| {
-        let Some(delivery) = store.delivery(&scope, id)? else { return Ok(None) };
-        let endpoint = store.endpoint(&scope, delivery.endpoint)?;
-        Ok(Some((delivery, endpoint)))
+    let within = scope.clone();
+    let (delivery, endpoint, event) = store::blocking(&api.store, move |store| {
+        let Some(delivery) = store.delivery(&within, id)? else { return Ok(None) };
+        let endpoint = store.endpoint(&within, delivery.endpoint)?;
+        let event = store.event(&within, delivery.event)?;
+        Ok(Some((delivery, endpoint, event)))
     })
     .await?
     .ok_or_else(|| Problem::not_found("delivery"))?;
@@ -142,6 +144,7 @@ pub async fn retry(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -
     {
         return Err(Problem::new(Kind::Conflict, format!("the delivery was discarded: {}", reason.as_str())));
     }
+    refuse_erased(event.as_ref())?;
     brakes::refuse_braked(&endpoint)?;
     let held_by = endpoint.id;
     let held = match endpoint.status() {
@@ -163,13 +166,29 @@ pub async fn retry(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -
         .about(id)
         .with(json!({ "endpoint": held_by.to_string() }));
     let asked = api.journal.change(move |transaction| {
-        if transaction.request_attempt(id)? {
+        let is_new = transaction.request_attempt(id)?;
+        if is_new {
             transaction.audit(&entry);
         }
-        Ok(())
+        Ok(is_new)
     });
-    asked.await?;
+    if !asked.await? {
+        // Somebody asked before, or the payload was erased at this very moment.
+        let event = store::blocking(&api.store, move |store| store.event(&scope, delivery.event)).await?;
+        refuse_erased(event.as_ref())?;
+    }
     Ok(HttpResponse::Accepted().json(show::delivery(&delivery)))
+}
+
+/// There is nothing to send where the payload was erased.
+fn refuse_erased(event: Option<&Event>) -> Result<(), Problem> {
+    let Some((event, erased)) = event.and_then(|event| Some((event, event.erased?))) else { return Ok(()) };
+    let why = match erased.by {
+        ErasedBy::Retention => "it was older than payloads are kept (`GET /retention`)",
+        ErasedBy::RetainNone => "its producer had asked for that (`Posthaste-Retain: none`)",
+    };
+    let detail = format!("the payload of {} was erased at {}, and cannot be sent again: {why}", event.id, erased.at);
+    Err(Problem::new(Kind::Conflict, detail))
 }
 
 /// Gives a delivery up that is not finished: what waits for it in order goes on. What

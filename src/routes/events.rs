@@ -77,10 +77,13 @@ pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) ->
     // The payload is shown as it was posted: parsing and printing it again
     // could change numbers and the order of keys.
     let text = value.to_string();
-    let payload: &RawValue = serde_json::from_slice(&event.body).map_err(|error| {
-        log::error!("the body of {} does not read as JSON: {error}", event.id);
-        Problem::new(crate::routes::problem::Kind::Internal, "the stored payload cannot be shown")
-    })?;
-    let whole = format!("{},\"payload\":{}}}", &text[..text.len() - 1], payload.get());
+    let payload = match event.erased {
+        Some(_) => "null",
+        None => serde_json::from_slice::<&RawValue>(&event.body).map(RawValue::get).map_err(|error| {
+            log::error!("the body of {} does not read as JSON: {error}", event.id);
+            Problem::new(crate::routes::problem::Kind::Internal, "the stored payload cannot be shown")
+        })?,
+    };
+    let whole = format!("{},\"payload\":{payload}}}", &text[..text.len() - 1]);
     Ok(HttpResponse::Ok().content_type("application/json").body(whole))
 }

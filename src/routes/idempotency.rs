@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::routes::extract::Query;
 use crate::routes::problem::{Kind, Problem};
-use crate::routes::timing;
+use crate::routes::{retention, timing};
 use crate::store::Idempotency;
 
 /// Longest key.
@@ -52,7 +52,7 @@ pub fn of(request: &HttpRequest, body: &[u8], refused: Bytes) -> Result<Option<I
         digest.update(part);
     }
     // Without them the digest is what it was before there were such headers.
-    for name in [timing::DELIVER_AT, timing::EXPIRES_IN] {
+    for name in [timing::DELIVER_AT, timing::EXPIRES_IN, retention::RETAIN] {
         for value in request.headers().get_all(name) {
             digest.update(name);
             digest.update((value.len() as u64).to_be_bytes());

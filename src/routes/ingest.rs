@@ -14,7 +14,7 @@ use crate::domain::DeliveryTimes;
 use crate::metrics::Admission;
 use crate::routes::extract::{self, Producer};
 use crate::routes::problem::{Answer, Kind, Problem};
-use crate::routes::{Api, Dated, idempotency, openapi, timing};
+use crate::routes::{Api, Dated, idempotency, openapi, retention, timing};
 use crate::store::{Accept, Accepted, AcceptedEvent, NewEvent, ReliedOn, Scope, Subscriptions};
 
 const NDJSON: [&str; 4] = ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/json"];
@@ -42,13 +42,15 @@ async fn accept_one(api: &Api, mut producer: Producer, request: &HttpRequest, pa
     let mut scope = posted_to(&producer)?;
     let body = extract::body(request, payload, &["application/json"], "event_bytes", api.limits.event_bytes).await?;
     let times = timing::of(request, api.clock.wall(), api.limits.retries.retention)?;
+    let is_unretained = retention::is_unretained(request.headers())?;
     for _ in 0..MOST_TRIES {
         let subscriptions = api.subscriptions(&scope).await?;
         let Dated { catalog, version } = api.catalogs.dated(scope.environment);
         let relied_on = ReliedOn { keys: producer.keys_version(), catalog: version };
         // What was read goes away here: nobody needs it while the commit is waited for.
         let checked = catalog.recognise(&body).map(|Recognised { event_type, event }| {
-            NewEvent::new(event_type, body.clone()).delivered_at(times).judged_by(&subscriptions, &event)
+            let new = NewEvent::new(event_type, body.clone()).delivered_at(times).unretained(is_unretained);
+            new.judged_by(&subscriptions, &event)
         });
         match checked {
             Ok(event) => {
@@ -101,12 +103,13 @@ pub async fn batch(
     let body = extract::body(&request, &mut payload, &NDJSON, "batch_bytes", api.limits.batch_bytes).await?;
     let lines = lines(&body, api.limits.batch_events)?;
     let times = timing::of(&request, api.clock.wall(), api.limits.retries.retention)?;
+    let is_unretained = retention::is_unretained(request.headers())?;
     for _ in 0..MOST_TRIES {
         let subscriptions = api.subscriptions(&scope).await?;
         let Dated { catalog, version } = api.catalogs.dated(scope.environment);
         let relied_on = ReliedOn { keys: producer.keys_version(), catalog: version };
-        let Checked { events, refused, admissions } =
-            check(&lines, &catalog, &subscriptions, times, api.limits.event_bytes);
+        let terms = Terms { times, is_unretained, most_bytes: api.limits.event_bytes };
+        let Checked { events, refused, admissions } = check(&lines, &catalog, &subscriptions, terms);
         let good_lines = events.len();
         if let Err(problem) = within_fan_out(&events, &subscriptions, api.limits.max_fan_out) {
             api.metrics.count_events(admission(&problem), lines.len());
@@ -180,13 +183,16 @@ struct Checked {
     admissions: Vec<Admission>,
 }
 
-fn check(
-    lines: &[Bytes],
-    catalog: &Catalog,
-    subscriptions: &Subscriptions,
+/// What is said of all lines of a batch.
+#[derive(Clone, Copy)]
+struct Terms {
     times: DeliveryTimes,
+    is_unretained: bool,
     most_bytes: usize,
-) -> Checked {
+}
+
+fn check(lines: &[Bytes], catalog: &Catalog, subscriptions: &Subscriptions, terms: Terms) -> Checked {
+    let Terms { times, is_unretained, most_bytes } = terms;
     let mut events = Vec::with_capacity(lines.len());
     let mut admissions = Vec::new();
     let mut refused: Vec<Option<Box<RawValue>>> = Vec::with_capacity(lines.len());
@@ -198,7 +204,7 @@ fn check(
         };
         match checked {
             Ok(Recognised { event_type, event }) => {
-                let new = NewEvent::new(event_type, line.clone()).delivered_at(times);
+                let new = NewEvent::new(event_type, line.clone()).delivered_at(times).unretained(is_unretained);
                 events.push(new.judged_by(subscriptions, &event));
                 refused.push(None);
             }
@@ -235,7 +241,7 @@ fn within_fan_out(events: &[NewEvent], subscriptions: &Subscriptions, most: usiz
 fn key_reused() -> Problem {
     Problem::new(
         Kind::IdempotencyKeyReused,
-        "this `Idempotency-Key` came with another body, query or time in the last 24 h; use a new key for a new request",
+        "this `Idempotency-Key` came with another body, query, time or `Posthaste-Retain` in the last 24 h; use a new key for a new request",
     )
 }
 

@@ -32,6 +32,7 @@ pub mod problem;
 mod pull;
 mod rates;
 mod replays;
+mod retention;
 mod retry;
 mod search;
 mod settings;
@@ -157,6 +158,8 @@ impl Api {
     async fn known(&self, scope: Scope) -> Result<Scope, Problem> {
         if let Some(name) = scope.partner.clone() {
             let found = store::blocking(&self.store, move |store| store.partner(&name)).await?;
+            // One that is being erased is nobody.
+            let found = found.filter(|partner| partner.erasing_since.is_none());
             found.ok_or_else(|| Problem::not_found("partner"))?;
         }
         Ok(scope)
@@ -321,7 +324,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(
             web::resource("/partners/{name}")
                 .route(web::get().to(operator::read_partner))
-                .default_service(web::to(|request| wrong_method(request, "GET"))),
+                .route(web::delete().to(operator::erase_partner))
+                .default_service(web::to(|request| wrong_method(request, "GET, DELETE"))),
         )
         .service(
             web::resource("/keys")
@@ -351,6 +355,13 @@ pub fn configure(config: &mut web::ServiceConfig) {
                 .route(web::get().to(brakes::list))
                 .route(web::delete().to(brakes::release))
                 .default_service(web::to(|request| wrong_method(request, "GET, POST, DELETE"))),
+        )
+        .service(
+            web::resource("/retention")
+                .route(web::get().to(retention::read))
+                .route(web::put().to(retention::set))
+                .route(web::delete().to(retention::clear))
+                .default_service(web::to(|request| wrong_method(request, "GET, PUT, DELETE"))),
         )
         .service(
             web::resource("/audit")

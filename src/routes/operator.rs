@@ -76,8 +76,17 @@ pub async fn create_partner(
         }
         Ok(made)
     });
-    let partner =
-        made.await?.ok_or_else(|| Problem::new(Kind::AlreadyExists, format!("there is a partner `{name}`")))?;
+    let Some(partner) = made.await? else {
+        let named = name.clone();
+        let found = store::blocking(&api.store, move |store| store.partner(&named)).await?;
+        let detail = match found.and_then(|partner| partner.erasing_since) {
+            Some(since) => {
+                format!("partner `{name}` is being erased, since {since}; its name is free when that has ended")
+            }
+            None => format!("there is a partner `{name}`"),
+        };
+        return Err(Problem::new(Kind::AlreadyExists, detail));
+    };
     log::info!("partner {} was made", partner.name);
     Ok(HttpResponse::Created().json(show::partner(&partner)))
 }
@@ -111,6 +120,39 @@ pub async fn read_partner(api: web::Data<Api>, caller: Caller, name: web::Path<S
     Ok(HttpResponse::Ok().json(show::partner(&partner)))
 }
 
+/// Erases a partner and everything of it, in both environments: from the answer on nobody
+/// finds or accepts anything of it, and all of it goes in the background.
+#[utoipa::path(
+    delete, path = "/partners/{name}", operation_id = "erase_partner", tag = "administration",
+    params(("name" = openapi::PartnerName, Path, description = "Which partner."), openapi::Confirmation),
+    responses((status = 202, description = "It has begun. `GET /partners/{name}` is a 404 once nothing is left.", body = openapi::Partner))
+)]
+pub async fn erase_partner(api: web::Data<Api>, caller: Caller, name: web::Path<String>) -> Answer {
+    caller.may(Permission::Operate)?;
+    caller.query().only_these(&["confirm"])?;
+    let name: PartnerName = name.parse().map_err(|_| Problem::not_found("partner"))?;
+    if caller.query().get("confirm") != Some(name.as_str()) {
+        let detail = format!("this erases everything of the partner for ever: repeat its name, `confirm={name}`");
+        return Err(Problem::invalid_query("confirm", detail));
+    }
+    let entry = caller.did(AuditAction::PartnerErasing).belonging_to(None, Some(name.clone())).about(&name);
+    let erasing = to_the_end(async move {
+        let begun = api.journal.change(move |transaction| {
+            let begun = transaction.begin_erasing(&name)?;
+            if begun.as_ref().is_some_and(store::Effect::is_change) {
+                transaction.audit(&entry);
+            }
+            Ok(begun)
+        });
+        let begun = begun.await;
+        api.auth.keys_changed().await;
+        Ok(begun?)
+    });
+    let partner = erasing.await?.ok_or_else(|| Problem::not_found("partner"))?.into_inner();
+    log::warn!("partner {} is being erased", partner.name);
+    Ok(HttpResponse::Accepted().json(show::partner(&partner)))
+}
+
 /// Makes a key and shows it, this once.
 #[utoipa::path(
     post, path = "/keys", operation_id = "create_key", tag = "administration",
@@ -131,7 +173,9 @@ pub async fn create_key(
     if let Some(partner) = new.partner.clone() {
         let named = partner.to_string();
         let found = store::blocking(&api.store, move |store| store.partner(&partner)).await?;
-        found.ok_or_else(|| Problem::invalid_field("/partner", format!("there is no partner `{named}`")))?;
+        found
+            .filter(|partner| partner.erasing_since.is_none())
+            .ok_or_else(|| Problem::invalid_field("/partner", format!("there is no partner `{named}`")))?;
     }
     let entry = caller.did(AuditAction::KeyCreated);
     let made = api.journal.change(move |transaction| {

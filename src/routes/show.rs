@@ -154,12 +154,18 @@ pub fn event(event: &Event) -> Value {
         "expires_at": maybe_time(event.times.expires_at),
         "idempotency_key": event.idempotency_key,
         "bytes": event.body.len(),
+        "retain": event.is_unretained.then_some("none"),
+        "erased": event.erased.map(|erased| json!({ "at": time(erased.at), "by": erased.by.as_str() })),
     })
 }
 
 /// A partner.
 pub fn partner(partner: &Partner) -> Value {
-    json!({ "name": partner.name.as_str(), "created_at": time(partner.created_at) })
+    json!({
+        "name": partner.name.as_str(),
+        "created_at": time(partner.created_at),
+        "erasing": partner.erasing_since.map(|since| json!({ "since": time(since) })),
+    })
 }
 
 /// A node.

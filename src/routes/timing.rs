@@ -46,7 +46,7 @@ fn read(headers: &HeaderMap, now: Timestamp, retention: Duration) -> Result<Deli
     Ok(DeliveryTimes { deliver_at, expires_at })
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, String> {
+pub(super) fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, String> {
     let mut values = headers.get_all(name);
     let Some(value) = values.next() else { return Ok(None) };
     match (value.to_str(), values.next()) {

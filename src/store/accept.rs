@@ -17,6 +17,8 @@ pub struct NewEvent {
     pub body: Bytes,
     /// When it is to be delivered.
     pub times: DeliveryTimes,
+    /// Whether its payload is to be erased once all is delivered.
+    pub is_unretained: bool,
     /// Whom it is for by the filters of a snapshot, if that was worked out
     /// before. Otherwise it is when somebody asks, from the bytes.
     pub(in crate::store) judged: Option<Judged>,
@@ -25,13 +27,20 @@ pub struct NewEvent {
 impl NewEvent {
     /// An event that no filter was asked about yet.
     pub fn new(event_type: EventType, body: Bytes) -> Self {
-        Self { event_type, body, times: DeliveryTimes::default(), judged: None }
+        Self { event_type, body, times: DeliveryTimes::default(), is_unretained: false, judged: None }
     }
 
     /// The same, to be delivered then.
     #[must_use]
     pub fn delivered_at(mut self, times: DeliveryTimes) -> Self {
         self.times = times;
+        self
+    }
+
+    /// The same, with its payload kept, or erased once all is delivered.
+    #[must_use]
+    pub fn unretained(mut self, is_unretained: bool) -> Self {
+        self.is_unretained = is_unretained;
         self
     }
 

@@ -17,6 +17,7 @@ mod deliveries;
 mod effect;
 mod encryption;
 mod endpoints;
+pub mod erasure;
 mod error;
 mod fan_out;
 mod filters;
@@ -30,6 +31,7 @@ pub mod postgres;
 mod pull;
 mod reading;
 mod replaying;
+mod retention;
 mod rows;
 mod schema;
 mod search;
@@ -62,6 +64,7 @@ pub use replaying::{
     BroughtForward, Dismissed, ExhaustedEndpoint, ExhaustedReason, NewReplay, ReplayConflict, ReplayPreview,
     ReplayProgress, ReplaySlice, ReplaySummary, Replayed, RunningReplay, RunningTarget, SelectedEvent, WantedEndpoints,
 };
+pub use retention::{Enforced, ErasedPartners, RetentionPlace, Retentions, Slice, StoreUsage, Unretained};
 pub use search::{DroppedSegments, EventSearch, IndexEnd, SEGMENT_EVENTS, Segment, SegmentDraft};
 pub use standing::{EndpointStanding, SentSettings};
 pub use subscriptions::{Audience, Judged, Scope, ScopeId, SubscriptionCache, Subscriptions};
@@ -74,8 +77,8 @@ use std::time::Duration;
 use crate::catalog::TypeDefinition;
 use crate::domain::{
     Attempt, AuditRecord, Delivery, DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, Event, EventId,
-    EventOrder, EventType, KeyId, PartitionSet, Partner, PartnerName, ReplayId, ReplaySelection, ReplayState, Setback,
-    Timestamp, Trouble,
+    EventOrder, EventType, KeyId, PartitionSet, Partner, PartnerName, ReplayId, ReplaySelection, ReplayState,
+    RetentionDays, Setback, Timestamp, Trouble,
 };
 use crate::keyring::{Keyring, RingKeyId};
 
@@ -130,7 +133,7 @@ pub trait Store: Send + Sync + 'static {
     /// those that have no place yet and should.
     fn placed(&self, endpoint: EndpointId, limit: usize) -> Result<Vec<Due>, StoreError>;
 
-    /// The events' types and bytes, in no order; what is gone is left out.
+    /// The events' types and bytes, in no order; what is gone, or was erased, is left out.
     fn payloads(&self, events: &[EventId]) -> Result<Vec<Payload>, StoreError>;
 
     /// Endpoints of these partitions that are enabled and have unfinished
@@ -273,6 +276,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// The brakes in force, the longest first.
     fn brakes(&self) -> Result<Vec<Brake>, StoreError>;
+
+    /// For how long things of a scope are kept; `None` when there is no such partner.
+    fn retentions(&self, scope: &Scope) -> Result<Option<Retentions>, StoreError>;
+
+    /// How large the store is, and how far back it reaches.
+    fn usage(&self) -> Result<StoreUsage, StoreError>;
 
     /// The key with this SHA-256, revoked and expired ones included.
     fn key_by_hash(&self, hash: &[u8; 32]) -> Result<Option<KeyRecord>, StoreError>;
@@ -458,7 +467,8 @@ pub trait Transaction {
     fn expire_delivery(&mut self, delivery: DeliveryId, fence: Option<Fence>) -> Result<Option<Recorded>, StoreError>;
 
     /// Asks for one more attempt of a delivery, by hand. Asking again before
-    /// it was made changes nothing, and is answered with false.
+    /// it was made changes nothing, and is answered with false, as it is where the payload
+    /// was erased.
     fn request_attempt(&mut self, delivery: DeliveryId) -> Result<bool, StoreError>;
 
     /// Writes down up to `limit` deliveries of deleted endpoints as
@@ -488,6 +498,36 @@ pub trait Transaction {
     /// Drops those among up to `limit` of the oldest segments behind `after` of which no
     /// event is left.
     fn drop_segments(&mut self, after: Option<i64>, limit: usize) -> Result<DroppedSegments, StoreError>;
+    /// Keeps things of a scope for so long from now on. `None` when there is no such
+    /// partner.
+    fn set_retention(
+        &mut self,
+        scope: &Scope,
+        days: RetentionDays,
+    ) -> Result<Option<Effect<RetentionDays>>, StoreError>;
+
+    /// Goes through a slice of what is kept longer than its scope's settings say, behind a
+    /// place: payloads that nobody needs, attempts, held and exhausted deliveries. Settings of
+    /// `most_days` or more ask for nothing: that is how long anything is kept.
+    fn enforce_retention(
+        &mut self,
+        most_days: u32,
+        after: Option<RetentionPlace>,
+        slice: Slice,
+    ) -> Result<Enforced, StoreError>;
+
+    /// Erases payloads, behind an event's key, that their producers did not want kept and of
+    /// which all is delivered or discarded, with what receivers answered.
+    fn erase_unretained(&mut self, after: Option<i64>, slice: Slice) -> Result<Unretained, StoreError>;
+
+    /// Begins to erase a partner, in both environments: from this commit on its keys open
+    /// nothing, its endpoints are deleted, and nobody finds or accepts anything of it.
+    /// `None` when there is no such partner.
+    fn begin_erasing(&mut self, partner: &PartnerName) -> Result<Option<Effect<Partner>>, StoreError>;
+
+    /// Erases a slice of the partners that are being erased. Of those of whom nothing is left
+    /// the name is free.
+    fn erase_partners(&mut self, slice: Slice) -> Result<ErasedPartners, StoreError>;
 
     /// What the very first start of a store does: makes the partner `default`
     /// and fills both catalogs. False at any later start, and nothing done, but once

@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 use zeroize::Zeroize as _;
 
 use crate::domain::{
-    AttemptError, AuditHash, AuditRecord, DiscardReason, EndpointSettings, Environment, ErrorClass, EventFilter,
-    Header, Outcome, RetryPolicy, Signing, StoredStatus, Timestamp, TypePattern,
+    AttemptError, AuditHash, AuditRecord, DiscardReason, EndpointSettings, Environment, ErasedBy, Erasure, ErrorClass,
+    EventFilter, Header, Outcome, RetryPolicy, Signing, StoredStatus, Timestamp, TypePattern,
 };
 use crate::keyring::{self, Purpose, RingKeyId};
 use crate::store::certificate_row::CertificateRow;
@@ -67,6 +67,29 @@ pub(in crate::store) fn status_of(number: i64) -> Result<StoredStatus, StoreErro
         7 => Ok(StoredStatus::Discarded(DiscardReason::Expired)),
         8 => Ok(StoredStatus::Discarded(DiscardReason::Dismissed)),
         other => Err(StoreError::Corrupt(format!("delivery status {other}"))),
+    }
+}
+
+/// What says that a payload is kept no longer than it is needed.
+pub(in crate::store) fn retain_number(is_unretained: bool) -> Option<i64> {
+    is_unretained.then_some(1)
+}
+
+/// The number of a reason for erasing.
+pub(in crate::store) fn erased_number(by: ErasedBy) -> i64 {
+    match by {
+        ErasedBy::Retention => 1,
+        ErasedBy::RetainNone => 2,
+    }
+}
+
+/// That a payload was erased, from when and the number of why.
+pub(in crate::store) fn erasure_of(at: Option<i64>, by: Option<i64>) -> Result<Option<Erasure>, StoreError> {
+    let Some(at) = at.map(Timestamp::from_millis) else { return Ok(None) };
+    match by {
+        Some(1) => Ok(Some(Erasure { at, by: ErasedBy::Retention })),
+        Some(2) => Ok(Some(Erasure { at, by: ErasedBy::RetainNone })),
+        other => Err(StoreError::Corrupt(format!("a payload erased by {other:?}"))),
     }
 }
 

@@ -13,6 +13,7 @@ diesel::table! {
         id -> BigInt,
         name -> Text,
         created_at -> BigInt,
+        erasing_since -> Nullable<BigInt>,
     }
 }
 
@@ -124,6 +125,9 @@ diesel::table! {
         deliver_at -> Nullable<BigInt>,
         expires_at -> Nullable<BigInt>,
         idempotency_key -> Nullable<Text>,
+        retain -> Nullable<BigInt>,
+        erased_at -> Nullable<BigInt>,
+        erased_by -> Nullable<BigInt>,
     }
 }
 
@@ -234,6 +238,31 @@ diesel::table! {
 }
 
 diesel::table! {
+    retentions (scope) {
+        scope -> BigInt,
+        payload_days -> Nullable<BigInt>,
+        attempts_days -> Nullable<BigInt>,
+        held_days -> Nullable<BigInt>,
+        exhausted_days -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    retention_walks (scope, kept) {
+        scope -> BigInt,
+        kept -> BigInt,
+        after -> BigInt,
+    }
+}
+
+diesel::table! {
+    retention_left (scope, event) {
+        scope -> BigInt,
+        event -> BigInt,
+    }
+}
+
+diesel::table! {
     audit_log (number) {
         number -> BigInt,
         at -> BigInt,
@@ -303,6 +332,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     partners,
     replay_targets,
     replays,
+    retention_left,
+    retention_walks,
+    retentions,
     scopes,
     search_entries,
     search_layouts,

@@ -20,6 +20,16 @@ pub struct NewPartner {
 pub struct Partner {
     name: PartnerName,
     created_at: Timestamp,
+    /// That everything of it is being erased; `null` where it is not.
+    #[schema(required = true)]
+    erasing: Option<Erasing>,
+}
+
+/// That something is being erased.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Erasing {
+    since: Timestamp,
 }
 
 /// A node that runs.

@@ -12,7 +12,7 @@ use crate::routes::{Limits, event_types, webhook};
 pub fn apply(document: &mut Value, limits: &Limits) {
     let most_entries = limits.retries.retries;
     let retention_seconds = limits.retries.retention.as_secs();
-    let bounds: [(&str, Value); 13] = [
+    let bounds: [(&str, Value); 14] = [
         ("NewWebhook/properties/events/maxItems", json!(MAX_EVENT_TYPES)),
         ("ChangedWebhook/properties/events/maxItems", json!(MAX_EVENT_TYPES)),
         ("NewReplay/properties/types/maxItems", json!(MAX_EVENT_TYPES)),
@@ -26,6 +26,7 @@ pub fn apply(document: &mut Value, limits: &Limits) {
         ("PageLimit/maximum", json!(limits.page_max)),
         ("PageLimit/default", json!(limits.page)),
         ("ExpirySeconds/maximum", json!(retention_seconds)),
+        ("Days/maximum", json!(retention_seconds / (24 * 3_600))),
     ];
     let schemas = &mut document["components"]["schemas"];
     for (path, bound) in bounds {

@@ -5,6 +5,7 @@
 use utoipa::ToSchema;
 
 use super::delivery::{Delivery, LastAttempt, WaitsFor};
+use super::parameters::RetainWord;
 use super::problem::Problem;
 use super::values::{
     EndpointId, EnvironmentName, EventBody, EventId, EventTypeName, IdempotencyKey, PartnerOrAll, Timestamp,
@@ -57,8 +58,14 @@ macro_rules! event {
             /// The key that it was posted with.
             #[schema(required = true)]
             idempotency_key: Option<IdempotencyKey>,
-            /// How long its payload is.
+            /// How long its payload is, as far as it is there.
             bytes: u64,
+            /// `none` where its payload goes once all of it is delivered or discarded.
+            #[schema(required = true)]
+            retain: Option<RetainWord>,
+            /// That its payload is not there any more.
+            #[schema(required = true)]
+            erased: Option<Erasure>,
             $($more)*
         }
     };
@@ -75,9 +82,26 @@ event! {
         deliveries: u64,
         /// What became of it, endpoint by endpoint.
         endpoints: Vec<EventOutcome>,
-        /// The very bytes that were posted.
-        payload: EventBody,
+        /// The very bytes that were posted; `null` where they were erased.
+        #[schema(required = true)]
+        payload: Option<EventBody>,
     }
+}
+
+/// When a payload was erased, and why.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Erasure {
+    at: Timestamp,
+    by: ErasedBy,
+}
+
+/// Why a payload was erased.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ErasedBy {
+    Retention,
+    RetainNone,
 }
 
 /// Where an event stands with an endpoint: a delivery's status, or why there is none.

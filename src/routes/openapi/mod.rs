@@ -23,6 +23,7 @@ mod endpoint;
 mod event;
 mod event_type;
 mod health;
+mod kept;
 mod key;
 mod operations;
 mod page;
@@ -40,7 +41,8 @@ use utoipa::OpenApi;
 
 use crate::routes::{
     Limits, audit as auditing, brakes, deliveries, description, encryption, event_types, events, exhausted,
-    health as watching, hurrying, ingest, nodes, operator, pausing, pull, replays, search as searching, webhook,
+    health as watching, hurrying, ingest, nodes, operator, pausing, pull, replays, retention, search as searching,
+    webhook,
 };
 
 pub(super) use administration::{
@@ -53,11 +55,13 @@ pub(super) use endpoint::{
 };
 pub(super) use event::{AcceptedBatch, AcceptedEvent, EventWithOutcomes};
 pub(super) use event_type::{EventTypeShown, PutEventType};
+pub(super) use kept::{Retention, RetentionDays};
 pub(super) use key::{Key, MadeKey, NewKey};
 pub use operations::{OPERATIONS, Operation};
 pub(super) use page::{AuditEntries, Deliveries, EventTypes, Events, Exhausted, Keys, Partners, Replays, Webhooks};
 pub(super) use parameters::{
-    Braked, BuiltIn, DeliveryQuestion, ForPartner, ForPartners, Page, Posting, PullQuestion, WebhookQuestion,
+    Braked, BuiltIn, Confirmation, DeliveryQuestion, ForPartner, ForPartners, NamedScope, Page, Posting, PullQuestion,
+    WebhookQuestion,
 };
 pub(super) use replay::{
     NewReplay, NewReplayOfSeveral, Replay, ReplayPreview, ReplayWithProgress, RetriesBroughtForward,
@@ -125,12 +129,16 @@ Bounds are those of the node that answers; most can be configured, by the option
         operator::create_partner,
         operator::list_partners,
         operator::read_partner,
+        operator::erase_partner,
         operator::create_key,
         operator::list_keys,
         operator::read_key,
         operator::revoke_key,
         encryption::read,
         encryption::reencrypt,
+        retention::read,
+        retention::set,
+        retention::clear,
         auditing::list,
         auditing::verify,
         nodes::list,
@@ -147,6 +155,7 @@ Bounds are those of the node that answers; most can be configured, by the option
     ),
     components(schemas(
         problem::Problem,
+        parameters::RetainWord,
         parameters::StatusFilter,
         values::Cursor,
         values::AuditHash,

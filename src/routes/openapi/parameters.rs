@@ -44,6 +44,24 @@ pub struct Braked {
     partner: PartnerOrAll,
 }
 
+/// Whose things are meant. Nothing is assumed: both are named.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct NamedScope {
+    /// Where.
+    environment: EnvironmentName,
+    /// Whose; `*` is all partners that are not named by themselves.
+    partner: PartnerOrAll,
+}
+
+/// That something is meant as it was said.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Confirmation {
+    /// The partner's name once more.
+    confirm: PartnerName,
+}
+
 /// A page of a list.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -63,6 +81,13 @@ pub struct BuiltIn {
     /// `true` lists Posthaste's own types, and `false` all others.
     #[param(required = false, default = false)]
     built_in: bool,
+}
+
+/// How an event's payload is kept.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RetainWord {
+    None,
 }
 
 /// A delivery's status, as the question has it.
@@ -138,4 +163,7 @@ pub struct Posting {
     /// What is not delivered within these seconds, counted from when it can be, is discarded.
     #[param(required = false, rename = "Posthaste-Expires-In")]
     expires_in: ExpirySeconds,
+    /// `none`: the payload, and what receivers answered, is erased once all of it is delivered or discarded.
+    #[param(required = false, rename = "Posthaste-Retain")]
+    retain: RetainWord,
 }

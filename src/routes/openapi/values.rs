@@ -173,7 +173,8 @@ values! {
     /// A field that some type is indexed by, a colon, and a value.
     IndexedValue = text("^/").max_length(Some(search::MAX_TEXT_BYTES)).examples(["/id:cmp_1"]);
     /// What is looked for.
-    SearchText = text_of_any().min_length(Some(1)).max_length(Some(search::MAX_TEXT_BYTES)).examples(["cmp_1"]);
+    SearchText = text_of_any().min_length(Some(1)).max_length(Some(search::MAX_TEXT_BYTES)).examples(["cmp_1"]); /// Whole days. The most is the option `retention_days`.
+    Days = number(1, 30).examples([7]);
     /// Whole seconds. The most is the option `retention_days`.
     ExpirySeconds = number(1, 30 * 24 * 3_600).examples([3_600]);
 }

@@ -4,7 +4,7 @@
 
 use diesel::prelude::*;
 
-use super::reads::{partner_number, scope_of};
+use super::reads::scope_of;
 use super::{Connection, translate};
 use crate::catalog::TypeDefinition;
 use crate::domain::{Environment, FieldPointer, KeyId, Partner, PartnerName, Role, Timestamp};
@@ -52,14 +52,18 @@ pub(super) fn event_types_of(
 }
 
 pub(super) fn partner(connection: &mut Connection, name: &PartnerName) -> Result<Option<Partner>, StoreError> {
-    let created_at: Option<i64> = partners::table
+    let row: Option<(i64, Option<i64>)> = partners::table
         .filter(partners::name.eq(name.as_str()))
-        .select(partners::created_at)
+        .select((partners::created_at, partners::erasing_since))
         .first(connection)
         .optional()
         .map_err(translate)?;
-    let partner = |created_at| Partner { name: name.clone(), created_at: Timestamp::from_millis(created_at) };
-    Ok(created_at.map(partner))
+    Ok(row.map(|row| partner_of(name.clone(), row)))
+}
+
+fn partner_of(name: PartnerName, (created_at, erasing_since): (i64, Option<i64>)) -> Partner {
+    let erasing_since = erasing_since.map(Timestamp::from_millis);
+    Partner { name, created_at: Timestamp::from_millis(created_at), erasing_since }
 }
 
 pub(super) fn partners(
@@ -67,19 +71,20 @@ pub(super) fn partners(
     page: &PageRequest<PartnerName>,
 ) -> Result<Page<Partner>, StoreError> {
     let before = match &page.after {
-        Some(name) => partner_number(connection, name)?.unwrap_or(0),
+        Some(name) => {
+            let row = partners::table.filter(partners::name.eq(name.as_str())).select(partners::id);
+            row.get_result(connection).optional().map_err(translate)?.unwrap_or(0)
+        }
         None => i64::MAX,
     };
-    let rows: Vec<(String, i64)> = partners::table
+    let rows: Vec<(String, (i64, Option<i64>))> = partners::table
         .filter(partners::id.lt(before))
         .order(partners::id.desc())
         .limit(page.limit as i64 + 1)
-        .select((partners::name, partners::created_at))
+        .select((partners::name, (partners::created_at, partners::erasing_since)))
         .load(connection)
         .map_err(translate)?;
-    Page::from_overread(rows, page.limit).try_map(|(name, created_at)| {
-        Ok(Partner { name: parsed(&name)?, created_at: Timestamp::from_millis(created_at) })
-    })
+    Page::from_overread(rows, page.limit).try_map(|(name, row)| Ok(partner_of(parsed(&name)?, row)))
 }
 
 type KeyRow = (i64, String, String, Option<i64>, Option<i64>, Option<String>, Option<i64>, Option<i64>, Option<i64>);

@@ -223,6 +223,11 @@ fn objections(
     if !matching::wants(patterns, &event.event_type) {
         return Vec::new();
     }
+    // It wanted the type and got none: what else should have kept it away?
+    if event.erased.is_some() {
+        let detail = "the filter did not accept the event, whose payload was erased since".to_owned();
+        return vec![FieldError { pointer: String::new(), detail }];
+    }
     let body = body.get_or_init(|| catalog::read_json(&event.body).ok());
     match (filters::compiled(filter), body) {
         (Some(filter), Some(body)) => filter.objections(body),

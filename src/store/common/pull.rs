@@ -5,18 +5,19 @@
 
 use std::collections::{HashMap, HashSet};
 
+use bytes::Bytes;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
 use super::reads::scope_id;
 use super::{Connection, translate, work};
-use crate::domain::{DeliveryStatus, EventId};
+use crate::domain::{DeliveryStatus, EventId, EventType};
 use crate::store::ids::{IdCodec, RowKey, time_of_key};
 use crate::store::pull::{NumberedRow, PullRequest, Pulled, PulledDelivery, may_be_given};
-use crate::store::rows::{ordinal_of, status_of};
+use crate::store::rows::{ordinal_of, parsed, status_of};
 use crate::store::schema::{endpoints, events};
-use crate::store::{Payload, Scope, StoreError};
+use crate::store::{Scope, StoreError};
 
 /// A page for a live endpoint of a scope; `None` when there is none.
 pub(super) fn pull(
@@ -37,15 +38,15 @@ pub(super) fn pull(
     for (key, event, status, scheduled_attempts, number, _) in page {
         let event = ids.event(*event);
         // It was removed while this was read.
-        let Some(payload) = payloads.get(&event) else { continue };
+        let Some((event_type, body)) = payloads.get(&event) else { continue };
         items.push(PulledDelivery {
             sequence: ordinal_of(Some(*number))?.unwrap_or_default(),
             delivery: ids.delivery(*key),
             event,
-            event_type: payload.event_type.clone(),
+            event_type: event_type.clone(),
             status: DeliveryStatus::seen(status_of(*status)?, *scheduled_attempts > 0, enabled, false),
             accepted_at: time_of_key(*key),
-            body: Some(payload.body.clone()).filter(|body| !body.is_empty()),
+            body: body.clone(),
         });
     }
     Ok(Some(Pulled {
@@ -90,14 +91,14 @@ fn rows(
     Ok((rows, given))
 }
 
-/// The payloads of a page's events, and the page as long as they have room in so many
-/// bytes. The first has it always.
+/// Of a page's events their types, and the payloads that are still kept; and the page as
+/// long as they have room in so many bytes. The first has it always.
 fn payloads(
     connection: &mut Connection,
     ids: &IdCodec,
     page: &mut &[NumberedRow],
     bytes: usize,
-) -> Result<HashMap<EventId, Payload>, StoreError> {
+) -> Result<HashMap<EventId, (EventType, Option<Bytes>)>, StoreError> {
     let keys: HashSet<RowKey> = page.iter().map(|row| row.1).collect();
     let sizes: HashMap<RowKey, i64> = events::table
         .filter(events::id.eq_any(keys))
@@ -114,9 +115,15 @@ fn payloads(
     };
     let room = page.iter().take_while(has_room).count();
     *page = &page[..room.max(1).min(page.len())];
-    let mut wanted: Vec<EventId> = page.iter().map(|row| ids.event(row.1)).collect();
-    wanted.sort_unstable();
-    wanted.dedup();
-    let read = work::payloads(connection, ids, &wanted)?;
-    Ok(read.into_iter().map(|payload| (payload.event, payload)).collect())
+    let keys: HashSet<RowKey> = page.iter().map(|row| row.1).collect();
+    let rows: Vec<(RowKey, String, Vec<u8>, Option<i64>)> = events::table
+        .filter(events::id.eq_any(keys))
+        .select((events::id, events::event_type, events::body, events::erased_at))
+        .load(connection)
+        .map_err(translate)?;
+    let payload = |(event, event_type, body, erased_at): (RowKey, String, Vec<u8>, Option<i64>)| {
+        let body = erased_at.is_none().then(|| Bytes::from(body));
+        Ok((ids.event(event), (parsed(&event_type)?, body)))
+    };
+    rows.into_iter().map(payload).collect()
 }

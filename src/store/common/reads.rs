@@ -32,9 +32,11 @@ use crate::store::{
 pub(super) const IS_SEALED: &str =
     "NOT EXISTS (SELECT 1 FROM unsealed WHERE deliveries.id BETWEEN first_key AND last_key)";
 
+/// The number of a partner that is not being erased: one that is, is nobody.
 pub(super) fn partner_number(connection: &mut Connection, name: &PartnerName) -> Result<Option<i64>, StoreError> {
     partners::table
         .filter(partners::name.eq(name.as_str()))
+        .filter(partners::erasing_since.is_null())
         .select(partners::id)
         .get_result(connection)
         .optional()
@@ -72,8 +74,14 @@ pub(super) fn subscriptions(
     scope: &Scope,
 ) -> Result<Option<Subscriptions>, StoreError> {
     let Some(id) = scope_id(connection, scope)? else { return Ok(None) };
-    let version: i64 = scopes::table.find(id.0).select(scopes::version).get_result(connection).map_err(translate)?;
-    Ok(Some(subscriptions_of(connection, ids, id, version)?))
+    let version = scope_version(connection, id)?;
+    version.map(|version| subscriptions_of(connection, ids, id, version)).transpose()
+}
+
+/// The version of a scope; `None` where its partner is erased, or is being.
+pub(super) fn scope_version(connection: &mut Connection, id: ScopeId) -> Result<Option<i64>, StoreError> {
+    // In every commit, and `first` would have its LIMIT planned anew each time.
+    scopes::table.find(id.0).select(scopes::version).get_result(connection).optional().map_err(translate)
 }
 
 /// The endpoints of a scope as this connection sees them. One index has all

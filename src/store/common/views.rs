@@ -13,14 +13,26 @@ use crate::domain::{
     Timestamp,
 };
 use crate::store::ids::{IdCodec, RowKey, time_of_key};
-use crate::store::rows::{attempt_error, count_of, ordinal_of, parsed, status_of};
+use crate::store::rows::{attempt_error, count_of, erasure_of, ordinal_of, parsed, status_of};
 use crate::store::schema::{attempts, deliveries, endpoints, events};
 use crate::store::{Scope, ScopeId, StoreError};
 
-pub(super) type EventRow = (i64, i64, String, i64, Vec<u8>, Option<i64>, Option<i64>, Option<String>);
+/// Of an event: `id`, `scope`, `event_type`, `matched_version`, `body`; `deliver_at`, `expires_at`; `idempotency_key`; `retain`,
+/// `erased_at`, `erased_by`.
+pub(super) type EventRow = (
+    i64,
+    i64,
+    String,
+    i64,
+    Vec<u8>,
+    (Option<i64>, Option<i64>),
+    Option<String>,
+    (Option<i64>, Option<i64>, Option<i64>),
+);
 
 pub(super) fn event_of(connection: &mut Connection, ids: &IdCodec, row: EventRow) -> Result<Event, StoreError> {
-    let (key, scope, event_type, matched_version, body, deliver_at, expires_at, idempotency_key) = row;
+    let (key, scope, event_type, matched_version, body, (deliver_at, expires_at), idempotency_key, kept) = row;
+    let (retain, erased_at, erased_by) = kept;
     let time = |millis: Option<i64>| millis.map(Timestamp::from_millis);
     let scope = scope_of(connection, ScopeId(scope))?;
     Ok(Event {
@@ -32,6 +44,8 @@ pub(super) fn event_of(connection: &mut Connection, ids: &IdCodec, row: EventRow
         accepted_at: time_of_key(key),
         times: DeliveryTimes { deliver_at: time(deliver_at), expires_at: time(expires_at) },
         idempotency_key,
+        is_unretained: retain.is_some(),
+        erased: erasure_of(erased_at, erased_by)?,
         matched_version,
     })
 }
@@ -42,18 +56,18 @@ pub(super) const EVENT_COLUMNS: (
     events::event_type,
     events::matched_version,
     events::body,
-    events::deliver_at,
-    events::expires_at,
+    (events::deliver_at, events::expires_at),
     events::idempotency_key,
+    (events::retain, events::erased_at, events::erased_by),
 ) = (
     events::id,
     events::scope,
     events::event_type,
     events::matched_version,
     events::body,
-    events::deliver_at,
-    events::expires_at,
+    (events::deliver_at, events::expires_at),
     events::idempotency_key,
+    (events::retain, events::erased_at, events::erased_by),
 );
 
 /// An event's own scope and the one over all partners: what a partner sees.

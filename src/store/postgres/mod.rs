@@ -35,6 +35,8 @@ mod replayed;
 mod replaying;
 #[path = "../common/replays.rs"]
 mod replays;
+#[path = "../common/retention.rs"]
+mod retention;
 #[path = "../common/search.rs"]
 mod search;
 #[path = "../common/segments.rs"]

@@ -72,6 +72,7 @@ statement! {
         deliver_at: &'a [Option<i64>] => Array<Nullable<BigInt>>,
         expires_at: &'a [Option<i64>] => Array<Nullable<BigInt>>,
         idempotency_keys: &'a [Option<&'a str>] => Array<Nullable<Text>>,
+        retain: &'a [Option<i64>] => Array<Nullable<BigInt>>,
         delivery_ids: &'a [i64] => Array<BigInt>,
         delivery_events: &'a [i64] => Array<BigInt>,
         endpoints: &'a [i64] => Array<BigInt>,
@@ -82,8 +83,8 @@ statement! {
     )
     "WITH written AS ( \
        INSERT INTO events (id, scope, event_type, deliveries, matched_version, body, deliver_at, expires_at, \
-         idempotency_key) \
-       SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?)) \
+         idempotency_key, retain) \
+       SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) \
      INSERT INTO pending (id, event, endpoint, next_at, partition, status, number, attempt_count, scheduled_attempts) \
      SELECT *, 0, 0 FROM unnest(?, ?, ?, ?, ?, ?, ?)"
 }
@@ -385,7 +386,7 @@ query! {
     fn payloads(
         events: &'a [i64] => Array<BigInt>,
     ) -> (i64, String, Vec<u8>, Option<i64>) => (BigInt, Text, Binary, Nullable<BigInt>)
-    "SELECT id, event_type, body, expires_at FROM events WHERE id = ANY(?)"
+    "SELECT id, event_type, body, expires_at FROM events WHERE id = ANY(?) AND erased_at IS NULL"
 }
 
 query! {

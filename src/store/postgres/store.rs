@@ -18,14 +18,14 @@ use crate::store::ids::first_key_at;
 use crate::store::postgres::error::translate;
 use crate::store::postgres::{
     PostgresStore, administration, at_once, audit, brakes, encryption, exhausted, listing, outcomes, pull, reads,
-    replaying, replays, search, segments, standing, versions, views, work,
+    replaying, replays, retention, search, segments, standing, versions, views, work,
 };
 use crate::store::{
     AuditEnd, AuditFilter, BornSince, Brake, Changes, DeliveryFilter, Due, EncryptedPlace, EncryptionCounts,
     EndpointRuntime, EndpointStanding, EventOutcome, EventSearch, ExhaustedEndpoint, IndexEnd, KeyRecord, Lane, Leases,
     Page, PageRequest, Payload, Place, PullRequest, Pulled, ReadPool, ReplayConflict, ReplayPreview, ReplayProgress,
-    ReplaySummary, RunningReplay, Scope, SegmentDraft, SentSettings, Sighting, Store, StoreError, StoredSecret,
-    Subscriptions, Unplaced, Versions, Waiting, WantedEndpoints, Writer,
+    ReplaySummary, Retentions, RunningReplay, Scope, SegmentDraft, SentSettings, Sighting, Store, StoreError,
+    StoreUsage, StoredSecret, Subscriptions, Unplaced, Versions, Waiting, WantedEndpoints, Writer,
 };
 
 /// A transaction that has taken keys has ended so long after: every statement of it has a
@@ -265,6 +265,14 @@ impl Store for PostgresStore {
 
     fn brakes(&self) -> Result<Vec<Brake>, StoreError> {
         self.read_at_once(brakes::brakes)
+    }
+
+    fn retentions(&self, scope: &Scope) -> Result<Option<Retentions>, StoreError> {
+        self.read_at_once(|reader| retention::retentions(reader, scope))
+    }
+
+    fn usage(&self) -> Result<StoreUsage, StoreError> {
+        self.read(work::usage)
     }
 
     fn key_by_hash(&self, hash: &[u8; 32]) -> Result<Option<KeyRecord>, StoreError> {

@@ -7,11 +7,13 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, SmallInt};
 
 use crate::domain::{EndpointId, Environment, EventId, Partition, PartitionSet, Timestamp};
-use crate::store::ids::{IdCodec, RowKey, first_key_at};
+use crate::store::ids::{IdCodec, RowKey, first_key_at, time_of_key};
 use crate::store::postgres::{number_of, statements, translate};
 use crate::store::pull::{self, NumberedRow, Running};
 use crate::store::rows::{DueRow, due_of, environment_number, parsed, unplaced_of};
-use crate::store::{BornSince, Due, Lane, Payload, Place, Sighting, StoreError, Unplaced, Versions, Waiting};
+use crate::store::{
+    BornSince, Due, Lane, Payload, Place, Sighting, StoreError, StoreUsage, Unplaced, Versions, Waiting,
+};
 
 pub(super) fn due(
     connection: &mut PgConnection,
@@ -287,4 +289,27 @@ pub(super) fn with_unfinished(connection: &mut PgConnection, limit: usize) -> Re
     let rows: Vec<EndpointRow> =
         diesel::sql_query(JUMP).bind::<BigInt, _>(limit as i64).load(connection).map_err(translate)?;
     Ok(rows.into_iter().map(|row| row.endpoint).collect())
+}
+
+#[derive(QueryableByName)]
+struct UsageRow {
+    #[diesel(sql_type = BigInt)]
+    database_bytes: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    oldest: Option<i64>,
+}
+
+/// How large the database is, and how far back it reaches.
+pub(super) fn usage(connection: &mut PgConnection) -> Result<StoreUsage, StoreError> {
+    let row: UsageRow = diesel::sql_query(
+        "SELECT pg_database_size(current_database()) AS database_bytes, (SELECT min(id) FROM events) AS oldest",
+    )
+    .get_result(connection)
+    .map_err(translate)?;
+    Ok(StoreUsage {
+        database_bytes: u64::try_from(row.database_bytes).unwrap_or(0),
+        log_bytes: None,
+        free_bytes: None,
+        oldest_event: row.oldest.map(time_of_key),
+    })
 }

@@ -30,6 +30,8 @@ mod replayed;
 mod replaying;
 #[path = "../common/replays.rs"]
 mod replays;
+#[path = "../common/retention.rs"]
+mod retention;
 #[path = "../common/search.rs"]
 mod search;
 #[path = "../common/segments.rs"]
@@ -91,6 +93,7 @@ pub struct SqliteStore {
     readers: Pool<ConnectionManager<SqliteConnection>>,
     reading: ReadPool,
     writer: Mutex<Option<SqliteWriter>>,
+    path: PathBuf,
     /// Held as long as the store or its writer is: a second process on the
     /// same file would know nothing of what this one has in flight.
     _lock: Arc<File>,
@@ -130,7 +133,8 @@ impl SqliteStore {
             numbers: Numbers::default(),
             _lock: Arc::clone(&lock),
         };
-        Ok(Self { ids, keyring, readers, reading, writer: Mutex::new(Some(writer)), _lock: lock })
+        let writer = Mutex::new(Some(writer));
+        Ok(Self { ids, keyring, readers, reading, writer, path: path.to_owned(), _lock: lock })
     }
 
     /// Opens a file that is there, to read it: nothing of it is brought up to date, and
@@ -151,7 +155,7 @@ impl SqliteStore {
             .ok_or_else(|| StoreError::Configuration(format!("{} is no store of posthaste's", path.display())))?;
         drop(reader);
         let (ids, keyring) = (IdCodec::new(&secret), Arc::new(Keyring::clear()));
-        Ok(Self { ids, keyring, readers, reading, writer: Mutex::new(None), _lock: lock })
+        Ok(Self { ids, keyring, readers, reading, writer: Mutex::new(None), path: path.to_owned(), _lock: lock })
     }
 
     /// Runs a query on a reader of the pool, waiting for a free one.

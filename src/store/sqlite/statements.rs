@@ -20,9 +20,10 @@ statement! {
         deliver_at: Option<i64> => Nullable<BigInt>,
         expires_at: Option<i64> => Nullable<BigInt>,
         idempotency_key: Option<&'a str> => Nullable<Text>,
+        retain: Option<i64> => Nullable<BigInt>,
     )
     "INSERT INTO events (id, scope, event_type, deliveries, matched_version, body, deliver_at, expires_at, \
-     idempotency_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+     idempotency_key, retain) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 }
 
 statement! {
@@ -245,11 +246,12 @@ statement! {
 }
 
 query! {
-    /// An event's type and bytes, and until when they are worth delivering.
+    /// An event's type and bytes, and until when they are worth delivering; nothing where
+    /// the bytes were erased.
     fn payload(
         event: i64 => BigInt,
     ) -> (String, Vec<u8>, Option<i64>) => (Text, Binary, Nullable<BigInt>)
-    "SELECT event_type, body, expires_at FROM events WHERE id = ?"
+    "SELECT event_type, body, expires_at FROM events WHERE id = ? AND erased_at IS NULL"
 }
 
 query! {

@@ -18,14 +18,14 @@ use crate::store::ids::RowKey;
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::{
     SqliteStore, administration, audit, brakes, encryption, exhausted, listing, outcomes, pull, reads, replaying,
-    replays, search, segments, standing, versions, views, work,
+    replays, retention, search, segments, standing, versions, views, work,
 };
 use crate::store::{
     AuditEnd, AuditFilter, BornSince, Brake, Changes, DeliveryFilter, Due, EncryptedPlace, EncryptionCounts,
     EndpointRuntime, EndpointStanding, EventOutcome, EventSearch, ExhaustedEndpoint, IndexEnd, KeyRecord, Lane, Leases,
     Page, PageRequest, Payload, Place, PullRequest, Pulled, ReadPool, ReplayConflict, ReplayPreview, ReplayProgress,
-    ReplaySummary, RunningReplay, Scope, SegmentDraft, SentSettings, Sighting, Store, StoreError, StoredSecret,
-    Subscriptions, Unplaced, Versions, Waiting, WantedEndpoints, Writer,
+    ReplaySummary, Retentions, RunningReplay, Scope, SegmentDraft, SentSettings, Sighting, Store, StoreError,
+    StoreUsage, StoredSecret, Subscriptions, Unplaced, Versions, Waiting, WantedEndpoints, Writer,
 };
 
 impl Store for SqliteStore {
@@ -255,6 +255,14 @@ impl Store for SqliteStore {
 
     fn brakes(&self) -> Result<Vec<Brake>, StoreError> {
         self.read_at_once(brakes::brakes)
+    }
+
+    fn retentions(&self, scope: &Scope) -> Result<Option<Retentions>, StoreError> {
+        self.read_at_once(|reader| retention::retentions(reader, scope))
+    }
+
+    fn usage(&self) -> Result<StoreUsage, StoreError> {
+        self.read(|reader| work::usage(reader, &self.path))
     }
 
     fn key_by_hash(&self, hash: &[u8; 32]) -> Result<Option<KeyRecord>, StoreError> {

@@ -1,17 +1,19 @@
 //! What the engine reads of endpoints' work: the hot statements, and the walk
 //! over all that waits.
 
+use std::path::Path;
+
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
 
 use crate::domain::{EndpointId, EventId, Partition, PartitionSet, StoredStatus, Timestamp};
-use crate::store::ids::{IdCodec, RowKey, first_key_at};
+use crate::store::ids::{IdCodec, RowKey, first_key_at, time_of_key};
 use crate::store::pull::NumberedRow;
 use crate::store::rows::{DueRow, due_of, parsed, status_number, unplaced_of};
 use crate::store::schema::endpoints;
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::statements;
-use crate::store::{BornSince, Due, Lane, Payload, Place, Sighting, StoreError, Unplaced, Waiting};
+use crate::store::{BornSince, Due, Lane, Payload, Place, Sighting, StoreError, StoreUsage, Unplaced, Waiting};
 
 pub(super) fn due(
     connection: &mut SqliteConnection,
@@ -232,4 +234,32 @@ pub(super) fn with_unfinished(connection: &mut SqliteConnection, limit: usize) -
     let rows: Vec<EndpointRow> =
         diesel::sql_query(JUMP).bind::<BigInt, _>(limit as i64).load(connection).map_err(translate)?;
     Ok(rows.into_iter().map(|row| row.endpoint).collect())
+}
+
+#[derive(QueryableByName)]
+struct UsageRow {
+    #[diesel(sql_type = BigInt)]
+    free_bytes: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    oldest: Option<i64>,
+}
+
+/// How large the file is, and how far back it reaches.
+pub(super) fn usage(connection: &mut SqliteConnection, path: &Path) -> Result<StoreUsage, StoreError> {
+    let row: UsageRow = diesel::sql_query(
+        "SELECT (SELECT freelist_count FROM pragma_freelist_count) * (SELECT page_size FROM pragma_page_size) AS free_bytes,
+                (SELECT MIN(id) FROM events) AS oldest",
+    )
+    .get_result(connection)
+    .map_err(translate)?;
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    // A file that is not there takes nothing.
+    let size = |path: &Path| path.metadata().map_or(0, |file| file.len());
+    Ok(StoreUsage {
+        database_bytes: size(path),
+        log_bytes: Some(size(Path::new(&log))),
+        free_bytes: Some(u64::try_from(row.free_bytes).unwrap_or(0)),
+        oldest_event: row.oldest.map(time_of_key),
+    })
 }

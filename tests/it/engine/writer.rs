@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use posthaste::catalog::TypeDefinition;
 use posthaste::domain::{
     DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventOrder, EventType, KeyId, Partner,
-    PartnerName, ReplayId, ReplayState, Setback, Timestamp,
+    PartnerName, ReplayId, ReplayState, RetentionDays, Setback, Timestamp,
 };
 use posthaste::keyring::RingKeyId;
 use posthaste::store::{
     Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, CommitError, Dismissed, DroppedSegments, Effect,
-    EncryptedPlace, EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, NewReplay, Notice,
-    Place, Placed, Placing, Record, Recorded, ReencryptedSlice, ReplayConflict, ReplaySlice, ReplaySummary, Replayed,
-    Retired, Rotation, RotationConflict, Scope, Segment, Skipped, StoreError, Transaction, Writer,
+    EncryptedPlace, EndpointChange, EndpointConflict, Enforced, ErasedPartners, FanOut, Fence, KeyRecord, NewEndpoint,
+    NewKey, NewReplay, Notice, Place, Placed, Placing, Record, Recorded, ReencryptedSlice, ReplayConflict, ReplaySlice,
+    ReplaySummary, Replayed, RetentionPlace, Retired, Rotation, RotationConflict, Scope, Segment, Skipped, Slice,
+    StoreError, Transaction, Unretained, Writer,
 };
 use tokio::sync::mpsc;
 
@@ -191,6 +192,35 @@ impl Transaction for Fencing<'_> {
 
     fn drop_segments(&mut self, after: Option<i64>, limit: usize) -> Result<DroppedSegments, StoreError> {
         self.0.drop_segments(after, limit)
+    }
+
+    fn set_retention(
+        &mut self,
+        scope: &Scope,
+        days: RetentionDays,
+    ) -> Result<Option<Effect<RetentionDays>>, StoreError> {
+        self.0.set_retention(scope, days)
+    }
+
+    fn enforce_retention(
+        &mut self,
+        most_days: u32,
+        after: Option<RetentionPlace>,
+        slice: Slice,
+    ) -> Result<Enforced, StoreError> {
+        self.0.enforce_retention(most_days, after, slice)
+    }
+
+    fn erase_unretained(&mut self, after: Option<i64>, slice: Slice) -> Result<Unretained, StoreError> {
+        self.0.erase_unretained(after, slice)
+    }
+
+    fn begin_erasing(&mut self, partner: &PartnerName) -> Result<Option<Effect<Partner>>, StoreError> {
+        self.0.begin_erasing(partner)
+    }
+
+    fn erase_partners(&mut self, slice: Slice) -> Result<ErasedPartners, StoreError> {
+        self.0.erase_partners(slice)
     }
 
     fn first_start(&mut self, types: &[TypeDefinition]) -> Result<bool, StoreError> {

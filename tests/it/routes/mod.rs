@@ -34,6 +34,7 @@ mod permissions;
 mod pull;
 mod refusals;
 mod replays;
+mod retention;
 mod retries;
 mod schedules;
 mod screenshots;

@@ -83,12 +83,16 @@ pub const ROWS: &[Row] = &[
     with(r#"{"name": "NEW"}"#, row("create_partner", About::Whole, 201)),
     row("list_partners", About::Whole, 200),
     row("read_partner", About::Whole, 200),
+    row("erase_partner", About::Whole, 202),
     with(r#"{"role": "producer", "description": "NEW"}"#, row("create_key", About::Whole, 201)),
     row("list_keys", About::Whole, 200),
     row("read_key", About::Whole, 200),
     row("revoke_key", About::Whole, 204),
     row("read_encryption", About::Whole, 200),
     with("{}", row("reencrypt", About::Whole, 200)),
+    row("read_retention", About::Scope, 200),
+    with(r#"{"payload_days": 7}"#, row("set_retention", About::Named, 200)),
+    row("clear_retention", About::Named, 200),
     row("list_audit", About::Scope, 200),
     row("verify_audit", About::Whole, 200),
     row("list_nodes", About::Whole, 200),
@@ -236,6 +240,11 @@ impl Owner<'_> {
         let operator = self.node.operator();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         match operation.path.as_str() {
+            "/partners/{name}" if operation.id == "erase_partner" => {
+                let name = fresh();
+                operator.post("/partners", json!({ "name": name }).to_string()).expect(201);
+                name
+            }
             "/partners/{name}" => self.partner.clone(),
             "/keys/{id}" => text(&operator.post("/keys", r#"{"role": "producer"}"#).expect(201)["id"]),
             "/nodes/{id}/release" => text(&operator.get("/nodes").expect(200)["data"][0]["id"]),
@@ -275,6 +284,9 @@ impl Owner<'_> {
         let mut path = filled(&operation.path, thing) + query;
         if operation.id == "search" {
             path += if query.is_empty() { "?q=NEW" } else { "&q=NEW" };
+        }
+        if operation.id == "erase_partner" {
+            path = format!("{path}{}confirm={thing}", if query.is_empty() { '?' } else { '&' });
         }
         let new = if operation.path.contains("/event-types/") { thing.to_owned() } else { fresh() };
         let url = self.subscriber.url("");

@@ -109,7 +109,7 @@ const IS_OTHER: &str = "event_types.description <> excluded.description OR event
                         OR COALESCE(event_types.indexed, '') <> COALESCE(excluded.indexed, '')";
 
 /// Says that something has changed to whoever keeps it in memory.
-fn count_change(transaction: &mut Tx<'_>, subject: &str) -> Result<(), StoreError> {
+pub(super) fn count_change(transaction: &mut Tx<'_>, subject: &str) -> Result<(), StoreError> {
     diesel::update(versions::table.find(subject))
         .set(versions::version.eq(versions::version + 1))
         .execute(transaction.connection)
@@ -149,7 +149,7 @@ pub(super) fn create_partner(transaction: &mut Tx<'_>, name: &PartnerName) -> Re
             .execute(transaction.connection)
             .map_err(translate)?;
     }
-    Ok(Some(Partner { name: name.clone(), created_at: transaction.now }))
+    Ok(Some(Partner { name: name.clone(), created_at: transaction.now, erasing_since: None }))
 }
 
 pub(super) fn create_key(transaction: &mut Tx<'_>, new: &NewKey) -> Result<KeyRecord, StoreError> {

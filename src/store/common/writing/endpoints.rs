@@ -30,6 +30,10 @@ pub(super) fn create(
         return Ok(Err(EndpointConflict::NotFound));
     };
     transaction.lock_endpoints(scope)?;
+    // Somebody may have begun to erase the partner meanwhile.
+    if transaction.stands(scope)?.is_none() {
+        return Ok(Err(EndpointConflict::NotFound));
+    }
     if let Some(first) = same_url(transaction, scope, &new.settings.url, None)? {
         return Ok(Err(EndpointConflict::SameUrl(first)));
     }

@@ -4,13 +4,15 @@
 //!
 //! Compiled once for each backend, against its own `Tx`.
 
+use std::collections::HashSet;
+
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
 use super::super::replaying::{self as reads, Again, Look, Target};
 use super::super::{reads as store_reads, replays as views, translate};
-use super::{Tx, accepting, upkeep};
+use super::{Tx, accepting, retention, upkeep};
 use crate::domain::{ReplayId, ReplayState, Timestamp};
 use crate::store::births::Beginning;
 use crate::store::ids::{RowKey, first_key_at};
@@ -132,14 +134,21 @@ pub(super) fn carry_on(transaction: &mut Tx<'_>, slice: &ReplaySlice) -> Result<
         room: slice.room,
         now: transaction.now,
     };
-    let found = reads::select(transaction.connection, &look)?;
+    let mut found = reads::select(transaction.connection, &look)?;
+    let selected: Vec<RowKey> = found.events.iter().map(|again| again.event).collect();
+    // Whoever is about to erase one of them waits, or has done so: then it cannot be sent.
+    let there: HashSet<RowKey> = transaction.lock_payloads(&selected)?.into_iter().collect();
+    found.events.retain(|again| there.contains(&again.event));
     let made = found.events.len();
+    found.skipped += selected.len() - made;
     if made > 0 {
         let (first, numbers) = transaction.take_keys_and_numbers(made, &vec![slice.endpoint; made])?;
         let begins = |again: &Again| again.deliver_at.map_or(Beginning::AtOnce, Beginning::Later);
         let deliveries: Vec<(RowKey, RowKey, Beginning)> =
             (first..).zip(&found.events).map(|(delivery, again)| (delivery, again.event, begins(again))).collect();
         accepting::write_replayed(transaction, replay, slice.endpoint, &deliveries, &numbers)?;
+        let events: Vec<RowKey> = found.events.iter().map(|again| again.event).collect();
+        retention::look_again(transaction, &events)?;
         let later = deliveries.iter().filter(|(.., begins)| *begins != Beginning::AtOnce).count();
         transaction.notices.extend((0..later).map(|_| Notice::Scheduled(slice.endpoint)));
         if made > later {

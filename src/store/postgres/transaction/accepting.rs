@@ -9,7 +9,7 @@ use crate::domain::{EndpointId, Partition, Timestamp};
 use crate::store::births::{Beginning, answer, birth, payload};
 use crate::store::ids::RowKey;
 use crate::store::postgres::{number_of, statements, translate};
-use crate::store::rows::status_number;
+use crate::store::rows::{retain_number, status_number};
 use crate::store::{Accept, Accepted, NewEvent, ScopeId, StoreError};
 
 use super::announcing::OwnEvent;
@@ -26,7 +26,12 @@ pub(super) fn accept(
     let taken = look_and_take(transaction, accepts)?;
     let mut answers: Vec<Option<Accepted>> = Vec::with_capacity(accepts.len());
     for accept in accepts {
-        let holds = transaction.still_holds(accept.subscriptions.id, accept.relied_on)?;
+        let scope = accept.subscriptions.id;
+        let is_there = transaction.stands(scope)?.is_some();
+        if !is_there {
+            accept.subscriptions.mark_outdated();
+        }
+        let holds = is_there && transaction.still_holds(scope, accept.relied_on)?;
         answers.push((!holds).then_some(Accepted::Outdated));
     }
     let repeated = claim_keys(transaction, accepts, &mut answers)?;
@@ -110,7 +115,10 @@ fn write(
         if answers[index].is_some() || repeated.contains(&index) {
             continue;
         }
-        let subscriptions = transaction.current(&accept.subscriptions)?;
+        let Some(subscriptions) = transaction.current(&accept.subscriptions)? else {
+            answers[index] = Some(Accepted::Outdated);
+            continue;
+        };
         let endpoints: Vec<Arc<[EndpointId]>> =
             accept.events.iter().map(|event| subscriptions.recipients(event)).collect();
         keys += endpoints.iter().map(|endpoints| 1 + endpoints.len()).sum::<usize>();
@@ -195,6 +203,7 @@ pub(super) struct EventRows<'a> {
     deliver_at: Vec<Option<i64>>,
     expires_at: Vec<Option<i64>>,
     idempotency_keys: Vec<Option<&'a str>>,
+    retain: Vec<Option<i64>>,
 }
 
 impl<'a> EventRows<'a> {
@@ -216,6 +225,7 @@ impl<'a> EventRows<'a> {
         self.deliver_at.push(event.times.deliver_at.map(Timestamp::as_millis));
         self.expires_at.push(event.times.expires_at.map(Timestamp::as_millis));
         self.idempotency_keys.push(idempotency_key);
+        self.retain.push(retain_number(event.is_unretained));
     }
 
     /// With these deliveries, all in one go.
@@ -235,6 +245,7 @@ impl<'a> EventRows<'a> {
             &self.deliver_at,
             &self.expires_at,
             &self.idempotency_keys,
+            &self.retain,
             &deliveries.ids,
             &deliveries.events,
             &deliveries.endpoints,

@@ -28,7 +28,9 @@ pub(super) fn begin(transaction: &mut PostgresTransaction<'_>, accept: &Accept) 
     {
         return Ok(Begun::Answered(earlier));
     }
-    let subscriptions = transaction.current(&accept.subscriptions)?;
+    let Some(subscriptions) = transaction.current(&accept.subscriptions)? else {
+        return Ok(Begun::Answered(Accepted::Outdated));
+    };
     let matches: Vec<_> = accept.events.iter().map(|event| subscriptions.recipients(event)).collect();
     let first = transaction.take_keys(FanOut::keys(&matches))?;
     let begins = accept.events.iter().map(|event| Beginning::of(event, transaction.now)).collect();
@@ -80,6 +82,10 @@ pub(super) fn seal(
     fan_out: &FanOut,
 ) -> Result<Accepted, StoreError> {
     let scope = accept.subscriptions.id;
+    // Somebody may have begun to erase the partner meanwhile.
+    if transaction.stands(scope)?.is_none() {
+        return Ok(Accepted::Outdated);
+    }
     if let Some(idempotency) = &accept.idempotency
         && let Some(earlier) = claim(transaction, scope, idempotency)?
     {

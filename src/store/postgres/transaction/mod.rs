@@ -19,6 +19,9 @@ mod discarding;
 mod encryption;
 #[path = "../../common/writing/endpoints.rs"]
 mod endpoints;
+mod erasable;
+#[path = "../../common/writing/erasing.rs"]
+mod erasing;
 #[path = "../../common/writing/hurrying.rs"]
 mod hurrying;
 #[path = "../../common/writing/idempotency.rs"]
@@ -26,11 +29,15 @@ mod idempotency;
 mod large;
 mod moving;
 mod ordering;
+#[path = "../../common/writing/payloads.rs"]
+mod payloads;
 #[path = "../../common/writing/placing.rs"]
 mod placing;
 mod recording;
 #[path = "../../common/writing/replaying.rs"]
 mod replaying;
+#[path = "../../common/writing/retention.rs"]
+mod retention;
 #[path = "../../common/writing/search.rs"]
 mod search;
 #[path = "../../common/writing/signing.rs"]
@@ -41,13 +48,14 @@ mod upkeep;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use diesel::prelude::*;
 
 use crate::catalog::TypeDefinition;
 use crate::domain::{
     AuditHead, DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventOrder, EventType, KeyId,
-    NodeId, Partner, PartnerName, ReplayId, ReplayState, Setback, Timestamp,
+    NodeId, Partner, PartnerName, ReplayId, ReplayState, RetentionDays, Setback, Timestamp,
 };
 use crate::keyring::{Keyring, RingKeyId};
 use crate::store::ids::{IdCodec, RowKey};
@@ -57,13 +65,17 @@ use crate::store::postgres::{audit as read_audit, encryption as stored_encryptio
 use crate::store::schema::{api_keys, audit_head, meta};
 use crate::store::{
     Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, Dismissed, DroppedSegments, Effect, EncryptedPlace,
-    EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, NewReplay, Notice, Place, Placed,
-    Placing, Record, Recorded, ReencryptedSlice, ReliedOn, ReplayConflict, ReplaySlice, ReplaySummary, Replayed,
-    Retired, Rotation, RotationConflict, Scope, ScopeId, Segment, Skipped, StoreError, Subscriptions, Transaction,
+    EndpointChange, EndpointConflict, Enforced, ErasedPartners, FanOut, Fence, KeyRecord, NewEndpoint, NewKey,
+    NewReplay, Notice, Place, Placed, Placing, Record, Recorded, ReencryptedSlice, ReliedOn, ReplayConflict,
+    ReplaySlice, ReplaySummary, Replayed, RetentionPlace, Retired, Rotation, RotationConflict, Scope, ScopeId, Segment,
+    Skipped, Slice, StoreError, Subscriptions, Transaction, Unretained,
 };
 
 /// How long an idempotency key holds (`product.md`: 24 h).
 const IDEMPOTENCY_HOLDS_MS: i64 = 24 * 3600 * 1000;
+
+/// A transaction that was under way on another node has ended so long afterwards.
+const SETTLED_AFTER: Duration = Duration::from_secs(60);
 
 /// What the files shared with other backends call it.
 type Tx<'a> = PostgresTransaction<'a>;
@@ -130,6 +142,12 @@ impl<'a> PostgresTransaction<'a> {
     fn scope_version(&mut self, scope: ScopeId) -> Result<i64, StoreError> {
         self.see_versions(&[scope.0])?;
         self.seen_version(scope.0)
+    }
+
+    /// The version of a scope; `None` where its partner is erased, or is being.
+    fn stands(&mut self, scope: ScopeId) -> Result<Option<i64>, StoreError> {
+        self.see_versions(&[scope.0])?;
+        Ok(self.versions.get(&scope.0).copied())
     }
 
     /// What changed here holds for the rest of the transaction.
@@ -258,27 +276,45 @@ impl<'a> PostgresTransaction<'a> {
     }
 
     /// The subscriptions that hold now: the caller's, unless they changed since it
-    /// looked.
-    fn current(&mut self, seen: &Arc<Subscriptions>) -> Result<Arc<Subscriptions>, StoreError> {
-        if self.scope_version(seen.id)? == seen.version {
-            return Ok(Arc::clone(seen));
+    /// looked. `None` where the partner is erased, or is being.
+    fn current(&mut self, seen: &Arc<Subscriptions>) -> Result<Option<Arc<Subscriptions>>, StoreError> {
+        if self.stands(seen.id)? == Some(seen.version) {
+            return Ok(Some(Arc::clone(seen)));
         }
         seen.mark_outdated();
         if let Some(reloaded) = self.reloaded.get(&seen.id) {
-            return Ok(Arc::clone(reloaded));
+            return Ok(Some(Arc::clone(reloaded)));
         }
         // Each statement sees what is committed when it begins: what was read is of
         // one version if that stands before and behind it.
         loop {
-            let version = self.scope_version(seen.id)?;
+            let Some(version) = self.stands(seen.id)? else { return Ok(None) };
             let loaded = reads::subscriptions_of(self.connection, self.ids, seen.id, version)?;
             self.versions.remove(&seen.id.0);
-            if self.scope_version(seen.id)? == version {
+            if self.stands(seen.id)? == Some(version) {
                 let loaded = Arc::new(loaded);
                 self.reloaded.insert(seen.id, Arc::clone(&loaded));
-                return Ok(loaded);
+                return Ok(Some(loaded));
             }
         }
+    }
+
+    /// Of these events those whose payload is there: whoever is about to erase one waits
+    /// until this transaction has ended, or leaves it.
+    fn lock_payloads(&mut self, events: &[RowKey]) -> Result<Vec<RowKey>, StoreError> {
+        erasable::payloads_locked(self, events, "FOR SHARE")
+    }
+
+    /// The same, for whoever is about to erase them: without those that somebody else has
+    /// locked. What needs one of them has committed by now, or waits and finds it gone.
+    fn claim_payloads(&mut self, events: &[RowKey]) -> Result<Vec<RowKey>, StoreError> {
+        erasable::payloads_locked(self, events, "FOR UPDATE SKIP LOCKED")
+    }
+
+    /// Whether what was being accepted for a partner when its erasure began has ended by
+    /// now, on whichever node.
+    fn has_settled(&self, since: Timestamp) -> bool {
+        self.now.since(since) >= SETTLED_AFTER
     }
 
     /// Who of these scopes, and who of all partners, subscribed to Posthaste's own events:
@@ -468,6 +504,35 @@ impl Transaction for PostgresTransaction<'_> {
 
     fn drop_segments(&mut self, after: Option<i64>, limit: usize) -> Result<DroppedSegments, StoreError> {
         search::drop_segments(self, after, limit)
+    }
+
+    fn set_retention(
+        &mut self,
+        scope: &Scope,
+        days: RetentionDays,
+    ) -> Result<Option<Effect<RetentionDays>>, StoreError> {
+        retention::set(self, scope, days)
+    }
+
+    fn enforce_retention(
+        &mut self,
+        most_days: u32,
+        after: Option<RetentionPlace>,
+        slice: Slice,
+    ) -> Result<Enforced, StoreError> {
+        retention::enforce(self, most_days, after, slice)
+    }
+
+    fn erase_unretained(&mut self, after: Option<i64>, slice: Slice) -> Result<Unretained, StoreError> {
+        payloads::erase_unretained(self, after, slice)
+    }
+
+    fn begin_erasing(&mut self, partner: &PartnerName) -> Result<Option<Effect<Partner>>, StoreError> {
+        erasing::begin(self, partner)
+    }
+
+    fn erase_partners(&mut self, slice: Slice) -> Result<ErasedPartners, StoreError> {
+        erasing::erase(self, slice)
     }
 
     fn first_start(&mut self, types: &[TypeDefinition]) -> Result<bool, StoreError> {

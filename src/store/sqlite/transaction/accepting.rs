@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::domain::{EndpointId, Timestamp};
 use crate::store::births::{Beginning, answer, birth, payload};
 use crate::store::ids::RowKey;
-use crate::store::rows::status_number;
+use crate::store::rows::{retain_number, status_number};
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::statements;
 use crate::store::{Accept, Accepted, NewEvent, Payload, ScopeId, StoreError};
@@ -20,12 +20,12 @@ pub(super) fn accept(transaction: &mut SqliteTransaction<'_>, accept: &Accept) -
     if !transaction.still_holds(scope, accept.relied_on)? {
         return Ok(Accepted::Outdated);
     }
+    let Some(subscriptions) = transaction.current(&accept.subscriptions)? else { return Ok(Accepted::Outdated) };
     if let Some(idempotency) = &accept.idempotency
         && let Some(earlier) = claim(transaction, scope, idempotency)?
     {
         return Ok(earlier);
     }
-    let subscriptions = transaction.current(&accept.subscriptions)?;
     let matched = (scope.lies_in(), subscriptions.version);
     let mut accepted = Vec::with_capacity(accept.events.len());
     for event in &accept.events {
@@ -84,6 +84,7 @@ pub(super) fn write_event(
         event.times.deliver_at.map(Timestamp::as_millis),
         event.times.expires_at.map(Timestamp::as_millis),
         idempotency_key,
+        retain_number(event.is_unretained),
     )
     .map_err(translate)?;
     Ok(payload(transaction.ids, key, event))

@@ -22,7 +22,9 @@ pub(super) fn begin(transaction: &mut SqliteTransaction<'_>, accept: &Accept) ->
     {
         return Ok(Begun::Answered(earlier));
     }
-    let subscriptions = transaction.current(&accept.subscriptions)?;
+    let Some(subscriptions) = transaction.current(&accept.subscriptions)? else {
+        return Ok(Begun::Answered(Accepted::Outdated));
+    };
     let matches: Vec<_> = accept.events.iter().map(|event| subscriptions.recipients(event)).collect();
     let first = transaction.take_keys(FanOut::keys(&matches))?;
     let begins = accept.events.iter().map(|event| Beginning::of(event, transaction.now)).collect();
@@ -59,6 +61,10 @@ pub(super) fn seal(
     fan_out: &FanOut,
 ) -> Result<Accepted, StoreError> {
     let scope = accept.subscriptions.id;
+    // Somebody may have begun to erase the partner meanwhile.
+    if transaction.stands(scope)?.is_none() {
+        return Ok(Accepted::Outdated);
+    }
     if let Some(idempotency) = &accept.idempotency
         && let Some(earlier) = claim(transaction, scope, idempotency)?
     {

@@ -18,6 +18,9 @@ mod discarding;
 mod encryption;
 #[path = "../../common/writing/endpoints.rs"]
 mod endpoints;
+mod erasable;
+#[path = "../../common/writing/erasing.rs"]
+mod erasing;
 #[path = "../../common/writing/hurrying.rs"]
 mod hurrying;
 #[path = "../../common/writing/idempotency.rs"]
@@ -25,11 +28,15 @@ mod idempotency;
 mod large;
 mod moving;
 mod ordering;
+#[path = "../../common/writing/payloads.rs"]
+mod payloads;
 #[path = "../../common/writing/placing.rs"]
 mod placing;
 mod recording;
 #[path = "../../common/writing/replaying.rs"]
 mod replaying;
+#[path = "../../common/writing/retention.rs"]
+mod retention;
 #[path = "../../common/writing/search.rs"]
 mod search;
 #[path = "../../common/writing/signing.rs"]
@@ -47,20 +54,20 @@ use diesel::prelude::*;
 use crate::catalog::TypeDefinition;
 use crate::domain::{
     AuditHead, DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventOrder, EventType, KeyId,
-    Partner, PartnerName, ReplayId, ReplayState, Setback, Timestamp,
+    Partner, PartnerName, ReplayId, ReplayState, RetentionDays, Setback, Timestamp,
 };
 use crate::keyring::{Keyring, RingKeyId};
 use crate::store::ids::{IdCodec, KeySequence, RowKey};
-use crate::store::schema::{audit_head, scopes};
+use crate::store::schema::audit_head;
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::numbers::Numbers;
 use crate::store::sqlite::{audit as read_audit, reads, versions};
 use crate::store::{
     Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, Dismissed, DroppedSegments, Effect, EncryptedPlace,
-    EndpointChange, EndpointConflict, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, NewReplay, Notice, Place, Placed,
-    Placing, Record, Recorded, ReencryptedSlice, ReliedOn, ReplayConflict, ReplaySlice, ReplaySummary, Replayed,
-    Retired, Rotation, RotationConflict, Scope, ScopeId, Segment, Skipped, StoreError, Subscriptions, Transaction,
-    Versions,
+    EndpointChange, EndpointConflict, Enforced, ErasedPartners, FanOut, Fence, KeyRecord, NewEndpoint, NewKey,
+    NewReplay, Notice, Place, Placed, Placing, Record, Recorded, ReencryptedSlice, ReliedOn, ReplayConflict,
+    ReplaySlice, ReplaySummary, Replayed, RetentionPlace, Retired, Rotation, RotationConflict, Scope, ScopeId, Segment,
+    Skipped, Slice, StoreError, Subscriptions, Transaction, Unretained, Versions,
 };
 
 /// How long an idempotency key holds (`product.md`: 24 h).
@@ -128,13 +135,19 @@ impl<'a> SqliteTransaction<'a> {
     }
 
     fn scope_version(&mut self, scope: ScopeId) -> Result<i64, StoreError> {
+        let missing = || StoreError::Corrupt(format!("no version of {scope:?}"));
+        self.stands(scope)?.ok_or_else(missing)
+    }
+
+    /// The version of a scope; `None` where its partner is erased, or is being.
+    fn stands(&mut self, scope: ScopeId) -> Result<Option<i64>, StoreError> {
         if let Some(version) = self.versions.get(&scope) {
-            return Ok(*version);
+            return Ok(Some(*version));
         }
-        // In every commit, and `first` would have its LIMIT planned anew each time.
-        let version =
-            scopes::table.find(scope.0).select(scopes::version).get_result(self.connection).map_err(translate)?;
-        self.versions.insert(scope, version);
+        let version = reads::scope_version(self.connection, scope)?;
+        if let Some(version) = version {
+            self.versions.insert(scope, version);
+        }
         Ok(version)
     }
 
@@ -221,19 +234,37 @@ impl<'a> SqliteTransaction<'a> {
     }
 
     /// The subscriptions that hold now: the caller's, unless they changed
-    /// since it looked.
-    fn current(&mut self, seen: &Arc<Subscriptions>) -> Result<Arc<Subscriptions>, StoreError> {
-        let version = self.scope_version(seen.id)?;
-        if version == seen.version {
-            return Ok(Arc::clone(seen));
+    /// since it looked. `None` where the partner is erased, or is being.
+    fn current(&mut self, seen: &Arc<Subscriptions>) -> Result<Option<Arc<Subscriptions>>, StoreError> {
+        let version = self.stands(seen.id)?;
+        if version == Some(seen.version) {
+            return Ok(Some(Arc::clone(seen)));
         }
         seen.mark_outdated();
+        let Some(version) = version else { return Ok(None) };
         if let Some(reloaded) = self.reloaded.get(&seen.id) {
-            return Ok(Arc::clone(reloaded));
+            return Ok(Some(Arc::clone(reloaded)));
         }
         let reloaded = Arc::new(reads::subscriptions_of(self.connection, self.ids, seen.id, version)?);
         self.reloaded.insert(seen.id, Arc::clone(&reloaded));
-        Ok(reloaded)
+        Ok(Some(reloaded))
+    }
+
+    /// Of these events those whose payload is there. Nobody else writes while a
+    /// transaction is open.
+    fn lock_payloads(&mut self, events: &[RowKey]) -> Result<Vec<RowKey>, StoreError> {
+        erasable::payloads_there(self, events)
+    }
+
+    /// The same, for whoever is about to erase them.
+    fn claim_payloads(&mut self, events: &[RowKey]) -> Result<Vec<RowKey>, StoreError> {
+        erasable::payloads_there(self, events)
+    }
+
+    /// Whether what was being accepted for a partner when its erasure began has ended by
+    /// now. Nobody else writes while a transaction is open.
+    fn has_settled(&self, _: Timestamp) -> bool {
+        true
     }
 
     /// Who of these scopes, and who of all partners, subscribed to Posthaste's own events,
@@ -409,6 +440,35 @@ impl Transaction for SqliteTransaction<'_> {
 
     fn drop_segments(&mut self, after: Option<i64>, limit: usize) -> Result<DroppedSegments, StoreError> {
         search::drop_segments(self, after, limit)
+    }
+
+    fn set_retention(
+        &mut self,
+        scope: &Scope,
+        days: RetentionDays,
+    ) -> Result<Option<Effect<RetentionDays>>, StoreError> {
+        retention::set(self, scope, days)
+    }
+
+    fn enforce_retention(
+        &mut self,
+        most_days: u32,
+        after: Option<RetentionPlace>,
+        slice: Slice,
+    ) -> Result<Enforced, StoreError> {
+        retention::enforce(self, most_days, after, slice)
+    }
+
+    fn erase_unretained(&mut self, after: Option<i64>, slice: Slice) -> Result<Unretained, StoreError> {
+        payloads::erase_unretained(self, after, slice)
+    }
+
+    fn begin_erasing(&mut self, partner: &PartnerName) -> Result<Option<Effect<Partner>>, StoreError> {
+        erasing::begin(self, partner)
+    }
+
+    fn erase_partners(&mut self, slice: Slice) -> Result<ErasedPartners, StoreError> {
+        erasing::erase(self, slice)
     }
 
     fn first_start(&mut self, types: &[TypeDefinition]) -> Result<bool, StoreError> {

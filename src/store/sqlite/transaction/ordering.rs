@@ -143,3 +143,17 @@ pub(super) fn discard(
     release_behind(transaction, delivery)?;
     Ok(Skipped::Done)
 }
+
+/// Ends these without an attempt, and releases what waited for them. Answers how many
+/// that were.
+pub(super) fn discard_all(
+    transaction: &mut SqliteTransaction<'_>,
+    deliveries: &[RowKey],
+    reason: DiscardReason,
+) -> Result<usize, StoreError> {
+    let mut ended = 0;
+    for delivery in deliveries {
+        ended += usize::from(discard(transaction, *delivery, reason)? == Skipped::Done);
+    }
+    Ok(ended)
+}

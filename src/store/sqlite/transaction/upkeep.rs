@@ -2,7 +2,7 @@
 
 use diesel::dsl::not;
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
+use diesel::sql_types::{BigInt, Bool};
 
 use crate::domain::{DiscardReason, EventId, StoredStatus, Timestamp};
 use crate::store::ids::{RowKey, first_key_at};
@@ -15,6 +15,9 @@ use crate::store::{Retired, StoreError};
 
 use super::ordering::{self, release_behind};
 use super::{IDEMPOTENCY_HOLDS_MS, SqliteTransaction};
+
+/// Bytes of events that go in one slice.
+const MOST_BYTES: i64 = 4 * 1024 * 1024;
 
 pub(super) fn discard_deleted(transaction: &mut SqliteTransaction<'_>, limit: usize) -> Result<usize, StoreError> {
     let found: Option<(i64, Option<i64>)> = endpoints::table
@@ -67,20 +70,21 @@ pub(super) fn retire(
     limit: usize,
 ) -> Result<Retired, StoreError> {
     let begin = after.and_then(|event| transaction.ids.event_key(event)).unwrap_or(0);
-    let old: Vec<(i64, i64)> = events::table
+    let old: Vec<(i64, i64, i64)> = events::table
         .filter(events::id.gt(begin).and(events::id.lt(first_key_at(horizon))))
         // What is for later is as old as the time that it was for.
         .filter(events::deliver_at.is_null().or(events::deliver_at.lt(horizon.as_millis())))
         .order(events::id)
-        .select((events::id, events::deliveries))
+        .select((events::id, events::deliveries, diesel::dsl::sql::<BigInt>("length(events.body)")))
         .limit(limit as i64)
         .load(transaction.connection)
         .map_err(translate)?;
-    let mut rows = 0;
+    let (mut rows, mut bytes) = (0, 0);
     let mut last = None;
-    for (event, fan_out) in &old {
-        // Some events have many deliveries: others wait for this commit.
-        if rows >= limit {
+    for (event, fan_out, length) in &old {
+        // Some events have many deliveries, or many bytes, whose pages are all looked at:
+        // others wait for this commit.
+        if rows >= limit || bytes >= MOST_BYTES {
             break;
         }
         last = Some(*event);
@@ -135,9 +139,10 @@ pub(super) fn retire(
             .map_err(translate)?;
         rows +=
             diesel::delete(deliveries::table.filter(of_event())).execute(transaction.connection).map_err(translate)?;
+        bytes += length;
         rows += diesel::delete(events::table.find(*event)).execute(transaction.connection).map_err(translate)?;
     }
-    let looked_at_all = last == old.last().map(|(event, _)| *event);
+    let looked_at_all = last == old.last().map(|(event, ..)| *event);
     let next = if looked_at_all && old.len() < limit { None } else { last.map(|event| transaction.ids.event(event)) };
     Ok(Retired { rows, next })
 }

@@ -4,6 +4,7 @@ mod announcing;
 mod audit;
 mod days;
 mod encryption;
+mod erasing;
 mod nodes;
 mod numbers;
 mod ordering;

@@ -8,10 +8,12 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel::sql_types::{Integer, Text};
 use posthaste::catalog::shipped;
-use posthaste::domain::{Environment, FieldPointer, PartitionSet, ReplaySelection, Replayable, StatusFilter};
+use posthaste::domain::{
+    Environment, FieldPointer, Kept, PartitionSet, ReplaySelection, Replayable, RetentionDays, StatusFilter,
+};
 use posthaste::store::{
-    AuditFilter, Begun, DeliveryFilter, EventSearch, Lane, NewReplay, PageRequest, PullRequest, ReplaySlice, Scope,
-    Verdict, WantedEndpoints,
+    AuditFilter, Begun, DeliveryFilter, EventSearch, Lane, NewReplay, PageRequest, PullRequest, ReplaySlice,
+    RetentionPlace, Scope, Slice, Verdict, WantedEndpoints,
 };
 use serde_json::json;
 
@@ -316,6 +318,45 @@ fn replays_go_by_index() {
     world.advance(DAY);
     let horizon = world.now;
     planner.check("retire replays", || world.commit(|transaction| transaction.retire_replays(horizon, 10)));
+}
+
+fn what_goes_early_is_found_by_index() {
+    let (mut world, mut planner, acme) = world();
+    let all = Kept::ALL.into_iter().fold(RetentionDays::default(), |days, kept| days.with(kept, Some(1)));
+    world.commit(|transaction| transaction.set_retention(&acme, all));
+    let exhausted = world.deliver(&acme, "campaign.updated");
+    world.record(&world.attempt(exhausted, 0, Verdict::Exhausted));
+    let endpoint = world.delivery(&acme, exhausted).endpoint;
+    world.accept(&acme, "campaign.updated");
+    let mut request = world.request(&acme, &["campaign.updated"]);
+    request.events[0].is_unretained = true;
+    world.accept_all(&[&request]);
+    let unretained = world.due(endpoint, Lane::Fresh)[1].delivery;
+    world.record(&world.attempt(unretained, 0, Verdict::Delivered));
+    let slice = Slice { rows: 100, bytes: 1 << 20 };
+    let plans =
+        planner.check("erase_unretained", || world.commit(|transaction| transaction.erase_unretained(None, slice)));
+    assert!(plans.contains("e USING INDEX events_unretained (id>?)") || plans.contains("events_unretained"), "{plans}");
+    assert!(plans.contains("UPDATE attempts") && plans.contains("UPDATE `events`"), "it did something:\n{plans}");
+    world.pause(&acme, endpoint);
+    world.advance(2 * DAY);
+    let enforce = |world: &mut World| world.commit(|transaction| transaction.enforce_retention(30, None, slice));
+    let plans = planner.check("enforce_retention", || enforce(&mut world));
+    assert!(plans.contains("e USING INDEX events_by_scope (scope=? AND rowid>? AND rowid<?)"), "{plans}");
+    for written in ["UPDATE `events`", "UPDATE deliveries", "DELETE FROM attempts", "UPDATE `deliveries`"] {
+        assert!(plans.contains(written), "{written}:\n{plans}");
+    }
+    let left = |world: &mut World, place| world.commit(|transaction| transaction.enforce_retention(30, place, slice));
+    let place = Some(RetentionPlace::Left { scope: 0, event: 0 });
+    let next = left(&mut world, place).next;
+    planner.check("what was left", || left(&mut world, next));
+    planner.check("usage", || world.store().usage());
+    let name = acme.partner.clone().expect("a partner");
+    planner.check("begin_erasing", || world.commit(|transaction| transaction.begin_erasing(&name)));
+    let plans = planner.check("erase_partners", || world.commit(|transaction| transaction.erase_partners(slice)));
+    assert!(plans.contains("DELETE FROM events") && plans.contains("DELETE FROM idempotency_keys"), "{plans}");
+    let plans = planner.check("nothing to erase", || world.commit(|transaction| transaction.erase_partners(slice)));
+    assert!(plans.contains("partners_erasing"), "{plans}");
 }
 
 /// Over all partners a list is read newest first and never sorted. How far it

@@ -1,0 +1,10 @@
+DROP INDEX api_keys_of_partner;
+DROP INDEX partners_erasing;
+ALTER TABLE partners DROP COLUMN erasing_since;
+DROP TABLE retention_left;
+DROP TABLE retention_walks;
+DROP TABLE retentions;
+DROP INDEX events_unretained;
+ALTER TABLE events DROP COLUMN erased_by;
+ALTER TABLE events DROP COLUMN erased_at;
+ALTER TABLE events DROP COLUMN retain;
