@@ -88,6 +88,16 @@ pub enum AppError {
     JournalEnded(String),
 }
 
+/// What a node does on a store that was restored from a copy: some of what waits in it
+/// was sent after the copy was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copies {
+    /// Nothing is sent before an operator says so.
+    Hold,
+    /// An operator has said so.
+    Release,
+}
+
 /// A running node.
 pub struct App {
     address: SocketAddr,
@@ -107,6 +117,11 @@ impl App {
     /// Starts everything on the running actix system: store, journal, engine,
     /// server. Answers once requests are taken.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, AppError> {
+        Self::start_as(config, clock, Copies::Hold).await
+    }
+
+    /// The same; `copies` says what becomes of a store that was restored from a copy.
+    pub async fn start_as(config: Config, clock: Clock, copies: Copies) -> Result<Self, AppError> {
         let listen = config.server.listen;
         // First of all, so that a taken port is known before anything else is
         // touched.
@@ -142,7 +157,8 @@ impl App {
                 Arc::new(PostgresStore::open_with(&shared, keys::of_many(&config.store.keys)?)?)
             }
         };
-        let hold = Hold::new(config.server.hold);
+        let restored = store.restored()?;
+        let hold = Hold::new(config.server.hold || (restored.is_some() && copies == Copies::Hold));
         metrics.node_held.set(i64::from(hold.is_on()));
         let bodies = BodyBudget::new(config.engine.body_budget_bytes, Arc::clone(&metrics));
         let joining = match store.leases() {
@@ -198,6 +214,9 @@ impl App {
             Box::new(move |notices| told.tell(notices)),
             failed,
         )?;
+        if restored.is_some() && copies == Copies::Release {
+            held::release_copy(&journal, node.id).await?;
+        }
         let brakes = store.brakes()?.len();
         metrics.count_brakes(brakes);
         let first_key = prepare(&store, &journal, config.server.operator_key.is_some()).await?;
@@ -282,7 +301,7 @@ impl App {
         log::info!("posthaste {} listens on {scheme}://{address}", env!("CARGO_PKG_VERSION"));
         held::warn_of_brakes(brakes);
         if hold.is_on() {
-            held::tell_what_waits(store, node.id, &format!("{scheme}://{address}"), now);
+            held::tell_what_waits(store, node.id, &format!("{scheme}://{address}"), now, restored);
         }
         Ok(Self {
             address,

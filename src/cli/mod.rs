@@ -3,13 +3,17 @@
 //! that file, a variant of [`Command`] and its arm in [`Command::run`].
 
 pub mod audit;
+pub mod backup;
 pub mod demo;
 pub mod keys;
 pub mod listen;
+pub mod moving;
+mod progress;
 pub mod receiver;
 pub mod secrets;
 pub mod serve;
 pub mod verify;
+pub mod verify_store;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -42,6 +46,12 @@ pub enum Command {
     Keys(keys::KeysArgs),
     /// Check the audit log of a store.
     Audit(audit::AuditArgs),
+    /// Check what was promised against what is stored, beside a node that runs.
+    VerifyStore(verify_store::VerifyStoreArgs),
+    /// Copy the store while a node has it open (SQLite).
+    Backup(backup::BackupArgs),
+    /// Move a store from SQLite to PostgreSQL.
+    Move(moving::MoveArgs),
     /// Seal the secrets in the store anew, with the key that is current now.
     Secrets(secrets::SecretsArgs),
     /// Receive webhooks on this machine and print them, for trying things out.
@@ -51,16 +61,21 @@ pub enum Command {
 }
 
 impl Command {
-    fn run(self) -> Result<(), Box<dyn Error>> {
+    /// With which code it ends, if nothing went wrong.
+    fn run(self) -> Result<ExitCode, Box<dyn Error>> {
         match self {
-            Self::Serve(arguments) => serve::run(arguments),
-            Self::Demo(arguments) => demo::run(arguments),
-            Self::Keys(arguments) => keys::run(arguments),
-            Self::Audit(arguments) => audit::run(arguments),
-            Self::Secrets(arguments) => secrets::run(arguments),
-            Self::Listen(arguments) => Ok(listen::run(arguments)?),
-            Self::Verify(arguments) => Ok(verify::run(arguments)?),
+            Self::Serve(arguments) => serve::run(arguments)?,
+            Self::Demo(arguments) => demo::run(arguments)?,
+            Self::Keys(arguments) => keys::run(arguments)?,
+            Self::Audit(arguments) => audit::run(arguments)?,
+            Self::VerifyStore(arguments) => return Ok(verify_store::run(arguments)),
+            Self::Backup(arguments) => return backup::run(arguments),
+            Self::Move(arguments) => moving::run(arguments)?,
+            Self::Secrets(arguments) => secrets::run(arguments)?,
+            Self::Listen(arguments) => listen::run(arguments)?,
+            Self::Verify(arguments) => verify::run(arguments)?,
         }
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -76,7 +91,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     match cli.command.run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", with_sources(error.as_ref()));
             ExitCode::FAILURE

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
 
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, Copies};
 use crate::auth::ApiKey;
 use crate::clock::Clock;
 use crate::config::{Config, OptionArgs};
@@ -16,15 +16,20 @@ pub struct ServeArgs {
     /// Every option of the configuration.
     #[command(flatten)]
     pub options: OptionArgs,
+    /// On a store that was restored from a backup: send what waits in it at once. Without
+    /// this such a node starts held.
+    #[arg(long)]
+    pub release: bool,
 }
 
 /// Runs a node.
 pub fn run(arguments: ServeArgs) -> Result<(), Box<dyn Error>> {
     let config = Config::load(arguments.options)?;
+    let copies = if arguments.release { Copies::Release } else { Copies::Hold };
     let served = actix_rt::System::new().block_on(async move {
         // Caught before anything starts: a signal in between stops cleanly, too.
         let stop = super::stop_signal()?;
-        let app = App::start(config, Clock::system()).await?;
+        let app = App::start_as(config, Clock::system(), copies).await?;
         if let Some(key) = app.first_key() {
             println!("{}", welcome(key, app.scheme(), app.address()));
         }

@@ -45,6 +45,8 @@ pub async fn release(api: web::Data<Api>, caller: Caller, id: web::Path<String>)
         // Nothing of it is in the store, so it is written down before anything is sent.
         if api.hold.is_on() {
             let noted = api.journal.change(move |transaction| {
+                // One that was restored from a copy is a store like any other from now on.
+                transaction.forget_restored()?;
                 transaction.audit(&entry);
                 Ok(())
             });

@@ -25,6 +25,8 @@ mod ids;
 pub mod journal;
 mod keys;
 mod leases;
+mod marks;
+pub mod moving;
 mod page;
 mod placing;
 pub mod postgres;
@@ -38,6 +40,7 @@ mod search;
 pub mod sqlite;
 mod standing;
 mod subscriptions;
+pub mod verifying;
 mod versions;
 
 pub use accept::{Accept, Accepted, AcceptedEvent, Idempotency, NewEvent, ReliedOn};
@@ -81,6 +84,8 @@ use crate::domain::{
     RetentionDays, Setback, Timestamp, Trouble,
 };
 use crate::keyring::{Keyring, RingKeyId};
+
+use verifying::{Inspected, Stretch, Walk};
 
 /// Reads, and the one writer. Methods block: callers on an actor's or a
 /// request's thread go through [`blocking`].
@@ -313,6 +318,18 @@ pub trait Store: Send + Sync + 'static {
         after: Option<EncryptedPlace>,
         limit: usize,
     ) -> Result<(EncryptionCounts, Option<EncryptedPlace>), StoreError>;
+
+    /// When the copy was taken that this store was restored from, if nobody has let it
+    /// send since.
+    fn restored(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// The first and the last key of a walk over the store; `None` where there is
+    /// nothing.
+    fn span(&self, walk: Walk) -> Result<Option<(i64, i64)>, StoreError>;
+
+    /// Looks at a slice of a walk for what should not be. All of it is seen at one
+    /// moment.
+    fn inspect(&self, walk: Walk, slice: &Stretch) -> Result<Inspected, StoreError>;
 }
 
 /// Turns verbs into commits. One at a time, by one thread.
@@ -564,6 +581,10 @@ pub trait Transaction {
     /// Gives up the keys, but for the current one, that no value is sealed with: a start
     /// needs them no more. Answers which they are.
     fn release_unused_keys(&mut self) -> Result<Vec<RingKeyId>, StoreError>;
+
+    /// Lets a store that was restored from a copy send again. False where it was not,
+    /// or somebody has done so already.
+    fn forget_restored(&mut self) -> Result<bool, StoreError>;
 }
 
 /// A read that takes longer than this has been swallowed somewhere between here and

@@ -192,7 +192,7 @@ fn not_yet_created(
 }
 
 /// The settings that these endpoints had at a version of their environment's clock.
-fn settings_then(
+pub(super) fn settings_then(
     connection: &mut Connection,
     endpoints: &[RowKey],
     matched_version: i64,

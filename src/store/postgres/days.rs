@@ -13,6 +13,11 @@ use crate::store::ids::{RowKey, first_key_at, time_of_key};
 /// The tables that are made of days, with the column that a day is found by.
 const TABLES: [&str; 3] = ["events", "finished", "attempts"];
 
+/// Whether this table is made of days.
+pub(super) fn is_made_of(table: &str) -> bool {
+    TABLES.contains(&table)
+}
+
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
 /// Whoever makes or drops days waits for the others: an advisory lock, held for

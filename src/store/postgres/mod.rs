@@ -16,12 +16,17 @@ mod encryption;
 mod error;
 #[path = "../common/exhausted.rs"]
 mod exhausted;
+#[path = "../common/explained.rs"]
+mod explained;
 #[path = "../common/interests.rs"]
 mod interests;
 mod leases;
 mod line;
 #[path = "../common/listing.rs"]
 mod listing;
+#[path = "../common/marks.rs"]
+mod marks;
+mod moving;
 mod numbers;
 #[path = "../common/outcomes.rs"]
 mod outcomes;
@@ -46,6 +51,9 @@ mod standing;
 mod statements;
 mod store;
 mod transaction;
+#[path = "../common/verifying.rs"]
+mod verifying;
+mod verifying_own;
 #[path = "../common/versions.rs"]
 mod versions;
 #[path = "../common/views.rs"]
@@ -64,11 +72,13 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrati
 use crate::domain::Partition;
 use crate::keyring::Keyring;
 use crate::store::ids::IdCodec;
+use crate::store::marks::{MOVING, half_moved};
 use crate::store::schema::meta;
 use crate::store::{ReadPool, StoreError};
 
 pub use connection::PostgresOptions;
 pub use leases::PostgresLeases;
+pub(in crate::store) use moving::Target;
 
 use connection::{Readers, readers, refused};
 use error::translate;
@@ -117,6 +127,9 @@ impl PostgresStore {
     pub fn open_with(options: &PostgresOptions, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
         let mut connection = options.connect().map_err(|error| refused(&error))?;
         migrate(&mut connection)?;
+        if marks::read(&mut connection, MOVING)?.is_some() {
+            return Err(half_moved());
+        }
         let ids = IdCodec::new(&id_secret(&mut connection)?);
         encryption::settle(&mut connection, &keyring)?;
         Self::with_ids(options, ids, keyring)

@@ -17,9 +17,10 @@ use crate::keyring::{Keyring, RingKeyId};
 use crate::store::ids::first_key_at;
 use crate::store::postgres::error::translate;
 use crate::store::postgres::{
-    PostgresStore, administration, at_once, audit, brakes, encryption, exhausted, listing, outcomes, pull, reads,
-    replaying, replays, retention, search, segments, standing, versions, views, work,
+    PostgresStore, administration, at_once, audit, brakes, encryption, exhausted, listing, marks, outcomes, pull,
+    reads, replaying, replays, retention, search, segments, standing, verifying, versions, views, work,
 };
+use crate::store::verifying::{Inspected, Stretch, Walk};
 use crate::store::{
     AuditEnd, AuditFilter, BornSince, Brake, Changes, DeliveryFilter, Due, EncryptedPlace, EncryptionCounts,
     EndpointRuntime, EndpointStanding, EventOutcome, EventSearch, ExhaustedEndpoint, IndexEnd, KeyRecord, Lane, Leases,
@@ -314,5 +315,17 @@ impl Store for PostgresStore {
         limit: usize,
     ) -> Result<(EncryptionCounts, Option<EncryptedPlace>), StoreError> {
         self.read_at_once(|reader| encryption::counts(reader, after, limit))
+    }
+
+    fn restored(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(marks::restored)
+    }
+
+    fn span(&self, walk: Walk) -> Result<Option<(i64, i64)>, StoreError> {
+        self.read_at_once(|reader| verifying::span(reader, walk))
+    }
+
+    fn inspect(&self, walk: Walk, slice: &Stretch) -> Result<Inspected, StoreError> {
+        self.read_at_once(|reader| verifying::inspect(reader, &self.ids, walk, slice))
     }
 }

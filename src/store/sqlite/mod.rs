@@ -6,6 +6,7 @@
 mod administration;
 #[path = "../common/audit.rs"]
 mod audit;
+mod backup;
 #[path = "../common/brakes.rs"]
 mod brakes;
 #[path = "../common/encryption.rs"]
@@ -13,10 +14,15 @@ mod encryption;
 mod error;
 #[path = "../common/exhausted.rs"]
 mod exhausted;
+#[path = "../common/explained.rs"]
+mod explained;
 #[path = "../common/interests.rs"]
 mod interests;
 #[path = "../common/listing.rs"]
 mod listing;
+#[path = "../common/marks.rs"]
+mod marks;
+mod moving;
 mod numbers;
 #[path = "../common/outcomes.rs"]
 mod outcomes;
@@ -41,6 +47,9 @@ mod standing;
 mod statements;
 mod store;
 mod transaction;
+#[path = "../common/verifying.rs"]
+mod verifying;
+mod verifying_own;
 #[path = "../common/versions.rs"]
 mod versions;
 #[path = "../common/views.rs"]
@@ -62,8 +71,12 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use crate::domain::Timestamp;
 use crate::keyring::{self, KeySource, Keyring, Origin};
 use crate::store::ids::{IdCodec, KeySequence};
+use crate::store::marks::{MOVED, moved_away};
 use crate::store::schema::meta;
 use crate::store::{CommitError, Notice, ReadPool, StoreError, Transaction, Writer};
+
+pub use backup::{BackupOptions, BackupStep, Copied, backup};
+pub(in crate::store) use moving::Source;
 
 use error::translate;
 use numbers::Numbers;
@@ -95,8 +108,9 @@ pub struct SqliteStore {
     writer: Mutex<Option<SqliteWriter>>,
     path: PathBuf,
     /// Held as long as the store or its writer is: a second process on the
-    /// same file would know nothing of what this one has in flight.
-    _lock: Arc<File>,
+    /// same file would know nothing of what this one has in flight. Whoever only
+    /// looks, beside that one, has none.
+    _lock: Option<Arc<File>>,
 }
 
 impl SqliteStore {
@@ -109,16 +123,21 @@ impl SqliteStore {
     /// Opens the file or makes it, and brings its tables up to date. Turns keys away
     /// that are not those that its values are sealed with.
     pub fn open_with(path: &Path, readers: u32, keys: &KeySource) -> Result<Self, StoreError> {
+        Self::open_as(path, readers, keys, Purpose::Use)
+    }
+
+    fn open_as(path: &Path, readers: u32, keys: &KeySource, purpose: Purpose) -> Result<Self, StoreError> {
         let lock = Arc::new(lock_file(path)?);
-        let text = path
-            .to_str()
-            .ok_or_else(|| StoreError::Configuration(format!("{} is not a UTF-8 path", path.display())))?;
+        let text = text_of(path)?;
         let mut connection = SqliteConnection::establish(text)
             .map_err(|error| StoreError::Configuration(format!("cannot open {}: {error}", path.display())))?;
         prepare_writer(&mut connection).map_err(translate)?;
         connection.run_pending_migrations(MIGRATIONS).map_err(|error| {
             StoreError::Configuration(format!("cannot bring {} up to date: {error}", path.display()))
         })?;
+        if let (Purpose::Use, Some(moved)) = (purpose, marks::moved(&mut connection, MOVED)?) {
+            return Err(moved_away(text, &moved));
+        }
         let ids = IdCodec::new(&id_secret(&mut connection)?);
         let keyring = keyring(&mut connection, path, keys)?;
         let sequence = KeySequence::after(largest_key(&mut connection)?);
@@ -134,25 +153,30 @@ impl SqliteStore {
             _lock: Arc::clone(&lock),
         };
         let writer = Mutex::new(Some(writer));
-        Ok(Self { ids, keyring, readers, reading, writer, path: path.to_owned(), _lock: lock })
+        Ok(Self { ids, keyring, readers, reading, writer, path: path.to_owned(), _lock: Some(lock) })
     }
 
     /// Opens a file that is there, to read it: nothing of it is brought up to date, and
     /// nobody can have its writer, nor what is sealed in it.
     pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
-        if !path.is_file() {
-            return Err(StoreError::Configuration(format!("there is no store at {}", path.display())));
-        }
+        is_there(path)?;
         let lock = Arc::new(lock_file(path)?);
-        let text = path
-            .to_str()
-            .ok_or_else(|| StoreError::Configuration(format!("{} is not a UTF-8 path", path.display())))?;
+        Self::reading(text_of(path)?, path, Some(lock))
+    }
+
+    /// The same beside the process that has it open, if there is one. Each read that
+    /// takes long keeps that one's log from being written over.
+    pub fn open_beside(path: &Path) -> Result<Self, StoreError> {
+        is_there(path)?;
+        Self::reading(&read_only(path)?, path, None)
+    }
+
+    fn reading(name: &str, path: &Path, lock: Option<Arc<File>>) -> Result<Self, StoreError> {
         let reading =
             ReadPool::start(1).map_err(|error| StoreError::Unavailable(format!("no thread to read on: {error}")))?;
-        let readers = reader_pool(text, 1)?;
+        let readers = reader_pool(name, 1)?;
         let mut reader = readers.get().map_err(|error| StoreError::Busy(format!("no free reader: {error}")))?;
-        let secret = stored_id_secret(&mut reader)?
-            .ok_or_else(|| StoreError::Configuration(format!("{} is no store of posthaste's", path.display())))?;
+        let secret = stored_id_secret(&mut reader)?.ok_or_else(|| no_store(path))?;
         drop(reader);
         let (ids, keyring) = (IdCodec::new(&secret), Arc::new(Keyring::clear()));
         Ok(Self { ids, keyring, readers, reading, writer: Mutex::new(None), path: path.to_owned(), _lock: lock })
@@ -187,6 +211,36 @@ impl From<diesel::result::Error> for ReadError {
     fn from(error: diesel::result::Error) -> Self {
         Self(translate(error))
     }
+}
+
+/// What a store is opened for.
+#[derive(Clone, Copy)]
+enum Purpose {
+    /// By a node, or a command that changes it.
+    Use,
+    /// To be moved elsewhere, also where that has begun already.
+    Move,
+}
+
+fn text_of(path: &Path) -> Result<&str, StoreError> {
+    path.to_str().ok_or_else(|| StoreError::Configuration(format!("{} is not a UTF-8 path", path.display())))
+}
+
+fn is_there(path: &Path) -> Result<(), StoreError> {
+    match path.is_file() {
+        true => Ok(()),
+        false => Err(StoreError::Configuration(format!("there is no store at {}", path.display()))),
+    }
+}
+
+fn no_store(path: &Path) -> StoreError {
+    StoreError::Configuration(format!("{} is no store of posthaste's", path.display()))
+}
+
+/// What SQLite is told so that it writes nothing to the file, not even when it closes it.
+fn read_only(path: &Path) -> Result<String, StoreError> {
+    let text = text_of(path)?.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    Ok(format!("file:{text}?mode=ro"))
 }
 
 fn lock_file(path: &Path) -> Result<File, StoreError> {

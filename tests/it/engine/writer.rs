@@ -262,4 +262,8 @@ impl Transaction for Fencing<'_> {
     fn release_unused_keys(&mut self) -> Result<Vec<RingKeyId>, StoreError> {
         self.0.release_unused_keys()
     }
+
+    fn forget_restored(&mut self) -> Result<bool, StoreError> {
+        self.0.forget_restored()
+    }
 }

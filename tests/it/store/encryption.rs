@@ -192,6 +192,7 @@ fn a_value_that_was_moved_does_not_open(world: &mut World) {
     world.place().execute("UPDATE endpoint_versions SET settings = replace(settings, 'x-a', 'x-b')");
     let refused = world.store().endpoint(&acme, mine.id);
     assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{refused:?}");
+    world.close();
 }
 
 #[track_caller]

@@ -511,7 +511,9 @@ fn an_erased_event_says_who_was_filtered(world: &mut World) {
     world.advance(2 * DAY);
     assert_eq!(enforce(world).payloads, 1);
     let outcomes = world.store().event_outcomes(&acme, &event(world, &acme, id)).expect("readable");
-    let [EventOutcome::Filtered { endpoint, objections }, EventOutcome::NotSubscribed { endpoint: third, .. }] = &outcomes[..] else {
+    let [EventOutcome::Filtered { endpoint, objections }, EventOutcome::NotSubscribed { endpoint: third, .. }] =
+        &outcomes[..]
+    else {
         panic!("{outcomes:?}")
     };
     assert_eq!((*endpoint, *third), (filtered.id, other.id));

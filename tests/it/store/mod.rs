@@ -11,7 +11,9 @@ macro_rules! for_every_backend {
             $(
                 #[test]
                 fn $case() {
-                    super::$case(&mut $crate::store::world::World::new($crate::store::sqlite::place()));
+                    let mut world = $crate::store::world::World::new($crate::store::sqlite::place());
+                    super::$case(&mut world);
+                    world.is_as_promised();
                 }
             )*
         }
@@ -20,7 +22,9 @@ macro_rules! for_every_backend {
             $(
                 #[test]
                 fn $case() {
-                    super::$case(&mut $crate::store::world::World::new($crate::store::postgres::place()));
+                    let mut world = $crate::store::world::World::new($crate::store::postgres::place());
+                    super::$case(&mut world);
+                    world.is_as_promised();
                 }
             )*
         }
@@ -57,6 +61,7 @@ mod sqlite;
 mod standing;
 mod timing;
 mod trouble;
+mod verifying;
 mod versions;
 mod views;
 mod world;

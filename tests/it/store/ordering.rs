@@ -41,7 +41,7 @@ fn by(pointer: &str) -> EventOrder {
 
 /// Places all that has no place, with these keys in turn, undoing another order first.
 #[track_caller]
-fn place(world: &mut World, endpoint: EndpointId, order: &EventOrder, keys: &[Option<i64>]) -> usize {
+pub fn place(world: &mut World, endpoint: EndpointId, order: &EventOrder, keys: &[Option<i64>]) -> usize {
     loop {
         let unplaced = world.store().unplaced(endpoint, world.now, 100).expect("readable").due;
         let placings: Vec<Placing> = unplaced

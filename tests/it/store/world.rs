@@ -17,6 +17,8 @@ use posthaste::store::{
 };
 use serde_json::{Value, json};
 
+use super::verifying;
+
 /// Where a store lives: a folder, a schema. Gone when this is dropped.
 pub trait Place: Send {
     /// Opens the store that is there, or makes it.
@@ -90,6 +92,15 @@ impl World {
         let mut world = Self { now: START, notices: Vec::new(), writer: None, store: None, place };
         world.open();
         world
+    }
+
+    /// Whatever a case has done by verbs, the store keeps its promises. A case that did
+    /// something past them closes it at its end.
+    #[track_caller]
+    pub fn is_as_promised(&self) {
+        if let Some(store) = &self.store {
+            verifying::is_as_promised(store.as_ref());
+        }
     }
 
     /// Another world of the same backend, with nothing in it.

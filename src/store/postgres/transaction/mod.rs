@@ -59,9 +59,12 @@ use crate::domain::{
 };
 use crate::keyring::{Keyring, RingKeyId};
 use crate::store::ids::{IdCodec, RowKey};
+use crate::store::marks::RESTORED;
 use crate::store::postgres::numbers::Wanted;
 use crate::store::postgres::writer::{Beside, Taken};
-use crate::store::postgres::{audit as read_audit, encryption as stored_encryption, reads, statements, translate};
+use crate::store::postgres::{
+    audit as read_audit, encryption as stored_encryption, marks, reads, statements, translate,
+};
 use crate::store::schema::{api_keys, audit_head, meta};
 use crate::store::{
     Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, Dismissed, DroppedSegments, Effect, EncryptedPlace,
@@ -573,5 +576,9 @@ impl Transaction for PostgresTransaction<'_> {
 
     fn release_unused_keys(&mut self) -> Result<Vec<RingKeyId>, StoreError> {
         encryption::release_unused_keys(self)
+    }
+
+    fn forget_restored(&mut self) -> Result<bool, StoreError> {
+        marks::clear(self.connection, RESTORED)
     }
 }

@@ -58,10 +58,11 @@ use crate::domain::{
 };
 use crate::keyring::{Keyring, RingKeyId};
 use crate::store::ids::{IdCodec, KeySequence, RowKey};
+use crate::store::marks::RESTORED;
 use crate::store::schema::audit_head;
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::numbers::Numbers;
-use crate::store::sqlite::{audit as read_audit, reads, versions};
+use crate::store::sqlite::{audit as read_audit, marks, reads, versions};
 use crate::store::{
     Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, Dismissed, DroppedSegments, Effect, EncryptedPlace,
     EndpointChange, EndpointConflict, Enforced, ErasedPartners, FanOut, Fence, KeyRecord, NewEndpoint, NewKey,
@@ -509,5 +510,9 @@ impl Transaction for SqliteTransaction<'_> {
 
     fn release_unused_keys(&mut self) -> Result<Vec<RingKeyId>, StoreError> {
         encryption::release_unused_keys(self)
+    }
+
+    fn forget_restored(&mut self) -> Result<bool, StoreError> {
+        marks::clear(self.connection, RESTORED)
     }
 }

@@ -5,6 +5,7 @@ mod audit;
 mod days;
 mod encryption;
 mod erasing;
+mod moving;
 mod nodes;
 mod numbers;
 mod ordering;

@@ -1,6 +1,7 @@
 //! SQLite as a backend of the suite, and what only it can be asked.
 
 mod audit;
+mod backup;
 mod durability;
 mod encryption;
 mod flushing;

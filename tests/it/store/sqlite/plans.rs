@@ -11,6 +11,7 @@ use posthaste::catalog::shipped;
 use posthaste::domain::{
     Environment, FieldPointer, Kept, PartitionSet, ReplaySelection, Replayable, RetentionDays, StatusFilter,
 };
+use posthaste::store::verifying::{Thoroughness, verify};
 use posthaste::store::{
     AuditFilter, Begun, DeliveryFilter, EventSearch, Lane, NewReplay, PageRequest, PullRequest, ReplaySlice,
     RetentionPlace, Scope, Slice, Verdict, WantedEndpoints,
@@ -20,6 +21,7 @@ use serde_json::json;
 use super::{SqlitePlace, listening};
 use crate::store::announcing::{failing, telling};
 use crate::store::audit::entry;
+use crate::store::verifying::live;
 use crate::store::world::{DAY, HOUR, START, World, event_with, idempotency, new_endpoint, settings};
 
 /// The statements of a call.
@@ -320,6 +322,7 @@ fn replays_go_by_index() {
     planner.check("retire replays", || world.commit(|transaction| transaction.retire_replays(horizon, 10)));
 }
 
+#[test]
 fn what_goes_early_is_found_by_index() {
     let (mut world, mut planner, acme) = world();
     let all = Kept::ALL.into_iter().fold(RetentionDays::default(), |days, kept| days.with(kept, Some(1)));
@@ -457,4 +460,20 @@ fn the_audit_log_is_read_and_written_by_index() {
     assert!(plans.contains("audit_log_of_subject (subject=?"), "{plans}");
     planner.check("chain", || store.audit_chain(i64::MIN, 10));
     planner.check("end", || store.audit_end());
+}
+
+#[test]
+fn what_is_verified_is_walked_over_by_key() {
+    listening::begin();
+    let place = SqlitePlace::new();
+    let file = place.file();
+    let mut world = World::new(Box::new(place));
+    live(&mut world);
+    let connection = SqliteConnection::establish(file.to_str().expect("a UTF-8 name")).expect("it is there");
+    let mut planner = Planner { connection };
+    let store = world.store();
+    let full = Thoroughness { since: None, is_full: true };
+    let plans = planner.check("verify", || verify(store.as_ref(), full, &mut |_| ()));
+    assert!(plans.contains("deliveries_by_number (endpoint=? AND number=?)"), "{plans}");
+    assert!(plans.contains("deliveries_in_order (endpoint=? AND order_key=? AND status=?"), "{plans}");
 }
