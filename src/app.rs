@@ -8,6 +8,7 @@ pub mod keys;
 mod membership;
 mod options;
 mod outbound;
+mod statistics;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -29,7 +30,7 @@ use crate::cluster::{
 use crate::config::{Config, StoreLocation};
 use crate::domain::{Actor, AuditAction, PARTITIONS, PartnerName, Role};
 use crate::engine::{
-    BodyBudget, Drain, Engine, Indexer, Indexing, Janitor, NewsWire, Places, Replays, Retention, Supervisor,
+    BodyBudget, Drain, Engine, Indexer, Indexing, Janitor, NewsWire, Places, Replays, Retention, Statistics, Supervisor,
 };
 use crate::metrics::Metrics;
 use crate::routes::{self, Api, Catalogs, Coherence, HintsIn, Rates, ThisNode};
@@ -44,6 +45,7 @@ use crate::transport::{CaFileError, TlsClient};
 
 use key_uses::KeyUses;
 use membership::{Joining, Membership};
+use statistics::StatisticsWriter;
 
 /// How long open requests get when the server stops.
 const SERVER_SHUTDOWN: Duration = Duration::from_secs(5);
@@ -108,6 +110,7 @@ pub struct App {
     /// Where there can be other nodes.
     membership: Option<Membership>,
     key_uses: KeyUses,
+    statistics: StatisticsWriter,
     journal: JournalThread,
     journal_failed: oneshot::Receiver<String>,
     drain_timeout: Duration,
@@ -223,6 +226,7 @@ impl App {
 
         let catalogs = Arc::new(Catalogs::load(store.as_ref())?);
         let schedules = Arc::clone(&catalogs);
+        let statistics = Arc::new(Statistics::new(node.id, config.engine.statistics_cells));
         let engine = Engine {
             store: Arc::clone(&store),
             journal: journal.clone(),
@@ -240,6 +244,7 @@ impl App {
             options: options::engine(&config),
             in_flight: Places::new(config.engine.max_in_flight, clock.clone(), Arc::clone(&metrics)),
             bodies,
+            statistics: Arc::clone(&statistics),
         };
         let supervisor = Supervisor::start(engine.clone(), wire.clone());
         Replays::start(engine.clone());
@@ -270,9 +275,11 @@ impl App {
                 HintsIn::new(token.expose(), Arc::new(move |hints| wire.hinted(hints)))
             }),
             neighbours,
+            statistics,
             document: routes::openapi::Document::default(),
         });
         let key_uses = KeyUses::start(api.clone());
+        let statistics = StatisticsWriter::start(api.clone());
         let now = clock.wall();
         let server_options = ServerOptions {
             workers: config.server.workers,
@@ -311,6 +318,7 @@ impl App {
             supervisor,
             membership,
             key_uses,
+            statistics,
             journal: journal_thread,
             journal_failed,
             drain_timeout: config.engine.drain_timeout,
@@ -356,6 +364,7 @@ impl App {
             Err(_) => log::warn!("some attempts in flight are left for the next start"),
         }
         self.key_uses.finish().await;
+        self.statistics.finish().await;
         let journal = self.journal;
         if !on_a_thread("finish", FINISH_WITHIN, move || journal.finish()).await {
             return Err(AppError::JournalEnded(

@@ -38,6 +38,7 @@ pub(super) fn limits(config: &Config) -> Limits {
         max_fan_out: config.limits.max_fan_out,
         endpoints_per_replay: config.limits.endpoints_per_replay,
         replays_per_partner: config.limits.replays_per_partner,
+        stats_buckets: config.limits.stats_buckets,
         retries: RetryLimits {
             retries: config.limits.max_retries,
             span: config.limits.max_retry_span,

@@ -27,13 +27,15 @@ pub enum Permission {
     ReadRetention,
     /// Say for how long things are kept.
     SetRetention,
+    /// Look at statistics: all of them, or a partner's own.
+    ReadStatistics,
     /// Partners, keys and nodes.
     Operate,
 }
 
 impl Permission {
     /// All of them, for a test that walks the table.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ManageEndpoints,
         Self::PostEvents,
         Self::ReadDeliveries,
@@ -45,13 +47,18 @@ impl Permission {
         Self::ReadAudit,
         Self::ReadRetention,
         Self::SetRetention,
+        Self::ReadStatistics,
         Self::Operate,
     ];
 
     /// Whether a role has it (`product.md`, the column "who").
     pub const fn is_given_to(self, role: Role) -> bool {
         match self {
-            Self::ManageEndpoints | Self::RetryDeliveries | Self::ReadAudit | Self::ReadRetention => {
+            Self::ManageEndpoints
+            | Self::RetryDeliveries
+            | Self::ReadAudit
+            | Self::ReadRetention
+            | Self::ReadStatistics => {
                 matches!(role, Role::Partner | Role::Operator)
             }
             Self::PostEvents => matches!(role, Role::Producer | Role::Operator),
@@ -70,9 +77,11 @@ impl Permission {
     /// The roles that have it, in words.
     pub const fn roles(self) -> &'static str {
         match self {
-            Self::ManageEndpoints | Self::RetryDeliveries | Self::ReadAudit | Self::ReadRetention => {
-                "`partner` or `operator`"
-            }
+            Self::ManageEndpoints
+            | Self::RetryDeliveries
+            | Self::ReadAudit
+            | Self::ReadRetention
+            | Self::ReadStatistics => "`partner` or `operator`",
             Self::PostEvents => "`producer` or `operator`",
             Self::ReadDeliveries | Self::ReadEventTypes => "`partner`, `producer` or `operator`",
             Self::WriteEventTypes | Self::HearOfAllPartners | Self::Brake | Self::SetRetention | Self::Operate => {

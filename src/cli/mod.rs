@@ -2,9 +2,11 @@
 //! process ends. What a command does is in the file of its name: a new one is
 //! that file, a variant of [`Command`] and its arm in [`Command::run`].
 
+pub mod apply;
 pub mod audit;
 pub mod backup;
 pub mod demo;
+pub mod export;
 pub mod keys;
 pub mod listen;
 pub mod moving;
@@ -12,6 +14,7 @@ mod progress;
 pub mod receiver;
 pub mod secrets;
 pub mod serve;
+pub mod settings;
 pub mod verify;
 pub mod verify_store;
 
@@ -54,6 +57,10 @@ pub enum Command {
     Move(moving::MoveArgs),
     /// Seal the secrets in the store anew, with the key that is current now.
     Secrets(secrets::SecretsArgs),
+    /// Make partners, event types and endpoints what a file says, with a plan first.
+    Apply(apply::ApplyArgs),
+    /// Write the partners, event types and endpoints of an environment into a file.
+    Export(export::ExportArgs),
     /// Receive webhooks on this machine and print them, for trying things out.
     Listen(listen::ListenArgs),
     /// Tell whether a webhook's signature is good, and if not, why.
@@ -72,6 +79,8 @@ impl Command {
             Self::Backup(arguments) => return backup::run(arguments),
             Self::Move(arguments) => moving::run(arguments)?,
             Self::Secrets(arguments) => secrets::run(arguments)?,
+            Self::Apply(arguments) => apply::run(arguments)?,
+            Self::Export(arguments) => export::run(arguments)?,
             Self::Listen(arguments) => listen::run(arguments)?,
             Self::Verify(arguments) => verify::run(arguments)?,
         }
@@ -92,6 +101,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match cli.command.run() {
         Ok(code) => code,
+        // To scripts, that there is something to do is not that something went wrong.
+        Err(error) if error.is::<apply::Drift>() => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
         Err(error) => {
             eprintln!("error: {}", with_sources(error.as_ref()));
             ExitCode::FAILURE

@@ -118,6 +118,8 @@ pub struct LimitConfig {
     pub endpoints_per_replay: usize,
     /// Most replays of a partner in an environment that may run at once.
     pub replays_per_partner: usize,
+    /// Most stretches of time that one answer of statistics tells.
+    pub stats_buckets: usize,
 }
 
 /// How attempts are made.
@@ -156,6 +158,8 @@ pub struct EngineConfig {
     pub body_budget_bytes: usize,
     /// What attempts in flight are given at a clean stop.
     pub drain_timeout: Duration,
+    /// Counts in memory at once.
+    pub statistics_cells: usize,
 }
 
 /// How much the journal takes at once.
@@ -234,6 +238,7 @@ impl Check<'_> {
             max_fan_out: self.within("max_fan_out", values.max_fan_out, 1..=1_000_000_000)?,
             endpoints_per_replay: self.within("endpoints_per_replay", values.endpoints_per_replay, 1..=100_000)?,
             replays_per_partner: self.within("replays_per_partner", values.replays_per_partner, 1..=10_000)?,
+            stats_buckets: self.within("stats_buckets", values.stats_buckets, 1..=1_000_000)?,
             max_retry_span: DAY * u32::try_from(retry_days).expect("the bounds above fit"),
         })
     }
@@ -275,6 +280,7 @@ impl Check<'_> {
             .filter(|after| !after.is_zero()),
             body_budget_bytes: self.within("body_budget_bytes", values.body_budget_bytes, budget)?,
             drain_timeout: self.millis("drain_timeout_ms", values.drain_timeout_ms, 0..=3_600_000)?,
+            statistics_cells: self.within("statistics_cells", values.statistics_cells, 0..=10_000_000)?,
         })
     }
 

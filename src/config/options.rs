@@ -123,6 +123,7 @@ options! {
         max_fan_out: usize = "POSTHASTE_MAX_FAN_OUT";
         endpoints_per_replay: usize = "POSTHASTE_ENDPOINTS_PER_REPLAY";
         replays_per_partner: usize = "POSTHASTE_REPLAYS_PER_PARTNER";
+        stats_buckets: usize = "POSTHASTE_STATS_BUCKETS";
         key_requests_per_second: u32 = "POSTHASTE_KEY_REQUESTS_PER_SECOND";
         partner_requests_per_second: u32 = "POSTHASTE_PARTNER_REQUESTS_PER_SECOND";
         producer_requests_per_second: u32 = "POSTHASTE_PRODUCER_REQUESTS_PER_SECOND";
@@ -152,6 +153,7 @@ options! {
         endpoint_disable_after_ms: u64 = "POSTHASTE_ENDPOINT_DISABLE_AFTER_MS";
         body_budget_bytes: usize = "POSTHASTE_BODY_BUDGET_BYTES";
         drain_timeout_ms: u64 = "POSTHASTE_DRAIN_TIMEOUT_MS";
+        statistics_cells: usize = "POSTHASTE_STATISTICS_CELLS";
     }
     "Journal" {
         journal_queue: usize = "POSTHASTE_JOURNAL_QUEUE";

@@ -15,6 +15,7 @@ mod places;
 mod replays;
 mod retention;
 mod sleepers;
+mod statistics;
 mod supervisor;
 mod wire;
 
@@ -36,7 +37,8 @@ pub use indexing::{Indexer, Indexing};
 pub use messages::{Drain, Hinted, Inspect, Moved, Release, Seen, SendTest, TestOutcome};
 pub use places::Places;
 pub use replays::Replays;
-pub use retention::{Janitor, Retention};
+pub use retention::{Janitor, MINUTES_KEPT, Retention};
+pub use statistics::Statistics;
 pub use supervisor::Supervisor;
 pub use wire::NewsWire;
 
@@ -93,4 +95,6 @@ pub struct Engine {
     pub in_flight: Places,
     /// Event bodies that may still be held.
     pub bodies: BodyBudget,
+    /// Counts for people who look.
+    pub statistics: Arc<Statistics>,
 }

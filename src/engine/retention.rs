@@ -1,6 +1,7 @@
 //! Keeps the store tidy in small slices on the journal: deliveries of deleted
 //! endpoints are written down as discarded, what is older than retention goes,
-//! and so do idempotency keys that no longer hold and what nodes left that are gone. What goes earlier than
+//! and so do idempotency keys that no longer hold and what nodes left that are gone;
+//! statistics of minutes become part of their hours'. What goes earlier than
 //! the rest is in `erasing`. It takes at most a twentieth of the time, so that nobody notices.
 
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub struct Retention {
 
 /// Rows or events looked at in one slice.
 const SLICE: usize = 500;
+/// How long statistics tell minutes apart.
+pub const MINUTES_KEPT: Duration = Duration::from_secs(48 * 3600);
 /// The pause when there is nothing to do.
 const IDLE: Duration = Duration::from_secs(5);
 /// A slice is followed by a pause this many times as long.
@@ -91,6 +94,7 @@ async fn slice(engine: Engine, retention: Retention, places: Places) -> Result<D
         Some(part) => Timestamp::from_millis(horizon.as_millis().div_euclid(millis(part)) * millis(part)),
         None => horizon,
     };
+    let (minutes, writer) = (begun.wall - MINUTES_KEPT, engine.statistics.writer());
     let (rows, next) = engine
         .journal
         .change(move |transaction| {
@@ -100,6 +104,8 @@ async fn slice(engine: Engine, retention: Retention, places: Places) -> Result<D
             rows += transaction.forget_idempotency_keys(SLICE)?;
             // What a replay made goes before the event that it was made of.
             rows += transaction.retire_replays(singly, SLICE)?;
+            rows += transaction.roll_up_statistics(minutes, writer, SLICE)?;
+            rows += transaction.forget_statistics(horizon, SLICE)?;
             let retired = transaction.retire(singly, after, SLICE)?;
             Ok((rows + retired.rows, retired.next))
         })

@@ -15,7 +15,7 @@ use crate::metrics::Admission;
 use crate::routes::extract::{self, Producer};
 use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::{Api, Dated, idempotency, openapi, retention, timing};
-use crate::store::{Accept, Accepted, AcceptedEvent, NewEvent, ReliedOn, Scope, Subscriptions};
+use crate::store::{Accept, Accepted, AcceptedEvent, NewEvent, ReliedOn, Scope, ScopeId, Subscriptions};
 
 const NDJSON: [&str; 4] = ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/json"];
 
@@ -58,9 +58,10 @@ async fn accept_one(api: &Api, mut producer: Producer, request: &HttpRequest, pa
                 within_fan_out(&events, &subscriptions, api.limits.max_fan_out)?;
                 let idempotency = idempotency::of(request, &body, Bytes::new())?;
                 let relied_on = api.to_be_compared(relied_on);
+                let id = subscriptions.id;
                 match api.journal.accept(Accept { subscriptions, events, idempotency, relied_on }).await? {
                     Accepted::New(events) => {
-                        api.metrics.count_events(Admission::Accepted, events.len());
+                        count_accepted(api, id, &events);
                         return Ok(accepted_json(events.first().map(event_json).unwrap_or_default()));
                     }
                     Accepted::Repeated { events, .. } => {
@@ -118,6 +119,7 @@ pub async fn batch(
         let idempotency = idempotency::of(&request, &body, refused.clone())?;
         // Also where every line is refused: the transaction judges that too.
         let relied_on = api.to_be_compared(relied_on);
+        let id = subscriptions.id;
         let answer = match api.journal.accept(Accept { subscriptions, events, idempotency, relied_on }).await {
             Ok(Accepted::Outdated) => {
                 producer = Producer::anew(&request).await?;
@@ -125,7 +127,7 @@ pub async fn batch(
                 continue;
             }
             Ok(Accepted::New(events)) => {
-                api.metrics.count_events(Admission::Accepted, events.len());
+                count_accepted(&api, id, &events);
                 Ok(accepted_json(batch_json(&events, &refused)))
             }
             Ok(Accepted::Repeated { events, refused }) => Ok(accepted_json(batch_json(&events, &refused))),
@@ -236,6 +238,12 @@ fn within_fan_out(events: &[NewEvent], subscriptions: &Subscriptions, most: usiz
              kept"
         ),
     ))
+}
+
+fn count_accepted(api: &Api, scope: ScopeId, events: &[AcceptedEvent]) {
+    api.metrics.count_events(Admission::Accepted, events.len());
+    let counted = events.iter().map(|event| (&event.event_type, event.deliveries));
+    api.statistics.accepted(api.clock.wall(), scope, counted);
 }
 
 fn key_reused() -> Problem {

@@ -33,12 +33,13 @@ mod pull;
 mod rates;
 mod replays;
 mod retention;
-mod retry;
+pub(crate) mod retry;
 mod search;
 mod settings;
 mod shared_read;
 mod show;
 mod signing;
+mod statistics;
 mod timing;
 mod webhook;
 
@@ -57,7 +58,7 @@ use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::cluster::{ACTORS_PATH, HINTS_PATH, Hold, Neighbours};
 use crate::domain::NodeId;
-use crate::engine::Supervisor;
+use crate::engine::{Statistics, Supervisor};
 use crate::metrics::Metrics;
 use crate::policy::address::AddressPolicy;
 use crate::store::{self, Journal, Scope, Store, SubscriptionCache, Subscriptions};
@@ -92,6 +93,8 @@ pub struct Limits {
     pub endpoints_per_replay: usize,
     /// Most replays of a partner in an environment that may run at once.
     pub replays_per_partner: usize,
+    /// Most stretches of time that one answer of statistics tells.
+    pub stats_buckets: usize,
     /// Largest schedule of retries.
     pub retries: RetryLimits,
 }
@@ -139,6 +142,8 @@ pub struct Api {
     pub hints: Option<HintsIn>,
     /// Who the other nodes are; `None` where there are none.
     pub neighbours: Option<Neighbours>,
+    /// Counts for people who look.
+    pub statistics: Arc<Statistics>,
     /// What it tells of itself.
     pub document: openapi::Document,
 }
@@ -230,6 +235,11 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(
             web::resource("/webhook/{id}/events")
                 .route(web::get().to(pull::events))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
+        )
+        .service(
+            web::resource("/webhook/{id}/stats")
+                .route(web::get().to(statistics::of_endpoint))
                 .default_service(web::to(|request| wrong_method(request, "GET"))),
         )
         .service(
@@ -348,6 +358,11 @@ pub fn configure(config: &mut web::ServiceConfig) {
             web::resource("/nodes/{id}/release")
                 .route(web::post().to(nodes::release))
                 .default_service(web::to(|request| wrong_method(request, "POST"))),
+        )
+        .service(
+            web::resource("/stats")
+                .route(web::get().to(statistics::read))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
         )
         .service(
             web::resource("/brakes")

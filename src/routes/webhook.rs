@@ -46,7 +46,7 @@ pub(super) async fn scope_of(api: &Api, caller: &Caller, id: &str) -> Result<Sco
 
 /// The scope of all partners, where it is an endpoint that hears of them and the caller
 /// may know of that.
-async fn all_partners_of(api: &Api, caller: &Caller, id: &str) -> Result<Option<Scope>, Problem> {
+pub(super) async fn all_partners_of(api: &Api, caller: &Caller, id: &str) -> Result<Option<Scope>, Problem> {
     let Ok(id) = id.parse::<EndpointId>() else { return Ok(None) };
     if !caller.is_operator() {
         return Ok(None);
@@ -155,7 +155,7 @@ pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
     Ok(page::answer(&found, |endpoint| endpoint.id.to_string(), show::endpoint))
 }
 
-async fn find(api: &Api, scope: &Scope, id: &str) -> Result<Endpoint, Problem> {
+pub(super) async fn find(api: &Api, scope: &Scope, id: &str) -> Result<Endpoint, Problem> {
     let id: EndpointId = id.parse().map_err(|_| Problem::not_found("endpoint"))?;
     let scope = scope.clone();
     store::blocking(&api.store, move |store| store.endpoint(&scope, id))

@@ -46,6 +46,7 @@ pub const ERASABLE: &[Erasable] = &[
     erasable("endpoint_numbers", "endpoint", Belongs::Endpoint, "endpoint, last"),
     erasable("replay_targets", "endpoint", Belongs::Endpoint, "replay, endpoint"),
     erasable("replays", "scope", Belongs::Scope, "id"),
+    erasable("statistics", "scope", Belongs::Scope, "resolution, scope, endpoint, bucket, event_type, writer"),
     erasable("idempotency_keys", "scope", Belongs::Scope, "scope, key"),
     erasable("retention_left", "scope", Belongs::Scope, "scope, event"),
     erasable("retention_walks", "scope", Belongs::Scope, "scope, kept"),

@@ -39,6 +39,7 @@ mod schema;
 mod search;
 pub mod sqlite;
 mod standing;
+mod statistics;
 mod subscriptions;
 pub mod verifying;
 mod versions;
@@ -70,6 +71,7 @@ pub use replaying::{
 pub use retention::{Enforced, ErasedPartners, RetentionPlace, Retentions, Slice, StoreUsage, Unretained};
 pub use search::{DroppedSegments, EventSearch, IndexEnd, SEGMENT_EVENTS, Segment, SegmentDraft};
 pub use standing::{EndpointStanding, SentSettings};
+pub use statistics::{Counted, CountedAbout, CountedTypes, Resolution, StatisticsQuestion};
 pub use subscriptions::{Audience, Judged, Scope, ScopeId, SubscriptionCache, Subscriptions};
 pub use versions::{Changes, Versions};
 
@@ -80,7 +82,7 @@ use std::time::Duration;
 use crate::catalog::TypeDefinition;
 use crate::domain::{
     Attempt, AuditRecord, Delivery, DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, Event, EventId,
-    EventOrder, EventType, KeyId, PartitionSet, Partner, PartnerName, ReplayId, ReplaySelection, ReplayState,
+    EventOrder, EventType, KeyId, NodeId, PartitionSet, Partner, PartnerName, ReplayId, ReplaySelection, ReplayState,
     RetentionDays, Setback, Timestamp, Trouble,
 };
 use crate::keyring::{Keyring, RingKeyId};
@@ -305,6 +307,16 @@ pub trait Store: Send + Sync + 'static {
 
     /// Where the audit log ends.
     fn audit_end(&self) -> Result<AuditEnd, StoreError>;
+
+    /// What was counted for an endpoint or, where none is named, in sum over a scope: by
+    /// type, if types were asked for, and time. What has nothing in it is left out.
+    fn statistics(
+        &self,
+        scope: &Scope,
+        endpoint: Option<EndpointId>,
+        question: &StatisticsQuestion,
+    ) -> Result<Vec<Counted>, StoreError>;
+
     /// What this process seals and opens values with.
     fn keyring(&self) -> &Keyring;
 
@@ -569,6 +581,18 @@ pub trait Transaction {
 
     /// Notes when keys were last used, unless they are known to have been used later.
     fn note_key_uses(&mut self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;
+
+    /// Writes down what a run of a node has counted in a minute so far, in place of what
+    /// it wrote of that minute before.
+    fn note_statistics(&mut self, writer: NodeId, counted: &[(CountedAbout, Counted)]) -> Result<(), StoreError>;
+
+    /// Makes up to `limit` counts of minutes before `horizon` part of their hours'.
+    /// Answers how many there were.
+    fn roll_up_statistics(&mut self, horizon: Timestamp, writer: NodeId, limit: usize) -> Result<usize, StoreError>;
+
+    /// Removes up to `limit` counts of hours before `horizon`. Answers how many there
+    /// were.
+    fn forget_statistics(&mut self, horizon: Timestamp, limit: usize) -> Result<usize, StoreError>;
 
     /// Has this written into the audit log at the end of this transaction, and with it:
     /// whatever undoes the one undoes the other.

@@ -312,6 +312,18 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    statistics (resolution, scope, endpoint, bucket, event_type, writer) {
+        resolution -> BigInt,
+        scope -> BigInt,
+        endpoint -> BigInt,
+        bucket -> BigInt,
+        event_type -> Text,
+        writer -> BigInt,
+        tally -> Binary,
+    }
+}
+
 diesel::joinable!(deliveries -> events (event));
 diesel::joinable!(deliveries -> endpoints (endpoint));
 diesel::allow_tables_to_appear_in_same_query!(

@@ -53,7 +53,7 @@ impl ScopeId {
     }
 
     /// The scope of all partners of the same environment.
-    pub(in crate::store) fn environment(self) -> Self {
+    pub(crate) fn environment(self) -> Self {
         Self(self.0 % 2)
     }
 

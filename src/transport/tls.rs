@@ -111,7 +111,7 @@ impl TlsClient {
     }
 
     /// What a client without a certificate connects by; none where TLS is unavailable.
-    pub(super) fn config(&self) -> Option<Arc<ClientConfig>> {
+    pub(crate) fn config(&self) -> Option<Arc<ClientConfig>> {
         self.0.as_ref().ok().map(Arc::clone)
     }
 
@@ -132,7 +132,7 @@ impl TlsClient {
         Ok(Some(Arc::new(config)))
     }
 
-    pub(super) fn unavailable_because(&self) -> Option<&str> {
+    pub(crate) fn unavailable_because(&self) -> Option<&str> {
         self.0.as_ref().err().map(|reason| &**reason)
     }
 }

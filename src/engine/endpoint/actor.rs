@@ -7,6 +7,7 @@
 //! them is handed to the state together, as many as there are.
 
 mod arranging;
+mod counting;
 mod reading;
 mod recording;
 mod sending;
@@ -34,6 +35,8 @@ use crate::engine::messages::{End, Ended, Generation, Legacy, Look, Rest, Restin
 use crate::engine::places::{Place, Reputation};
 use crate::store::{EndpointRuntime, JournalError, Lease, Payload, Record, Recorded, StoreError};
 
+use counting::OnTheirWay;
+
 /// Messages an actor may have waiting: more only remind it of the store.
 const MAILBOX: usize = 64;
 /// Most attempts whose outcomes one step takes in.
@@ -51,6 +54,7 @@ pub(in crate::engine) struct EndpointActor {
     /// What speaks for this endpoint where places are scarce.
     reputation: Reputation,
     inbox: Inbox<Report>,
+    on_their_way: OnTheirWay,
     /// Attempts, reads, waits for room in the journal. They end with the actor.
     under_way: FuturesUnordered<LocalBoxFuture<'static, Option<Input>>>,
     /// Wakes [`Work`], which does not notice by itself that there is more of it.
@@ -127,6 +131,7 @@ impl EndpointActor {
             target: None,
             reputation: Reputation::default(),
             inbox: Inbox::new(),
+            on_their_way: OnTheirWay::default(),
             under_way: FuturesUnordered::new(),
             waker: None,
             timer: None,
@@ -144,8 +149,9 @@ impl EndpointActor {
 
     fn step(&mut self, inputs: impl IntoIterator<Item = Input>, context: &mut Context<Self>) {
         let now = self.engine.clock.now();
-        let reputation = &mut self.reputation;
+        let (reputation, on_their_way) = (&mut self.reputation, &mut self.on_their_way);
         let inputs = inputs.into_iter().inspect(|input| {
+            on_their_way.hears(input);
             if let Input::Attempted { started, ended, outcome, .. } = input {
                 reputation.attempted(outcome.is_delivered(), started.monotonic, ended.monotonic);
             }

@@ -43,6 +43,7 @@ pub fn apply(document: &mut Value, limits: &Limits) {
         ("<<event_type_bytes>>", event_types::most_bytes(&CatalogLimits::default())),
         ("<<endpoints_per_partner>>", limits.endpoints_per_partner),
         ("<<endpoints_per_replay>>", limits.endpoints_per_replay),
+        ("<<stats_buckets>>", limits.stats_buckets),
     ];
     say(document, &numbers);
 }

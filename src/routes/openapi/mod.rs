@@ -31,6 +31,7 @@ mod parameters;
 mod problem;
 mod replay;
 mod search;
+mod statistics;
 mod values;
 
 use std::sync::OnceLock;
@@ -42,7 +43,7 @@ use utoipa::OpenApi;
 use crate::routes::{
     Limits, audit as auditing, brakes, deliveries, description, encryption, event_types, events, exhausted,
     health as watching, hurrying, ingest, nodes, operator, pausing, pull, replays, retention, search as searching,
-    webhook,
+    statistics as counting, webhook,
 };
 
 pub(super) use administration::{
@@ -67,6 +68,7 @@ pub(super) use replay::{
     NewReplay, NewReplayOfSeveral, Replay, ReplayPreview, ReplayWithProgress, RetriesBroughtForward,
 };
 pub(super) use search::{EventQuestion, SearchAnswer, SearchQuestion};
+pub(super) use statistics::{Statistics, StatisticsOfTypes, StatisticsQuestion, StatisticsSplit};
 pub(super) use values::{
     DeliveryId, EndpointId, EventBody, EventId, EventLines, EventTypeName, KeyId, NodeId, PartnerName, ReplayId,
 };
@@ -111,6 +113,7 @@ Bounds are those of the node that answers; most can be configured, by the option
         webhook::test,
         hurrying::retry_now,
         replays::of_webhook,
+        counting::of_endpoint,
         deliveries::list,
         deliveries::read,
         deliveries::retry,
@@ -141,6 +144,7 @@ Bounds are those of the node that answers; most can be configured, by the option
         retention::clear,
         auditing::list,
         auditing::verify,
+        counting::read,
         nodes::list,
         nodes::release,
         brakes::set,
@@ -157,6 +161,9 @@ Bounds are those of the node that answers; most can be configured, by the option
         problem::Problem,
         parameters::RetainWord,
         parameters::StatusFilter,
+        statistics::ResolutionWord,
+        statistics::SplitBy,
+        statistics::SplitByType,
         values::Cursor,
         values::AuditHash,
         values::AuditNumber,

@@ -73,6 +73,8 @@ values! {
     /// The name of an event type: words of `a-z 0-9 _ -` joined by dots.
     EventTypeName = text(r"^[a-z0-9_-]+(\.[a-z0-9_-]+)*$").max_length(Some(128))
         .examples(["campaign.updated", "screenshot_set.approved"]);
+    /// An event type, or `*` for those that found no room to be counted by themselves.
+    EventTypeOrOthers = text(r"^(\*|[a-z0-9_-]+(\.[a-z0-9_-]+)*)$").max_length(Some(128)).examples(["campaign.updated", "*"]);
     /// An event type, words ending in `.*` for all types below them, or `*` for all but Posthaste's own.
     EventPattern = text(r"^(\*|[a-z0-9_-]+(\.[a-z0-9_-]+)*(\.\*)?)$").max_length(Some(130))
         .examples(["campaign.updated", "campaign.*", "*"]);

@@ -49,6 +49,8 @@ mod segments;
 #[path = "../common/standing.rs"]
 mod standing;
 mod statements;
+#[path = "../common/statistics.rs"]
+mod statistics;
 mod store;
 mod transaction;
 #[path = "../common/verifying.rs"]
@@ -101,6 +103,8 @@ const HISTORY: &str = "finished";
 
 /// Those that are exhausted, by the index that has no others.
 const EXHAUSTED_AS_ENDED: &str = "finished AS ended";
+/// How SQL passes over rows that somebody else is about to change.
+const SKIP_LOCKED: &str = "FOR UPDATE SKIP LOCKED";
 
 /// A PostgreSQL store as one node has it open.
 pub struct PostgresStore {

@@ -60,6 +60,38 @@ query! {
     "SELECT version FROM scopes WHERE id = ? FOR UPDATE"
 }
 
+query! {
+    /// What is written down of statistics under these keys.
+    fn statistics_rows(
+        resolutions: &'a [i64] => Array<BigInt>,
+        scopes: &'a [i64] => Array<BigInt>,
+        endpoints: &'a [i64] => Array<BigInt>,
+        buckets: &'a [i64] => Array<BigInt>,
+        event_types: &'a [&'a str] => Array<Text>,
+        writers: &'a [i64] => Array<BigInt>,
+    ) -> (i64, i64, i64, i64, String, i64, Vec<u8>) => (BigInt, BigInt, BigInt, BigInt, Text, BigInt, Binary)
+    "SELECT resolution, scope, endpoint, bucket, event_type, writer, tally \
+     FROM unnest(?, ?, ?, ?, ?, ?) AS wanted (resolution, scope, endpoint, bucket, event_type, writer) \
+     JOIN statistics USING (resolution, scope, endpoint, bucket, event_type, writer)"
+}
+
+statement! {
+    /// Writes rows of statistics, in place of those that are there. No two have the same
+    /// key.
+    fn put_statistics(
+        resolutions: &'a [i64] => Array<BigInt>,
+        scopes: &'a [i64] => Array<BigInt>,
+        endpoints: &'a [i64] => Array<BigInt>,
+        buckets: &'a [i64] => Array<BigInt>,
+        event_types: &'a [&'a str] => Array<Text>,
+        writers: &'a [i64] => Array<BigInt>,
+        tallies: &'a [&'a [u8]] => Array<Binary>,
+    )
+    "INSERT INTO statistics (resolution, scope, endpoint, bucket, event_type, writer, tally) \
+     SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?) \
+     ON CONFLICT (resolution, scope, endpoint, bucket, event_type, writer) DO UPDATE SET tally = excluded.tally"
+}
+
 statement! {
     /// Writes events down with all their deliveries.
     fn insert_events(

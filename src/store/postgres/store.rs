@@ -18,15 +18,15 @@ use crate::store::ids::first_key_at;
 use crate::store::postgres::error::translate;
 use crate::store::postgres::{
     PostgresStore, administration, at_once, audit, brakes, encryption, exhausted, listing, marks, outcomes, pull,
-    reads, replaying, replays, retention, search, segments, standing, verifying, versions, views, work,
+    reads, replaying, replays, retention, search, segments, standing, statistics, verifying, versions, views, work,
 };
 use crate::store::verifying::{Inspected, Stretch, Walk};
 use crate::store::{
-    AuditEnd, AuditFilter, BornSince, Brake, Changes, DeliveryFilter, Due, EncryptedPlace, EncryptionCounts,
+    AuditEnd, AuditFilter, BornSince, Brake, Changes, Counted, DeliveryFilter, Due, EncryptedPlace, EncryptionCounts,
     EndpointRuntime, EndpointStanding, EventOutcome, EventSearch, ExhaustedEndpoint, IndexEnd, KeyRecord, Lane, Leases,
     Page, PageRequest, Payload, Place, PullRequest, Pulled, ReadPool, ReplayConflict, ReplayPreview, ReplayProgress,
-    ReplaySummary, Retentions, RunningReplay, Scope, SegmentDraft, SentSettings, Sighting, Store, StoreError,
-    StoreUsage, StoredSecret, Subscriptions, Unplaced, Versions, Waiting, WantedEndpoints, Writer,
+    ReplaySummary, Retentions, RunningReplay, Scope, SegmentDraft, SentSettings, Sighting, StatisticsQuestion, Store,
+    StoreError, StoreUsage, StoredSecret, Subscriptions, Unplaced, Versions, Waiting, WantedEndpoints, Writer,
 };
 
 /// A transaction that has taken keys has ended so long after: every statement of it has a
@@ -299,6 +299,22 @@ impl Store for PostgresStore {
 
     fn audit_end(&self) -> Result<AuditEnd, StoreError> {
         self.read_at_once(audit::end)
+    }
+
+    fn statistics(
+        &self,
+        scope: &Scope,
+        endpoint: Option<EndpointId>,
+        question: &StatisticsQuestion,
+    ) -> Result<Vec<Counted>, StoreError> {
+        let key = match endpoint {
+            None => statistics::WHOLE,
+            Some(endpoint) => match self.ids.endpoint_key(endpoint) {
+                Some(key) => key,
+                None => return Ok(Vec::new()),
+            },
+        };
+        self.read_at_once(|reader| statistics::counted(reader, scope, key, question))
     }
 
     fn keyring(&self) -> &Keyring {

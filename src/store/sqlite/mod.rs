@@ -45,6 +45,8 @@ mod segments;
 #[path = "../common/standing.rs"]
 mod standing;
 mod statements;
+#[path = "../common/statistics.rs"]
+mod statistics;
 mod store;
 mod transaction;
 #[path = "../common/verifying.rs"]
@@ -95,6 +97,8 @@ const HISTORY: &str = "deliveries";
 
 /// Those that are exhausted, by the index that has no others.
 const EXHAUSTED_AS_ENDED: &str = "deliveries AS ended INDEXED BY deliveries_exhausted";
+/// How SQL passes over rows that somebody else is about to change: nobody is.
+const SKIP_LOCKED: &str = "";
 
 /// How long a reader waits for the file, and the writer for a reader.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -8,6 +8,36 @@ use super::Connection;
 use crate::store::pull::NumberedRow;
 use crate::store::rows::DueRow;
 
+query! {
+    /// What is written down of statistics under a key.
+    fn statistics_row(
+        resolution: i64 => BigInt,
+        scope: i64 => BigInt,
+        endpoint: i64 => BigInt,
+        bucket: i64 => BigInt,
+        event_type: &'a str => Text,
+        writer: i64 => BigInt,
+    ) -> (Vec<u8>,) => (Binary)
+    "SELECT tally FROM statistics WHERE resolution = ? AND scope = ? AND endpoint = ? AND bucket = ? \
+     AND event_type = ? AND writer = ?"
+}
+
+statement! {
+    /// Writes a row of statistics, in place of the one that is there.
+    fn put_statistics(
+        resolution: i64 => BigInt,
+        scope: i64 => BigInt,
+        endpoint: i64 => BigInt,
+        bucket: i64 => BigInt,
+        event_type: &'a str => Text,
+        writer: i64 => BigInt,
+        tally: &'a [u8] => Binary,
+    )
+    "INSERT INTO statistics (resolution, scope, endpoint, bucket, event_type, writer, tally) \
+     VALUES (?, ?, ?, ?, ?, ?, ?) \
+     ON CONFLICT (resolution, scope, endpoint, bucket, event_type, writer) DO UPDATE SET tally = excluded.tally"
+}
+
 statement! {
     /// Writes an event down.
     fn insert_event(

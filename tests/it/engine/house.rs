@@ -16,9 +16,11 @@ use posthaste::clock::Clock;
 use posthaste::cluster::{Forward, Hint, Hold, Ownership};
 use posthaste::domain::{
     Attempt, Delivery, DeliveryId, DeliveryStatus, DeliveryTimes, EndpointId, EndpointSettings, Environment, EventId,
-    Partition, PartnerName, RetryPolicy, TypePattern,
+    NodeId, Partition, PartnerName, RetryPolicy, TypePattern,
 };
-use posthaste::engine::{BodyBudget, Drain, Engine, EngineOptions, Inspect, NewsWire, Places, Snapshot, Supervisor};
+use posthaste::engine::{
+    BodyBudget, Drain, Engine, EngineOptions, Inspect, NewsWire, Places, Snapshot, Statistics, Supervisor,
+};
 use posthaste::metrics::Metrics;
 use posthaste::policy::health::Patience;
 use posthaste::store::journal::JournalOptions;
@@ -168,6 +170,7 @@ impl House {
             schedule_of_type: Arc::new(|_, _| None),
             options,
             bodies,
+            statistics: Arc::new(Statistics::new(NodeId::from_uuid(Uuid::from_u128(1)), 100)),
         };
         let system = System::new();
         let told = system.block_on(async move {

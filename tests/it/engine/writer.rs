@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use posthaste::catalog::TypeDefinition;
 use posthaste::domain::{
-    DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventOrder, EventType, KeyId, Partner,
-    PartnerName, ReplayId, ReplayState, RetentionDays, Setback, Timestamp,
+    DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventOrder, EventType, KeyId, NodeId,
+    Partner, PartnerName, ReplayId, ReplayState, RetentionDays, Setback, Timestamp,
 };
 use posthaste::keyring::RingKeyId;
 use posthaste::store::{
-    Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, CommitError, Dismissed, DroppedSegments, Effect,
-    EncryptedPlace, EndpointChange, EndpointConflict, Enforced, ErasedPartners, FanOut, Fence, KeyRecord, NewEndpoint,
-    NewKey, NewReplay, Notice, Place, Placed, Placing, Record, Recorded, ReencryptedSlice, ReplayConflict, ReplaySlice,
-    ReplaySummary, Replayed, RetentionPlace, Retired, Rotation, RotationConflict, Scope, Segment, Skipped, Slice,
-    StoreError, Transaction, Unretained, Writer,
+    Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, CommitError, Counted, CountedAbout, Dismissed,
+    DroppedSegments, Effect, EncryptedPlace, EndpointChange, EndpointConflict, Enforced, ErasedPartners, FanOut, Fence,
+    KeyRecord, NewEndpoint, NewKey, NewReplay, Notice, Place, Placed, Placing, Record, Recorded, ReencryptedSlice,
+    ReplayConflict, ReplaySlice, ReplaySummary, Replayed, RetentionPlace, Retired, Rotation, RotationConflict, Scope,
+    Segment, Skipped, Slice, StoreError, Transaction, Unretained, Writer,
 };
 use tokio::sync::mpsc;
 
@@ -249,6 +249,18 @@ impl Transaction for Fencing<'_> {
 
     fn note_key_uses(&mut self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
         self.0.note_key_uses(uses)
+    }
+
+    fn note_statistics(&mut self, writer: NodeId, counted: &[(CountedAbout, Counted)]) -> Result<(), StoreError> {
+        self.0.note_statistics(writer, counted)
+    }
+
+    fn roll_up_statistics(&mut self, horizon: Timestamp, writer: NodeId, limit: usize) -> Result<usize, StoreError> {
+        self.0.roll_up_statistics(horizon, writer, limit)
+    }
+
+    fn forget_statistics(&mut self, horizon: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.0.forget_statistics(horizon, limit)
     }
 
     fn audit(&mut self, entry: &AuditEntry) {

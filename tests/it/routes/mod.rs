@@ -43,6 +43,7 @@ mod secrets;
 mod settings;
 mod signing;
 mod starting;
+mod statistics;
 mod stopping;
 mod system_events;
 mod timing;

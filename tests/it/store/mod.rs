@@ -59,6 +59,7 @@ mod searching;
 mod signing;
 mod sqlite;
 mod standing;
+mod statistics;
 mod timing;
 mod trouble;
 mod verifying;

@@ -55,6 +55,7 @@ impl EndpointActor {
     /// Has a delivery discarded that came too late.
     pub(super) fn expire(&mut self, delivery: DeliveryId) {
         let (engine, endpoint, fence) = (self.engine.clone(), self.endpoint, self.right.lease.fence);
+        let count = self.counts_expiry(delivery);
         self.begin(async move {
             match engine.journal.change(move |transaction| transaction.expire_delivery(delivery, fence)).await {
                 // Somebody else is about to end it; it is looked at again then.
@@ -66,6 +67,7 @@ impl EndpointActor {
                         }
                         Recorded::Written(StoredStatus::Discarded(DiscardReason::Expired)) => {
                             engine.metrics.deliveries_expired.inc();
+                            count();
                             log::info!("{delivery} to {endpoint}: expired before it was delivered");
                         }
                         // Somebody ended it in another way meanwhile.

@@ -54,6 +54,9 @@ impl EndpointActor {
                 Some(Input::Recorded { delivery, recorded: Recorded::Fenced })
             }
             Ok(recorded) => {
+                if let Recorded::Written(status) = recorded {
+                    self.count(record, status);
+                }
                 // Where somebody else moved it on meanwhile, none of that has happened.
                 match (&recorded, &record.verdict) {
                     (Recorded::Written(_), store::Verdict::Expired) => {

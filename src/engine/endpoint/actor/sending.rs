@@ -77,6 +77,7 @@ impl EndpointActor {
     /// Makes an attempt as soon as the node's limit has a place for it.
     pub(super) fn send_in_turn(&mut self, sending: Sending, payload: Arc<Payload>) {
         let (target, engine, right) = (self.target(), self.engine.clone(), self.right.clone());
+        self.on_their_way.begins(sending.delivery, &payload);
         let claimant = self.claimant(&sending);
         self.begin(async move {
             Some(match engine.in_flight.take(claimant).await {
@@ -89,6 +90,7 @@ impl EndpointActor {
 
     pub(super) fn send(&mut self, sending: Sending, payload: Arc<Payload>, place: Place) {
         let (target, engine, right) = (self.target(), self.engine.clone(), self.right.clone());
+        self.on_their_way.begins(sending.delivery, &payload);
         self.begin(async move { Some(make_attempt(engine, right, target, sending, payload, place).await) });
     }
 }

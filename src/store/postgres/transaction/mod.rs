@@ -42,6 +42,8 @@ mod retention;
 mod search;
 #[path = "../../common/writing/signing.rs"]
 mod signing;
+#[path = "../../common/writing/statistics.rs"]
+mod statistics;
 #[path = "../../common/writing/trouble.rs"]
 mod trouble;
 mod upkeep;
@@ -66,12 +68,13 @@ use crate::store::postgres::{
     audit as read_audit, encryption as stored_encryption, marks, reads, statements, translate,
 };
 use crate::store::schema::{api_keys, audit_head, meta};
+use crate::store::statistics::{StatisticsKey, StatisticsRow};
 use crate::store::{
-    Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, Dismissed, DroppedSegments, Effect, EncryptedPlace,
-    EndpointChange, EndpointConflict, Enforced, ErasedPartners, FanOut, Fence, KeyRecord, NewEndpoint, NewKey,
-    NewReplay, Notice, Place, Placed, Placing, Record, Recorded, ReencryptedSlice, ReliedOn, ReplayConflict,
-    ReplaySlice, ReplaySummary, Replayed, RetentionPlace, Retired, Rotation, RotationConflict, Scope, ScopeId, Segment,
-    Skipped, Slice, StoreError, Subscriptions, Transaction, Unretained,
+    Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, Counted, CountedAbout, Dismissed, DroppedSegments,
+    Effect, EncryptedPlace, EndpointChange, EndpointConflict, Enforced, ErasedPartners, FanOut, Fence, KeyRecord,
+    NewEndpoint, NewKey, NewReplay, Notice, Place, Placed, Placing, Record, Recorded, ReencryptedSlice, ReliedOn,
+    ReplayConflict, ReplaySlice, ReplaySummary, Replayed, RetentionPlace, Retired, Rotation, RotationConflict, Scope,
+    ScopeId, Segment, Skipped, Slice, StoreError, Subscriptions, Transaction, Unretained,
 };
 
 /// How long an idempotency key holds (`product.md`: 24 h).
@@ -205,6 +208,41 @@ impl<'a> PostgresTransaction<'a> {
             .skip_locked()
             .load(self.connection)
             .map_err(translate)
+    }
+
+    /// What is written down under these keys.
+    fn stored_statistics(&mut self, keys: &[StatisticsKey]) -> Result<Vec<StatisticsRow>, StoreError> {
+        let found = statements::statistics_rows(
+            self.connection,
+            &keys.iter().map(|key| key.resolution).collect::<Vec<_>>(),
+            &keys.iter().map(|key| key.scope).collect::<Vec<_>>(),
+            &keys.iter().map(|key| key.endpoint).collect::<Vec<_>>(),
+            &keys.iter().map(|key| key.bucket).collect::<Vec<_>>(),
+            &keys.iter().map(|key| key.event_type.as_str()).collect::<Vec<_>>(),
+            &keys.iter().map(|key| key.writer).collect::<Vec<_>>(),
+        );
+        let row = |(resolution, scope, endpoint, bucket, event_type, writer, tally)| StatisticsRow {
+            key: StatisticsKey { resolution, scope, endpoint, bucket, event_type, writer },
+            tally,
+        };
+        Ok(found.map_err(translate)?.into_iter().map(row).collect())
+    }
+
+    /// Writes rows, in place of those that are there under their keys. Each is this
+    /// node's own, so that nobody waits for anybody.
+    fn put_statistics(&mut self, rows: &[StatisticsRow]) -> Result<(), StoreError> {
+        statements::put_statistics(
+            self.connection,
+            &rows.iter().map(|row| row.key.resolution).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.key.scope).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.key.endpoint).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.key.bucket).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.key.event_type.as_str()).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.key.writer).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.tally.as_slice()).collect::<Vec<_>>(),
+        )
+        .map_err(translate)?;
+        Ok(())
     }
 
     /// The head of the audit log, once nobody else has it: from here on nobody adds to the
@@ -564,6 +602,18 @@ impl Transaction for PostgresTransaction<'_> {
 
     fn note_key_uses(&mut self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
         administration::note_key_uses(self, uses)
+    }
+
+    fn note_statistics(&mut self, writer: NodeId, counted: &[(CountedAbout, Counted)]) -> Result<(), StoreError> {
+        statistics::note(self, writer, counted)
+    }
+
+    fn roll_up_statistics(&mut self, horizon: Timestamp, writer: NodeId, limit: usize) -> Result<usize, StoreError> {
+        statistics::roll_up(self, horizon, writer, limit)
+    }
+
+    fn forget_statistics(&mut self, horizon: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        statistics::forget(self, horizon, limit)
     }
 
     fn audit(&mut self, entry: &AuditEntry) {

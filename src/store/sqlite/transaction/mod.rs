@@ -41,6 +41,8 @@ mod retention;
 mod search;
 #[path = "../../common/writing/signing.rs"]
 mod signing;
+#[path = "../../common/writing/statistics.rs"]
+mod statistics;
 #[path = "../../common/writing/trouble.rs"]
 mod trouble;
 mod upkeep;
@@ -54,7 +56,7 @@ use diesel::prelude::*;
 use crate::catalog::TypeDefinition;
 use crate::domain::{
     AuditHead, DeliveryId, DisabledReason, Endpoint, EndpointId, Environment, EventId, EventOrder, EventType, KeyId,
-    Partner, PartnerName, ReplayId, ReplayState, RetentionDays, Setback, Timestamp,
+    NodeId, Partner, PartnerName, ReplayId, ReplayState, RetentionDays, Setback, Timestamp,
 };
 use crate::keyring::{Keyring, RingKeyId};
 use crate::store::ids::{IdCodec, KeySequence, RowKey};
@@ -62,13 +64,14 @@ use crate::store::marks::RESTORED;
 use crate::store::schema::audit_head;
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::numbers::Numbers;
-use crate::store::sqlite::{audit as read_audit, marks, reads, versions};
+use crate::store::sqlite::{audit as read_audit, marks, reads, statements, versions};
+use crate::store::statistics::{StatisticsKey, StatisticsRow};
 use crate::store::{
-    Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, Dismissed, DroppedSegments, Effect, EncryptedPlace,
-    EndpointChange, EndpointConflict, Enforced, ErasedPartners, FanOut, Fence, KeyRecord, NewEndpoint, NewKey,
-    NewReplay, Notice, Place, Placed, Placing, Record, Recorded, ReencryptedSlice, ReliedOn, ReplayConflict,
-    ReplaySlice, ReplaySummary, Replayed, RetentionPlace, Retired, Rotation, RotationConflict, Scope, ScopeId, Segment,
-    Skipped, Slice, StoreError, Subscriptions, Transaction, Unretained, Versions,
+    Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, Counted, CountedAbout, Dismissed, DroppedSegments,
+    Effect, EncryptedPlace, EndpointChange, EndpointConflict, Enforced, ErasedPartners, FanOut, Fence, KeyRecord,
+    NewEndpoint, NewKey, NewReplay, Notice, Place, Placed, Placing, Record, Recorded, ReencryptedSlice, ReliedOn,
+    ReplayConflict, ReplaySlice, ReplaySummary, Replayed, RetentionPlace, Retired, Rotation, RotationConflict, Scope,
+    ScopeId, Segment, Skipped, Slice, StoreError, Subscriptions, Transaction, Unretained, Versions,
 };
 
 /// How long an idempotency key holds (`product.md`: 24 h).
@@ -186,6 +189,43 @@ impl<'a> SqliteTransaction<'a> {
     /// Nobody else writes while a transaction is open.
     fn lock_keys(&mut self, keys: &[i64]) -> Result<Vec<i64>, StoreError> {
         Ok(keys.to_vec())
+    }
+
+    /// What is written down under these keys.
+    fn stored_statistics(&mut self, keys: &[StatisticsKey]) -> Result<Vec<StatisticsRow>, StoreError> {
+        let mut rows = Vec::with_capacity(keys.len());
+        for key in keys {
+            let found = statements::statistics_row(
+                self.connection,
+                key.resolution,
+                key.scope,
+                key.endpoint,
+                key.bucket,
+                &key.event_type,
+                key.writer,
+            );
+            let found = found.map_err(translate)?.into_iter().next();
+            rows.extend(found.map(|(tally,)| StatisticsRow { key: key.clone(), tally }));
+        }
+        Ok(rows)
+    }
+
+    /// Writes rows, in place of those that are there under their keys.
+    fn put_statistics(&mut self, rows: &[StatisticsRow]) -> Result<(), StoreError> {
+        for StatisticsRow { key, tally } in rows {
+            statements::put_statistics(
+                self.connection,
+                key.resolution,
+                key.scope,
+                key.endpoint,
+                key.bucket,
+                &key.event_type,
+                key.writer,
+                tally,
+            )
+            .map_err(translate)?;
+        }
+        Ok(())
     }
 
     /// The head of the audit log. Nobody else writes while a transaction is open.
@@ -498,6 +538,18 @@ impl Transaction for SqliteTransaction<'_> {
 
     fn note_key_uses(&mut self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
         administration::note_key_uses(self, uses)
+    }
+
+    fn note_statistics(&mut self, writer: NodeId, counted: &[(CountedAbout, Counted)]) -> Result<(), StoreError> {
+        statistics::note(self, writer, counted)
+    }
+
+    fn roll_up_statistics(&mut self, horizon: Timestamp, writer: NodeId, limit: usize) -> Result<usize, StoreError> {
+        statistics::roll_up(self, horizon, writer, limit)
+    }
+
+    fn forget_statistics(&mut self, horizon: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        statistics::forget(self, horizon, limit)
     }
 
     fn audit(&mut self, entry: &AuditEntry) {

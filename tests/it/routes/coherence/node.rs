@@ -15,7 +15,7 @@ use posthaste::catalog::TypeDefinition;
 use posthaste::clock::Clock;
 use posthaste::cluster::Hold;
 use posthaste::domain::{Environment, KeyId, NodeId, PartnerName, Role, Timestamp};
-use posthaste::engine::Supervisor;
+use posthaste::engine::{Statistics, Supervisor};
 use posthaste::metrics::Metrics;
 use posthaste::policy::address::AddressPolicy;
 use posthaste::routes::{
@@ -102,6 +102,7 @@ pub fn node(coherence: impl FnOnce() -> Coherence, story: impl AsyncFnOnce(&Node
                 max_fan_out: 1_000,
                 endpoints_per_replay: 100,
                 replays_per_partner: 10,
+                stats_buckets: 1_000,
                 retries: RetryLimits {
                     retries: 30,
                     span: Duration::from_secs(30 * 86_400),
@@ -117,6 +118,7 @@ pub fn node(coherence: impl FnOnce() -> Coherence, story: impl AsyncFnOnce(&Node
             hold: Hold::new(false),
             hints: None,
             neighbours: None,
+            statistics: Arc::new(Statistics::new(NodeId::from_uuid(Uuid::from_u128(1)), 100)),
             document: Default::default(),
         };
         let scope = Scope::of(Environment::Production, PartnerName::default_partner());

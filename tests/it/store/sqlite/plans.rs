@@ -13,14 +13,15 @@ use posthaste::domain::{
 };
 use posthaste::store::verifying::{Thoroughness, verify};
 use posthaste::store::{
-    AuditFilter, Begun, DeliveryFilter, EventSearch, Lane, NewReplay, PageRequest, PullRequest, ReplaySlice,
-    RetentionPlace, Scope, Slice, Verdict, WantedEndpoints,
+    AuditFilter, Begun, CountedTypes, DeliveryFilter, EventSearch, Lane, NewReplay, PageRequest, PullRequest,
+    ReplaySlice, Resolution, RetentionPlace, Scope, Slice, StatisticsQuestion, Verdict, WantedEndpoints,
 };
 use serde_json::json;
 
 use super::{SqlitePlace, listening};
 use crate::store::announcing::{failing, telling};
 use crate::store::audit::entry;
+use crate::store::statistics;
 use crate::store::verifying::live;
 use crate::store::world::{DAY, HOUR, START, World, event_with, idempotency, new_endpoint, settings};
 
@@ -43,7 +44,7 @@ struct PlanRow {
 }
 
 /// The tables that grow with use.
-const LARGE: [&str; 9] = [
+const LARGE: [&str; 10] = [
     "events",
     "deliveries",
     "attempts",
@@ -53,6 +54,7 @@ const LARGE: [&str; 9] = [
     "audit_log",
     "search_segments",
     "search_entries",
+    "statistics",
 ];
 
 struct Planner {
@@ -476,4 +478,31 @@ fn what_is_verified_is_walked_over_by_key() {
     let plans = planner.check("verify", || verify(store.as_ref(), full, &mut |_| ()));
     assert!(plans.contains("deliveries_by_number (endpoint=? AND number=?)"), "{plans}");
     assert!(plans.contains("deliveries_in_order (endpoint=? AND order_key=? AND status=?"), "{plans}");
+}
+
+#[test]
+fn statistics_go_by_index() {
+    let (mut world, mut planner, acme) = world();
+    let endpoint = world.endpoint(&acme, "counted", &["*"]).id;
+    let about = statistics::about(&world, &acme, Some(endpoint));
+    let order = statistics::order();
+    for resolution in [Resolution::Minute, Resolution::Hour] {
+        for types in
+            [CountedTypes::Sum, CountedTypes::Only(order.clone()), CountedTypes::Each { after: None, limit: 10 }]
+        {
+            let question = StatisticsQuestion { resolution, since: START, until: START + DAY, types };
+            let store = world.store();
+            let plans = planner.check("statistics", || store.statistics(&acme, Some(endpoint), &question));
+            let range =
+                "statistics USING PRIMARY KEY (resolution=? AND scope=? AND endpoint=? AND bucket>? AND bucket<?)";
+            assert!(plans.contains(range), "{plans}");
+        }
+    }
+    let plans = planner.check("note_statistics", || {
+        let counted = [statistics::events(about, START, &order, 1)];
+        world.commit(|transaction| transaction.note_statistics(statistics::ONE, &counted));
+        world.commit(|transaction| transaction.roll_up_statistics(START + DAY, statistics::ONE, 10));
+        world.commit(|transaction| transaction.forget_statistics(START + DAY, 10));
+    });
+    assert!(plans.contains("statistics_by_age (resolution=? AND bucket<?)"), "{plans}");
 }
