@@ -27,7 +27,7 @@ const READ_TRIES: usize = 4;
 pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.may(Permission::ReadDeliveries)?;
     let query = caller.query();
-    query.only(&["limit", "cursor", "status", "endpoint", "event", "replay", " type", "since", "until"])?;
+    query.only(&["limit", "cursor", "status", "endpoint", "event", "replay", "type", "since", "until"])?;
     let scope = api.known(caller.scope()?).await?;
     let filter = DeliveryFilter {
         status: query.parsed("status")?,

@@ -41,6 +41,7 @@ mod encryption;
 mod endpoints;
 mod erasing;
 mod exhausted;
+mod explained;
 mod filtering;
 mod idempotency;
 mod journal;
