@@ -28,6 +28,7 @@ use crate::cluster::{
     self, Forward, HintOptions, HintSender, Hold, Neighbours, NoForward, Owners, Ownership, new_node_id,
 };
 use crate::config::{Config, StoreLocation};
+use crate::dashboard::{self, Dashboard};
 use crate::domain::{Actor, AuditAction, PARTITIONS, PartnerName, Role};
 use crate::engine::{
     BodyBudget, Drain, Engine, Indexer, Indexing, Janitor, NewsWire, Places, Replays, Retention, Statistics, Supervisor,
@@ -111,6 +112,7 @@ pub struct App {
     membership: Option<Membership>,
     key_uses: KeyUses,
     statistics: StatisticsWriter,
+    dashboard: web::Data<Dashboard>,
     journal: JournalThread,
     journal_failed: oneshot::Receiver<String>,
     drain_timeout: Duration,
@@ -280,6 +282,8 @@ impl App {
         });
         let key_uses = KeyUses::start(api.clone());
         let statistics = StatisticsWriter::start(api.clone());
+        let dashboard = web::Data::new(Dashboard::start(&api));
+        let pages = dashboard.clone();
         let now = clock.wall();
         let server_options = ServerOptions {
             workers: config.server.workers,
@@ -297,11 +301,15 @@ impl App {
             None => None,
         };
         let server = server::serve(listener, server_options, move || {
+            let asked = api.clone();
             WebApp::new()
                 .app_data(api.clone())
+                .app_data(pages.clone())
+                .data_factory(move || dashboard::Inside::build(asked.clone()))
                 .wrap(routes::all_errors_are_problems())
                 .wrap(from_fn(server::attended))
                 .configure(routes::configure)
+                .configure(dashboard::configure)
         })?;
         let handle = server.handle();
         actix_rt::spawn(server);
@@ -319,6 +327,7 @@ impl App {
             membership,
             key_uses,
             statistics,
+            dashboard,
             journal: journal_thread,
             journal_failed,
             drain_timeout: config.engine.drain_timeout,
@@ -358,6 +367,7 @@ impl App {
             membership.leaving();
         }
         log::info!("stopping: no new requests, {:?} for what is in flight", self.drain_timeout);
+        self.dashboard.stop();
         self.server.stop(true).await;
         match actix_rt::time::timeout(self.drain_timeout, self.supervisor.send(Drain)).await {
             Ok(_) => log::info!("all attempts in flight have ended"),

@@ -26,6 +26,8 @@ pub mod routes;
 
 pub mod server;
 
+pub mod dashboard;
+
 pub mod config;
 
 pub mod app;

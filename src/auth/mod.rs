@@ -2,6 +2,7 @@
 //! stored as their SHA-256; what a role may do stands in one table.
 
 mod key;
+mod pass;
 mod permission;
 mod told;
 mod uses;
@@ -14,6 +15,7 @@ use crate::domain::{Environment, KeyId, PartnerName, Role};
 use crate::store::{self, KeyRecord, Store, StoreError};
 
 pub use key::{ApiKey, hash_key};
+pub use pass::Pass;
 pub use permission::Permission;
 pub use told::told_of_key;
 

@@ -16,6 +16,8 @@ pub enum Purpose<'a> {
     Header(&'a str),
     /// The private key of an endpoint's client certificate.
     ClientCertificateKey,
+    /// What a browser shows of whoever signed in with a key: no endpoint's.
+    Session,
 }
 
 /// Where a sealed value belongs.
@@ -44,6 +46,7 @@ impl<'a> Binding<'a> {
             Some(Purpose::SigningSecret) => ("signing secret", ""),
             Some(Purpose::Header(name)) => ("header", name),
             Some(Purpose::ClientCertificateKey) => ("client certificate key", ""),
+            Some(Purpose::Session) => ("session", ""),
         };
         let (tenant, endpoint) = (self.tenant.to_be_bytes(), self.endpoint.to_be_bytes());
         let parts: [&[u8]; 6] = [

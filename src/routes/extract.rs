@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 
-use crate::auth::{Permission, Principal, Recognised};
+use crate::auth::{Pass, Permission, Principal, Recognised};
 use crate::domain::{Actor, AuditAction, Environment, PartnerName, Role};
 use crate::routes::Api;
 use crate::routes::problem::{Kind, Problem};
@@ -46,11 +46,11 @@ impl FromRequest for Caller {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let (api, key) = (api_of(&request), key_of(&request)?);
-            api.rates.may_try(&request, key)?;
+            let (api, shown) = (api_of(&request), Shown::by(&request)?);
+            shown.may_be_tried(api, &request)?;
             api.catch_up().await?;
-            let caller = recognise(api, key, &request).await?.caller;
-            api.rates.may_ask(&caller.principal, key)?;
+            let caller = recognise(api, &shown, &request).await?.caller;
+            shown.may_ask(api, &caller.principal)?;
             Ok(caller)
         })
     }
@@ -63,10 +63,10 @@ impl FromRequest for Producer {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let (api, key) = (api_of(&request), key_of(&request)?);
-            api.rates.may_try(&request, key)?;
-            let producer = recognise(api, key, &request).await?;
-            api.rates.may_ask(&producer.caller.principal, key)?;
+            let (api, shown) = (api_of(&request), Shown::by(&request)?);
+            shown.may_be_tried(api, &request)?;
+            let producer = recognise(api, &shown, &request).await?;
+            shown.may_ask(api, &producer.caller.principal)?;
             Ok(producer)
         })
     }
@@ -86,10 +86,56 @@ impl Producer {
     /// The same request's sender, recognised once more, after this node has
     /// caught up.
     pub async fn anew(request: &HttpRequest) -> Result<Self, Problem> {
-        let (api, key) = (api_of(request), key_of(request)?);
+        let (api, shown) = (api_of(request), Shown::by(request)?);
         api.catch_up().await?;
-        recognise(api, key, request).await
+        recognise(api, &shown, request).await
     }
+}
+
+/// What somebody is to be recognised by.
+enum Shown<'a> {
+    Key(&'a str),
+    /// Put there by the dashboard, for whoever has shown their key before. Nobody
+    /// outside of the process can send one.
+    Pass(Pass),
+}
+
+impl<'a> Shown<'a> {
+    fn by(request: &'a HttpRequest) -> Result<Self, Problem> {
+        let pass = request.extensions().get::<Pass>().copied();
+        pass.map_or_else(|| key_of(request).map(Self::Key), |pass| Ok(Self::Pass(pass)))
+    }
+
+    /// A pass was given for a key that opened something: nobody guesses one.
+    fn may_be_tried(&self, api: &Api, request: &HttpRequest) -> Result<(), Problem> {
+        match self {
+            Self::Key(key) => api.rates.may_try(request, key),
+            Self::Pass(_) => Ok(()),
+        }
+    }
+
+    fn may_ask(&self, api: &Api, principal: &Principal) -> Result<(), Problem> {
+        match self {
+            Self::Key(key) => api.rates.may_ask(principal, key),
+            Self::Pass(pass) => api.rates.may_ask(principal, &pass.to_string()),
+        }
+    }
+}
+
+/// Recognises the key that somebody signs in with to the dashboard: under the same
+/// rates, with the same words as anybody who asks with one.
+pub async fn sign_in(api: &Api, request: &HttpRequest, key: &str) -> Result<Pass, Problem> {
+    api.rates.may_try(request, key)?;
+    api.catch_up().await?;
+    let principal = recognise_key(api, key, request).await?.principal;
+    api.rates.may_ask(&principal, key)?;
+    api.auth.pass_of(&principal).ok_or_else(|| Problem::new(Kind::Internal, "this key cannot be signed in with"))
+}
+
+/// Who has this pass, and may do what; `None` when its key opens nothing any more.
+pub async fn known_by(api: &Api, pass: Pass) -> Result<Option<Arc<Principal>>, Problem> {
+    api.catch_up().await?;
+    Ok(api.auth.still_known(pass).await?.map(|recognised| recognised.principal))
 }
 
 fn api_of(request: &HttpRequest) -> &Api {
@@ -108,11 +154,22 @@ fn key_of(request: &HttpRequest) -> Result<&str, Problem> {
         .ok_or_else(|| Problem::new(Kind::Unauthorized, "the `Authorization` header is not of the form `Bearer KEY`"))
 }
 
-async fn recognise(api: &Api, key: &str, request: &HttpRequest) -> Result<Producer, Problem> {
-    let Recognised { principal, keys_version } = api.auth.authenticate(key).await?.ok_or_else(|| {
+async fn recognise_key(api: &Api, key: &str, request: &HttpRequest) -> Result<Recognised, Problem> {
+    api.auth.authenticate(key).await?.ok_or_else(|| {
         api.rates.failed(request, key);
         Problem::new(Kind::Unauthorized, "the key is unknown, revoked or expired; ask your operator for one")
-    })?;
+    })
+}
+
+async fn recognise(api: &Api, shown: &Shown<'_>, request: &HttpRequest) -> Result<Producer, Problem> {
+    let recognised =
+        match shown {
+            Shown::Key(key) => recognise_key(api, key, request).await?,
+            Shown::Pass(pass) => api.auth.still_known(*pass).await?.ok_or_else(|| {
+                Problem::new(Kind::Unauthorized, "the key that you signed in with is revoked or expired")
+            })?,
+        };
+    let Recognised { principal, keys_version } = recognised;
     let address = request.peer_addr().map(|address| address.ip());
     Ok(Producer { caller: Caller { principal, query: Query::parse(request)?, address }, keys_version })
 }

@@ -49,7 +49,7 @@ use std::sync::Arc;
 use actix::Addr;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{ALLOW, CONTENT_TYPE};
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
@@ -66,6 +66,7 @@ use crate::store::{self, Journal, Scope, Store, SubscriptionCache, Subscriptions
 pub use catalogs::{Catalogs, Dated};
 pub use cluster::HintsIn;
 pub use coherence::Coherence;
+pub use extract::{body as read_body, known_by, sign_in};
 use problem::{Kind, PROBLEM_JSON, Problem};
 pub use rates::{RateLimits, Rates};
 pub use retry::RetryLimits;
@@ -434,8 +435,9 @@ async fn problems_only<B: MessageBody + 'static>(
     let response = next.call(request).await?.map_into_boxed_body();
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
-    let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|found| found == PROBLEM_JSON);
-    if !is_error || is_problem {
+    // A page of the dashboard says it to people.
+    let is_told = |found: &HeaderValue| found == PROBLEM_JSON || found.as_bytes().starts_with(b"text/html");
+    if !is_error || response.headers().get(CONTENT_TYPE).is_some_and(is_told) {
         return Ok(response);
     }
     let kind = match status {
@@ -453,7 +455,8 @@ async fn problems_only<B: MessageBody + 'static>(
     Ok(ServiceResponse::new(request, problem.error_response()))
 }
 
-fn nowhere(request: HttpRequest) -> impl Future<Output = HttpResponse> {
+/// The answer where there is no route.
+pub fn nowhere(request: HttpRequest) -> impl Future<Output = HttpResponse> {
     std::future::ready(no_such_route(&request).error_response())
 }
 
@@ -470,7 +473,7 @@ fn no_such_route(request: &HttpRequest) -> Problem {
 fn not_the_method(request: &HttpRequest, methods: &'static str) -> Problem {
     let method: &Method = request.method();
     Problem {
-        allow: Some(actix_web::http::header::HeaderValue::from_static(methods)),
+        allow: Some(HeaderValue::from_static(methods)),
         ..Problem::new(Kind::MethodNotAllowed, format!("the route takes {methods}, not {method}"))
     }
 }

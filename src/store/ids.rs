@@ -9,6 +9,8 @@
 
 use std::hash::Hasher;
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
 use siphasher::sip::SipHasher13;
 use uuid::Uuid;
 
@@ -67,12 +69,24 @@ enum Kind {
 #[derive(Debug, Clone)]
 pub(in crate::store) struct IdCodec {
     hasher: SipHasher13,
+    /// Begun with the secret, for others that are made of it.
+    derive: Hmac<Sha256>,
 }
 
 impl IdCodec {
     /// The codec of the store with this secret.
     pub(in crate::store) fn new(secret: &[u8; 16]) -> Self {
-        Self { hasher: SipHasher13::new_with_key(secret) }
+        let derive = Hmac::new_from_slice(secret).expect("HMAC takes keys of every length");
+        Self { hasher: SipHasher13::new_with_key(secret), derive }
+    }
+
+    /// Another secret of the same store's, for one purpose. It tells nothing of ids, nor
+    /// of secrets for other purposes.
+    pub(in crate::store) fn secret_for(&self, purpose: &str) -> [u8; 32] {
+        let mut mac = self.derive.clone();
+        mac.update(b"posthaste secret for ");
+        mac.update(purpose.as_bytes());
+        mac.finalize().into_bytes().into()
     }
 
     /// For other numbers that only this store can compute. What is written to it must

@@ -320,6 +320,10 @@ pub trait Store: Send + Sync + 'static {
     /// What this process seals and opens values with.
     fn keyring(&self) -> &Keyring;
 
+    /// A secret of this store's own for one purpose: the same on each of its nodes and
+    /// after every start.
+    fn secret_for(&self, purpose: &str) -> [u8; 32];
+
     /// The keys that values may be sealed with, whoever sealed them: a start needs them.
     fn noted_keys(&self) -> Result<Vec<RingKeyId>, StoreError>;
 

@@ -5,6 +5,7 @@
 
 mod cli;
 mod cluster;
+mod dashboard;
 mod engine;
 mod faults;
 mod outbound;

@@ -321,6 +321,10 @@ impl Store for PostgresStore {
         &self.keyring
     }
 
+    fn secret_for(&self, purpose: &str) -> [u8; 32] {
+        self.ids.secret_for(purpose)
+    }
+
     fn noted_keys(&self) -> Result<Vec<RingKeyId>, StoreError> {
         self.read(encryption::noted)
     }

@@ -311,6 +311,10 @@ impl Store for SqliteStore {
         &self.keyring
     }
 
+    fn secret_for(&self, purpose: &str) -> [u8; 32] {
+        self.ids.secret_for(purpose)
+    }
+
     fn noted_keys(&self) -> Result<Vec<RingKeyId>, StoreError> {
         self.read(encryption::noted)
     }

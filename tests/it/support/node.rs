@@ -16,7 +16,7 @@ use super::folder::Folder;
 use super::http::Client;
 use super::receiver::Subscriber;
 
-const OPERATOR_KEY: &str = "the-operator-of-these-tests";
+pub const OPERATOR_KEY: &str = "the-operator-of-these-tests";
 /// What takes longer than this to come true does not come true.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A retry after this long does not come while a test runs.

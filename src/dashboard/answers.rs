@@ -1,0 +1,143 @@
+//! What pages are answered as: with which headers and cookies, and what is shown where
+//! something went wrong.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{LOCATION, SET_COOKIE};
+use actix_web::middleware::DefaultHeaders;
+use maud::{Markup, html};
+
+use crate::dashboard::cookies;
+use crate::dashboard::form;
+use crate::dashboard::frame::{self, Page};
+use crate::dashboard::inside::{FieldTrouble, Trouble};
+use crate::dashboard::visitor::{ROOT, Visitor};
+use crate::routes::problem::Problem;
+
+/// Nothing runs but this server's own script, nothing is loaded from elsewhere, and
+/// nobody puts these pages into theirs.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+                      form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// The headers of everything here; what is set otherwise stays.
+pub fn headers() -> DefaultHeaders {
+    DefaultHeaders::new()
+        .add(("Content-Security-Policy", POLICY))
+        .add(("X-Content-Type-Options", "nosniff"))
+        .add(("X-Frame-Options", "DENY"))
+        .add(("Referrer-Policy", "same-origin"))
+        .add(("Cross-Origin-Opener-Policy", "same-origin"))
+        .add(("Cross-Origin-Resource-Policy", "same-origin"))
+        .add(("Cache-Control", "no-store"))
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+
+/// A problem of the API as pages know it.
+pub fn of(problem: &Problem) -> Trouble {
+    Trouble {
+        status: problem.kind.status().as_u16(),
+        title: problem.kind.title().to_owned(),
+        detail: problem.detail.clone(),
+        errors: problem
+            .errors
+            .iter()
+            .map(|error| FieldTrouble { pointer: error.pointer.clone(), detail: error.detail.clone() })
+            .collect(),
+    }
+}
+
+/// Goes elsewhere, by `GET`.
+pub fn go(to: &str) -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((LOCATION, to)).finish()
+}
+
+/// To sign in, and then back.
+pub fn to_sign_in(back: &str) -> HttpResponse {
+    let query = if back == ROOT { String::new() } else { form::query(&[("next", back)]) };
+    go(&format!("{ROOT}/login{query}"))
+}
+
+/// A whole page for whoever has not signed in.
+pub fn bare(status: StatusCode, page: Markup) -> HttpResponse {
+    HttpResponse::build(status).content_type(HTML).body(page.into_string())
+}
+
+/// What went wrong, for whoever has no frame around it.
+pub fn bare_trouble(trouble: &Trouble) -> HttpResponse {
+    let status = StatusCode::from_u16(trouble.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    bare(status, frame::bare(&trouble.title, None, shown(trouble, None)))
+}
+
+/// What went wrong, in words: never only a code.
+fn shown(trouble: &Trouble, again: Option<&str>) -> Markup {
+    html! {
+        section.trouble role="alert" {
+            h1 { (trouble.title) }
+            p { (trouble.detail) }
+            @if !trouble.errors.is_empty() {
+                ul { @for error in &trouble.errors { li { code { (error.pointer) } " " (error.detail) } } }
+            }
+            p.row {
+                @if let Some(again) = again { a.button href=(again) { "Try again" } }
+                a href=(ROOT) { "To the overview" }
+            }
+        }
+    }
+}
+
+/// Part of a page that could not be had, in its place; the rest stands.
+pub fn part(trouble: &Trouble) -> Markup {
+    html! { p.note.bad role="alert" { b { (trouble.title) } ": " (trouble.detail) } }
+}
+
+impl Visitor {
+    /// A page, or what kept it from being one.
+    pub fn answer(&self, page: Result<Page, Trouble>) -> HttpResponse {
+        match page {
+            Ok(page) => self.page(StatusCode::OK, &page),
+            // The key was revoked between two looks at it.
+            Err(trouble) if trouble.status == 401 => to_sign_in(ROOT),
+            Err(trouble) => {
+                let status = StatusCode::from_u16(trouble.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                let here = self.to(self.path.strip_prefix(ROOT).unwrap_or_default(), &[]);
+                self.page(status, &Page::new(trouble.title.clone(), shown(&trouble, Some(&here))))
+            }
+        }
+    }
+
+    /// A page with this status.
+    pub fn page(&self, status: StatusCode, page: &Page) -> HttpResponse {
+        let mut answer = HttpResponse::build(status);
+        if let Some(renewed) = self.session.renewed(self.now) {
+            match self.dashboard.seals.seal(&renewed) {
+                Ok(text) => {
+                    answer.append_header((SET_COOKIE, cookies::session(&text)));
+                }
+                Err(error) => log::warn!("a session cannot be renewed: {error}"),
+            }
+        }
+        if self.heard.is_some() {
+            answer.append_header((SET_COOKIE, cookies::nothing_said()));
+        }
+        answer.content_type(HTML).body(frame::framed(self, page).into_string())
+    }
+
+    /// Goes to a page that says this first.
+    pub fn say(&self, to: &str, said: &str) -> HttpResponse {
+        let mut answer = go(to);
+        if let Ok(cookie) = cookies::said(said).parse() {
+            answer.headers_mut().append(SET_COOKIE, cookie);
+        }
+        answer
+    }
+
+    /// Goes to a page that says what was done, or why it was not.
+    pub fn say_either<T>(&self, to: &str, done: Result<T, Trouble>, said: impl FnOnce(T) -> String) -> HttpResponse {
+        match done {
+            Ok(done) => self.say(to, &said(done)),
+            Err(trouble) if trouble.status == 401 => to_sign_in(ROOT),
+            Err(trouble) => self.say(to, &format!("!{}: {}", trouble.title, trouble.detail)),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Keys: who may do what, since when, and when they last did. A new one is shown once.
+
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpResponse, web};
+use maud::{Markup, html};
+use serde_json::{Map, Value, json};
+
+use crate::auth::Pass;
+use crate::dashboard::form::{Form, Mistakes};
+use crate::dashboard::frame::{self, Page};
+use crate::dashboard::icons;
+use crate::dashboard::inside::{self, Trouble};
+use crate::dashboard::pages::{head, segment};
+use crate::dashboard::visitor::{About, Posted, Visitor};
+use crate::dashboard::wire::{Key, List};
+use crate::dashboard::words;
+
+/// The list.
+pub async fn list(visitor: Visitor) -> HttpResponse {
+    visitor.answer(build(&visitor, &Form::default(), &Mistakes::default()).await)
+}
+
+async fn build(visitor: &Visitor, form: &Form, mistakes: &Mistakes) -> Result<Page, Trouble> {
+    let cursor = visitor.query.filled("cursor").map(str::to_owned);
+    let asked: Vec<(&str, &str)> = cursor.as_deref().map(|cursor| ("cursor", cursor)).into_iter().collect();
+    let found: List<Key> = visitor.get("/keys", About::Nobody, &asked).await?;
+    let body = html! {
+        (head("Keys", html! {}))
+        (making(visitor, form, mistakes))
+        div.list {
+            table {
+                caption { "Newest first. A key is stored as its hash: nobody can look it up." }
+                thead {
+                    tr {
+                        th scope="col" { "Key" } th scope="col" { "Role" } th scope="col" { "For" } th scope="col" { "Note" }
+                        th.num scope="col" { "Made" } th.num scope="col" { "Last used" } th.num scope="col" { "Expires" } th scope="col" { "State" }
+                    }
+                }
+                tbody { @for key in &found.data { (row(visitor, key)) } }
+            }
+        }
+        (frame::next(visitor, "/keys", &asked, found.next_cursor.as_deref()))
+        (frame::as_call(visitor, "/keys", About::Nobody, &asked))
+    };
+    Ok(Page::new("Keys", body).about_all())
+}
+
+fn row(visitor: &Visitor, key: &Key) -> Markup {
+    let has_ended = key.expires_at.is_some_and(|end| end.0 <= visitor.now);
+    let is_mine = matches!(visitor.session.pass, Pass::Key(id) if id.to_string() == key.id);
+    html! {
+        tr id=(key.id) {
+            td.nowrap { span.mono { (key.prefix) "…" } @if is_mine { span.muted { " (yours)" } } }
+            td { (key.role) }
+            td { (key.partner.as_deref().unwrap_or("all partners")) @if let Some(environment) = &key.environment { span.muted { ", " (environment) } } }
+            td { (key.description.as_deref().unwrap_or_default()) }
+            td.num.nowrap data-l="made" { (words::time(key.created_at.0, visitor.now)) }
+            td.num.nowrap data-l="used" { @match key.last_used_at { Some(at) => (words::time(at.0, visitor.now)), None => span.muted { "never" } } }
+            td.num.nowrap data-l="expires" { (words::maybe_time(key.expires_at.map(|end| end.0), visitor.now)) }
+            td {
+                @if let Some(at) = key.revoked_at { (icons::state("discarded", "revoked")) " " span.muted { (words::time(at.0, visitor.now)) } }
+                @else if has_ended { (icons::state("discarded", "expired")) }
+                @else {
+                    (frame::confirmed(
+                        visitor,
+                        &visitor.to(&format!("/keys/{}/revoke", segment(&key.id)), &[]),
+                        "Revoke",
+                        if is_mine { "You signed in with it: you will be signed out, and whoever else uses it is refused from then on." } else { "Whoever uses it is refused from then on. That cannot be undone." },
+                        "Revoke 1 key",
+                    ))
+                }
+            }
+        }
+    }
+}
+
+fn making(visitor: &Visitor, form: &Form, mistakes: &Mistakes) -> Markup {
+    let chosen = |name: &str, value: &str| form.get(name).unwrap_or_default() == value;
+    let input = |name: &str, label: &str, example: &str| {
+        html! {
+            div.field {
+                label for=(name) { (label) }
+                input id=(name) type="text" name=(name) value=[form.get(name)] placeholder=(example) maxlength="512" spellcheck="false"
+                    aria-invalid=[(!mistakes.at(name).is_empty()).then_some("true")] aria-describedby={ (name) "-wrong" };
+                div id={ (name) "-wrong" } { @for wrong in mistakes.at(name) { p.wrong { (wrong) } } }
+            }
+        }
+    };
+    html! {
+        details open[!mistakes.is_empty()] {
+            summary.button { "Make a key…" }
+            form.panel method="post" action=(visitor.to("/keys", &[])) {
+                (frame::token(visitor))
+                @for wrong in mistakes.at("") { p.note.bad role="alert" { (wrong) } }
+                div.field {
+                    label for="role" { "Role" }
+                    select #role name="role" {
+                        @for (role, what) in [("partner", "partner: its endpoints, deliveries, replays"), ("producer", "producer: posts events"), ("operator", "operator: everything")] {
+                            option value=(role) selected[chosen("role", role)] { (what) }
+                        }
+                    }
+                    @for wrong in mistakes.at("role") { p.wrong { (wrong) } }
+                }
+                div.field {
+                    label for="environment" { "Environment" }
+                    select #environment name="environment" {
+                        option value="" selected[chosen("environment", "")] { "production; of an operator, both" }
+                        option value="production" selected[chosen("environment", "production")] { "production" }
+                        option value="sandbox" selected[chosen("environment", "sandbox")] { "sandbox" }
+                    }
+                    @for wrong in mistakes.at("environment") { p.wrong { (wrong) } }
+                }
+                (input("for", "Partner", "acme; empty for a producer is all of them"))
+                (input("description", "Note", "whose it is"))
+                (input("expires_at", "Expires", "2027-01-31T12:00:00Z; empty is never"))
+                button.primary { "Make the key" }
+            }
+        }
+    }
+}
+
+/// Makes one, and shows it this once.
+pub async fn create(posted: Posted) -> HttpResponse {
+    let Posted { visitor, form } = posted;
+    let mut wanted = Map::new();
+    for (field, name) in [
+        ("role", "role"),
+        ("environment", "environment"),
+        ("for", "partner"),
+        ("description", "description"),
+        ("expires_at", "expires_at"),
+    ] {
+        if let Some(value) = form.filled(field) {
+            wanted.insert(name.to_owned(), json!(value));
+        }
+    }
+    let made = visitor.send(Method::POST, "/keys", About::Nobody, Some(&Value::Object(wanted))).await;
+    match made.and_then(|made| inside::read::<Key>(&made)) {
+        Ok(made) => visitor.page(StatusCode::CREATED, &made_page(&visitor, &made)),
+        Err(trouble) if trouble.status == 401 => visitor.answer(Err(trouble)),
+        Err(mut trouble) => {
+            for error in &mut trouble.errors {
+                if error.pointer == "/partner" {
+                    error.pointer = "/for".to_owned();
+                }
+            }
+            let mistakes = Mistakes::of(&trouble, &["role", "environment", "for", "description", "expires_at"]);
+            match build(&visitor, &form, &mistakes).await {
+                Ok(page) => visitor.page(StatusCode::UNPROCESSABLE_ENTITY, &page),
+                Err(trouble) => visitor.answer(Err(trouble)),
+            }
+        }
+    }
+}
+
+fn made_page(visitor: &Visitor, made: &Key) -> Page {
+    let key = made.key.as_deref().unwrap_or_default();
+    let body = html! {
+        (head("The key is made", html! { a href=(visitor.to("/keys", &[])) { "To all keys" } }))
+        section.panel {
+            p.sentence { "This is the only time that it is shown: keep it now." }
+            div.row { code.secret { (key) } (frame::copy(key)) }
+            p.muted {
+                "Role " (made.role) ", " (made.partner.as_deref().unwrap_or("all partners"))
+                @if let Some(environment) = &made.environment { ", " (environment) } "."
+            }
+            p { "Whoever holds it can sign in here with it, too." }
+        }
+    };
+    Page::new("The key is made", body).about_all()
+}
+
+/// Revokes one.
+pub async fn revoke(posted: Posted, id: web::Path<String>) -> HttpResponse {
+    let visitor = posted.visitor;
+    let done: Result<_, Trouble> =
+        visitor.send(Method::DELETE, &format!("/keys/{}", segment(&id)), About::Nobody, None).await;
+    visitor.say_either(&visitor.to("/keys", &[]), done, |_| "Revoked: it opens nothing any more.".to_owned())
+}

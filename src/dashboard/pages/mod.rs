@@ -1,0 +1,133 @@
+//! The pages, a file for each noun, and where they are.
+
+mod audit;
+mod catalog;
+mod deliveries;
+mod delivery;
+mod endpoint;
+mod endpoint_acts;
+mod endpoint_form;
+mod endpoints;
+mod event;
+mod events;
+mod find;
+mod first_run;
+mod keys;
+mod nodes;
+mod outcome;
+mod overview;
+mod partners;
+mod schema;
+mod shortcuts;
+mod signing_in;
+mod timeline;
+
+use actix_web::{HttpResponse, web};
+use maud::{Markup, html};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::auth::Permission;
+use crate::dashboard::inside::Trouble;
+use crate::dashboard::visitor::{Turned, Visitor};
+use crate::dashboard::{answers, assets, words};
+
+/// What stands in a path as it is.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// Every page and everything that forms do.
+pub fn configure(config: &mut web::ServiceConfig) {
+    config
+        .route("", web::get().to(overview::page))
+        .route("/", web::get().to(overview::page))
+        .route("/login", web::get().to(signing_in::page))
+        .route("/login", web::post().to(signing_in::sign_in))
+        .route("/arrived", web::get().to(signing_in::arrived))
+        .route("/logout", web::post().to(signing_in::sign_out))
+        .route("/theme", web::post().to(signing_in::theme))
+        .route("/find", web::get().to(find::page))
+        .route("/shortcuts", web::get().to(shortcuts::page))
+        .route("/partners", web::get().to(partners::list))
+        .route("/partners", web::post().to(partners::create))
+        .route("/partners/{name}", web::get().to(partners::one))
+        .route("/partners/{name}/{act}", web::post().to(partners::act))
+        .route("/endpoints", web::get().to(endpoints::list))
+        .route("/endpoints", web::post().to(endpoints::create))
+        .route("/endpoints/new", web::get().to(endpoints::new))
+        .route("/endpoints/{id}", web::get().to(endpoint::page))
+        .route("/endpoints/{id}/settings", web::post().to(endpoint_acts::change))
+        .route("/endpoints/{id}/{act}", web::post().to(endpoint_acts::act))
+        .route("/events", web::get().to(events::list))
+        .route("/events/{id}", web::get().to(event::page))
+        .route("/events/{id}/payload", web::get().to(event::payload))
+        .route("/deliveries", web::get().to(deliveries::list))
+        .route("/deliveries/{id}", web::get().to(delivery::page))
+        .route("/deliveries/{id}/{act}", web::post().to(delivery::act))
+        .route("/catalog", web::get().to(catalog::list))
+        .route("/catalog/{name}", web::get().to(catalog::one))
+        .route("/catalog/{name}/send", web::post().to(catalog::send))
+        .route("/nodes", web::get().to(nodes::list))
+        .route("/nodes/{id}/release", web::post().to(nodes::release))
+        .route("/keys", web::get().to(keys::list))
+        .route("/keys", web::post().to(keys::create))
+        .route("/keys/{id}/revoke", web::post().to(keys::revoke))
+        .route("/audit", web::get().to(audit::list))
+        .route("/audit/verify", web::post().to(audit::verify))
+        .route("/live/overview", web::get().to(overview::live))
+        .route("/live/endpoint/{id}", web::get().to(endpoint::live))
+        .route("/live/delivery/{id}", web::get().to(delivery::live))
+        .route("/live/events", web::get().to(events::live))
+        .route("/live/deliveries", web::get().to(deliveries::live))
+        .route("/static/{file}", web::get().to(assets::file))
+        .default_service(web::to(nowhere));
+}
+
+async fn nowhere(visitor: Result<Visitor, Turned>) -> HttpResponse {
+    let trouble = Trouble::not_found("there is no such page here");
+    match visitor {
+        Ok(visitor) => visitor.answer(Err(trouble)),
+        Err(_) => answers::bare_trouble(&trouble),
+    }
+}
+
+/// A part of a path.
+fn segment(text: &str) -> String {
+    utf8_percent_encode(text, PLAIN).to_string()
+}
+
+/// What is said where a list has nothing: nothing yet, and what comes next, or no match,
+/// and how to widen it.
+fn nothing(is_filtered: bool, everything: &str, yet: &Markup) -> Markup {
+    html! {
+        div.nothing {
+            @if is_filtered {
+                p { "Nothing fits these filters." }
+                a.button href=(everything) { "Remove the filters" }
+            } @else {
+                (yet)
+            }
+        }
+    }
+}
+
+/// A page's head: its name, and what can be done.
+fn head(title: &str, actions: Markup) -> Markup {
+    html! { div.head { h1 { (title) } div.row { (actions) } } }
+}
+
+/// An endpoint by its id: a link for whoever may look at it.
+fn endpoint_link(visitor: &Visitor, id: &str) -> Markup {
+    html! {
+        @if visitor.may(Permission::ManageEndpoints) {
+            a href=(visitor.to_one(&format!("/endpoints/{}", segment(id)))) { (words::id(id)) }
+        } @else { (words::id(id)) }
+    }
+}
+
+/// A list that has news, as a link to them. Nothing moves under whoever reads.
+fn news(count: usize, is_more: bool, to: &str) -> Markup {
+    html! {
+        p #news hidden[count == 0] {
+            a.button href=(to) { (count) @if is_more { "+" } " new" }
+        }
+    }
+}

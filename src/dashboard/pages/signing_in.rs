@@ -1,0 +1,142 @@
+//! Signing in by a key, signing out, and how everything is to look.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::SET_COOKIE;
+use actix_web::{HttpRequest, HttpResponse, web};
+use maud::{Markup, html};
+
+use crate::dashboard::form::{self, Form};
+use crate::dashboard::origin::{is_from_here, keeps_cookies, own_path};
+use crate::dashboard::session::Session;
+use crate::dashboard::visitor::{self, Posted, ROOT, Visitor};
+use crate::dashboard::{Dashboard, answers, cookies, frame};
+use crate::routes::{self, Api};
+
+/// What may be given in place of a key is not longer.
+const KEY_BYTES_MAX: usize = 512;
+
+fn asked(next: &str, wrong: Option<&str>) -> Markup {
+    html! {
+        form.panel method="post" action={ (ROOT) "/login" } {
+            h1 { "Posthaste" }
+            p.muted { "Sign in with an API key. What you see and may do is what the key may." }
+            @if let Some(wrong) = wrong { p.note.bad #wrong role="alert" { (wrong) } }
+            input type="hidden" name="next" value=(next);
+            // Password managers want a name beside what they keep.
+            input type="text" name="username" autocomplete="username" value="posthaste" hidden;
+            div.field {
+                label for="key" { "Key" }
+                input #key type="password" name="key" required autocomplete="current-password" autofocus spellcheck="false"
+                    maxlength=(KEY_BYTES_MAX) aria-describedby=[wrong.map(|_| "wrong")];
+                p.hint {
+                    "The first start printed an operator's key. Lost it? "
+                    code { "posthaste keys create --role operator" } " makes another."
+                }
+            }
+            button.primary { "Sign in" }
+        }
+    }
+}
+
+fn shown(request: &HttpRequest, status: StatusCode, next: &str, wrong: Option<&str>) -> HttpResponse {
+    let theme = cookies::read(request, cookies::THEME).filter(|theme| matches!(*theme, "light" | "dark"));
+    answers::bare(status, frame::bare("Sign in", theme, asked(next, wrong)))
+}
+
+/// Asks for a key.
+pub async fn page(request: HttpRequest) -> HttpResponse {
+    let query = Form::parse(request.query_string().as_bytes());
+    shown(&request, StatusCode::OK, own_path(query.get("next").unwrap_or(ROOT)), None)
+}
+
+/// Looks at the key, and begins a session.
+pub async fn sign_in(
+    api: web::Data<Api>,
+    dashboard: web::Data<Dashboard>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> HttpResponse {
+    let form = match visitor::fields(&request, payload.into_inner()).await {
+        Ok(form) => form,
+        Err(turned) => return actix_web::ResponseError::error_response(&turned),
+    };
+    let next = own_path(form.get("next").unwrap_or(ROOT));
+    let again = |status: StatusCode, wrong: &str| shown(&request, status, next, Some(wrong));
+    if !is_from_here(&request) {
+        return again(StatusCode::FORBIDDEN, "That form was sent from another site. Sign in here.");
+    }
+    if !keeps_cookies(&request) {
+        return again(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "Over plain http a browser keeps the session only for 127.0.0.1 and localhost. Open this page over https, \
+             or through a tunnel: ssh -L 8080:127.0.0.1:8080 HOST, then http://localhost:8080.",
+        );
+    }
+    let Some(key) = form.filled("key").filter(|key| key.len() <= KEY_BYTES_MAX) else {
+        return again(StatusCode::UNPROCESSABLE_ENTITY, "Give a key: it begins with ph_.");
+    };
+    let pass = match routes::sign_in(&api, &request, key).await {
+        Ok(pass) => pass,
+        Err(problem) => return again(problem.kind.status(), &sentence(&problem.detail)),
+    };
+    let sealed = Session::begin(pass, api.clock.wall())
+        .map_err(|error| error.to_string())
+        .and_then(|session| dashboard.seals.seal(&session).map_err(|error| error.to_string()));
+    match sealed {
+        Ok(text) => {
+            let arrived = format!("{ROOT}/arrived{}", form::query(&[("next", next)]));
+            let mut answer = answers::go(&arrived);
+            if let Ok(cookie) = cookies::session(&text).parse() {
+                answer.headers_mut().append(SET_COOKIE, cookie);
+            }
+            answer
+        }
+        Err(error) => {
+            log::error!("no session can begin: {error}");
+            again(StatusCode::INTERNAL_SERVER_ERROR, "No session can begin now; the node's log says why.")
+        }
+    }
+}
+
+fn sentence(detail: &str) -> String {
+    let mut characters = detail.chars();
+    let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", characters.as_str())
+}
+
+/// Where one is sent after signing in: a browser that did not keep the cookie is told.
+pub async fn arrived(visitor: Result<Visitor, visitor::Turned>, request: HttpRequest) -> HttpResponse {
+    let query = Form::parse(request.query_string().as_bytes());
+    let next = own_path(query.get("next").unwrap_or(ROOT));
+    match visitor {
+        Ok(_) => answers::go(next),
+        Err(_) => {
+            let wrong = "The key is good, but your browser did not keep the session's cookie. Allow cookies for this \
+                         site; over plain http they are kept for 127.0.0.1 and localhost only.";
+            shown(&request, StatusCode::UNAUTHORIZED, next, Some(wrong))
+        }
+    }
+}
+
+/// Ends the session in this browser.
+pub async fn sign_out(_: Posted) -> HttpResponse {
+    let mut answer = answers::go(&format!("{ROOT}/login"));
+    if let Ok(cookie) = cookies::no_session().parse() {
+        answer.headers_mut().append(SET_COOKIE, cookie);
+    }
+    answer
+}
+
+/// Chooses light or dark.
+pub async fn theme(posted: Posted) -> HttpResponse {
+    let chosen = match posted.form.get("theme") {
+        Some("light") => "light",
+        Some("dark") => "dark",
+        _ => "system",
+    };
+    let mut answer = answers::go(own_path(posted.form.get("back").unwrap_or(ROOT)));
+    if let Ok(cookie) = cookies::theme(chosen).parse() {
+        answer.headers_mut().append(SET_COOKIE, cookie);
+    }
+    answer
+}

@@ -1,0 +1,156 @@
+//! A payload to be read: laid out by its tokens, and never parsed and printed again.
+//! So large numbers, the order of keys, keys given twice and odd spellings are shown as
+//! they were sent. What is no JSON is shown as it is.
+
+use maud::{Markup, html};
+
+/// Most bytes that are laid out; of more, the raw bytes are offered.
+pub const SHOWN_BYTES_MAX: usize = 64 * 1_024;
+/// How deep lines are indented; deeper ones stay there.
+const DEPTH_MAX: usize = 32;
+
+/// What a piece of JSON is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    /// A number, or `true`, `false`, `null`; or whatever else stands there.
+    Word,
+    /// One of `{}[],:`.
+    Mark,
+}
+
+/// Cuts JSON into its pieces, without the blanks between them. Every byte that is no
+/// blank is in a piece, whatever the text is.
+fn pieces(json: &str) -> Vec<(Kind, &str)> {
+    let bytes = json.as_bytes();
+    let mut pieces = Vec::new();
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        let begun = at;
+        let kind = match byte {
+            b' ' | b'\t' | b'\n' | b'\r' => {
+                at += 1;
+                continue;
+            }
+            b'{' | b'}' | b'[' | b']' | b',' | b':' => {
+                at += 1;
+                Kind::Mark
+            }
+            b'"' => {
+                at += 1;
+                while let Some(byte) = bytes.get(at) {
+                    at += 1;
+                    match byte {
+                        b'\\' => at = (at + 1).min(bytes.len()),
+                        b'"' => break,
+                        _ => {}
+                    }
+                }
+                // An escape at a character of several bytes is no JSON, and no fault here.
+                while !json.is_char_boundary(at) {
+                    at += 1;
+                }
+                Kind::Text
+            }
+            _ => {
+                let ends = |byte: &u8| b" \t\n\r{}[],:\"".contains(byte);
+                while bytes.get(at).is_some_and(|byte| !ends(byte)) {
+                    at += 1;
+                }
+                Kind::Word
+            }
+        };
+        pieces.push((kind, &json[begun..at]));
+    }
+    pieces
+}
+
+/// The text, laid out.
+pub fn pretty(json: &str) -> Markup {
+    let pieces = pieces(json);
+    let mut depth = 0_usize;
+    let indent = |depth: usize| format!("\n{}", "  ".repeat(depth.min(DEPTH_MAX)));
+    html! {
+        pre.json tabindex="0" {
+            @for (at, (kind, text)) in pieces.iter().enumerate() {
+                @let before = at.checked_sub(1).and_then(|before| pieces.get(before)).map(|(_, text)| *text);
+                @let after = pieces.get(at + 1).map(|(_, text)| *text);
+                @let closes = *kind == Kind::Mark && matches!(*text, "}" | "]");
+                @if closes {
+                    @let is_empty = matches!(before, Some("{" | "["));
+                    @let () = depth = depth.saturating_sub(1);
+                    @if !is_empty { (indent(depth)) }
+                    (text)
+                } @else if *kind == Kind::Mark {
+                    (text)
+                    @if matches!(*text, "{" | "[") {
+                        @let () = depth += 1;
+                        @if !matches!(after, Some("}" | "]")) { (indent(depth)) }
+                    } @else if *text == "," {
+                        (indent(depth))
+                    } @else { " " }
+                } @else if *kind == Kind::Text && after == Some(":") {
+                    b { (text) }
+                } @else if *kind == Kind::Text {
+                    i { (text) }
+                } @else {
+                    u { (text) }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What is read of the markup: its text.
+    fn text_of(markup: &Markup) -> String {
+        let mut text = String::new();
+        let mut is_tag = false;
+        for character in markup.0.chars() {
+            match character {
+                '<' => is_tag = true,
+                '>' if is_tag => is_tag = false,
+                _ if !is_tag => text.push(character),
+                _ => {}
+            }
+        }
+        text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&")
+    }
+
+    #[test]
+    fn it_is_laid_out_and_otherwise_as_it_was_sent() {
+        let sent = r#"{"b":1e400,"a":[1,{}],"a":"x, \" {y}","n":12345678901234567890.10}"#;
+        let expected = "{\n  \"b\": 1e400,\n  \"a\": [\n    1,\n    {}\n  ],\n  \"a\": \"x, \\\" {y}\",\n  \"n\": 12345678901234567890.10\n}";
+        assert_eq!(text_of(&pretty(sent)), expected);
+    }
+
+    fn without_blanks(text: &str) -> String {
+        let mut kept = String::new();
+        for (_, piece) in pieces(text) {
+            kept.push_str(piece);
+        }
+        kept
+    }
+
+    proptest! {
+        #[test]
+        fn only_blanks_between_pieces_change(sent in "[\\PC\\n]{0,200}") {
+            let shown = text_of(&pretty(&sent));
+            prop_assert_eq!(without_blanks(&shown), without_blanks(&sent));
+        }
+
+        #[test]
+        fn json_stays_what_it_was(keys in prop::collection::vec("\\PC{0,8}", 0..8), number in any::<f64>()) {
+            let value = serde_json::json!({ "keys": keys, "number": number, "deep": [[{}, []], { "a": null }] });
+            let sent = value.to_string();
+            let shown = text_of(&pretty(&sent));
+            prop_assert_eq!(without_blanks(&shown), without_blanks(&sent));
+            prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).expect("still JSON"), value);
+        }
+    }
+}

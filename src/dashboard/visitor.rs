@@ -1,0 +1,313 @@
+//! Whoever looks at a page: by which session, for which environment and partner, and
+//! what they may. Decides who is sent to sign in, and which forms are believed. What
+//! they see and do is asked of the API, in their name.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use actix_web::dev::Payload;
+use actix_web::http::Method;
+use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError, web};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::auth::{Permission, Principal};
+use crate::dashboard::form::{self, Form};
+use crate::dashboard::inside::{self, Call, Inside, Trouble};
+use crate::dashboard::origin::{base_of, is_from_here};
+use crate::dashboard::session::Session;
+use crate::dashboard::{Dashboard, answers, cookies};
+use crate::domain::{Role, Timestamp};
+use crate::routes::{self, Api};
+
+/// Where everything here is.
+pub const ROOT: &str = "/dashboard";
+
+/// See the module.
+#[derive(Clone)]
+pub struct Visitor {
+    /// What all routes share.
+    pub api: web::Data<Api>,
+    /// What all pages share.
+    pub dashboard: web::Data<Dashboard>,
+    inside: web::Data<Inside>,
+    /// By what they are known.
+    pub session: Session,
+    principal: Arc<Principal>,
+    peer: Option<SocketAddr>,
+    /// The page's own path.
+    pub path: String,
+    /// What the address says beside it.
+    pub query: Form,
+    /// The server as their browser calls it.
+    pub base: String,
+    /// `light` or `dark`, where they chose.
+    pub theme: Option<String>,
+    /// What is to be said first.
+    pub heard: Option<String>,
+    /// The time of the request.
+    pub now: Timestamp,
+}
+
+/// Whose things a call is about.
+#[derive(Debug, Clone, Copy)]
+pub enum About<'a> {
+    /// Nobody's: what is asked for has no partner and no environment.
+    Nobody,
+    /// Those of the address: a partner's, or all of them.
+    These,
+    /// This partner's.
+    Partner(&'a str),
+}
+
+impl Visitor {
+    /// Whether they may do this.
+    pub fn may(&self, permission: Permission) -> bool {
+        permission.is_given_to(self.principal.role)
+    }
+
+    /// Whether they see everything.
+    pub fn is_operator(&self) -> bool {
+        self.principal.role == Role::Operator
+    }
+
+    /// Their role, in a word.
+    pub fn role(&self) -> &'static str {
+        self.principal.role.as_str()
+    }
+
+    /// Whether they choose the environment.
+    pub fn chooses_environment(&self) -> bool {
+        self.principal.environment.is_none()
+    }
+
+    /// The environment that is looked at.
+    pub fn environment(&self) -> &str {
+        match self.principal.environment {
+            Some(own) => own.as_str(),
+            None if self.query.get("env") == Some("sandbox") => "sandbox",
+            None => "production",
+        }
+    }
+
+    /// The partner that is looked at; `None` is all of them.
+    pub fn partner(&self) -> Option<&str> {
+        match &self.principal.partner {
+            Some(own) => Some(own.as_str()),
+            None => self.query.filled("partner"),
+        }
+    }
+
+    /// Whether they choose the partner.
+    pub fn chooses_partner(&self) -> bool {
+        self.principal.partner.is_none()
+    }
+
+    /// The address of a page, for the same environment and partner.
+    pub fn to(&self, path: &str, parameters: &[(&str, &str)]) -> String {
+        self.address(path, self.partner(), parameters)
+    }
+
+    /// The address of a page that is about one thing, whosever it is.
+    pub fn to_one(&self, path: &str) -> String {
+        self.to(path, &[])
+    }
+
+    /// The address of a page, for one partner or all of them.
+    pub fn address(&self, path: &str, partner: Option<&str>, parameters: &[(&str, &str)]) -> String {
+        let mut all: Vec<(&str, &str)> = Vec::new();
+        if self.chooses_environment() && self.environment() != "production" {
+            all.push(("env", self.environment()));
+        }
+        if let Some(partner) = partner.filter(|_| self.chooses_partner()) {
+            all.push(("partner", partner));
+        }
+        all.extend_from_slice(parameters);
+        format!("{ROOT}{path}{}", form::query(&all))
+    }
+
+    /// What the API is asked for, with whose things are meant.
+    pub fn uri(&self, path: &str, about: About<'_>, parameters: &[(&str, &str)]) -> String {
+        let mut all: Vec<(&str, &str)> = Vec::new();
+        let partner = match about {
+            About::Nobody => None,
+            About::These => Some(self.partner().unwrap_or("*")),
+            About::Partner(name) => Some(name),
+        };
+        if let Some(partner) = partner {
+            if self.chooses_environment() {
+                all.push(("environment", self.environment()));
+            }
+            if self.chooses_partner() {
+                all.push(("partner", partner));
+            }
+        }
+        all.extend_from_slice(parameters);
+        format!("{path}{}", form::query(&all))
+    }
+
+    async fn ask(&self, method: Method, uri: &str, body: Option<Bytes>) -> Result<Bytes, Trouble> {
+        self.inside.call(Call { method, uri, body, pass: self.session.pass, peer: self.peer }).await
+    }
+
+    /// Reads something.
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        about: About<'_>,
+        parameters: &[(&str, &str)],
+    ) -> Result<T, Trouble> {
+        inside::read(&self.ask(Method::GET, &self.uri(path, about, parameters), None).await?)
+    }
+
+    /// Has something done, and reads what the API answers.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        about: About<'_>,
+        body: Option<&Value>,
+    ) -> Result<Bytes, Trouble> {
+        let body = body.map(|body| Bytes::from(body.to_string()));
+        self.ask(method, &self.uri(path, about, &[]), body).await
+    }
+
+    /// Posts an event of these very bytes.
+    pub async fn post_event(&self, partner: &str, body: &str) -> Result<Bytes, Trouble> {
+        let uri = self.uri("/events", About::Partner(partner), &[]);
+        self.ask(Method::POST, &uri, Some(Bytes::copy_from_slice(body.as_bytes()))).await
+    }
+
+    /// What forms of theirs carry.
+    pub fn token(&self) -> String {
+        self.dashboard.seals.token(&self.session)
+    }
+
+    /// The same visitor at a later time, who has not been told to leave since.
+    pub fn later(&self) -> Self {
+        Self { now: self.api.clock.wall(), heard: None, ..self.clone() }
+    }
+}
+
+/// Why somebody is not let to a page.
+#[derive(Debug)]
+pub enum Turned {
+    /// They are to sign in first, and come back to here.
+    Away(String),
+    /// The API says no.
+    Refused(Trouble),
+}
+
+impl std::fmt::Display for Turned {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Away(_) => formatter.write_str("sign in first"),
+            Self::Refused(trouble) => formatter.write_str(&trouble.detail),
+        }
+    }
+}
+
+impl ResponseError for Turned {
+    fn status_code(&self) -> actix_web::http::StatusCode {
+        self.error_response().status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        match self {
+            Self::Away(back) => answers::to_sign_in(back),
+            Self::Refused(trouble) => answers::bare_trouble(trouble),
+        }
+    }
+}
+
+impl FromRequest for Visitor {
+    type Error = Turned;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Turned>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move { recognised(&request).await })
+    }
+}
+
+async fn recognised(request: &HttpRequest) -> Result<Visitor, Turned> {
+    let api: &web::Data<Api> = request.app_data().expect("the server is built with its state");
+    let dashboard: &web::Data<Dashboard> = request.app_data().expect("the server is built with its state");
+    let inside: &web::Data<Inside> = request.app_data().expect("each thread has built the routes");
+    let now = api.clock.wall();
+    let away = || Turned::Away(back_to(request));
+    let session = cookies::read(request, cookies::SESSION).and_then(|text| dashboard.seals.open(text, now));
+    let session = session.ok_or_else(away)?;
+    let known = routes::known_by(api, session.pass).await.map_err(|problem| Turned::Refused(answers::of(&problem)))?;
+    Ok(Visitor {
+        api: api.clone(),
+        dashboard: dashboard.clone(),
+        inside: inside.clone(),
+        principal: known.ok_or_else(away)?,
+        session,
+        peer: request.peer_addr(),
+        path: request.path().to_owned(),
+        query: Form::parse(request.query_string().as_bytes()),
+        base: base_of(request),
+        theme: cookies::read(request, cookies::THEME)
+            .filter(|theme| matches!(*theme, "light" | "dark"))
+            .map(str::to_owned),
+        heard: cookies::heard(request),
+        now,
+    })
+}
+
+/// Where somebody is to come back to: what a form was sent to cannot be gone to.
+fn back_to(request: &HttpRequest) -> String {
+    match *request.method() {
+        Method::GET if !request.path().starts_with("/dashboard/live/") => request.uri().to_string(),
+        _ => ROOT.to_owned(),
+    }
+}
+
+/// A form that is believed: from a page of this server, of this session.
+pub struct Posted {
+    /// By whom.
+    pub visitor: Visitor,
+    /// What it says.
+    pub form: Form,
+}
+
+impl FromRequest for Posted {
+    type Error = Turned;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Turned>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let form = fields(&request, payload).await?;
+            let visitor = recognised(&request).await?;
+            let is_theirs = visitor.dashboard.seals.is_token(&visitor.session, form.get("token").unwrap_or_default());
+            if !is_from_here(&request) || !is_theirs {
+                return Err(Turned::Refused(Trouble {
+                    status: 403,
+                    title: "This form is not from here".to_owned(),
+                    detail:
+                        "it was not sent from a page of this dashboard, or you signed in again since that page was \
+                             loaded; nothing was done: go back, reload, and send it again"
+                            .to_owned(),
+                    errors: Vec::new(),
+                }));
+            }
+            Ok(Self { visitor, form })
+        })
+    }
+}
+
+/// A form's fields.
+pub async fn fields(request: &HttpRequest, payload: Payload) -> Result<Form, Turned> {
+    let api: &web::Data<Api> = request.app_data().expect("the server is built with its state");
+    let mut payload = web::Payload::from_request(request, &mut { payload })
+        .await
+        .map_err(|_| Turned::Refused(Trouble::internal("the form cannot be read")))?;
+    let types = ["application/x-www-form-urlencoded"];
+    let read = routes::read_body(request, &mut payload, &types, "settings_bytes", api.limits.settings_bytes).await;
+    read.map(|body| Form::parse(&body)).map_err(|problem| Turned::Refused(answers::of(&problem)))
+}

@@ -1,0 +1,291 @@
+//! What pages read of the API's answers: no more than they show. What else an answer
+//! has is passed over, so that the API may grow.
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::domain::Timestamp;
+
+/// A time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct At(pub Timestamp);
+
+impl TryFrom<String> for At {
+    type Error = crate::domain::TimestampError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Deserialize)]
+pub struct List<T> {
+    pub data: Vec<T>,
+    #[serde(default)]
+    pub next_cursor: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Endpoint {
+    pub id: String,
+    pub partner: String,
+    pub environment: String,
+    pub url: String,
+    pub events: Vec<String>,
+    pub description: Option<String>,
+    pub enabled: bool,
+    pub headers: serde_json::Map<String, Value>,
+    pub signing: String,
+    pub ordering: Value,
+    pub rate_limit: Option<RateLimit>,
+    pub filter: Option<Box<RawValue>>,
+    pub max_concurrency: u32,
+    pub timeout_ms: u64,
+    pub retry: Option<Box<RawValue>>,
+    pub disable_on_gone: bool,
+    pub client_certificate: Option<Certificate>,
+    pub status: String,
+    pub paused_at: Option<At>,
+    pub braked_at: Option<At>,
+    pub version: u32,
+    pub created_at: At,
+    pub updated_at: At,
+    /// Where one is read.
+    pub health: Option<Health>,
+    /// Where it was just made.
+    #[serde(default)]
+    pub secret: Option<String>,
+    #[serde(default)]
+    pub public_key: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct RateLimit {
+    pub per_second: Value,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Certificate {
+    pub subject: Option<String>,
+    pub not_after: At,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Health {
+    pub breaker: String,
+    pub breaker_opened_at: Option<At>,
+    pub failed_probes: u32,
+    pub next_probe_at: Option<At>,
+    pub failing_since: Option<At>,
+    pub retry_after: Option<At>,
+    pub disabled_at: Option<At>,
+    pub disabled_reason: Option<String>,
+    pub backlog: u64,
+    pub backlog_has_more: bool,
+    pub oldest_waiting: Option<Waiting>,
+    pub next_attempt_at: Option<At>,
+    pub actor: Actor,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Waiting {
+    pub delivery: String,
+    pub created_at: At,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Actor {
+    pub node: Option<String>,
+    pub reachable: bool,
+    pub live: Option<bool>,
+    pub in_flight: Option<u64>,
+    pub concurrency: Option<u64>,
+    pub max_concurrency: Option<u64>,
+    pub slow_start: Option<bool>,
+    pub probing: Option<bool>,
+    pub paced_until: Option<At>,
+    pub not_before: Option<At>,
+    pub window: Window,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Window {
+    pub fresh: Option<u64>,
+    pub retries: Option<u64>,
+    pub manual: Option<u64>,
+    pub more_in_store: Option<bool>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Delivery {
+    pub id: String,
+    pub endpoint: String,
+    pub event: String,
+    pub event_type: String,
+    pub status: String,
+    pub attempt_count: u64,
+    pub next_attempt_at: Option<At>,
+    pub created_at: At,
+    pub finished_at: Option<At>,
+    pub reason: Option<String>,
+    #[serde(default)]
+    pub attempts: Vec<Attempt>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Attempt {
+    pub number: u64,
+    pub started_at: At,
+    pub duration_ms: u64,
+    pub status_code: Option<u16>,
+    pub error: Option<AttemptError>,
+    pub response_body: String,
+    /// Of a test.
+    #[serde(default)]
+    pub delivered: bool,
+    #[serde(default)]
+    pub event_type: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct AttemptError {
+    pub class: String,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Event {
+    pub id: String,
+    pub event: String,
+    pub partner: String,
+    pub accepted_at: At,
+    pub bytes: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct WholeEvent {
+    pub id: String,
+    pub event: String,
+    pub partner: String,
+    pub accepted_at: At,
+    pub deliver_at: Option<At>,
+    pub expires_at: Option<At>,
+    pub bytes: u64,
+    pub endpoints: Vec<Outcome>,
+    pub payload: Box<RawValue>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Outcome {
+    pub endpoint: String,
+    pub outcome: String,
+    #[serde(default)]
+    pub filtered_by: Vec<Objection>,
+    pub delivery: Option<Delivery>,
+    pub last_attempt: Option<Attempt>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Objection {
+    pub pointer: String,
+    pub detail: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct AcceptedEvent {
+    pub id: String,
+    pub deliveries: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct EventType {
+    pub name: String,
+    pub description: String,
+    pub schema: Box<RawValue>,
+    pub example: Box<RawValue>,
+    pub retry: Option<Box<RawValue>>,
+    pub built_in: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Partner {
+    pub name: String,
+    pub created_at: At,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Node {
+    pub id: String,
+    pub address: Option<String>,
+    pub version: String,
+    pub partitions: usize,
+    pub in_flight: u64,
+    pub held: bool,
+    pub lease_until: Option<At>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Brake {
+    pub environment: String,
+    pub partner: String,
+    pub since: At,
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Key {
+    pub id: String,
+    pub prefix: String,
+    pub role: String,
+    pub environment: Option<String>,
+    pub partner: Option<String>,
+    pub description: Option<String>,
+    pub created_at: At,
+    pub expires_at: Option<At>,
+    pub revoked_at: Option<At>,
+    pub last_used_at: Option<At>,
+    /// Where it was just made.
+    #[serde(default)]
+    pub key: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct AuditEntry {
+    pub number: u64,
+    pub at: At,
+    pub actor: String,
+    pub key: Option<String>,
+    pub address: Option<String>,
+    pub action: String,
+    pub subject: String,
+    pub environment: Option<String>,
+    pub partner: Option<String>,
+    pub detail: Box<RawValue>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct AuditVerdict {
+    pub intact: bool,
+    pub entries: u64,
+    pub head: String,
+    pub broken_at: Option<u64>,
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Secrets {
+    pub secret: Option<String>,
+    pub public_key: Option<String>,
+    #[serde(default)]
+    pub previous: Vec<PreviousSecret>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct PreviousSecret {
+    pub secret: Option<String>,
+    pub public_key: Option<String>,
+    pub expires_at: At,
+}

@@ -1,0 +1,213 @@
+//! Every page at the width of a desk and of a phone, light and dark, over a store with
+//! much in it: nothing is wider than the screen, and the console is silent. Pictures of
+//! all of it are written into `screenshots` of the target directory, for people.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::dashboard::browser::Browser;
+use crate::dashboard::reader::Reader;
+use crate::support::node::{LATER_MS, Node, OPERATOR_KEY, campaign, eventually};
+use crate::support::receiver::Subscriber;
+
+/// Endpoints that get all of a partner's events.
+const WIDE: usize = 10;
+const BATCHES: usize = 20;
+const EVENTS_OF_A_BATCH: usize = 500;
+
+struct Furnished {
+    pages: Vec<(&'static str, String)>,
+    _subscribers: Vec<Subscriber>,
+}
+
+/// A hundred thousand deliveries, most of them held, and something of everything else.
+fn furnished(node: &Node) -> Furnished {
+    let (well, broken) = (Subscriber::start(), Subscriber::start());
+    broken.fail();
+    let operator = node.operator();
+    for name in ["acme", "globex", "initech", "umbrella-media", "vandelay"] {
+        operator.post("/partners", json!({ "name": name }).to_string()).expect(201);
+    }
+    let acme = node.tenant_named("acme", "production");
+    let initech = node.tenant_named("initech", "production");
+    let globex = node.tenant_named("globex", "production");
+
+    for number in 0..WIDE {
+        let made = initech.webhook(&json!({ "url": well.url(&format!("/archive/{number}")), "events": ["*"] }));
+        initech.partner.post_empty(&format!("/webhook/{}/pause", made["id"].as_str().unwrap())).expect(200);
+    }
+    for batch in 0..BATCHES {
+        let lines: Vec<String> = (0..EVENTS_OF_A_BATCH)
+            .map(|number| {
+                campaign(
+                    ["campaign.created", "campaign.updated", "campaign.processing"][number % 3],
+                    &format!("c-{batch}-{number}"),
+                )
+            })
+            .collect();
+        let answer = initech.producer.send(
+            "POST",
+            "/events/batch",
+            &[("content-type", "application/x-ndjson")],
+            lines.join("\n").as_bytes(),
+        );
+        answer.expect(202);
+    }
+
+    // Tried twice by itself, before its breaker has anything to say.
+    let twice = globex.webhook(&json!({
+        "url": broken.url("/twice"), "events": ["screenshot_set.approved"], "retry": { "schedule_ms": [1, LATER_MS] },
+    }));
+    let screenshots =
+        json!({ "event": "screenshot_set.approved", "id": "set_1", "ad": { "status": "uploaded" }, "screenshots": [] });
+    globex.event(screenshots.to_string());
+    let tried = eventually("one was tried twice", || {
+        let found = globex.partner.get(&format!("/deliveries?endpoint={}", twice["id"].as_str().unwrap())).expect(200);
+        let first = found["data"].get(0).filter(|delivery| delivery["attempt_count"] == 2)?;
+        Some(first["id"].as_str().unwrap().to_owned())
+    });
+    let made = acme.webhook(&json!({
+        "url": well.url("/hooks/campaigns?source=posthaste"), "events": ["campaign.*"], "description": "Campaign dashboard, team Growth",
+        "rate_limit": { "per_second": 200 },
+    }));
+    let failing = globex
+        .webhook(&json!({ "url": broken.url("/in"), "events": ["*"], "retry": { "schedule_ms": [1, LATER_MS] } }));
+    acme.webhook(
+        &json!({ "url": broken.url("/no-retries"), "events": ["campaign.failed"], "retry": { "schedule_ms": [] } }),
+    );
+    let off =
+        acme.webhook(&json!({ "url": well.url("/old"), "events": ["screenshot_set.approved"], "enabled": false }));
+    for number in 0..120 {
+        acme.event(campaign(
+            ["campaign.updated", "campaign.created", "campaign.completed"][number % 3],
+            &format!("{}", 23_848_210 + number),
+        ));
+    }
+    let exhausted = acme.event(campaign("campaign.failed", "23848999"));
+    let mut waiting = globex.event(campaign("campaign.updated", "23849000"));
+    for number in 0..40 {
+        waiting = globex.event(campaign("campaign.updated", &format!("g-{number}")));
+    }
+    acme.partner.post_empty(&format!("/webhook/{}/test", off["id"].as_str().unwrap()));
+    let id = |value: &serde_json::Value| value["id"].as_str().unwrap().to_owned();
+    let find = |tenant: &crate::support::node::Tenant, accepted: &serde_json::Value, status: &str| {
+        eventually(&format!("a delivery of {accepted} is {status}"), || {
+            let found = tenant.partner.get(&format!("/deliveries?event={}&status={status}", id(accepted))).expect(200);
+            found["data"].get(0).map(|delivery| delivery["id"].as_str().unwrap().to_owned())
+        })
+    };
+    let gone = find(&acme, &exhausted, "retries_exhausted");
+    operator
+        .post(
+            "/brakes?environment=production&partner=vandelay",
+            json!({ "reason": "their receiver moves to another host" }).to_string(),
+        )
+        .expect(200);
+    for (role, partner, note) in [
+        ("producer", None, "upstream, EU"),
+        ("partner", Some("umbrella-media"), "their staging"),
+        ("operator", None, "on call"),
+    ] {
+        operator
+            .post("/keys", json!({ "role": role, "partner": partner, "description": note }).to_string())
+            .expect(201);
+    }
+    eventually("a breaker is open", || {
+        let health = globex.health(&failing);
+        (health["breaker"] == "open").then_some(())
+    });
+    let pages = vec![
+        ("overview", "/dashboard".to_owned()),
+        ("partners", "/dashboard/partners".to_owned()),
+        ("partner", "/dashboard/partners/acme".to_owned()),
+        ("endpoints", "/dashboard/endpoints".to_owned()),
+        ("endpoint", format!("/dashboard/endpoints/{}", id(&made))),
+        ("endpoint-failing", format!("/dashboard/endpoints/{}", id(&failing))),
+        ("endpoint-settings", format!("/dashboard/endpoints/{}?tab=settings", id(&made))),
+        ("endpoint-secrets", format!("/dashboard/endpoints/{}?tab=secrets", id(&made))),
+        ("endpoint-audit", format!("/dashboard/endpoints/{}?tab=audit", id(&made))),
+        ("endpoint-new", "/dashboard/endpoints/new".to_owned()),
+        ("events", "/dashboard/events".to_owned()),
+        ("event", format!("/dashboard/events/{}", id(&exhausted))),
+        ("event-raw", format!("/dashboard/events/{}?view=raw", id(&waiting))),
+        ("deliveries", "/dashboard/deliveries".to_owned()),
+        ("deliveries-retrying", "/dashboard/deliveries?status=retrying".to_owned()),
+        ("deliveries-none", "/dashboard/deliveries?status=pending&partner=umbrella-media".to_owned()),
+        ("delivery", format!("/dashboard/deliveries/{tried}")),
+        ("delivery-exhausted", format!("/dashboard/deliveries/{gone}")),
+        ("catalog", "/dashboard/catalog".to_owned()),
+        ("event-type", "/dashboard/catalog/campaign.updated".to_owned()),
+        ("nodes", "/dashboard/nodes".to_owned()),
+        ("keys", "/dashboard/keys".to_owned()),
+        ("audit", "/dashboard/audit".to_owned()),
+        ("shortcuts", "/dashboard/shortcuts".to_owned()),
+        ("not-found", "/dashboard/find?q=evt_unheard_of".to_owned()),
+        ("empty", "/dashboard?env=sandbox".to_owned()),
+        ("login", "/dashboard/login".to_owned()),
+    ];
+    Furnished { pages, _subscribers: vec![well, broken] }
+}
+
+#[test]
+fn every_page_fits_and_is_silent() {
+    let node = Node::start(&[
+        ("KEY_REQUESTS_PER_SECOND", "0"),
+        ("PARTNER_REQUESTS_PER_SECOND", "0"),
+        ("TESTS_PER_MINUTE", "0"),
+    ]);
+    let furnished = furnished(&node);
+    let base = format!("http://{}", node.address);
+    let browser = Browser::start();
+    browser.sign_in(&base, OPERATOR_KEY);
+    let mut wide = Vec::new();
+    for (width, scheme) in [(1280, "light"), (380, "light"), (1280, "dark"), (380, "dark")] {
+        browser.width(width);
+        browser.scheme(scheme);
+        for (name, path) in &furnished.pages {
+            browser.go(&format!("{base}{path}"));
+            browser.wait("h1");
+            let needed = browser.run("return document.documentElement.scrollWidth").as_u64().unwrap();
+            if needed > u64::from(width) {
+                let culprits = browser.run(
+                    "return [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)\
+                     .slice(0, 5).map(e => e.tagName + '.' + e.className + ' ' + Math.round(e.getBoundingClientRect().right))",
+                );
+                wide.push(format!("{name} needs {needed} px at {width}: {culprits}"));
+            }
+            browser.picture(&format!("{name}-{width}-{scheme}"));
+            let said = browser.console();
+            // A page that is not there says so by its status, which the console repeats.
+            assert!(said.is_empty() || *name == "not-found", "{name} at {width}: {said:?}");
+        }
+    }
+    assert!(wide.is_empty(), "{wide:#?}");
+}
+
+/// How long a page may take on the server. An unoptimised build takes several times as
+/// long, and machines that run tests are busy: this finds what is slow by its nature.
+const PAGE_WITHIN: Duration = Duration::from_millis(500);
+
+#[test]
+fn pages_are_quick_over_a_hundred_thousand_deliveries() {
+    let node = Node::start(&[
+        ("KEY_REQUESTS_PER_SECOND", "0"),
+        ("PARTNER_REQUESTS_PER_SECOND", "0"),
+        ("TESTS_PER_MINUTE", "0"),
+    ]);
+    let furnished = furnished(&node);
+    let reader = Reader::signed_in(&node, OPERATOR_KEY);
+    let clock = posthaste::clock::Clock::system();
+    for (name, path) in &furnished.pages {
+        let took = (0..3)
+            .map(|_| {
+                let begun = clock.now().monotonic;
+                reader.get(path);
+                clock.now().monotonic.since(begun)
+            })
+            .min()
+            .unwrap();
+        println!("{name}: {took:?}");
+        assert!(took < PAGE_WITHIN, "{name} took {took:?}");
+    }
+}

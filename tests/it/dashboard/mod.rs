@@ -1,0 +1,11 @@
+//! The dashboard: as a browser shows it (a real one, without a screen), and as it is
+//! read without one.
+
+mod browser;
+mod browsing;
+mod forms;
+mod hostile;
+mod looks;
+mod pages;
+mod reader;
+mod signing_in;
