@@ -28,7 +28,12 @@ pub async fn events(api: web::Data<Api>, caller: Caller, id: web::Path<String>) 
     query.only(&["after", "limit"])?;
     let scope = api.known(caller.scope()?).await?;
     let id: EndpointId = id.parse().map_err(|_| Problem::not_found("endpoint"))?;
-    let request = PullRequest { after: after(query)?, limit: page::limit(query, &api.limits)?, bytes: MAX_PAGE_BYTES };
+    let request = PullRequest {
+        after: after(query)?,
+        limit: page::limit(query, &api.limits)?,
+        bytes: MAX_PAGE_BYTES,
+        now: api.clock.wall(),
+    };
     let pulled = store::blocking(&api.store, move |store| store.pull(&scope, id, &request)).await?;
     let pulled = pulled.ok_or_else(|| Problem::not_found("endpoint"))?;
     Ok(HttpResponse::Ok().json(shown(&pulled)?))
@@ -63,6 +68,7 @@ struct Item<'a> {
     event_type: &'a str,
     status: &'static str,
     accepted_at: String,
+    deliver_at: Option<String>,
     payload: Option<&'a RawValue>,
     erased: bool,
 }
@@ -89,7 +95,8 @@ fn item(item: &PulledDelivery) -> Result<Item<'_>, Problem> {
         event_type: item.event_type.as_str(),
         status: item.status.as_str(),
         accepted_at: item.accepted_at.to_string(),
+        deliver_at: item.deliver_at.map(|at| at.to_string()),
         payload,
-        erased: payload.is_none(),
+        erased: item.is_erased,
     })
 }

@@ -23,6 +23,8 @@ pub struct PullRequest {
     pub limit: usize,
     /// With payloads of no more than so many bytes together, but one at least.
     pub bytes: usize,
+    /// What is to be delivered later is not shown yet.
+    pub now: Timestamp,
 }
 
 /// A page of what an endpoint was sent, in the order of its numbers.
@@ -56,7 +58,12 @@ pub struct PulledDelivery {
     pub status: DeliveryStatus,
     /// When the event was accepted.
     pub accepted_at: Timestamp,
-    /// The very bytes that were posted; `None` where they are no longer kept.
+    /// When it is to be delivered, if that is later than now.
+    pub deliver_at: Option<Timestamp>,
+    /// Whether its payload is no longer kept.
+    pub is_erased: bool,
+    /// The very bytes that were posted; `None` where they are no longer kept, and before
+    /// they are to be delivered.
     pub body: Option<Bytes>,
 }
 

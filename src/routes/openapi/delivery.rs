@@ -219,7 +219,10 @@ pub struct PulledEvent {
     /// Where it stands, whatever that is.
     status: DeliveryStatus,
     accepted_at: Timestamp,
-    /// As it was posted; `null` where it is no longer kept.
+    /// When it is to be delivered, where that is still to come.
+    #[schema(required = true)]
+    deliver_at: Option<Timestamp>,
+    /// As it was posted; `null` where it is no longer kept, and before `deliver_at`.
     #[schema(required = true)]
     payload: Option<EventBody>,
     /// Whether the payload is no longer kept.

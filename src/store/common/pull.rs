@@ -12,12 +12,20 @@ use diesel::sql_types::BigInt;
 
 use super::reads::scope_id;
 use super::{Connection, translate, work};
-use crate::domain::{DeliveryStatus, EventId, EventType};
+use crate::domain::{DeliveryStatus, EventId, EventType, Timestamp};
 use crate::store::ids::{IdCodec, RowKey, time_of_key};
 use crate::store::pull::{NumberedRow, PullRequest, Pulled, PulledDelivery, may_be_given};
 use crate::store::rows::{ordinal_of, parsed, status_of};
 use crate::store::schema::{endpoints, events};
 use crate::store::{Scope, StoreError};
+
+/// What a page shows of an event.
+struct EventRead {
+    event_type: EventType,
+    body: Option<Bytes>,
+    is_erased: bool,
+    deliver_at: Option<Timestamp>,
+}
 
 /// A page for a live endpoint of a scope; `None` when there is none.
 pub(super) fn pull(
@@ -36,17 +44,21 @@ pub(super) fn pull(
     let oldest = work::numbered(connection, endpoint, 0, 1)?.first().map(|row| row.4);
     let mut items = Vec::with_capacity(page.len());
     for (key, event, status, scheduled_attempts, number, _) in page {
-        let event = ids.event(*event);
+        let (accepted_at, event) = (time_of_key(*event), ids.event(*event));
         // It was removed while this was read.
-        let Some((event_type, body)) = payloads.get(&event) else { continue };
+        let Some(EventRead { event_type, body, is_erased, deliver_at }) = payloads.get(&event) else { continue };
+        // What is for later is nobody's before then, however it is fetched.
+        let deliver_at = deliver_at.filter(|at| *at > request.now);
         items.push(PulledDelivery {
             sequence: ordinal_of(Some(*number))?.unwrap_or_default(),
             delivery: ids.delivery(*key),
             event,
             event_type: event_type.clone(),
             status: DeliveryStatus::seen(status_of(*status)?, *scheduled_attempts > 0, enabled, false),
-            accepted_at: time_of_key(*key),
-            body: body.clone(),
+            accepted_at,
+            is_erased: *is_erased,
+            body: body.clone().filter(|_| deliver_at.is_none()),
+            deliver_at,
         });
     }
     Ok(Some(Pulled {
@@ -98,7 +110,7 @@ fn payloads(
     ids: &IdCodec,
     page: &mut &[NumberedRow],
     bytes: usize,
-) -> Result<HashMap<EventId, (EventType, Option<Bytes>)>, StoreError> {
+) -> Result<HashMap<EventId, EventRead>, StoreError> {
     let keys: HashSet<RowKey> = page.iter().map(|row| row.1).collect();
     let sizes: HashMap<RowKey, i64> = events::table
         .filter(events::id.eq_any(keys))
@@ -116,14 +128,17 @@ fn payloads(
     let room = page.iter().take_while(has_room).count();
     *page = &page[..room.max(1).min(page.len())];
     let keys: HashSet<RowKey> = page.iter().map(|row| row.1).collect();
-    let rows: Vec<(RowKey, String, Vec<u8>, Option<i64>)> = events::table
+    let rows: Vec<(RowKey, String, Vec<u8>, Option<i64>, Option<i64>)> = events::table
         .filter(events::id.eq_any(keys))
-        .select((events::id, events::event_type, events::body, events::erased_at))
+        .select((events::id, events::event_type, events::body, events::erased_at, events::deliver_at))
         .load(connection)
         .map_err(translate)?;
-    let payload = |(event, event_type, body, erased_at): (RowKey, String, Vec<u8>, Option<i64>)| {
-        let body = erased_at.is_none().then(|| Bytes::from(body));
-        Ok((ids.event(event), (parsed(&event_type)?, body)))
-    };
-    rows.into_iter().map(payload).collect()
+    let mut read = HashMap::with_capacity(rows.len());
+    for (event, event_type, body, erased_at, deliver_at) in rows {
+        let is_erased = erased_at.is_some();
+        let body = (!is_erased).then(|| Bytes::from(body));
+        let deliver_at = deliver_at.map(Timestamp::from_millis);
+        read.insert(ids.event(event), EventRead { event_type: parsed(&event_type)?, body, is_erased, deliver_at });
+    }
+    Ok(read)
 }

@@ -38,7 +38,8 @@ struct Key {
     key: RowKey,
 }
 
-/// Of events. Those over all partners stay when a partner is erased whose deliveries of them go.
+/// Of events. What of a partner is being erased has no scope any more, and may be half gone;
+/// events over all partners stay when one is erased whose deliveries of them go.
 const EVENTS: [Rule; 1] = [Rule {
     check: Check::EventDeliveries,
     breaking: "
@@ -48,7 +49,7 @@ const EVENTS: [Rule; 1] = [Rule {
             WHERE d.id > e.id AND d.id <= e.id + e.deliveries AND d.event = e.id AND d.replay IS NULL) AS one,
             e.deliveries AS other, e.scope AS scope
           FROM events e WHERE e.id BETWEEN {first} AND {last}) AS counted
-        WHERE one <> other
+        WHERE one <> other AND EXISTS (SELECT 1 FROM scopes s WHERE s.id = counted.scope)
           AND NOT (one < other AND scope < 2 AND (
             EXISTS (SELECT 1 FROM partners p WHERE p.erasing_since IS NOT NULL)
             OR EXISTS (SELECT 1 FROM audit_log a WHERE a.action = 'partner.erased' AND a.at >= (counted.key >> 21))))",
@@ -193,7 +194,7 @@ const ENDPOINTS: [Rule; 1] = [Rule {
     check: Check::Settings,
     breaking: "
         SELECT e.id AS key, e.version AS one, CAST(NULL AS BIGINT) AS other FROM endpoints e
-        WHERE e.id BETWEEN {first} AND {last}
+        WHERE e.id BETWEEN {first} AND {last} AND EXISTS (SELECT 1 FROM scopes s WHERE s.id = e.scope)
           AND NOT (EXISTS (SELECT 1 FROM endpoint_versions v WHERE v.endpoint = e.id AND v.version = e.version)
                    AND EXISTS (SELECT 1 FROM interests i WHERE i.id = e.interest))",
     tell: |ids, row| {

@@ -140,27 +140,43 @@ pub(super) fn older_than(connection: &mut PgConnection, time: Timestamp) -> Quer
     Ok(days.filter(|day| day.next().begins_at() <= time).collect())
 }
 
+/// Whether anything of a day is unfinished, has finished since the horizon, or was made
+/// of its events by a replay of a later day.
+fn is_needed(connection: &mut PgConnection, day: Day, horizon: Timestamp) -> QueryResult<bool> {
+    let (first, end) = day.keys();
+    let needed: Found = diesel::sql_query(format!(
+        "SELECT EXISTS (SELECT 1 FROM pending WHERE id >= $1 AND id < $2)
+             OR EXISTS (SELECT 1 FROM unsealed WHERE last_key >= $1 AND first_key < $2)
+             OR EXISTS (SELECT 1 FROM {} WHERE finished_at >= $3)
+             OR EXISTS (SELECT 1 FROM pending WHERE replay IS NOT NULL AND event >= $1 AND event < $2)
+             OR EXISTS (SELECT 1 FROM finished WHERE replay IS NOT NULL AND event >= $1 AND event < $2 AND id >= $2)
+               AS is_there",
+        day.part_of("finished")
+    ))
+    .bind::<BigInt, _>(first)
+    .bind::<BigInt, _>(end)
+    .bind::<BigInt, _>(horizon.as_millis())
+    .get_result(connection)?;
+    Ok(needed.is_there)
+}
+
 /// Drops a day, if nothing of it is unfinished and nothing has finished since the
-/// horizon, and no replay of a later day has made anything of its events. Waits for nobody: with a reader in the way it fails.
+/// horizon, and no replay of a later day has made anything of its events. Waits for nobody:
+/// with a reader in the way it fails.
 pub(super) fn drop_whole(connection: &mut PgConnection, day: Day, horizon: Timestamp) -> QueryResult<bool> {
     let (first, end) = day.keys();
     connection.transaction(|connection| {
         connection.batch_execute("SET LOCAL lock_timeout = '100ms'")?;
         connection.batch_execute(LOCK)?;
-        let needed: Found = diesel::sql_query(format!(
-            "SELECT EXISTS (SELECT 1 FROM pending WHERE id >= $1 AND id < $2)
-                 OR EXISTS (SELECT 1 FROM unsealed WHERE last_key >= $1 AND first_key < $2)
-                 OR EXISTS (SELECT 1 FROM {} WHERE finished_at >= $3)
-                 OR EXISTS (SELECT 1 FROM pending WHERE replay IS NOT NULL AND event >= $1 AND event < $2)
-                 OR EXISTS (SELECT 1 FROM finished WHERE replay IS NOT NULL AND event >= $1 AND event < $2 AND id >= $2)
-                   AS is_there",
-            day.part_of("finished")
-        ))
-        .bind::<BigInt, _>(first)
-        .bind::<BigInt, _>(end)
-        .bind::<BigInt, _>(horizon.as_millis())
-        .get_result(connection)?;
-        if needed.is_there {
+        if is_needed(connection, day, horizon)? {
+            return Ok(false);
+        }
+        // Whoever has a payload of the day in hand, for a replay or a retry, has committed by
+        // the time that this is had, and what he began is seen by another look.
+        for table in TABLES {
+            connection.batch_execute(&format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", day.part_of(table)))?;
+        }
+        if is_needed(connection, day, horizon)? {
             return Ok(false);
         }
         diesel::sql_query("DELETE FROM manual_attempts WHERE delivery >= $1 AND delivery < $2")

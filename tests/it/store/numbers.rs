@@ -35,7 +35,7 @@ pub const FAR: usize = 1 << 30;
 /// A page of what an endpoint was sent.
 #[track_caller]
 pub fn pull(world: &World, scope: &Scope, endpoint: EndpointId, after: u64, limit: usize) -> Pulled {
-    let request = PullRequest { after, limit, bytes: FAR };
+    let request = PullRequest { after, limit, bytes: FAR, now: world.now };
     world.store().pull(scope, endpoint, &request).expect("readable").expect("there is such an endpoint")
 }
 
@@ -266,7 +266,7 @@ fn a_pull_is_of_ones_own_endpoint(world: &mut World) {
     let other = world.partner("other");
     let endpoint = world.endpoint(&acme, "all", &["*"]).id;
     world.accept(&acme, "campaign.updated");
-    let request = PullRequest { after: 0, limit: 10, bytes: FAR };
+    let request = PullRequest { after: 0, limit: 10, bytes: FAR, now: world.now };
     let asked = |world: &World, scope: &Scope| world.store().pull(scope, endpoint, &request).expect("readable");
     assert_eq!(asked(world, &other), None);
     assert_eq!(asked(world, &in_sandbox(&acme)), None);
@@ -284,7 +284,7 @@ fn a_page_is_as_large_as_its_payloads_allow(world: &mut World) {
     }
     let size = pull(world, &acme, endpoint, 0, 1).items[0].body.as_ref().expect("it is kept").len();
     for (bytes, expected) in [(0, 1), (size, 1), (2 * size - 1, 1), (2 * size, 2), (4 * size + 1, 4), (FAR, 5)] {
-        let request = PullRequest { after: 0, limit: 10, bytes };
+        let request = PullRequest { after: 0, limit: 10, bytes, now: world.now };
         let page = world.store().pull(&acme, endpoint, &request).expect("readable").expect("it is there");
         assert_eq!((page.items.len(), page.more, page.is_settling), (expected, expected < 5, false), "{bytes} bytes");
         assert_eq!(page.next_after, expected as u64);

@@ -157,7 +157,7 @@ fn what_partners_look_at_goes_by_index() {
     planner.check("attempts", || store.attempts(delivery.id));
     planner.check("standings", || store.standings(&[delivery.endpoint]));
     planner.check("sent_settings", || store.sent_settings(delivery.endpoint, &[1]));
-    let request = PullRequest { after: 0, limit: 50, bytes: 1_000_000 };
+    let request = PullRequest { after: 0, limit: 50, bytes: 1_000_000, now: START };
     let plans = planner.check("pull", || store.pull(&acme, delivery.endpoint, &request));
     assert!(plans.contains("deliveries USING INDEX deliveries_by_number (endpoint=? AND number>?)"), "{plans}");
     planner.check("endpoint", || store.endpoint(&acme, delivery.endpoint));
