@@ -96,7 +96,7 @@ pub(super) async fn explain(
             deliver_at,
             is_queued: delivery.is_queued,
             first_in_order: first_in_order.get(&delivery.id).copied(),
-            has_place: delivery.sequence.is_some(),
+            has_place: delivery.place.is_some(),
             is_ordered: standing.is_ordered,
             is_enabled: standing.is_enabled,
             paused_at: standing.paused_at,
@@ -133,7 +133,7 @@ fn is_unfinished(delivery: &Delivery) -> bool {
 
 /// Which lane a delivery that is due stands in.
 fn lane_of(delivery: &Delivery) -> Lane {
-    let is_fresh = delivery.scheduled_attempts == 0 && delivery.sequence.is_none();
+    let is_fresh = delivery.scheduled_attempts == 0 && delivery.place.is_none();
     if is_fresh { Lane::Fresh } else { Lane::Retry }
 }
 

@@ -28,10 +28,12 @@ pub struct Erasable {
     pub belongs: Belongs,
     /// The columns that tell its rows apart.
     pub key: &'static str,
+    /// What is true of every row, and what the index begins with that leads to the column.
+    pub found_by: &'static str,
 }
 
 const fn erasable(table: &'static str, column: &'static str, belongs: Belongs, key: &'static str) -> Erasable {
-    Erasable { table, column, belongs, key }
+    Erasable { table, column, belongs, key, found_by: "1 = 1" }
 }
 
 /// Every such table but those of `deliveries`, `events`, `endpoints` and `partners` themselves, in
@@ -46,7 +48,10 @@ pub const ERASABLE: &[Erasable] = &[
     erasable("endpoint_numbers", "endpoint", Belongs::Endpoint, "endpoint, last"),
     erasable("replay_targets", "endpoint", Belongs::Endpoint, "replay, endpoint"),
     erasable("replays", "scope", Belongs::Scope, "id"),
-    erasable("statistics", "scope", Belongs::Scope, "resolution, scope, endpoint, bucket, event_type, writer"),
+    Erasable {
+        found_by: "resolution IN (0, 1)",
+        ..erasable("statistics", "scope", Belongs::Scope, "resolution, scope, endpoint, bucket, event_type, writer")
+    },
     erasable("idempotency_keys", "scope", Belongs::Scope, "scope, key"),
     erasable("retention_left", "scope", Belongs::Scope, "scope, event"),
     erasable("retention_walks", "scope", Belongs::Scope, "scope, kept"),

@@ -27,6 +27,8 @@ CREATE TABLE replay_targets (
   done BOOLEAN NOT NULL,
   PRIMARY KEY (replay, endpoint)
 ) WITH (fillfactor = 50);
+-- For an endpoint that is erased.
+CREATE INDEX replay_targets_by_endpoint ON replay_targets (endpoint);
 
 -- A replay's deliveries, in the order they were made.
 CREATE INDEX pending_in_replay ON pending (replay, id) WHERE replay IS NOT NULL;

@@ -26,6 +26,8 @@ CREATE TABLE replay_targets (
   done BOOLEAN NOT NULL,
   PRIMARY KEY (replay, endpoint)
 ) WITHOUT ROWID;
+-- For an endpoint that is erased.
+CREATE INDEX replay_targets_by_endpoint ON replay_targets (endpoint);
 
 -- A replay's deliveries, in the order they were made.
 CREATE INDEX deliveries_in_replay ON deliveries (replay) WHERE replay IS NOT NULL;

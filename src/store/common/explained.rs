@@ -136,6 +136,8 @@ fn look_at(
 fn wanting(connection: &mut Connection, part: Part) -> Result<Vec<Wanting>, StoreError> {
     let mut query = endpoints::table
         .filter(endpoints::id.gt(part.after))
+        // What of a partner is being erased has no scope any more, and may be half gone.
+        .filter(sql::<Bool>("EXISTS (SELECT 1 FROM scopes WHERE scopes.id = endpoints.scope)"))
         .filter(endpoints::created_version.le(part.version))
         .filter(endpoints::deleted_version.is_null().or(endpoints::deleted_version.gt(part.version)))
         .order(endpoints::id)

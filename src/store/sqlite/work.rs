@@ -220,12 +220,13 @@ struct EndpointRow {
     endpoint: i64,
 }
 
-/// The first of those endpoints that have something unfinished.
+/// The first of those endpoints that have something unfinished. Every key is above 0: with
+/// that bound the first look is a jump, too, and its plan says so.
 pub(super) fn with_unfinished(connection: &mut SqliteConnection, limit: usize) -> Result<Vec<RowKey>, StoreError> {
     const JUMP: &str = "
         WITH RECURSIVE due (endpoint) AS (
           SELECT (SELECT endpoint FROM deliveries INDEXED BY deliveries_due
-                  WHERE next_at IS NOT NULL ORDER BY endpoint LIMIT 1)
+                  WHERE next_at IS NOT NULL AND endpoint > 0 ORDER BY endpoint LIMIT 1)
           UNION ALL
           SELECT (SELECT endpoint FROM deliveries INDEXED BY deliveries_due
                   WHERE next_at IS NOT NULL AND endpoint > due.endpoint ORDER BY endpoint LIMIT 1)

@@ -218,11 +218,15 @@ fn what_is_under_way_and_what_is_behind_it_say_so() {
     let tenant = node.tenant("production");
     let subscriber = Subscriber::behaving(Behaviour { hang: true, ..Behaviour::default() });
     let made = hook(&tenant, &subscriber, json!({ "max_concurrency": 1, "timeout_ms": 60_000 }));
-    let [first, second, third] = ["first", "second", "third"].map(|id| created(&tenant, id));
+    let first = created(&tenant, "first");
+    // Nothing follows it before it has arrived, and hangs.
+    subscriber.next();
     waits_for(&tenant, &first, &made, "attempt", &["an attempt is under way"]);
+    let [second, third] = ["second", "third"].map(|id| created(&tenant, id));
     for (accepted, ahead) in [(&second, 1), (&third, 2)] {
         let seen = waits_for(&tenant, accepted, &made, "queue", &["as many requests in flight as it is given"]);
-        assert_eq!((&seen["waits_for"]["ahead"], &seen["waits_for"]["ahead_has_more"]), (&json!(ahead), &json!(false)));
+        let counted = (&seen["waits_for"]["ahead"], &seen["waits_for"]["ahead_has_more"]);
+        assert_eq!(counted, (&json!(ahead), &json!(false)), "{seen}");
         assert!(sentence(&seen).contains(&format!("due behind {ahead} others")), "{seen}");
     }
 

@@ -20,6 +20,20 @@ fn moved(tenant: Tenant, node: &Node) -> Tenant {
     Tenant { partner: at(&tenant.partner), producer: at(&tenant.producer), ..tenant }
 }
 
+/// A delivery or an attempt without what is computed when it is shown: what it waits for now, and
+/// the sentences about that.
+fn stored(shown: &Value) -> Value {
+    match shown {
+        Value::Object(fields) => {
+            let is_stored = |name: &str| !["explanation", "waits_for"].contains(&name);
+            let kept = fields.iter().filter(|(name, _)| is_stored(name));
+            Value::Object(kept.map(|(name, value)| (name.clone(), stored(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(stored).collect()),
+        plain => plain.clone(),
+    }
+}
+
 #[test]
 fn a_stop_leaves_hanging_attempts_for_the_next_start() {
     let folder = Folder::new();
@@ -108,9 +122,9 @@ fn a_retry_goes_on_after_a_restart_with_its_number_and_its_time() {
     let delivered = tenant.settled(&soon, "delivered");
     assert_eq!(delivered["attempt_count"], 3);
     for index in [0, 1] {
-        assert_eq!(delivered["attempts"][index], before["attempts"][index]);
+        assert_eq!(stored(&delivered["attempts"][index]), stored(&before["attempts"][index]));
     }
-    assert_eq!(tenant.delivery_of(&later), later_before, "a restart resets nothing");
+    assert_eq!(stored(&tenant.delivery_of(&later)), stored(&later_before), "a restart resets nothing");
 }
 
 #[test]

@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 
 use posthaste::domain::{
-    Actor, AuditAction, DeliveryId, EndpointId, EventOrder, Kept, PartnerName, RetentionDays, Role,
+    Actor, AuditAction, DeliveryId, EndpointId, EventOrder, Kept, PartnerName, ReplaySelection, RetentionDays, Role,
 };
 use posthaste::store::erasure::{Belongs, ERASABLE, KEPT, ROOTS};
 use posthaste::store::{
-    Accept, Accepted, AuditFilter, Begun, Effect, EndpointConflict, Lane, NewKey, PageRequest, Placed, Placing, Scope,
-    Slice, Verdict,
+    Accept, Accepted, AuditFilter, Begun, Effect, EndpointConflict, Lane, NewKey, NewReplay, PageRequest, Placed,
+    Placing, Scope, Slice, Verdict, WantedEndpoints,
 };
 
 use super::announcing::{failing, telling};
@@ -128,6 +128,22 @@ fn numbers(world: &World, table: &str, column: &str, which: &str) -> BTreeSet<St
     world.place().texts(&source, "t").into_iter().collect()
 }
 
+/// Begins a replay to every endpoint of a scope.
+fn replay(world: &mut World, scope: &Scope) {
+    let page = world.store().endpoints(scope, &PageRequest { after: None, limit: 100 }).expect("readable");
+    let endpoints = page.items.into_iter().map(|endpoint| endpoint.id).collect();
+    let new = NewReplay {
+        scope: scope.clone(),
+        wanted: WantedEndpoints { endpoints, partners: Vec::new(), most: 100 },
+        selection: ReplaySelection { missing: true, ..ReplaySelection::default() },
+        per_second: None,
+        actor: "operator".into(),
+        key: None,
+        most_running: 100,
+    };
+    world.commit(|transaction| transaction.create_replay(&new)).expect("nothing stands against it");
+}
+
 fn has_table(world: &World, table: &str) -> bool {
     // On one store it is a view over two.
     let is_postgres = world.store().leases().is_some();
@@ -181,6 +197,22 @@ fn nothing_of_it_is_left(world: &mut World) {
     fill(world, &acme, 1);
     fill(world, &globex, 3);
     fill(world, &in_sandbox(&acme), 2);
+    for scope in [&acme, &in_sandbox(&acme), &globex] {
+        replay(world, scope);
+    }
+    // What a node counts, and what an endpoint's last delivery leaves when it goes.
+    let is_not_there = |table| format!("NOT EXISTS (SELECT 1 FROM {table} t WHERE t.endpoint = endpoints.id)");
+    world.place().execute(&format!(
+        "INSERT INTO statistics (resolution, scope, endpoint, bucket, event_type, writer, tally)
+         SELECT 0, scope, id, 0, 'a.b', 1, '' FROM endpoints WHERE {}",
+        is_not_there("statistics")
+    ));
+    if world.store().leases().is_none() {
+        world.place().execute(&format!(
+            "INSERT INTO endpoint_numbers (endpoint, last) SELECT id, 1 FROM endpoints WHERE {}",
+            is_not_there("endpoint_numbers")
+        ));
+    }
 
     let partner = numbers(world, "partners", "id", "name = 'acme'");
     let scopes: BTreeSet<String> = partner

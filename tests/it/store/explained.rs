@@ -74,8 +74,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn whatever_happens_every_event_is_explained(world: &mut World) {
-    // Each history makes a store of its own, which takes a server longer than a file.
-    let config = Config { cases: 12, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: world.histories(12), failure_persistence: None, ..Config::default() };
     let outcome = TestRunner::new(config).run(&prop::collection::vec(step(), 1..50), |steps| {
         let mut beside = world.beside();
         let mut history = History::new(&mut beside);

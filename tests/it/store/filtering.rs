@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use posthaste::catalog;
-use posthaste::domain::{EndpointId, Environment, EventFilter, EventId, TypePattern};
+use posthaste::domain::{EndpointId, Environment, EventFilter, EventId, EventType, TypePattern};
 use posthaste::policy::matching;
 use posthaste::store::{Accept, AcceptedEvent, Begun, EventOutcome, FanOut, NewEvent, Scope, Subscriptions};
 use proptest::prelude::*;
@@ -157,6 +157,7 @@ enum Told {
     Delivered,
     Filtered,
     NotSubscribed,
+    NotYetCreated { is_subscribed: bool },
 }
 
 /// What endpoints are told.
@@ -175,8 +176,8 @@ struct Played<'a> {
     scopes: [Scope; 3],
     snapshots: Option<[Arc<Subscriptions>; 3]>,
     endpoints: Vec<Known>,
-    /// Of each event, by partner.
-    expected: Vec<(EventId, usize, Outcomes)>,
+    /// Of each event, by partner, for those that were there.
+    expected: Vec<(EventId, EventType, usize, Outcomes)>,
 }
 
 impl<'a> Played<'a> {
@@ -266,18 +267,28 @@ impl<'a> Played<'a> {
             prop_assert_eq!(accepted.deliveries as usize, reached.len());
             for partner in (0..2).filter(|partner| is_posted_to(*partner)) {
                 let theirs = outcomes.iter().filter(|(of, ..)| *of == partner);
-                self.expected.push((accepted.id, partner, theirs.map(|(_, id, told)| (*id, *told)).collect()));
+                let theirs = theirs.map(|(_, id, told)| (*id, *told)).collect();
+                self.expected.push((accepted.id, accepted.event_type.clone(), partner, theirs));
             }
         }
         Ok(())
     }
 
-    /// Long after it happened, and after whatever was changed since.
+    /// Long after it happened, and after whatever was changed since. Who came later and is
+    /// still there is told so.
     fn is_told(&self) -> Result<(), TestCaseError> {
-        for (event, partner, expected) in &self.expected {
+        for (event, event_type, partner, expected) in &self.expected {
+            let was_there = |id: EndpointId| expected.iter().any(|(known, _)| *known == id);
+            let later = self.endpoints.iter().filter(|known| known.partner == *partner && !was_there(known.id));
+            let later = later.map(|known| {
+                let is_subscribed = matching::wants(std::slice::from_ref(&known.pattern), event_type);
+                (known.id, Told::NotYetCreated { is_subscribed })
+            });
+            let mut expected: Outcomes = expected.iter().copied().chain(later).collect();
+            expected.sort_by_key(|(id, _)| *id);
             let mut told = told(self.world, &self.scopes[*partner], *event);
             told.sort_by_key(|(id, _)| *id);
-            prop_assert_eq!(&told, expected);
+            prop_assert_eq!(told, expected);
         }
         Ok(())
     }
@@ -317,13 +328,16 @@ fn told(world: &World, scope: &Scope, event: EventId) -> Outcomes {
             (endpoint, Told::Filtered)
         }
         EventOutcome::NotSubscribed { endpoint, .. } => (endpoint, Told::NotSubscribed),
-        EventOutcome::NotYetCreated { endpoint, .. } => panic!("{endpoint} was there"),
+        EventOutcome::NotYetCreated { endpoint, is_subscribed, .. } => {
+            (endpoint, Told::NotYetCreated { is_subscribed })
+        }
     };
     outcomes.into_iter().map(brief).collect()
 }
 
 fn an_endpoint_gets_an_event_if_and_only_if_its_filter_accepts_it(world: &mut World) {
-    let mut runner = TestRunner::new(Config { cases: 40, failure_persistence: None, ..Config::default() });
+    let mut runner =
+        TestRunner::new(Config { cases: world.histories(40), failure_persistence: None, ..Config::default() });
     let played = runner.run(&prop::collection::vec(step(), 10..40), |steps| {
         let mut fresh = world.beside();
         let mut played = Played::new(&mut fresh);
@@ -391,15 +405,20 @@ fn what_was_filtered_is_told_by_the_filter_of_that_time(world: &mut World) {
     world.change(&acme, endpoint.id, |settings| settings.filter = None);
     world.delete(&acme, endpoint.id);
     let late = world.try_endpoint(&acme, filtered("late", &["*"], Rule::AtLeast(9))).expect("the URL is free");
-    for (scope, of, pointer, detail) in [
-        (&acme, endpoint.id, "/size", "expected at least 3; found 2"),
-        (&other, theirs.id, "/colour", "expected red; found \"green\""),
+    for (scope, of, pointer, detail, came_later) in [
+        (&acme, endpoint.id, "/size", "expected at least 3; found 2", Some(late.id)),
+        (&other, theirs.id, "/colour", "expected red; found \"green\"", None),
     ] {
         let event = world.store().event(scope, accepted.id).expect("readable").expect("it is over all partners");
         let outcomes = world.store().event_outcomes(scope, &event).expect("readable");
-        let [EventOutcome::Filtered { endpoint, objections }] = &outcomes[..] else {
-            panic!("{} came later: {outcomes:?}", late.id)
+        let [EventOutcome::Filtered { endpoint, objections }, rest @ ..] = &outcomes[..] else {
+            panic!("it was filtered: {outcomes:?}")
         };
+        let later = rest.iter().map(|outcome| match outcome {
+            EventOutcome::NotYetCreated { endpoint, is_subscribed: true, .. } => *endpoint,
+            other => panic!("nobody else was there: {other:?}"),
+        });
+        assert_eq!(later.collect::<Vec<_>>(), Vec::from_iter(came_later));
         let [objection] = &objections[..] else { panic!("{objections:?}") };
         assert_eq!((*endpoint, objection.pointer.as_str(), objection.detail.as_str()), (of, pointer, detail));
     }

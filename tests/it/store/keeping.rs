@@ -589,7 +589,7 @@ struct Known {
 /// asked for, has its payload; what was exhausted and is not to be kept, too; and once all has
 /// ended and time has passed, everything is gone that was to go.
 fn what_is_needed_is_never_erased(world: &mut World) {
-    let cases = 6;
+    let cases = world.histories(6);
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let beside = std::cell::RefCell::new(world);
     runner

@@ -292,7 +292,8 @@ impl<'a> Played<'a> {
 }
 
 fn lists_show_what_happened(world: &mut World) {
-    let mut runner = TestRunner::new(Config { cases: 48, failure_persistence: None, ..Config::default() });
+    let mut runner =
+        TestRunner::new(Config { cases: world.histories(48), failure_persistence: None, ..Config::default() });
     let history = (prop::collection::vec(step(), 20..60), prop::collection::vec(question(), 30));
     let played = runner.run(&history, |(steps, questions)| {
         let mut fresh = world.beside();

@@ -150,7 +150,8 @@ fn sees(asking: &Scope, of: &Scope) -> bool {
 }
 
 fn the_index_leads_to_what_a_look_would_find(world: &mut World) {
-    let mut runner = TestRunner::new(Config { cases: 12, failure_persistence: None, ..Config::default() });
+    let mut runner =
+        TestRunner::new(Config { cases: world.histories(12), failure_persistence: None, ..Config::default() });
     let history = (prop::collection::vec(posted(), 20..80), prop::collection::vec(question(), 40));
     let played = runner.run(&history, |(history, questions)| {
         let mut world = world.beside();

@@ -36,6 +36,9 @@ pub trait Place: Send {
     /// Another place of the same kind, with nothing in it.
     fn another(&self) -> Box<dyn Place>;
 
+    /// Of so many random histories, how many are worth their time here.
+    fn histories(&self, wished: u32) -> u32;
+
     /// Another place, with what a new process would find here if this one were
     /// killed now. The store may be open.
     fn as_if_killed(&self) -> Box<dyn Place>;
@@ -61,6 +64,10 @@ impl<P: Place + Sync> Place for Arc<P> {
 
     fn another(&self) -> Box<dyn Place> {
         (**self).another()
+    }
+
+    fn histories(&self, wished: u32) -> u32 {
+        (**self).histories(wished)
     }
 
     fn as_if_killed(&self) -> Box<dyn Place> {
@@ -106,6 +113,12 @@ impl World {
     /// Another world of the same backend, with nothing in it.
     pub fn beside(&self) -> Self {
         Self::new(self.place.another())
+    }
+
+    /// Of so many random histories that a case would play, each in a store beside this one,
+    /// those that it plays here.
+    pub fn histories(&self, wished: u32) -> u32 {
+        self.place.histories(wished)
     }
 
     fn open(&mut self) {

@@ -330,12 +330,13 @@ fn erase_events(transaction: &mut Tx<'_>, scope: ScopeId, room: &mut Room) -> Re
 
 /// Removes what belongs to something, as far as there is room.
 fn erase_rows(transaction: &mut Tx<'_>, belongs: Belongs, to: i64, room: &mut Room) -> Result<Left, StoreError> {
-    for Erasable { table, column, key, .. } in ERASABLE.iter().filter(|erasable| erasable.belongs == belongs) {
+    for Erasable { table, column, key, found_by, .. } in ERASABLE.iter().filter(|erasable| erasable.belongs == belongs)
+    {
         if room.is_used_up() {
             return Ok(Left::Something);
         }
         let rows = diesel::sql_query(format!(
-            "DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {column} = {to} LIMIT {})",
+            "DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {found_by} AND {column} = {to} LIMIT {})",
             room.rows
         ))
         .execute(transaction.connection)

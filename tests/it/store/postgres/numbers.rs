@@ -37,7 +37,7 @@ fn no_two_nodes_give_the_same_number() {
 
 #[test]
 fn whoever_follows_the_numbers_of_two_nodes_is_given_everything_once() {
-    follow_histories(&mut nodes(3), 48);
+    follow_histories(&mut nodes(3), 12);
 }
 
 #[test]

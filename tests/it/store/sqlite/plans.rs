@@ -44,7 +44,7 @@ struct PlanRow {
 }
 
 /// The tables that grow with use.
-const LARGE: [&str; 10] = [
+const LARGE: [&str; 12] = [
     "events",
     "deliveries",
     "attempts",
@@ -55,6 +55,8 @@ const LARGE: [&str; 10] = [
     "search_segments",
     "search_entries",
     "statistics",
+    "replays",
+    "replay_targets",
 ];
 
 struct Planner {
@@ -85,15 +87,24 @@ impl Planner {
         for sql in caught(call) {
             let plan = self.plan(&sql);
             plans += &format!("{sql}\n    {}\n", plan.join("\n    "));
-            let scans = plan.iter().any(|step| {
-                let scanned = step.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
-                // An index of what is left to do is there to be read whole.
-                scanned.is_some_and(|table| LARGE.contains(&table)) && !step.contains("endpoints_to_drain")
-            });
+            let scans = !walks_from_an_end(&sql)
+                && plan.iter().any(|step| {
+                    let scanned = step.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
+                    // An index of what is left to do is there to be read whole.
+                    scanned.is_some_and(|table| LARGE.contains(&table)) && !step.contains("endpoints_to_drain")
+                });
             assert!(!scans, "{what} reads a table from end to end:\n{plans}");
         }
         plans
     }
+}
+
+/// Whether a statement takes the first or the last rows of one table by its key, and leaves none of
+/// them out: SQLite calls that a scan, but it ends where the limit says.
+fn walks_from_an_end(sql: &str) -> bool {
+    let Some((_, from)) = sql.split_once(" FROM `") else { return false };
+    let Some((table, rest)) = from.split_once('`') else { return false };
+    ["", " DESC"].iter().any(|direction| rest == format!(" ORDER BY `{table}`.`id`{direction} LIMIT ?"))
 }
 
 /// A store with a little of everything, whose connections are listened to.
@@ -147,7 +158,7 @@ fn what_partners_look_at_goes_by_index() {
     let delivery = world.deliveries_of(&acme, event)[0].clone();
     let store = world.store();
     let plans = planner.check("events", || store.events(&acme, &PageRequest { after: Some(event), limit: 50 }));
-    assert!(plans.contains("events USING INDEX events_by_scope (scope=? AND rowid<?)"), "{plans}");
+    assert!(plans.contains("events USING INDEX events_by_scope (scope=? AND rowid>? AND rowid<?)"), "{plans}");
     planner.check("event", || store.event(&acme, event));
     let stored = store.event(&acme, event).expect("readable").expect("it is there");
     // An event's deliveries are few, and may be sorted.
