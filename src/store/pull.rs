@@ -181,9 +181,9 @@ mod tests {
                 // What has not taken its number yet runs as well.
                 let runs: Vec<_> = taken.iter().filter(|one| one.1 - one.2.began_before <= now && end(one) > now).collect();
                 let began = |one: &&(i64, i64, Writing)| one.1 - one.2.began_before;
-                let oldest = runs.iter().map(|one| began(one)).chain(reader_since.filter(|since| *since <= now)).min();
+                let oldest = runs.iter().map(began).chain(reader_since.filter(|since| *since <= now)).min();
                 let writing = runs.iter().filter(|one| one.1 + one.2.writes_after <= now);
-                let running = Running { oldest, oldest_writing: writing.map(|one| began(one)).min(), now };
+                let running = Running { oldest, oldest_writing: writing.map(began).min(), now };
                 let settled = settled_up_to(&[last, newer, older], &running);
                 let seen: Vec<NumberedRow> = until_now.iter()
                     .filter(|one| one.2.commits && end(one) <= now && one.0 > after)

@@ -19,6 +19,9 @@ use crate::store::rows::{ordinal_of, parsed, status_of};
 use crate::store::schema::{endpoints, events};
 use crate::store::{Scope, StoreError};
 
+/// `id`, `event_type`, `body`, `erased_at` and `deliver_at`.
+type EventRow = (RowKey, String, Vec<u8>, Option<i64>, Option<i64>);
+
 /// What a page shows of an event.
 struct EventRead {
     event_type: EventType,
@@ -128,7 +131,7 @@ fn payloads(
     let room = page.iter().take_while(has_room).count();
     *page = &page[..room.max(1).min(page.len())];
     let keys: HashSet<RowKey> = page.iter().map(|row| row.1).collect();
-    let rows: Vec<(RowKey, String, Vec<u8>, Option<i64>, Option<i64>)> = events::table
+    let rows: Vec<EventRow> = events::table
         .filter(events::id.eq_any(keys))
         .select((events::id, events::event_type, events::body, events::erased_at, events::deliver_at))
         .load(connection)

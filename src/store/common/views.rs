@@ -50,7 +50,8 @@ pub(super) fn event_of(connection: &mut Connection, ids: &IdCodec, row: EventRow
     })
 }
 
-pub(super) const EVENT_COLUMNS: (
+/// The columns of [`EventRow`].
+type EventColumns = (
     events::id,
     events::scope,
     events::event_type,
@@ -59,7 +60,9 @@ pub(super) const EVENT_COLUMNS: (
     (events::deliver_at, events::expires_at),
     events::idempotency_key,
     (events::retain, events::erased_at, events::erased_by),
-) = (
+);
+
+pub(super) const EVENT_COLUMNS: EventColumns = (
     events::id,
     events::scope,
     events::event_type,
