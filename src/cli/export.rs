@@ -35,7 +35,8 @@ pub fn run(arguments: ExportArgs) -> Result<(), Box<dyn Error>> {
     let format = arguments.file.as_deref().map_or(Ok(Format::Toml), Format::of)?;
     let found =
         actix_rt::System::new().block_on(async { Node::of(&arguments.node)?.settings(arguments.environment).await })?;
-    let text = write::text(&exported(&found), format);
+    let found = exported(&found);
+    let text = write::text(&found, format);
     let Some(path) = arguments.file else {
         std::io::stdout().write_all(text.as_bytes())?;
         return Ok(());

@@ -39,6 +39,8 @@ struct Pacing {
     rations: HashMap<ReplayId, Ration>,
     /// Of each replay the endpoint that had the last turn.
     turns: HashMap<ReplayId, EndpointId>,
+    /// Those that could not be carried on, and when that is tried again.
+    resting: HashMap<ReplayId, Monotonic>,
 }
 
 impl Replays {
@@ -86,17 +88,25 @@ async fn round(engine: Engine, mut pacing: Pacing) -> (Pacing, Result<Duration, 
     let mut seen = HashSet::new();
     let mut after = None;
     loop {
-        let turns = pacing.turns.clone();
-        let read = move |store: &dyn Store| store.running_replays(after, &turns, (REPLAYS_AT_ONCE, ENDPOINTS_EACH));
+        let (turns, now) = (pacing.turns.clone(), engine.clock.now().wall);
+        let limits = (REPLAYS_AT_ONCE, ENDPOINTS_EACH);
+        let read = move |store: &dyn Store| store.running_replays(after, &turns, limits, now);
         let page = match store::blocking(&engine.store, read).await {
             Ok(page) => page,
             Err(error) => return (pacing, Err(error.into())),
         };
         for running in &page {
             seen.insert(running.replay);
-            for target in &running.targets {
-                if let Err(error) = carry_on(&engine, &mut pacing, running, target).await {
-                    return (pacing, Err(error));
+            if pacing.resting.get(&running.replay).is_some_and(|until| engine.clock.now().monotonic < *until) {
+                continue;
+            }
+            match turn(&engine, &mut pacing, running).await {
+                Ok(()) => _ = pacing.resting.remove(&running.replay),
+                Err(error @ (JournalError::Closed | JournalError::Unknown)) => return (pacing, Err(error)),
+                Err(error) => {
+                    // The others are none the worse for it.
+                    log::warn!("{} waits: {error}", running.replay);
+                    pacing.resting.insert(running.replay, engine.clock.now().monotonic + AGAIN_AFTER);
                 }
             }
         }
@@ -111,15 +121,37 @@ async fn round(engine: Engine, mut pacing: Pacing) -> (Pacing, Result<Duration, 
     (pacing, Ok(pause.max(took * PAUSE_FACTOR)))
 }
 
+/// One replay's part of a round.
+async fn turn(engine: &Engine, pacing: &mut Pacing, running: &RunningReplay) -> Result<(), JournalError> {
+    let replay = running.replay;
+    if running.targets.is_empty() {
+        if engine.journal.change(move |transaction| transaction.finish_replay(replay)).await? {
+            log::info!("{replay} has nobody left to make anything for");
+        }
+        return Ok(());
+    }
+    for (index, target) in running.targets.iter().enumerate() {
+        let now = engine.clock.now().monotonic;
+        let Some(share) = pacing.share(running, running.targets.len() - index, now) else {
+            // The next round begins with the one that gets nothing now.
+            break;
+        };
+        pacing.turns.insert(replay, target.endpoint);
+        carry_on(engine, pacing, replay, target, share).await?;
+    }
+    Ok(())
+}
+
+/// A slice for one endpoint, of no more than its share.
 async fn carry_on(
     engine: &Engine,
     pacing: &mut Pacing,
-    running: &RunningReplay,
+    replay: ReplayId,
     target: &RunningTarget,
+    share: usize,
 ) -> Result<(), JournalError> {
-    let (replay, endpoint) = (running.replay, target.endpoint);
-    pacing.turns.insert(replay, endpoint);
-    let room = pacing.room(running, target, engine.clock.now().monotonic);
+    let endpoint = target.endpoint;
+    let room = pacing.room(replay, target, engine.clock.now().monotonic).min(share);
     if room == 0 {
         return Ok(());
     }
@@ -138,16 +170,17 @@ async fn carry_on(
 }
 
 impl Pacing {
-    fn room(&mut self, running: &RunningReplay, target: &RunningTarget, now: Monotonic) -> usize {
-        let drain = self.drains.entry((running.replay, target.endpoint)).or_default();
-        let room = drain.room(target.under_way, now);
-        match running.per_second {
-            None => room,
-            Some(per_second) => {
-                let ration = self.rations.entry(running.replay).or_insert_with(|| Ration::beginning(now));
-                room.min(ration.left(per_second, now))
-            }
-        }
+    fn room(&mut self, replay: ReplayId, target: &RunningTarget, now: Monotonic) -> usize {
+        let drain = self.drains.entry((replay, target.endpoint)).or_default();
+        drain.room(target.under_way, target.waiting, now)
+    }
+
+    /// What the next of so many endpoints may have of what the rate leaves; `None` when
+    /// that is nothing.
+    fn share(&mut self, running: &RunningReplay, endpoints: usize, now: Monotonic) -> Option<usize> {
+        let Some(per_second) = running.per_second else { return Some(usize::MAX) };
+        let ration = self.rations.entry(running.replay).or_insert_with(|| Ration::beginning(now));
+        ration.share(per_second, endpoints, now)
     }
 
     fn made(&mut self, target: (ReplayId, EndpointId), count: usize, is_done: bool) {
@@ -166,5 +199,6 @@ impl Pacing {
         self.drains.retain(|(replay, _), _| running.contains(replay));
         self.rations.retain(|replay, _| running.contains(replay));
         self.turns.retain(|replay, _| running.contains(replay));
+        self.resting.retain(|replay, _| running.contains(replay));
     }
 }

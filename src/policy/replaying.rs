@@ -13,6 +13,9 @@ use crate::policy::matching;
 pub const FEWEST_UNDER_WAY: usize = 32;
 /// Most of them, however fast it is.
 pub const MOST_UNDER_WAY: usize = 1_000;
+/// Most that wait for a retry or for later: how fast they end says nothing of how fast the
+/// endpoint drains, and so they keep no other waiting before they are so many.
+pub const MOST_WAITING: usize = 10_000;
 /// Over which time it is looked how fast an endpoint drains.
 const WINDOW: Duration = Duration::from_secs(1);
 /// What a rate saves up for a while in which nothing could be made.
@@ -44,8 +47,8 @@ pub fn takes(selection: &ReplaySelection, event_type: &EventType) -> bool {
     selection.types.is_empty() || matching::wants(&selection.types, event_type)
 }
 
-/// How many deliveries of a replay an endpoint may have under way: twice as many as it
-/// ended in the last second, within bounds. It knows what it is told; whoever begins anew
+/// How many deliveries of a replay an endpoint may have under way, due and never tried:
+/// twice as many as it tried in the last second, within bounds. It knows what it is told; whoever begins anew
 /// begins with the fewest.
 #[derive(Debug, Clone, Default)]
 pub struct Drain {
@@ -55,8 +58,8 @@ pub struct Drain {
 }
 
 impl Drain {
-    /// So many are under way now, and may be made in addition.
-    pub fn room(&mut self, under_way: usize, now: Monotonic) -> usize {
+    /// So many are under way now, so many wait, and so many may be made in addition.
+    pub fn room(&mut self, under_way: usize, waiting: usize, now: Monotonic) -> usize {
         let ended = self.under_way.saturating_sub(under_way);
         self.under_way = under_way;
         if ended > 0 {
@@ -65,7 +68,7 @@ impl Drain {
         while self.ended.front().is_some_and(|(then, _)| now.since(*then) >= WINDOW) {
             self.ended.pop_front();
         }
-        self.most().saturating_sub(under_way)
+        self.most().saturating_sub(under_way).min(MOST_WAITING.saturating_sub(waiting))
     }
 
     /// So many more were made.
@@ -103,6 +106,13 @@ impl Ration {
         self.saved = (self.saved + rate * now.since(self.since).as_nanos()).min(most);
         self.since = self.since.max(now);
         usize::try_from(self.saved / WHOLE).unwrap_or(usize::MAX)
+    }
+
+    /// How many of them the next of so many endpoints may have: what it does not take is
+    /// left to those behind it. `None` when there is nothing for anybody.
+    pub fn share(&mut self, per_second: u32, endpoints: usize, now: Monotonic) -> Option<usize> {
+        let left = self.left(per_second, now);
+        (left > 0).then(|| left.div_ceil(endpoints.max(1)))
     }
 
     /// So many were made.
@@ -153,20 +163,20 @@ mod tests {
         /// ended, and always as much as one that takes nothing may have.
         #[test]
         fn an_endpoint_is_never_given_more_than_it_drains(
-            steps in prop::collection::vec((0usize..2_000, 1u64..700), 1..60),
+            steps in prop::collection::vec((0usize..2_000, 0usize..12_000, 1u64..700), 1..60),
         ) {
             let (mut drain, mut under_way, mut now) = (Drain::default(), 0usize, 0);
             let mut ended: Vec<(u64, usize)> = Vec::new();
-            for (ends, pause) in steps {
+            for (ends, waiting, pause) in steps {
                 now += pause;
                 let ends = ends.min(under_way);
                 under_way -= ends;
                 ended.push((now, ends));
-                let room = drain.room(under_way, at(now));
+                let room = drain.room(under_way, waiting, at(now));
                 let lately: usize =
                     ended.iter().filter(|(then, _)| now - then < 1_000).map(|(_, count)| count).sum();
                 let most = (2 * lately).clamp(FEWEST_UNDER_WAY, MOST_UNDER_WAY);
-                prop_assert_eq!(room, most.saturating_sub(under_way));
+                prop_assert_eq!(room, most.saturating_sub(under_way).min(MOST_WAITING.saturating_sub(waiting)));
                 drain.made(room);
                 under_way += room;
                 prop_assert!(under_way <= most.max(under_way - room));
@@ -200,17 +210,38 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_bounds_only_when_it_is_very_much() {
+        let mut drain = Drain::default();
+        assert_eq!(drain.room(0, MOST_UNDER_WAY, at(0)), FEWEST_UNDER_WAY);
+        assert_eq!(drain.room(0, MOST_WAITING - 5, at(1)), 5);
+        assert_eq!(drain.room(0, MOST_WAITING + 5, at(2)), 0);
+    }
+
+    #[test]
+    fn what_a_rate_leaves_is_divided() {
+        let mut ration = Ration::beginning(at(0));
+        assert_eq!(ration.share(50, 3, at(0)), None, "it begins with nothing");
+        assert_eq!(ration.share(50, 3, at(200)), Some(4), "a third of ten, and what is left over");
+        ration.made(4);
+        assert_eq!(ration.share(50, 2, at(200)), Some(3));
+        // That one takes nothing.
+        assert_eq!(ration.share(50, 1, at(200)), Some(6));
+        ration.made(6);
+        assert_eq!(ration.share(50, 3, at(200)), None);
+    }
+
+    #[test]
     fn an_endpoint_that_drains_fast_is_given_more_and_more() {
         let (mut drain, mut under_way) = (Drain::default(), 0);
         for tick in 0..40 {
             // All that was given has arrived when it is looked at again.
-            let room = drain.room(0, at(tick * 100));
+            let room = drain.room(0, 0, at(tick * 100));
             drain.made(room);
             under_way = room;
         }
         assert_eq!(under_way, MOST_UNDER_WAY);
-        let _ = drain.room(under_way, at(10_000));
-        assert_eq!(drain.room(0, at(20_000)), MOST_UNDER_WAY, "those have ended just now");
-        assert_eq!(drain.room(0, at(30_000)), FEWEST_UNDER_WAY, "and then nothing did");
+        let _ = drain.room(under_way, 0, at(10_000));
+        assert_eq!(drain.room(0, 0, at(20_000)), MOST_UNDER_WAY, "those have ended just now");
+        assert_eq!(drain.room(0, 0, at(30_000)), FEWEST_UNDER_WAY, "and then nothing did");
     }
 }

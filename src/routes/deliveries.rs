@@ -79,12 +79,14 @@ pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) ->
     })
     .await?;
     let deliver_at = event.as_ref().and_then(|event| event.times.deliver_at);
+    let erased_at = event.as_ref().and_then(|event| event.erased).map(|erased| erased.at);
     let last_error = attempts.last().and_then(|attempt| attempt.outcome.error.as_ref());
     let subject = Subject { delivery: &delivery, last_error };
-    let mut explained = explaining::explain(&api, environment, deliver_at, &[subject]).await?;
+    let mut explained = explaining::explain(&api, environment, (deliver_at, erased_at), &[subject]).await?;
     let explained = explained.pop().expect("what is asked about one delivery is answered of one");
     let now = api.clock.wall();
-    let body = event.as_ref().map(|event| &event.body);
+    // Of what was erased nobody can say any more what it was.
+    let body = event.as_ref().filter(|event| event.erased.is_none()).map(|event| &event.body);
     let shown = attempts.iter().map(|attempt| {
         let headers = AttemptHeaders {
             event: delivery.event,

@@ -63,7 +63,8 @@ pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) ->
             _ => None,
         })
         .collect();
-    let explained = explaining::explain(&api, event.environment, event.times.deliver_at, &subjects).await?;
+    let times = (event.times.deliver_at, event.erased.map(|erased| erased.at));
+    let explained = explaining::explain(&api, event.environment, times, &subjects).await?;
     let mut explained = explained.iter();
     let now = api.clock.wall();
     let mut value = show::event(&event);
@@ -71,7 +72,7 @@ pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) ->
     let shown = outcomes.iter().map(|outcome| {
         let is_delivery = matches!(outcome, store::EventOutcome::Delivery { .. });
         let explained = if is_delivery { explained.next() } else { None };
-        show::event_outcome(outcome, &event.event_type, explained, now)
+        show::event_outcome(outcome, &event, explained, now)
     });
     value["endpoints"] = Value::Array(shown.collect());
     // The payload is shown as it was posted: parsing and printing it again

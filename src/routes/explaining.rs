@@ -58,11 +58,12 @@ pub(super) struct Subject<'a> {
     pub last_error: Option<&'a AttemptError>,
 }
 
-/// Explains the deliveries of one event, in their order.
+/// Explains the deliveries of one event, in their order. Of the event it takes the
+/// time that it is for, and the time at which its payload was erased.
 pub(super) async fn explain(
     api: &Api,
     environment: Environment,
-    deliver_at: Option<Timestamp>,
+    (deliver_at, erased_at): (Option<Timestamp>, Option<Timestamp>),
     subjects: &[Subject<'_>],
 ) -> Result<Vec<Explained>, Problem> {
     let unfinished: Vec<&Delivery> =
@@ -83,7 +84,7 @@ pub(super) async fn explain(
     let mut due = Vec::new();
     let nothing = EndpointStanding::default();
     for Subject { delivery, last_error } in subjects {
-        if let Some(sentence) = explaining::delivery(delivery, *last_error) {
+        if let Some(sentence) = explaining::delivery(delivery, *last_error, erased_at) {
             explained.push(Explained { sentence, waits_for: None, attempts_left: None });
             continue;
         }

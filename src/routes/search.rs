@@ -2,19 +2,22 @@
 //! name of a type, a value of a payload), and what there is that goes by it. Lists that
 //! are asked for one such thing at a time are in the files of their nouns.
 
+use std::time::Duration;
+
 use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
 use crate::auth::Permission;
 use crate::catalog::Catalog;
+use crate::clock::Clock;
 use crate::domain::{
-    DeliveryId, EndpointId, Event, EventId, EventType, FieldPointer, KeyId, ReplayId, Timestamp, TypePattern,
+    DeliveryId, EndpointId, Event, EventId, EventType, FieldPointer, KeyId, Monotonic, ReplayId, Timestamp, TypePattern,
 };
 use crate::policy::address;
 use crate::routes::extract::{Caller, Query};
 use crate::routes::problem::{Answer, Problem};
 use crate::routes::{Api, idempotency, openapi, page, show};
-use crate::store::{self, EventSearch, PageRequest, Scope, Store, StoreError};
+use crate::store::{self, EventSearch, Page, PageRequest, Scope, Store, StoreError};
 
 /// Longest text that is searched for: a URL, with room to spare.
 pub(super) const MAX_TEXT_BYTES: usize = 4_096;
@@ -22,6 +25,9 @@ pub(super) const MAX_TEXT_BYTES: usize = 4_096;
 /// Fields that a text is looked for in, at most: of a catalog that is indexed by more, `GET /events`
 /// takes one at a time.
 const MAX_FIELDS: usize = 16;
+
+/// How long it goes on where nothing is found: well within the time that a read may take.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Finds whatever goes by a text.
 #[utoipa::path(
@@ -50,8 +56,9 @@ pub async fn search(api: web::Data<Api>, caller: Caller) -> Answer {
         now: api.clock.wall(),
         scope,
     };
+    let clock = api.clock.clone();
     let until = wanted.until.unwrap_or(wanted.now).min(wanted.now);
-    let found = store::blocking(&api.store, move |store| wanted.find(store)).await?;
+    let found = store::blocking(&api.store, move |store| wanted.find(store, &clock)).await?;
     Ok(HttpResponse::Ok().json(json!({
         "data": found.data,
         "searched": {
@@ -105,25 +112,47 @@ fn event_line(event: &Event, why: &str, pointer: Option<&FieldPointer>) -> Value
 }
 
 impl Wanted {
-    fn find(&self, store: &dyn Store) -> Result<Found, StoreError> {
+    fn find(&self, store: &dyn Store, clock: &Clock) -> Result<Found, StoreError> {
+        let end = clock.monotonic() + PATIENCE;
         let mut found = Found::default();
         self.by_id(store, &mut found)?;
         self.by_url(store, &mut found)?;
-        self.by_name(store, &mut found)?;
+        let mut searches = Vec::new();
+        self.by_name(&mut found, &mut searches);
         if idempotency::is_key(&self.text) {
             let search = EventSearch { idempotency_key: Some(self.text.clone()), ..self.events() };
-            self.among_events(store, &mut found, &search, "idempotency_key")?;
+            searches.push((search, "idempotency_key"));
         }
         let pointers = indexed_by(&self.catalog);
         if pointers.len() > MAX_FIELDS {
             // Not all of them are asked: nothing was looked at by all.
-            found.looked_back_to(Some(self.until.unwrap_or(self.now).min(self.now)));
+            found.looked_back_to(Some(self.newest()));
         }
         for pointer in pointers.into_iter().take(MAX_FIELDS) {
             let search = EventSearch { field: Some((pointer, self.text.clone())), ..self.events() };
-            self.among_events(store, &mut found, &search, "field")?;
+            searches.push((search, "field"));
+        }
+        let mut left = u32::try_from(searches.len()).unwrap_or(u32::MAX);
+        for (search, why) in searches {
+            let now = clock.monotonic();
+            // Each may take its part of the time that is left: none is at the cost of all others.
+            let share = end.since(now) / left;
+            left -= 1;
+            if share.is_zero() {
+                found.looked_back_to(Some(self.newest()));
+                continue;
+            }
+            let page = until_something(clock, now + share, |after| {
+                store.found_events(&self.scope, &search, &PageRequest { after, limit: self.limit })
+            })?;
+            found.add_events(&page, &search, why);
         }
         Ok(found)
+    }
+
+    /// Up to when anything was looked for.
+    fn newest(&self) -> Timestamp {
+        self.until.unwrap_or(self.now).min(self.now)
     }
 
     fn events(&self) -> EventSearch {
@@ -178,35 +207,45 @@ impl Wanted {
         Ok(())
     }
 
-    fn by_name(&self, store: &dyn Store, found: &mut Found) -> Result<(), StoreError> {
-        let Ok(name) = self.text.parse::<EventType>() else { return Ok(()) };
-        let Some(definition) = self.catalog.get(&name) else { return Ok(()) };
+    fn by_name(&self, found: &mut Found, searches: &mut Vec<(EventSearch, &'static str)>) {
+        let Ok(name) = self.text.parse::<EventType>() else { return };
+        let Some(definition) = self.catalog.get(&name) else { return };
         let more = json!({ "event_type": name.as_str() });
         found.data.push(line("event_type", definition.name.to_string(), "name", &more));
         let search = EventSearch { types: Some(TypePattern::Exactly(name)), ..self.events() };
-        self.among_events(store, found, &search, "event_type")
-    }
-
-    fn among_events(
-        &self,
-        store: &dyn Store,
-        found: &mut Found,
-        search: &EventSearch,
-        why: &str,
-    ) -> Result<(), StoreError> {
-        let page = store.found_events(&self.scope, search, &PageRequest { after: None, limit: self.limit })?;
-        let pointer = search.field.as_ref().map(|(pointer, _)| pointer);
-        found.data.extend(page.items.iter().map(|event| event_line(event, why, pointer)));
-        if page.more {
-            let stopped_at = page.cursor.as_deref().and_then(|cursor| cursor.parse::<EventId>().ok());
-            let last = stopped_at.or_else(|| page.items.last().map(|event| event.id));
-            found.looked_back_to(last.map(EventId::made_at));
-        }
-        Ok(())
+        searches.push((search, "event_type"));
     }
 }
 
+/// The first page that has something on it, or nothing behind it, or after which the time
+/// is up. One page is always asked for.
+fn until_something<Item>(
+    clock: &Clock,
+    end: Monotonic,
+    mut page_behind: impl FnMut(Option<EventId>) -> Result<Page<Item>, StoreError>,
+) -> Result<Page<Item>, StoreError> {
+    let mut page = page_behind(None)?;
+    while page.items.is_empty() && page.more && clock.monotonic() < end {
+        let Some(after) = stopped_at(&page) else { break };
+        page = page_behind(Some(after))?;
+    }
+    Ok(page)
+}
+
+fn stopped_at<Item>(page: &Page<Item>) -> Option<EventId> {
+    page.cursor.as_deref().and_then(|cursor| cursor.parse().ok())
+}
+
 impl Found {
+    fn add_events(&mut self, page: &Page<Event>, search: &EventSearch, why: &str) {
+        let pointer = search.field.as_ref().map(|(pointer, _)| pointer);
+        self.data.extend(page.items.iter().map(|event| event_line(event, why, pointer)));
+        if page.more {
+            let last = stopped_at(page).or_else(|| page.items.last().map(|event| event.id));
+            self.looked_back_to(last.map(EventId::made_at));
+        }
+    }
+
     /// What was looked for in several ways was looked for as far as each of them went.
     fn looked_back_to(&mut self, time: Option<Timestamp>) {
         self.looked_since = self.looked_since.max(time);
@@ -250,4 +289,36 @@ pub(super) fn field(query: &Query, catalog: &Catalog) -> Result<Option<(FieldPoi
         ));
     };
     Ok(Some((pointer.clone(), text[pointer.as_str().len() + 1..].to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pages with nothing on them, each of which takes half a second, and then one with this.
+    fn asked(empty: usize, last: Page<u8>) -> (Page<u8>, usize) {
+        let clock = Clock::manual(Timestamp::from_millis(0));
+        let ids: Vec<EventId> =
+            (0..=empty as u128).map(|number| EventId::from_uuid(uuid::Uuid::from_u128(number))).collect();
+        let mut asked = 0_usize;
+        let page = until_something(&clock, clock.monotonic() + Duration::from_secs(2), |after| {
+            assert_eq!(after, asked.checked_sub(1).map(|before| ids[before]), "it goes on where it stopped");
+            clock.advance(Duration::from_millis(500));
+            asked += 1;
+            Ok(if asked <= empty { Page::up_to(Vec::new(), ids[asked - 1].to_string()) } else { last.clone() })
+        });
+        (page.expect("nothing fails"), asked)
+    }
+
+    #[test]
+    fn it_goes_on_until_there_is_something_or_nothing_is_left_or_the_time_is_up() {
+        let hit = Page { items: vec![7], more: true, cursor: None };
+        for empty in 0..4 {
+            assert_eq!(asked(empty, hit.clone()), (hit.clone(), empty + 1));
+            assert_eq!(asked(empty, Page::empty()), (Page::empty(), empty + 1));
+        }
+        let (page, pages) = asked(5, hit);
+        assert_eq!((page.items.len(), page.more, pages), (0, true, 4));
+        assert!(page.cursor.is_some(), "it says how far it came");
+    }
 }

@@ -260,12 +260,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// The first running replays behind one of them, so many, each with so many of the
     /// endpoints that it is not done with: those behind the one that had the last turn, and
-    /// then those before it.
+    /// then those before it. One without any has only to be finished.
     fn running_replays(
         &self,
         after: Option<ReplayId>,
         turns: &HashMap<ReplayId, EndpointId>,
         limits: (usize, usize),
+        now: Timestamp,
     ) -> Result<Vec<RunningReplay>, StoreError>;
 
     /// A scope's endpoints that have exhausted deliveries, newest first, with their count
@@ -485,6 +486,10 @@ pub trait Transaction {
     /// Looks on through an endpoint's events for a replay, makes what it selects, and
     /// remembers how far it has come. What it has made once it never makes again.
     fn carry_on_replay(&mut self, slice: &ReplaySlice) -> Result<Replayed, StoreError>;
+
+    /// Finishes a running replay that is done with all the endpoints that it has left: some
+    /// may have been erased. Answers whether it did.
+    fn finish_replay(&mut self, replay: ReplayId) -> Result<bool, StoreError>;
 
     /// Ends a replay of the scope, if it runs; what it has made stays. Answers how it stands;
     /// `None` when there is none.

@@ -100,7 +100,7 @@ pub struct RunningReplay {
     pub replay: ReplayId,
     /// Most deliveries that it makes a second, for all of its endpoints.
     pub per_second: Option<u32>,
-    /// Whose turn it is.
+    /// Whose turn it is. Where there are none it is done with all that it has left.
     pub targets: Vec<RunningTarget>,
 }
 
@@ -109,9 +109,10 @@ pub struct RunningReplay {
 pub struct RunningTarget {
     /// Which.
     pub endpoint: EndpointId,
-    /// Deliveries that the replay made for it and that have not ended, counted up to a
-    /// little more than may be.
+    /// Deliveries that the replay made for it, that are due and were never tried.
     pub under_way: usize,
+    /// Those that wait for a retry or for later. Both are counted up to as many as may be.
+    pub waiting: usize,
 }
 
 /// A replay, and what its endpoints come to together.
@@ -297,6 +298,8 @@ pub(in crate::store) fn selection_of(text: &str) -> Result<ReplaySelection, Stor
 pub(in crate::store) struct Read {
     /// `event` and `status` of deliveries that were made when their events were accepted.
     pub(in crate::store) originals: Vec<(RowKey, i64)>,
+    /// Rows that were read to find them.
+    pub(in crate::store) originals_read: usize,
     /// `event`, `id`, `status` and `replay` of those that replays made: all of an event's,
     /// or none.
     pub(in crate::store) again: Vec<(RowKey, RowKey, i64, RowKey)>,
@@ -374,6 +377,7 @@ mod tests {
                 again: again.clone(),
                 events: events.iter().copied().collect(),
                 up_to,
+                ..Read::default()
             };
             let found: BTreeMap<i64, Standing> =
                 standings(&read, Some(101)).expect("statuses are known").into_iter().collect();

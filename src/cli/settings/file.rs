@@ -35,7 +35,7 @@ impl Format {
 
 /// The fields of each section: what there is, and what must be there.
 const FIELDS: [(&str, &[&str], &[&str]); 3] = [
-    ("event_type", &["name", "description", "schema", "example", "retry"], &["name", "schema", "example"]),
+    ("event_type", &["name", "description", "schema", "example", "retry", "indexed"], &["name", "schema", "example"]),
     ("partner", &["name"], &["name"]),
     (
         "endpoint",

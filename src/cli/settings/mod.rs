@@ -37,6 +37,22 @@ pub struct Settings {
     pub endpoints: Vec<Entry>,
 }
 
+impl Settings {
+    /// Whether a node is erasing this partner. It is there until nothing of it is left; then
+    /// its name is free.
+    pub(super) fn is_erasing(&self, partner: &str) -> bool {
+        self.partners.iter().any(|entry| entry.text("name") == partner && entry.is_erasing())
+    }
+
+    /// All but the partners that are being erased, and what is theirs.
+    fn without_erased(&self) -> Self {
+        let mut rest = self.clone();
+        rest.partners.retain(|entry| !entry.is_erasing());
+        rest.endpoints.retain(|entry| !self.is_erasing(entry.text("partner")));
+        rest
+    }
+}
+
 /// One thing: an event type, a partner or an endpoint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
@@ -50,6 +66,11 @@ impl Entry {
     /// A field that is a text; empty where it is not there.
     pub fn text(&self, field: &str) -> &str {
         self.fields.get(field).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Whether it is a partner that is being erased.
+    fn is_erasing(&self) -> bool {
+        self.fields.get("erasing").is_some_and(|erasing| !erasing.is_null())
     }
 
     /// What is known of an endpoint: whose it is, and the normal spelling of its URL.

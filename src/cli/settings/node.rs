@@ -224,9 +224,10 @@ fn key(file: Option<&Path>) -> Result<String, SettingsError> {
 }
 
 /// What was found, as a file is to say it: without what is its default, what only the
-/// node knows, and what is not a setting. In an order that does not change.
+/// node knows, what is not a setting, and what is being erased. In an order that does not
+/// change.
 pub fn exported(found: &Settings) -> Settings {
-    const OF_TYPE: [&str; 5] = ["name", "description", "retry", "schema", "example"];
+    const OF_TYPE: [&str; 6] = ["name", "description", "retry", "indexed", "schema", "example"];
     const OF_ENDPOINT: [&str; 16] = [
         "partner",
         "url",
@@ -245,11 +246,12 @@ pub fn exported(found: &Settings) -> Settings {
         "disable_on_gone",
         "filter",
     ];
+    let found = &found.without_erased();
     let empty = Map::new();
     let mut defaults = normal::endpoint(&empty);
     // An order of none is a list of names, and what is shown an object of them.
     defaults.insert("headers".to_owned(), json!({}));
-    let of_types = super::file::fields_of(json!({ "description": "" }));
+    let of_types = super::file::fields_of(json!({ "description": "", "indexed": [] }));
     let mut endpoints: Vec<Entry> =
         found.endpoints.iter().map(|entry| write::entry(&entry.fields, &defaults, &OF_ENDPOINT)).collect();
     for entry in &mut endpoints {

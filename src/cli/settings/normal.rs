@@ -41,11 +41,16 @@ pub(super) fn event_type(fields: &Map<String, Value>) -> Map<String, Value> {
         Value::Null => json!(""),
         given => given,
     };
+    let indexed = match or_null("indexed") {
+        Value::Null => json!([]),
+        given => given,
+    };
     let normal = json!({
         "description": description,
         "schema": or_null("schema"),
         "example": or_null("example"),
         "retry": schedule(&or_null("retry")),
+        "indexed": indexed,
     });
     super::file::fields_of(normal)
 }
@@ -108,7 +113,8 @@ mod tests {
             "retry": { "retries": 3, "base_ms": retry["base_ms"], "max_ms": retry["max_ms"] },
         });
         assert_eq!(normal(given), normal(shown));
-        assert_eq!(event_type(&Map::new())["description"], "");
+        let bare = event_type(&Map::new());
+        assert_eq!((&bare["description"], &bare["indexed"]), (&json!(""), &json!([])));
     }
 
     #[test]

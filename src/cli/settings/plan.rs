@@ -111,6 +111,8 @@ impl Plan {
     /// What makes `found` into `wanted`. Event types come first, since endpoints name
     /// them; then partners, then endpoints; what goes, the other way round.
     pub fn new(wanted: &Settings, found: &Settings, wishes: Wishes) -> Result<Self, SettingsError> {
+        refuse_erased(wanted, found)?;
+        let found = &found.without_erased();
         let mut plan = Self::default();
         plan.event_types(wanted, found);
         plan.partners(wanted, found);
@@ -126,7 +128,8 @@ impl Plan {
             let subject = format!("event type {name}");
             plan.surplus(wishes, StepKind::DeleteEventType { name }, subject);
         }
-        // A partner's name is never free again: nothing here takes one away.
+        // To take a partner away is to erase all that it ever was sent, which cannot be undone:
+        // no file does that by leaving it out.
         plan.not_in_file
             .extend(missing(&found.partners, &wanted.partners).map(|entry| format!("partner {}", entry.text("name"))));
         Ok(plan)
@@ -241,6 +244,23 @@ impl Plan {
         left.sort_by_key(|entry| entry.endpoint_key());
         Ok(left)
     }
+}
+
+/// Refuses a file that names a partner that is being erased: nothing can be made for it, and
+/// what it had is going.
+fn refuse_erased(wanted: &Settings, found: &Settings) -> Result<(), SettingsError> {
+    let named = wanted.partners.iter().map(|entry| (entry, "name"));
+    for (entry, field) in named.chain(wanted.endpoints.iter().map(|entry| (entry, "partner"))) {
+        let partner = entry.text(field);
+        if found.is_erasing(partner) {
+            let detail = format!(
+                "partner `{partner}` is being erased: leave it out, or wait until `GET /partners/{partner}` is a 404, \
+                 when the name is free again"
+            );
+            return Err(SettingsError::wrong(format!("{}/{field}", entry.place), detail));
+        }
+    }
+    Ok(())
 }
 
 /// What is in one list and not in the other, by name.
@@ -450,6 +470,29 @@ mod tests {
         assert!(unset.contains("no variable `POSTHASTE_NO_SUCH_VARIABLE`"), "{unset}");
         let elsewhere = Plan::new(&settings(&ACME.replace("[[partner]]\nname = \"acme\"\n", "")), &settings(""), set);
         assert!(elsewhere.expect_err("nobody has that partner").to_string().contains("partner `acme` is neither"));
+    }
+
+    #[test]
+    fn a_partner_that_is_being_erased_is_as_good_as_gone() {
+        let zoe = ACME.replace("acme", "zoe");
+        let mut found = settings(&format!("{ACME}{zoe}"));
+        found.partners[1].fields.insert("erasing".to_owned(), json!({ "since": "2026-11-27T09:30:00.000Z" }));
+        let prune = Wishes { prune: true, ..Wishes::default() };
+        let plan = Plan::new(&settings(ACME), &found, prune).expect("it does not name it").to_string();
+        assert_eq!(plan, "plan: 0 to create, 0 to change, 0 to delete; 2 unchanged, 0 not in the file");
+        let endpoint_alone = zoe.replace("[[partner]]\nname = \"zoe\"\n", "");
+        for (named, place) in [(&zoe, "t.toml:2: /partner/0/name"), (&endpoint_alone, "t.toml:2: /endpoint/0/partner")]
+        {
+            let refused =
+                Plan::new(&settings(named), &found, prune).expect_err("nothing can be made for it").to_string();
+            assert!(refused.starts_with(&format!("{place}: partner `zoe` is being erased")), "{refused}");
+        }
+        let exported = crate::cli::settings::node::exported(&found);
+        let names = |entries: &[Entry], field: &str| -> Vec<String> {
+            entries.iter().map(|entry| entry.text(field).to_owned()).collect()
+        };
+        assert_eq!(names(&exported.partners, "name"), ["acme"]);
+        assert_eq!(names(&exported.endpoints, "partner"), ["acme"]);
     }
 
     proptest! {

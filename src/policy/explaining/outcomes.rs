@@ -6,8 +6,13 @@ use crate::domain::{AttemptError, Delivery, DeliveryStatus, DiscardReason, Endpo
 /// What a replay takes to send what was never sent.
 const REPLAY: &str = "a replay of what is `missing` sends it";
 
-/// Says how a delivery ended, and what can be done; `None` where it has not.
-pub fn delivery(delivery: &Delivery, last_error: Option<&AttemptError>) -> Option<String> {
+/// Says how a delivery ended, and what can be done; `None` where it has not. Nothing can be
+/// where the payload of its event was erased.
+pub fn delivery(
+    delivery: &Delivery,
+    last_error: Option<&AttemptError>,
+    erased_at: Option<Timestamp>,
+) -> Option<String> {
     let (id, endpoint) = (delivery.id, delivery.endpoint);
     let at = delivery.finished_at.map_or_else(String::new, |at| format!(" at {at}"));
     let attempts = match delivery.attempt_count {
@@ -15,32 +20,38 @@ pub fn delivery(delivery: &Delivery, last_error: Option<&AttemptError>) -> Optio
         count => format!("{count} attempts"),
     };
     let failed = last_error.map_or_else(String::new, |error| format!(" (the last: {})", error.message));
+    let cure = |advice: String| erased_at.map_or(advice, erased);
+    let retry = || cure(format!("`POST /deliveries/{id}/retry` sends it all the same"));
     Some(match delivery.status {
         DeliveryStatus::Pending | DeliveryStatus::Retrying | DeliveryStatus::Held => return None,
         DeliveryStatus::Delivered => format!("delivered{at}, after {attempts}"),
         DeliveryStatus::RetriesExhausted => format!(
-            "given up{at}: its schedule ended after {attempts}{failed}; mend the receiver, then \
-             `POST /deliveries/{id}/retry` sends it again"
+            "given up{at}: its schedule ended after {attempts}{failed}; {}",
+            cure(format!("mend the receiver, then `POST /deliveries/{id}/retry` sends it again"))
         ),
         DeliveryStatus::Discarded(DiscardReason::EndpointDeleted) => format!(
-            "discarded{at}: {endpoint} was deleted before it was delivered ({attempts}); a new endpoint does not get it by \
-             itself, and {REPLAY}"
+            "discarded{at}: {endpoint} was deleted before it was delivered ({attempts}); {}",
+            cure(format!("a new endpoint does not get it by itself, and {REPLAY}"))
         ),
         DeliveryStatus::Discarded(DiscardReason::Retention) => format!(
             "discarded{at}: it was held for longer than deliveries are kept ({attempts}), and cannot be sent any more"
         ),
-        DeliveryStatus::Discarded(DiscardReason::Skipped) => format!(
-            "discarded{at}: it was skipped by hand ({attempts}); `POST /deliveries/{id}/retry` sends it all the same"
-        ),
-        DeliveryStatus::Discarded(DiscardReason::Dismissed) => format!(
-            "discarded{at}: it was given up after {attempts}{failed}, and dismissed by hand; \
-             `POST /deliveries/{id}/retry` sends it all the same"
-        ),
+        DeliveryStatus::Discarded(DiscardReason::Skipped) => {
+            format!("discarded{at}: it was skipped by hand ({attempts}); {}", retry())
+        }
+        DeliveryStatus::Discarded(DiscardReason::Dismissed) => {
+            format!("discarded{at}: it was given up after {attempts}{failed}, and dismissed by hand; {}", retry())
+        }
         DeliveryStatus::Discarded(DiscardReason::Expired) => format!(
             "discarded{at}: it was not delivered in the time within which it was worth anything \
-             (`Posthaste-Expires-In`, {attempts}{failed}); `POST /deliveries/{id}/retry` sends it all the same"
+             (`Posthaste-Expires-In`, {attempts}{failed}); {}",
+            retry()
         ),
     })
+}
+
+fn erased(at: Timestamp) -> String {
+    format!("its payload was erased at {at}, and it cannot be sent again")
 }
 
 /// Says that an endpoint's filter kept an event away, by these rules: where in the event,
@@ -57,7 +68,12 @@ pub fn filtered<'a>(endpoint: EndpointId, objections: impl Iterator<Item = (&'a 
 
 /// Says that an endpoint did not take such an event, and since when it does: by which
 /// version of its settings, and when that came into force.
-pub fn not_subscribed(endpoint: EndpointId, event_type: &EventType, later: Option<(u32, Option<Timestamp>)>) -> String {
+pub fn not_subscribed(
+    endpoint: EndpointId,
+    event_type: &EventType,
+    later: Option<(u32, Option<Timestamp>)>,
+    erased_at: Option<Timestamp>,
+) -> String {
     match later {
         None => format!(
             "{endpoint} was not subscribed to `{event_type}` when the event was accepted, and has not been since; \
@@ -67,7 +83,8 @@ pub fn not_subscribed(endpoint: EndpointId, event_type: &EventType, later: Optio
             let since = since.map_or_else(String::new, |since| format!(" at {since}"));
             format!(
                 "{endpoint} was not subscribed to `{event_type}` until version {version} of its settings came into \
-                 force{since}, after the event was accepted; {REPLAY}"
+                 force{since}, after the event was accepted; {}",
+                erased_at.map_or_else(|| REPLAY.to_owned(), erased)
             )
         }
     }
@@ -79,7 +96,12 @@ pub fn not_yet_created(
     event_type: &EventType,
     created_at: Timestamp,
     is_subscribed: bool,
+    erased_at: Option<Timestamp>,
 ) -> String {
-    let cure = if is_subscribed { REPLAY.to_owned() } else { format!("nor is it subscribed to `{event_type}`") };
+    let cure = match erased_at {
+        _ if !is_subscribed => format!("nor is it subscribed to `{event_type}`"),
+        None => REPLAY.to_owned(),
+        Some(at) => erased(at),
+    };
     format!("{endpoint} was made at {created_at}, after the event was accepted; {cure}")
 }

@@ -206,7 +206,7 @@ proptest! {
 
     #[test]
     fn every_end_of_a_delivery_has_a_sentence_and_no_other_state_has(
-        attempt_count in 0..100_u32, finished_at in times(), has_error: bool,
+        attempt_count in 0..100_u32, finished_at in times(), has_error: bool, erased_at in times(),
     ) {
         let error = AttemptError { class: ErrorClass::HttpStatus, message: "answered 503".into() };
         for status in STATUSES {
@@ -217,11 +217,20 @@ proptest! {
                 is_queued: false, next_attempt_at: None, sequence: None,
         place: None, replay: None, created_at: NOW, finished_at,
             };
-            let told = super::delivery(&delivery, has_error.then_some(&error));
+            let told = super::delivery(&delivery, has_error.then_some(&error), erased_at);
             let is_waiting =
                 matches!(status, DeliveryStatus::Pending | DeliveryStatus::Retrying | DeliveryStatus::Held);
             prop_assert_eq!(told.is_none(), is_waiting);
-            told.iter().try_for_each(|told| is_a_sentence(told))?;
+            if let Some(told) = told {
+                is_a_sentence(&told)?;
+                // Nobody is told to send what is not there, nor that what could be is not.
+                let is_advised = told.contains("/retry`") || told.contains("replay");
+                prop_assert!(!(is_advised && erased_at.is_some()), "{}", told);
+                let is_over = matches!(
+                    status, DeliveryStatus::Delivered | DeliveryStatus::Discarded(DiscardReason::Retention)
+                );
+                prop_assert_eq!(told.contains("its payload was erased"), erased_at.is_some() && !is_over, "{}", told);
+            }
         }
     }
 
@@ -243,6 +252,19 @@ proptest! {
     fn attempts_left_go_down_to_none(retries in 0..30_u32, made in 0..100_u32) {
         let policy = RetryPolicy::Schedule(vec![Duration::from_secs(1); retries as usize]);
         prop_assert_eq!(attempts_left(&policy, made), (retries + 1).saturating_sub(made));
+    }
+}
+
+#[test]
+fn what_was_erased_is_not_said_to_be_sent_by_a_replay() {
+    let (endpoint, event_type) = (id().1, "a.b".parse().expect("a type"));
+    for (erased_at, is_advised) in [(None, true), (Some(NOW), false)] {
+        let missed = not_subscribed(endpoint, &event_type, Some((2, None)), erased_at);
+        let late = not_yet_created(endpoint, &event_type, NOW, true, erased_at);
+        for told in [missed, late] {
+            assert_eq!(told.contains("a replay of what is `missing` sends it"), is_advised, "{told}");
+            assert_eq!(told.contains("its payload was erased at"), !is_advised, "{told}");
+        }
     }
 }
 

@@ -82,7 +82,7 @@ delivery! {
         /// How many attempts its schedule has left; `null` where it has ended.
         #[schema(required = true)]
         attempts_left: Option<u32>,
-        /// What each attempt sends: the event's payload, which `GET /events/{id}` shows.
+        /// What each attempt sends: the event's payload, which `GET /events/{id}` shows; `null` once erased.
         #[schema(required = true)]
         request_body: Option<RequestBody>,
         /// In the order of their numbers.

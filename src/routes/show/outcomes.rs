@@ -6,7 +6,7 @@ use url::Position;
 
 use super::{REDACTED, delivery, maybe_time, time};
 use crate::catalog::FieldError;
-use crate::domain::{Attempt, ConnectionUse, DeliveryStatus, EventType, Exchange, Timestamp, Timing};
+use crate::domain::{Attempt, ConnectionUse, DeliveryStatus, Event, Exchange, Timestamp, Timing};
 use crate::engine::AttemptHeaders;
 use crate::policy::explaining::{self, Absence, Holder, WaitsFor};
 use crate::routes::explaining::Explained;
@@ -118,12 +118,8 @@ pub fn waits_for(waits_for: &WaitsFor) -> Value {
 
 /// What became of an event for one endpoint. An outcome without a delivery explains
 /// itself; of one with a delivery it was worked out before.
-pub fn event_outcome(
-    outcome: &EventOutcome,
-    event_type: &EventType,
-    explained: Option<&Explained>,
-    now: Timestamp,
-) -> Value {
+pub fn event_outcome(outcome: &EventOutcome, event: &Event, explained: Option<&Explained>, now: Timestamp) -> Value {
+    let (event_type, erased_at) = (&event.event_type, event.erased.map(|erased| erased.at));
     let (endpoint, word, explanation) = match outcome {
         EventOutcome::Delivery { delivery, .. } => {
             let sentence = explained.map_or_else(String::new, |explained| explained.sentence.clone());
@@ -135,10 +131,10 @@ pub fn event_outcome(
         }
         EventOutcome::NotSubscribed { endpoint, later } => {
             let later = later.map(|later| (later.version, later.since));
-            (*endpoint, "not_subscribed", explaining::not_subscribed(*endpoint, event_type, later))
+            (*endpoint, "not_subscribed", explaining::not_subscribed(*endpoint, event_type, later, erased_at))
         }
         EventOutcome::NotYetCreated { endpoint, created_at, is_subscribed } => {
-            let sentence = explaining::not_yet_created(*endpoint, event_type, *created_at, *is_subscribed);
+            let sentence = explaining::not_yet_created(*endpoint, event_type, *created_at, *is_subscribed, erased_at);
             (*endpoint, "not_yet_created", sentence)
         }
     };

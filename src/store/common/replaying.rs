@@ -156,7 +156,7 @@ pub(super) fn select(connection: &mut Connection, look: &Look<'_>) -> Result<Sel
     let standings = standings(&read, look.own)?;
     let mut selected = Selected {
         first: standings.first().map(|(event, _)| *event),
-        rows: read.originals.len() + read.again.len() + read.events.len(),
+        rows: read.originals_read + read.again.len() + read.events.len(),
         up_to: read.up_to.unwrap_or(look.before - 1).max(look.after),
         is_end: read.up_to.is_none(),
         ..Selected::default()
@@ -217,18 +217,44 @@ fn read(connection: &mut Connection, look: &Look<'_>) -> Result<Read, StoreError
     let kinds = if selection.missing { 4 } else { 2 };
     let limit = (ROWS_AT_ONCE / kinds).min((look.room * 4).max(64));
     let mut known_up_to = |event: RowKey| read.up_to = Some(read.up_to.map_or(event, |up_to: RowKey| up_to.min(event)));
-    let last_id = before.saturating_add(LARGEST_FAN_OUT);
+    // First what bounds the rest: of events behind the last one nothing has to be read.
+    let mut events = Vec::new();
+    let mut last_event = None;
+    if selection.missing {
+        // Its partner's own, and those over all partners.
+        for of in BTreeSet::from([scope, scope % 2]) {
+            let found = statements::events_of_scope(connection, of, after, before, limit as i64).map_err(translate)?;
+            if let Some((event,)) = found.last().filter(|_| found.len() == limit) {
+                known_up_to(*event);
+                last_event = Some(last_event.map_or(*event, |last: RowKey| last.min(*event)));
+            }
+            events.extend(found.into_iter().map(|(event,)| event));
+        }
+    }
+    let last_id = match last_event {
+        Some(event) => event.saturating_add(fan_out_of(connection, event)?),
+        None => before.saturating_add(LARGEST_FAN_OUT),
+    };
     let read_originals = match selection.statuses.as_slice() {
         _ if selection.missing => statements::originals,
         [Replayable::RetriesExhausted] => statements::exhausted_originals,
         statuses if statuses.contains(&Replayable::Delivered) => statements::originals,
         _ => statements::given_up_originals,
     };
-    let originals =
-        read_originals(connection, endpoint, after, last_id, after, before, limit as i64).map_err(translate)?;
-    if let Some((event, _)) = originals.last().filter(|_| originals.len() == limit) {
-        known_up_to(*event);
+    let found =
+        read_originals(connection, endpoint, after, last_id.saturating_add(1), limit as i64).map_err(translate)?;
+    // Keys of an event and its own deliveries follow each other, and nothing comes between
+    // them: up to the last key that was read, whoever made it, every event is known.
+    if let Some((last, ..)) = found.last().filter(|(last, ..)| found.len() == limit && *last < before - 1) {
+        known_up_to(*last);
     }
+    read.originals_read = found.len();
+    let is_original = |event: RowKey, replay: Option<RowKey>| replay.is_none() && after < event && event < before;
+    let originals = found
+        .into_iter()
+        .filter(|(_, event, _, replay)| is_original(*event, *replay))
+        .map(|(_, event, status, _)| (event, status))
+        .collect();
     let mut again = statements::replayed_to(connection, endpoint, after, before, limit as i64).map_err(translate)?;
     if let (Some((first, ..)), Some((last, ..)), true) =
         (again.first().copied(), again.last().copied(), again.len() == limit)
@@ -242,19 +268,15 @@ fn read(connection: &mut Connection, look: &Look<'_>) -> Result<Read, StoreError
             known_up_to(last - 1);
         }
     }
-    let mut events = Vec::new();
-    if selection.missing {
-        // Its partner's own, and those over all partners.
-        for of in BTreeSet::from([scope, scope % 2]) {
-            let found = statements::events_of_scope(connection, of, after, before, limit as i64).map_err(translate)?;
-            if let Some((event,)) = found.last().filter(|_| found.len() == limit) {
-                known_up_to(*event);
-            }
-            events.extend(found.into_iter().map(|(event,)| event));
-        }
-    }
     (read.originals, read.again, read.events) = (originals, again, events);
     Ok(read)
+}
+
+/// How far its own deliveries' keys go behind an event's.
+fn fan_out_of(connection: &mut Connection, event: RowKey) -> Result<i64, StoreError> {
+    let deliveries: Option<i64> =
+        events::table.find(event).select(events::deliveries).first(connection).optional().map_err(translate)?;
+    Ok(deliveries.unwrap_or(LARGEST_FAN_OUT))
 }
 
 /// What is known of an event, but for its bytes.

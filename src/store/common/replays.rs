@@ -11,7 +11,7 @@ use diesel::sql_types::{BigInt, Bool};
 use super::reads::{scope_id, scope_of};
 use super::{Connection, statements, translate};
 use crate::domain::{EndpointId, Replay, ReplayId, ReplayTarget, Timestamp};
-use crate::policy::replaying::MOST_UNDER_WAY;
+use crate::policy::replaying::{MOST_UNDER_WAY, MOST_WAITING};
 use crate::store::ids::{IdCodec, RowKey, time_of_key};
 use crate::store::replaying::{rate_of, selection_of, state_of};
 use crate::store::schema::{replay_targets, replays};
@@ -156,7 +156,7 @@ pub(super) fn progress(
     for (endpoint, cursor, first_event, made, skipped, done) in rows {
         if made > 0 {
             for (count, sum) in [
-                (statements::under_way as fn(&mut Connection, i64, i64, i64) -> _, &mut pending),
+                (statements::unfinished_of_replay as fn(&mut Connection, i64, i64, i64) -> _, &mut pending),
                 (statements::failed, &mut failed),
             ] {
                 let room = (COUNTED - *sum).saturating_add(1);
@@ -182,13 +182,14 @@ pub(super) fn progress(
 
 /// The first `limit` running replays behind one of them, in the order of their ids, each with
 /// up to `each` of the endpoints that it is not done with: those behind the one that had
-/// the last turn, and then those before it.
+/// the last turn, and then those before it. One without any has only to be finished.
 pub(super) fn running(
     connection: &mut Connection,
     ids: &IdCodec,
     after: Option<ReplayId>,
     turns: &HashMap<ReplayId, EndpointId>,
     (limit, each): (usize, usize),
+    now: Timestamp,
 ) -> Result<Vec<RunningReplay>, StoreError> {
     let after = after.map_or(0, |after| ids.replay_key(after).unwrap_or(0));
     let rows: Vec<(RowKey, Option<i64>)> = replays::table
@@ -209,10 +210,15 @@ pub(super) fn running(
         }
         let mut targets = Vec::with_capacity(endpoints.len());
         for endpoint in endpoints {
-            let under_way =
-                statements::under_way(connection, key, endpoint, MOST_UNDER_WAY as i64 + 1).map_err(translate)?;
-            let under_way = under_way.first().map_or(0, |(count,)| positive(*count)) as usize;
-            targets.push(RunningTarget { endpoint: ids.endpoint(endpoint), under_way });
+            // Whoever has so many has too many of one or of the other.
+            let limit = (MOST_UNDER_WAY + MOST_WAITING) as i64;
+            let counts = statements::under_way(connection, now.as_millis(), key, endpoint, limit).map_err(translate)?;
+            let (all, under_way) = counts.first().copied().unwrap_or_default();
+            targets.push(RunningTarget {
+                endpoint: ids.endpoint(endpoint),
+                under_way: positive(under_way) as usize,
+                waiting: positive(all - under_way) as usize,
+            });
         }
         running.push(RunningReplay { replay, per_second: rate_of(per_second)?, targets });
     }

@@ -19,11 +19,13 @@ use crate::store::rows::parsed;
 use crate::store::schema::{events, search_entries, search_layouts, search_segments};
 use crate::store::search::layout::Layout;
 use crate::store::search::terms::{self, Term, TermHasher, Whose};
-use crate::store::search::{ASKED_SEGMENTS, LOOKED_AT, READ_WHOLE, entry_id, packing, segment_of, unreadable};
+use crate::store::search::{ASKED_SEGMENTS, TAIL_BYTES, TAIL_EVENTS, entry_id, packing, segment_of, unreadable};
 use crate::store::{EventSearch, Page, PageRequest, Scope, ScopeId, StoreError};
 
 /// Rows of the first look through what no index leads to; each that follows is larger.
 const FIRST_LOOK: usize = 256;
+/// Events that are read together: so many payloads are in memory at a time.
+const READ_AT_ONCE: usize = 64;
 /// Segments that are asked together, at most.
 const SEGMENTS_AT_ONCE: usize = 256;
 
@@ -69,16 +71,17 @@ impl Visible {
 pub(super) struct Budget {
     looked_at: usize,
     read_whole: usize,
+    read_bytes: usize,
     segments: usize,
 }
 
 impl Budget {
     pub(super) fn of_a_request() -> Self {
-        Self { looked_at: LOOKED_AT, read_whole: READ_WHOLE, segments: ASKED_SEGMENTS }
+        Self { looked_at: TAIL_EVENTS, read_whole: TAIL_EVENTS, read_bytes: TAIL_BYTES, segments: ASKED_SEGMENTS }
     }
 
     pub(super) fn is_spent(&self) -> bool {
-        self.looked_at == 0 || self.read_whole == 0 || self.segments == 0
+        self.looked_at == 0 || self.read_whole == 0 || self.read_bytes == 0 || self.segments == 0
     }
 }
 
@@ -263,11 +266,12 @@ impl Walk<'_> {
     fn read(&mut self, connection: &mut Connection, keys: &[RowKey], budget: &mut Budget) -> Result<bool, StoreError> {
         let mut rest = keys;
         while !rest.is_empty() {
-            let room = (self.limit - self.keys.len()).min(budget.read_whole);
-            if room == 0 {
+            let room = self.limit - self.keys.len();
+            let most = if budget.read_bytes == 0 { 0 } else { READ_AT_ONCE.min(budget.read_whole) };
+            if room == 0 || most == 0 {
                 return Ok(false);
             }
-            let (some, behind) = rest.split_at(room.min(rest.len()));
+            let (some, behind) = rest.split_at(most.min(rest.len()));
             rest = behind;
             budget.read_whole -= some.len();
             let mut found = Vec::with_capacity(some.len());
@@ -278,6 +282,7 @@ impl Walk<'_> {
                     .load(connection)
                     .map_err(translate)?;
                 for (key, scope, name, idempotency_key, body) in rows {
+                    budget.read_bytes = budget.read_bytes.saturating_sub(body.len());
                     if self.question.may_fit(scope, &parsed(&name)?, idempotency_key.as_deref())
                         && self.question.has_field(&body)
                     {
@@ -296,7 +301,12 @@ impl Walk<'_> {
                 }
             }
             found.sort_unstable_by_key(|key| std::cmp::Reverse(*key));
-            self.keys.extend(found);
+            let (kept, beyond) = found.split_at(room.min(found.len()));
+            self.keys.extend_from_slice(kept);
+            if !beyond.is_empty() {
+                self.down_to = kept.last().map_or(self.down_to, |last| *last);
+                return Ok(false);
+            }
             self.down_to = some.last().map_or(self.down_to, |last| *last);
         }
         Ok(true)

@@ -477,19 +477,16 @@ statement! {
 }
 
 query! {
-    /// `event` and `status` of an endpoint's deliveries that no replay made, in the order of
-    /// the events, between two of them. Their keys are between two as well.
+    /// `id`, `event`, `status` and `replay` of an endpoint's deliveries, in their order, between
+    /// two of them. Also those that replays made: what is read has an end, whatever it is.
     fn originals(
         endpoint: i64 => BigInt,
         above: i64 => BigInt,
         below: i64 => BigInt,
-        after: i64 => BigInt,
-        before: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> (i64, i64) => (BigInt, BigInt)
-    "SELECT event, status FROM deliveries \
-     WHERE endpoint = ? AND id > ? AND id < ? AND event > ? AND event < ? AND replay IS NULL \
-     ORDER BY id LIMIT ?"
+    ) -> (i64, i64, i64, Option<i64>) => (BigInt, BigInt, BigInt, Nullable<BigInt>)
+    "SELECT id, event, status, replay FROM deliveries \
+     WHERE endpoint = ? AND id > ? AND id < ? ORDER BY id LIMIT ?"
 }
 
 query! {
@@ -498,13 +495,10 @@ query! {
         endpoint: i64 => BigInt,
         above: i64 => BigInt,
         below: i64 => BigInt,
-        after: i64 => BigInt,
-        before: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> (i64, i64) => (BigInt, BigInt)
-    "SELECT event, status::bigint FROM finished \
-     WHERE status >= 3 AND endpoint = ? AND id > ? AND id < ? AND event > ? AND event < ? AND replay IS NULL \
-     ORDER BY id LIMIT ?"
+    ) -> (i64, i64, i64, Option<i64>) => (BigInt, BigInt, BigInt, Nullable<BigInt>)
+    "SELECT id, event, status::bigint, replay FROM finished \
+     WHERE status >= 3 AND endpoint = ? AND id > ? AND id < ? ORDER BY id LIMIT ?"
 }
 
 query! {
@@ -513,13 +507,10 @@ query! {
         endpoint: i64 => BigInt,
         above: i64 => BigInt,
         below: i64 => BigInt,
-        after: i64 => BigInt,
-        before: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> (i64, i64) => (BigInt, BigInt)
-    "SELECT event, status::bigint FROM finished \
-     WHERE status = 3 AND endpoint = ? AND id > ? AND id < ? AND event > ? AND event < ? AND replay IS NULL \
-     ORDER BY id LIMIT ?"
+    ) -> (i64, i64, i64, Option<i64>) => (BigInt, BigInt, BigInt, Nullable<BigInt>)
+    "SELECT id, event, status::bigint, replay FROM finished \
+     WHERE status = 3 AND endpoint = ? AND id > ? AND id < ? ORDER BY id LIMIT ?"
 }
 
 query! {
@@ -557,13 +548,27 @@ query! {
 
 query! {
     /// How many deliveries of a replay to an endpoint are unfinished, counted up to a limit.
-    fn under_way(
+    fn unfinished_of_replay(
         replay: i64 => BigInt,
         endpoint: i64 => BigInt,
         limit: i64 => BigInt,
     ) -> (i64,) => (BigInt)
     "SELECT count(*) FROM ( \
        SELECT 1 FROM pending WHERE replay IS NOT NULL AND replay = ? AND endpoint = ? LIMIT ?) AS counted"
+}
+
+query! {
+    /// How many of them there are, and how many of these were never tried and are due, all
+    /// counted up to a limit.
+    fn under_way(
+        now: i64 => BigInt,
+        replay: i64 => BigInt,
+        endpoint: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64, i64) => (BigInt, BigInt)
+    "SELECT count(*), count(*) FILTER (WHERE scheduled_attempts = 0 AND coalesce(next_at, 0) <= ?) FROM ( \
+       SELECT scheduled_attempts, next_at FROM pending \
+       WHERE replay IS NOT NULL AND replay = ? AND endpoint = ? LIMIT ?) AS counted"
 }
 
 query! {

@@ -244,8 +244,9 @@ impl Store for PostgresStore {
         after: Option<ReplayId>,
         turns: &HashMap<ReplayId, EndpointId>,
         (limit, each): (usize, usize),
+        now: Timestamp,
     ) -> Result<Vec<RunningReplay>, StoreError> {
-        self.read_at_once(|reader| replays::running(reader, &self.ids, after, turns, (limit, each)))
+        self.read_at_once(|reader| replays::running(reader, &self.ids, after, turns, (limit, each), now))
     }
 
     fn exhausted(&self, scope: &Scope, page: &PageRequest<EndpointId>) -> Result<Page<ExhaustedEndpoint>, StoreError> {

@@ -27,6 +27,12 @@ pub const SEGMENT_EVENTS: usize = 8_192;
 pub(in crate::store) const LOOKED_AT: usize = 10_000;
 /// The same of rows that are read whole.
 pub(in crate::store) const READ_WHOLE: usize = 1_000;
+/// Events that one search looks at, at most, where no index leads to what it asks for. What
+/// is not indexed yet is less than a segment and what has not settled: all of it must fit,
+/// or no segment would ever be asked.
+pub(in crate::store) const TAIL_EVENTS: usize = 2 * SEGMENT_EVENTS;
+/// Bytes of the payloads among them, at most; the last few that are read may go beyond it.
+pub(in crate::store) const TAIL_BYTES: usize = 32 << 20;
 /// Segments that one request asks, at most.
 pub(in crate::store) const ASKED_SEGMENTS: usize = 50_000;
 

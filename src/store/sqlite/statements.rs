@@ -350,19 +350,16 @@ statement! {
 }
 
 query! {
-    /// `event` and `status` of an endpoint's deliveries that no replay made, in the order of
-    /// the events, between two of them. Their keys are between two as well.
+    /// `id`, `event`, `status` and `replay` of an endpoint's deliveries, in their order, between
+    /// two of them. Also those that replays made: what is read has an end, whatever it is.
     fn originals(
         endpoint: i64 => BigInt,
         above: i64 => BigInt,
         below: i64 => BigInt,
-        after: i64 => BigInt,
-        before: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> (i64, i64) => (BigInt, BigInt)
-    "SELECT event, status FROM deliveries INDEXED BY deliveries_by_endpoint \
-     WHERE endpoint = ? AND id > ? AND id < ? AND event > ? AND event < ? AND replay IS NULL \
-     ORDER BY id LIMIT ? + 0"
+    ) -> (i64, i64, i64, Option<i64>) => (BigInt, BigInt, BigInt, Nullable<BigInt>)
+    "SELECT id, event, status, replay FROM deliveries INDEXED BY deliveries_by_endpoint \
+     WHERE endpoint = ? AND id > ? AND id < ? ORDER BY id LIMIT ? + 0"
 }
 
 query! {
@@ -371,13 +368,10 @@ query! {
         endpoint: i64 => BigInt,
         above: i64 => BigInt,
         below: i64 => BigInt,
-        after: i64 => BigInt,
-        before: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> (i64, i64) => (BigInt, BigInt)
-    "SELECT event, status FROM deliveries INDEXED BY deliveries_given_up \
-     WHERE status >= 3 AND endpoint = ? AND id > ? AND id < ? AND event > ? AND event < ? AND replay IS NULL \
-     ORDER BY id LIMIT ? + 0"
+    ) -> (i64, i64, i64, Option<i64>) => (BigInt, BigInt, BigInt, Nullable<BigInt>)
+    "SELECT id, event, status, replay FROM deliveries INDEXED BY deliveries_given_up \
+     WHERE status >= 3 AND endpoint = ? AND id > ? AND id < ? ORDER BY id LIMIT ? + 0"
 }
 
 query! {
@@ -386,13 +380,10 @@ query! {
         endpoint: i64 => BigInt,
         above: i64 => BigInt,
         below: i64 => BigInt,
-        after: i64 => BigInt,
-        before: i64 => BigInt,
         limit: i64 => BigInt,
-    ) -> (i64, i64) => (BigInt, BigInt)
-    "SELECT event, status FROM deliveries INDEXED BY deliveries_exhausted \
-     WHERE status = 3 AND endpoint = ? AND id > ? AND id < ? AND event > ? AND event < ? AND replay IS NULL \
-     ORDER BY id LIMIT ? + 0"
+    ) -> (i64, i64, i64, Option<i64>) => (BigInt, BigInt, BigInt, Nullable<BigInt>)
+    "SELECT id, event, status, replay FROM deliveries INDEXED BY deliveries_exhausted \
+     WHERE status = 3 AND endpoint = ? AND id > ? AND id < ? ORDER BY id LIMIT ? + 0"
 }
 
 query! {
@@ -431,13 +422,27 @@ query! {
 
 query! {
     /// How many deliveries of a replay to an endpoint are unfinished, counted up to a limit.
-    fn under_way(
+    fn unfinished_of_replay(
         replay: i64 => BigInt,
         endpoint: i64 => BigInt,
         limit: i64 => BigInt,
     ) -> (i64,) => (BigInt)
     "SELECT COUNT(*) FROM ( \
        SELECT 1 FROM deliveries INDEXED BY deliveries_of_replay \
+       WHERE replay IS NOT NULL AND replay = ? AND endpoint = ? AND status < 2 LIMIT ? + 0)"
+}
+
+query! {
+    /// How many of them there are, and how many of these were never tried and are due, all
+    /// counted up to a limit.
+    fn under_way(
+        now: i64 => BigInt,
+        replay: i64 => BigInt,
+        endpoint: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64, i64) => (BigInt, BigInt)
+    "SELECT count(*), count(*) FILTER (WHERE scheduled_attempts = 0 AND coalesce(next_at, 0) <= ?) FROM ( \
+       SELECT scheduled_attempts, next_at FROM deliveries INDEXED BY deliveries_of_replay \
        WHERE replay IS NOT NULL AND replay = ? AND endpoint = ? AND status < 2 LIMIT ? + 0)"
 }
 

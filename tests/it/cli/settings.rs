@@ -1,6 +1,7 @@
 //! `posthaste apply` and `posthaste export` against real nodes: what is shown before, what
 //! is done and told, what stays as it is, and what never shows.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -73,7 +74,7 @@ fn furnished() -> Node {
     });
     let order = json!({
         "description": "an order\nof \"two\" lines", "schema": schema, "example": { "event": "order.paid" },
-        "retry": { "schedule_ms": [1000, 2000] },
+        "retry": { "schedule_ms": [1000, 2000] }, "indexed": ["/order/id", "/a~1b"],
     });
     operator.put("/event-types/order.paid", order.to_string()).expect(201);
     operator.delete("/event-types/campaign.failed").expect(204);
@@ -130,6 +131,64 @@ fn what_is_exported_makes_another_node_the_same() {
     assert!(there.contains("is there already"), "{there}");
     run(&node, &["export", file.to_str().unwrap(), "--force", "--environment", "sandbox"], &[]).ended(0);
     assert!(!std::fs::read_to_string(file).unwrap().contains("[[endpoint]]"), "the sandbox has none");
+}
+
+/// All that a list shows, by what people know each thing by, without what is another on each
+/// node.
+fn listed(node: &Node, path: &str, known_by: &[&str]) -> BTreeMap<String, Value> {
+    let page = node.operator().get(path).expect(200);
+    assert_eq!(page["next_cursor"], Value::Null, "one page is all");
+    let known = |item: &Value| known_by.iter().map(|field| item[*field].to_string()).collect::<String>();
+    let mut items: BTreeMap<String, Value> =
+        page["data"].as_array().unwrap().iter().map(|item| (known(item), item.clone())).collect();
+    for item in items.values_mut() {
+        let fields = item.as_object_mut().unwrap();
+        fields.retain(|field, _| !["id", "version", "created_at", "updated_at"].contains(&field.as_str()));
+    }
+    items
+}
+
+/// That for each field that is shown, but for these, something has another value than what
+/// is plain: a field that `export` does not know is missed then.
+#[track_caller]
+fn shows_all(items: &BTreeMap<String, Value>, plain: &str, but: &[&str]) {
+    let plain = &items[plain];
+    for field in plain.as_object().unwrap().keys().filter(|field| !but.contains(&field.as_str())) {
+        assert!(items.values().any(|item| item[field] != plain[field]), "furnish something with `{field}`");
+    }
+}
+
+#[test]
+fn every_field_that_is_shown_is_carried_over() {
+    let (node, other, folder) = (furnished(), Node::start(&[]), Folder::new());
+    let operator = node.operator();
+    let headed = json!({ "url": "https://example.com/headed", "events": ["*"], "headers": { "x-a": "1" } });
+    operator.post("/webhook?partner=acme", headed.to_string()).expect(201);
+    let bare = json!({ "schema": {}, "example": { "event": "bare.type" } });
+    operator.put("/event-types/bare.type", bare.to_string()).expect(201);
+    // One that the other node has as well, and that is changed there.
+    let mut changed = operator.get("/event-types/campaign.updated").expect(200);
+    changed["description"] = json!("ours");
+    operator.put("/event-types/campaign.updated", changed.to_string()).expect(200);
+
+    let file = folder.file("settings.toml");
+    run(&node, &["export", file.to_str().unwrap()], &[]).ended(0);
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("\"(redacted)\"", "\"2\"")).unwrap();
+    apply(&other, &file, &["--yes", "--prune"]).ended(0);
+
+    let types = |node: &Node| listed(node, "/event-types", &["name"]);
+    let (ours, theirs) = (types(&node), types(&other));
+    let new_ones = ours.iter().filter(|(name, _)| ["\"bare.type\"", "\"order.paid\""].contains(&name.as_str()));
+    shows_all(&new_ones.map(|(name, item)| (name.clone(), item.clone())).collect(), "\"bare.type\"", &["built_in"]);
+    assert_eq!(theirs, ours);
+    let endpoints = |node: &Node| listed(node, "/webhook?partner=*", &["partner", "url"]);
+    let (ours, theirs) = (endpoints(&node), endpoints(&other));
+    let not_settings = ["environment", "status", "paused_at", "paused_by", "braked_at"];
+    // There is one format, and a certificate cannot be made anew without its key.
+    let but = [&not_settings[..], &["format", "client_certificate"]].concat();
+    shows_all(&ours, "\"acme\"\"https://example.com/plain\"", &but);
+    assert_eq!(theirs, ours);
 }
 
 #[test]

@@ -12,6 +12,8 @@ use std::time::Duration;
 use actix::Addr;
 use actix_rt::System;
 use bytes::Bytes;
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, SqliteConnection};
 use posthaste::clock::Clock;
 use posthaste::cluster::{Forward, Hint, Hold, Ownership};
 use posthaste::domain::{
@@ -82,6 +84,13 @@ impl House {
     /// One whose node starts held.
     pub fn held() -> Self {
         Self(Folder::new(), Hold::new(true))
+    }
+
+    /// Runs SQL on what is stored, between two lives.
+    pub fn execute(&self, sql: &str) {
+        let file = self.0.file("posthaste.db");
+        let mut connection = SqliteConnection::establish(file.to_str().expect("a UTF-8 name")).expect("it is there");
+        connection.batch_execute(sql).expect("it is well-formed");
     }
 
     /// Lives in it once: everything is stopped where it stands when the story

@@ -2,8 +2,9 @@
 //! at a time than the endpoint drains, and after a restart no more than what is left.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use posthaste::domain::{DeliveryStatus, EndpointId, EventId, ReplayId, ReplaySelection, ReplayState};
+use posthaste::domain::{DeliveryStatus, DeliveryTimes, EndpointId, EventId, ReplayId, ReplaySelection, ReplayState};
 use posthaste::engine::Replays;
 use posthaste::store::{NewReplay, WantedEndpoints};
 
@@ -21,9 +22,13 @@ fn later(_: &Call) -> Answer {
 
 /// Begins a replay of what the endpoint missed.
 async fn begin(life: &Life, endpoint: EndpointId, per_second: Option<u32>) -> ReplayId {
+    begin_for(life, &[endpoint], per_second).await
+}
+
+async fn begin_for(life: &Life, endpoints: &[EndpointId], per_second: Option<u32>) -> ReplayId {
     let new = NewReplay {
         scope: life.scope().clone(),
-        wanted: WantedEndpoints { endpoints: vec![endpoint], partners: Vec::new(), most: 1 },
+        wanted: WantedEndpoints { endpoints: endpoints.to_vec(), partners: Vec::new(), most: 10 },
         selection: ReplaySelection { missing: true, ..ReplaySelection::default() },
         per_second,
         actor: "partner".into(),
@@ -79,6 +84,55 @@ fn an_endpoint_that_answers_nothing_has_a_little_under_way() {
         first.answer(200);
         life.until(|life| made(life, replay) == 33).await;
         assert_eq!(state(life, replay), ReplayState::Running);
+    });
+}
+
+#[test]
+fn what_is_for_later_keeps_nothing_else_waiting() {
+    House::new().live(options(), at_once, async |life: &mut Life| {
+        let tomorrow = life.engine.clock.now().wall + Duration::from_secs(86_400);
+        life.post_at(LARGE, DeliveryTimes { deliver_at: Some(tomorrow), expires_at: None }).await;
+        let endpoint = life.endpoint("a", |_| {}).await;
+        Replays::start(life.engine.clone());
+        let replay = begin(life, endpoint, None).await;
+        life.until(|life| state(life, replay) == ReplayState::Done).await;
+        assert_eq!(made(life, replay), LARGE as u64);
+        assert!(life.all_are(DeliveryStatus::Pending) && life.calls.try_recv().is_err(), "and none is sent");
+    });
+}
+
+#[test]
+fn a_rate_is_for_all_endpoints_of_a_replay() {
+    House::new().live(options(), at_once, async |life: &mut Life| {
+        life.post(LARGE).await;
+        let mut endpoints = Vec::new();
+        for path in ["a", "b", "c"] {
+            endpoints.push(life.endpoint(path, |_| {}).await);
+        }
+        Replays::start(life.engine.clone());
+        let replay = begin_for(life, &endpoints, Some(20)).await;
+        life.until(|life| made(life, replay) >= 15).await;
+        let progress = life.engine.store.replay(life.scope(), replay).expect("a read").expect("it is there");
+        let each: Vec<u64> = progress.targets.iter().map(|target| target.made).collect();
+        assert!(each.iter().all(|made| *made >= 3), "each has its turn: {each:?}");
+    });
+}
+
+#[test]
+fn one_that_cannot_be_carried_on_stops_no_other() {
+    let house = House::new();
+    let sound = house.live(options(), at_once, async |life: &mut Life| {
+        life.post(LARGE).await;
+        let endpoint = life.endpoint("a", |_| {}).await;
+        begin(life, endpoint, None).await;
+        begin(life, endpoint, None).await
+    });
+    house.execute("UPDATE replays SET selection = 'nonsense' WHERE id = (SELECT min(id) FROM replays)");
+    house.live(options(), at_once, async |life: &mut Life| {
+        Replays::start(life.engine.clone());
+        life.until(|life| life.deliveries().len() == LARGE && life.all_are(DeliveryStatus::Delivered)).await;
+        life.until(|life| state(life, sound) == ReplayState::Done).await;
+        assert_eq!(made(life, sound), LARGE as u64);
     });
 }
 

@@ -154,6 +154,10 @@ impl Transaction for Fencing<'_> {
         self.0.carry_on_replay(slice)
     }
 
+    fn finish_replay(&mut self, replay: ReplayId) -> Result<bool, StoreError> {
+        self.0.finish_replay(replay)
+    }
+
     fn cancel_replay(&mut self, scope: &Scope, replay: ReplayId) -> Result<Option<Effect<ReplayState>>, StoreError> {
         self.0.cancel_replay(scope, replay)
     }

@@ -104,6 +104,8 @@ fn a_payload_that_is_not_to_be_kept_is_gone_once_it_is_delivered() {
     let delivery = tenant.delivery_of(&accepted);
     let retry = tenant.partner.post_empty(&format!("/deliveries/{}/retry", delivery["id"].as_str().unwrap()));
     let problem = retry.problem(409, "conflict");
+    let path = format!("/deliveries/{}", delivery["id"].as_str().unwrap());
+    assert_eq!(tenant.partner.get(&path).expect(200)["request_body"], Value::Null, "nobody can say what it was");
     assert!(problem["detail"].as_str().unwrap().contains("`Posthaste-Retain: none`"), "{problem}");
 
     // It is a part of the request.

@@ -264,10 +264,11 @@ impl<'a> History<'a> {
 
     /// Whether it has a sentence that fits.
     fn is_told(&self, event: &Event, outcome: &EventOutcome) -> Result<(), TestCaseError> {
+        let erased_at = event.erased.map(|erased| erased.at);
         let sentence = match outcome {
             EventOutcome::Delivery { delivery, last_attempt } => {
                 let error = last_attempt.as_ref().and_then(|attempt| attempt.outcome.error.as_ref());
-                explaining::delivery(delivery, error).unwrap_or_else(|| {
+                explaining::delivery(delivery, error, erased_at).unwrap_or_else(|| {
                     let standings = self.world.store().standings(&[delivery.endpoint]).expect("readable");
                     let standing = &standings[&delivery.endpoint];
                     let facts = Facts {
@@ -296,7 +297,7 @@ impl<'a> History<'a> {
             }
             EventOutcome::NotSubscribed { endpoint, later } => {
                 let later = later.map(|later| (later.version, later.since));
-                explaining::not_subscribed(*endpoint, &event.event_type, later)
+                explaining::not_subscribed(*endpoint, &event.event_type, later, erased_at)
             }
             EventOutcome::NotYetCreated { endpoint, is_subscribed, .. } => {
                 let life = self.endpoints.iter().find(|life| life.id == *endpoint).expect("it was made here");

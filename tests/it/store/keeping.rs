@@ -2,20 +2,25 @@
 //! did not want it kept. Never what a delivery still needs.
 
 use posthaste::domain::{
-    DeliveryId, DeliveryStatus, DiscardReason, ErasedBy, Event, EventId, Kept, Outcome, RetentionDays,
+    DeliveryId, DeliveryStatus, DiscardReason, EndpointId, ErasedBy, Event, EventId, Kept, Outcome, RetentionDays,
 };
-use posthaste::store::{Enforced, EventOutcome, Lane, PageRequest, Retentions, Scope, Skipped, Slice, Verdict};
+use posthaste::store::{
+    DeliveryFilter, Enforced, EventOutcome, Lane, PageRequest, Retentions, Scope, Skipped, Slice, Verdict,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
 
+use super::replaying::{begin, carry_out, exhausted};
 use super::world::{DAY, HOUR, SECOND, START, World, event_with, events_of, in_sandbox, settings};
 
 for_every_backend! {
     what_is_set_is_inherited
     a_payload_goes_once_nobody_needs_it
     attempts_go_so_long_after_they_were_made
+    what_an_exhausted_delivery_failed_at_last_stays
     what_is_held_is_discarded
+    what_a_replay_made_is_held_as_long_as_anything_else
     what_is_exhausted_is_discarded_and_goes_with_the_rest
     what_was_passed_by_is_looked_at_again
     walks_go_on_where_they_stopped
@@ -24,6 +29,8 @@ for_every_backend! {
     nothing_is_done_where_nothing_is_set
     what_is_not_to_be_kept_goes_when_it_is_delivered
     what_is_not_to_be_kept_stays_while_it_is_exhausted
+    what_is_not_to_be_kept_goes_when_a_replay_delivered_it
+    what_was_replayed_since_is_discarded_as_exhausted
     an_erased_payload_is_not_sent_again
     an_erased_event_says_who_was_filtered
     a_payload_asked_for_by_hand_stays
@@ -198,7 +205,7 @@ fn attempts_go_so_long_after_they_were_made(world: &mut World) {
     assert_eq!(world.delivery(&acme, delivery).attempt_count, 2, "they were made");
     // The outcome of the next is not taken for one that was written before.
     world.now = START + 4 * DAY;
-    let third = world.attempt(delivery, 2, Verdict::Exhausted);
+    let third = world.attempt(delivery, 2, Verdict::Delivered);
     world.record(&third);
     assert_eq!(numbers(world), [2, 3]);
     for (now, left) in [(START + 5 * DAY + SECOND, vec![3]), (START + 7 * DAY + SECOND, vec![])] {
@@ -217,6 +224,39 @@ fn attempts_go_so_long_after_they_were_made(world: &mut World) {
     world.advance(3 * DAY + SECOND);
     assert_eq!(enforce(world).rows, 1);
     assert_eq!(numbers(world), Vec::<u32>::new());
+}
+
+fn what_an_exhausted_delivery_failed_at_last_stays(world: &mut World) {
+    let acme = world.partner("acme");
+    let endpoint = world.endpoint(&acme, "all", &["*"]).id;
+    set(world, &acme, &[(Kept::Attempts, 1)]);
+    let (_, delivery) = ended(world, &acme, Verdict::RetryAt(START + HOUR));
+    world.advance(HOUR);
+    let mut last = world.attempt(delivery, 1, Verdict::Exhausted);
+    last.outcome = Outcome::answered(503, bytes::Bytes::new());
+    world.record(&last);
+    let numbers = |world: &World, of| world.attempts(of).iter().map(|attempt| attempt.number).collect::<Vec<_>>();
+    world.advance(2 * DAY);
+    assert_eq!(enforce(world).rows, 1);
+    assert_eq!(numbers(world, delivery), [2]);
+    let told = world.store().exhausted(&acme, &PageRequest { after: None, limit: 10 }).expect("readable").items;
+    let reasons: Vec<_> = told[0].reasons.iter().map(|reason| (reason.status_code, reason.count)).collect();
+    assert_eq!(reasons, [(Some(503), 1)]);
+    // So it is with one that a replay made.
+    let replay = begin(world, &acme, endpoint, exhausted());
+    assert_eq!(carry_out(world, replay, endpoint, 10), 1);
+    let made = world.deliveries(&acme, &DeliveryFilter::default())[0].id;
+    let record = world.attempt(made, 0, Verdict::Exhausted);
+    world.record(&record);
+    world.advance(2 * DAY);
+    assert_eq!(enforce(world).rows, 0);
+    assert_eq!(numbers(world, made), [1]);
+    // It goes once the delivery is not exhausted any more.
+    for delivery in [delivery, made] {
+        world.commit(|transaction| transaction.dismiss_delivery(&acme, delivery));
+        assert_eq!(enforce(world).rows, 1);
+        assert_eq!(world.attempts(delivery), []);
+    }
 }
 
 fn what_is_held_is_discarded(world: &mut World) {
@@ -242,6 +282,30 @@ fn what_is_held_is_discarded(world: &mut World) {
     assert_eq!(enforce(world).rows, 1);
     assert_eq!(stands(world, old), [RETENTION, RETENTION]);
     assert!(!is_erased(world, &acme, old), "its payload is another matter");
+}
+
+fn what_a_replay_made_is_held_as_long_as_anything_else(world: &mut World) {
+    let acme = world.partner("acme");
+    let endpoint = world.endpoint(&acme, "all", &["*"]).id;
+    set(world, &acme, &[(Kept::Held, 2)]);
+    let old: Vec<DeliveryId> = (0..3).map(|_| ended(world, &acme, Verdict::Exhausted).1).collect();
+    world.advance(5 * DAY);
+    enforce(world);
+    world.pause(&acme, endpoint);
+    let replay = begin(world, &acme, endpoint, exhausted());
+    assert_eq!(carry_out(world, replay, endpoint, 10), old.len());
+    let made: Vec<DeliveryId> =
+        world.deliveries(&acme, &DeliveryFilter::default()).iter().take(old.len()).map(|made| made.id).collect();
+    for days in [0, 1] {
+        world.advance(DAY * days);
+        assert_eq!(enforce(world).rows, 0);
+        assert!(made.iter().all(|made| status(world, &acme, *made) == DeliveryStatus::Held), "after {days} days");
+    }
+    // By their own age they go all the same, though their events were passed by long before.
+    world.advance(DAY + SECOND);
+    assert_eq!(enforce(world).rows, old.len());
+    assert!(made.iter().all(|made| status(world, &acme, *made) == RETENTION));
+    assert!(old.iter().all(|old| status(world, &acme, *old) == DeliveryStatus::RetriesExhausted));
 }
 
 fn what_is_exhausted_is_discarded_and_goes_with_the_rest(world: &mut World) {
@@ -460,6 +524,70 @@ fn what_is_not_to_be_kept_goes_when_it_is_delivered(world: &mut World) {
     }
     assert_eq!(erase_unretained(world, Slice { rows: 1, bytes: 1 }), 1);
     assert!(is_erased(world, &acme, last));
+}
+
+/// An event that is not to be kept, exhausted and then made again by a replay: that, the older
+/// delivery, and the one that the replay made.
+fn replayed(world: &mut World, acme: &Scope, endpoint: EndpointId) -> (EventId, DeliveryId, DeliveryId) {
+    let id = unretained(world, acme);
+    let older = world.deliveries_of(acme, id)[0].id;
+    let record = world.attempt(older, 0, Verdict::Exhausted);
+    world.record(&record);
+    let replay = begin(world, acme, endpoint, exhausted());
+    assert_eq!(carry_out(world, replay, endpoint, 10), 1);
+    let made = world.deliveries(acme, &DeliveryFilter::default())[0].id;
+    assert_ne!(made, older);
+    (id, older, made)
+}
+
+fn what_is_not_to_be_kept_goes_when_a_replay_delivered_it(world: &mut World) {
+    let acme = world.partner("acme");
+    let endpoint = world.endpoint(&acme, "all", &["*"]).id;
+    let (id, older, made) = replayed(world, &acme, endpoint);
+    assert_eq!(erase_unretained(world, PLENTY), 0, "it is about to be sent");
+    let record = world.attempt(made, 0, Verdict::Exhausted);
+    world.record(&record);
+    assert_eq!(erase_unretained(world, PLENTY), 0, "it can be sent again");
+    let replay = begin(world, &acme, endpoint, exhausted());
+    assert_eq!(carry_out(world, replay, endpoint, 10), 1);
+    let last = world.deliveries(&acme, &DeliveryFilter::default())[0].id;
+    let record = world.attempt(last, 0, Verdict::Delivered);
+    world.record(&record);
+    assert_eq!(erase_unretained(world, PLENTY), 1);
+    assert!(is_erased(world, &acme, id));
+    for older in [older, made] {
+        assert_eq!(status(world, &acme, older), DeliveryStatus::RetriesExhausted, "it is not sent again");
+    }
+    // What was replayed to one endpoint is exhausted for another all the same.
+    world.endpoint(&acme, "other", &["*"]);
+    let id = unretained(world, &acme);
+    for delivery in world.deliveries_of(&acme, id) {
+        let record = world.attempt(delivery.id, 0, Verdict::Exhausted);
+        world.record(&record);
+    }
+    let replay = begin(world, &acme, endpoint, exhausted());
+    assert_eq!(carry_out(world, replay, endpoint, 10), 1);
+    let made = world.deliveries(&acme, &DeliveryFilter::default())[0].id;
+    let record = world.attempt(made, 0, Verdict::Delivered);
+    world.record(&record);
+    assert_eq!(erase_unretained(world, PLENTY), 0);
+    assert!(!is_erased(world, &acme, id));
+}
+
+fn what_was_replayed_since_is_discarded_as_exhausted(world: &mut World) {
+    let acme = world.partner("acme");
+    let endpoint = world.endpoint(&acme, "all", &["*"]).id;
+    set(world, &acme, &[(Kept::Exhausted, 2)]);
+    let (_, older, made) = replayed(world, &acme, endpoint);
+    world.advance(DAY);
+    let record = world.attempt(made, 0, Verdict::Delivered);
+    world.record(&record);
+    assert_eq!(enforce(world).rows, 0);
+    assert_eq!(status(world, &acme, older), DeliveryStatus::RetriesExhausted);
+    world.advance(DAY + HOUR);
+    assert_eq!(enforce(world).rows, 1);
+    assert_eq!(status(world, &acme, older), RETENTION);
+    assert_eq!(status(world, &acme, made), DeliveryStatus::Delivered);
 }
 
 fn what_is_not_to_be_kept_stays_while_it_is_exhausted(world: &mut World) {

@@ -9,7 +9,7 @@ use posthaste::domain::{
 };
 use posthaste::store::{
     DeliveryFilter, Effect, EventOutcome, Lane, NewReplay, Notice, PageRequest, ReplayConflict, ReplayProgress,
-    ReplaySlice, ReplaySummary, Replayed, RunningReplay, RunningTarget, Scope, Verdict, WantedEndpoints,
+    ReplaySlice, ReplaySummary, Replayed, RunningReplay, RunningTarget, Scope, Slice, Verdict, WantedEndpoints,
 };
 use serde_json::json;
 
@@ -22,6 +22,10 @@ for_every_backend! {
     times_types_and_states_are_kept_to
     what_was_missed_is_made
     what_is_for_later_is_not_made_any_earlier
+    what_waits_is_told_apart_from_what_is_due
+    what_earlier_replays_made_is_passed_over_piece_by_piece
+    what_was_missed_among_much_is_made
+    a_partner_that_is_erased_keeps_no_replay_of_others_running
     a_filter_is_asked_about_what_was_missed
     what_there_is_nothing_left_of_is_skipped
     a_process_that_is_killed_makes_nothing_twice
@@ -37,7 +41,7 @@ for_every_backend! {
     whatever_happened_the_newest_delivery_counts
 }
 
-fn exhausted() -> ReplaySelection {
+pub fn exhausted() -> ReplaySelection {
     ReplaySelection { statuses: vec![Replayable::RetriesExhausted], ..ReplaySelection::default() }
 }
 
@@ -58,7 +62,7 @@ fn new(scope: &Scope, endpoints: &[EndpointId], selection: ReplaySelection) -> N
 }
 
 #[track_caller]
-fn begin(world: &mut World, scope: &Scope, endpoint: EndpointId, selection: ReplaySelection) -> ReplayId {
+pub fn begin(world: &mut World, scope: &Scope, endpoint: EndpointId, selection: ReplaySelection) -> ReplayId {
     let new = new(scope, &[endpoint], selection);
     world.commit(|transaction| transaction.create_replay(&new)).expect("nothing stands against it").replay.id
 }
@@ -70,7 +74,7 @@ fn slice(world: &mut World, replay: ReplayId, endpoint: EndpointId, room: usize)
 
 /// Carries a replay out to its end, and answers how many deliveries it made on the way.
 #[track_caller]
-fn carry_out(world: &mut World, replay: ReplayId, endpoint: EndpointId, room: usize) -> usize {
+pub fn carry_out(world: &mut World, replay: ReplayId, endpoint: EndpointId, room: usize) -> usize {
     let mut all = 0;
     for _ in 0..1_000 {
         match slice(world, replay, endpoint, room) {
@@ -307,6 +311,115 @@ fn what_is_for_later_is_not_made_any_earlier(world: &mut World) {
     assert_eq!(world.due(endpoint, Lane::Fresh).len(), 2, "its time has come");
 }
 
+fn what_waits_is_told_apart_from_what_is_due(world: &mut World) {
+    let acme = world.partner("acme");
+    let mut request = world.request(&acme, &["campaign.later", "campaign.one", "campaign.two", "campaign.left"]);
+    let times = DeliveryTimes { deliver_at: Some(START + DAY), expires_at: None };
+    request.events[0] = request.events[0].clone().delivered_at(times);
+    world.accept_all(&[&request]);
+    let endpoint = world.endpoint(&acme, "late", &["*"]).id;
+    let id = begin(world, &acme, endpoint, missing());
+    assert_eq!(slice(world, id, endpoint, 3), Replayed::Looked { made: 3, is_done: false });
+    let counts = |world: &World| {
+        let target = running(world, None, &HashMap::new(), (10, 10))[0].targets[0];
+        (target.under_way, target.waiting)
+    };
+    assert_eq!(counts(world), (2, 1), "one is for later");
+    let [one, _] = &world.due(endpoint, Lane::Fresh)[..] else { panic!("two are due") };
+    let retry = Verdict::RetryAt(world.now + SECOND);
+    world.record(&world.attempt(one.delivery, 0, retry));
+    assert_eq!(counts(world), (1, 2), "and another is tried again");
+    world.advance(2 * SECOND);
+    assert_eq!(counts(world), (1, 2), "which is a retry also when it is due");
+    world.advance(DAY);
+    assert_eq!(counts(world), (2, 1), "what was for later is due like any other");
+    assert_eq!(progress(world, &acme, id).pending, 3);
+}
+
+fn what_earlier_replays_made_is_passed_over_piece_by_piece(world: &mut World) {
+    let acme = world.partner("acme");
+    let endpoint = world.endpoint(&acme, "all", &["*"]).id;
+    let types = ["campaign.updated"; 150];
+    let request = world.request(&acme, &types);
+    world.accept_all(&[&request]);
+    for due in world.due(endpoint, Lane::Fresh) {
+        world.record(&world.attempt(due.delivery, 0, Verdict::Exhausted));
+    }
+    world.advance(SECOND);
+    let since = Some(world.now);
+    let (earlier, made) = replay(world, &acme, endpoint, exhausted());
+    assert_eq!(made, types.len());
+    for delivery in made_by(world, &acme, earlier) {
+        world.record(&world.attempt(delivery.id, 0, Verdict::Exhausted));
+    }
+    let lost = ended(world, &acme, "campaign.updated", Verdict::Exhausted);
+    for statuses in [vec![Replayable::RetriesExhausted], vec![Replayable::Discarded], vec![Replayable::Delivered]] {
+        let is_selected = statuses == [Replayable::RetriesExhausted];
+        let id = begin(world, &acme, endpoint, ReplaySelection { since, statuses, ..ReplaySelection::default() });
+        let piece = Replayed::Looked { made: 0, is_done: false };
+        assert_eq!(slice(world, id, endpoint, 1), piece, "they are read, though nothing of them is selected");
+        assert_eq!(slice(world, id, endpoint, 1), piece);
+        assert_eq!(carry_out(world, id, endpoint, 1), usize::from(is_selected));
+        if is_selected {
+            assert_eq!(events_by(world, &acme, id), [lost]);
+        }
+    }
+}
+
+fn what_was_missed_among_much_is_made(world: &mut World) {
+    let acme = world.partner("acme");
+    let there = world.endpoint(&acme, "there", &["order.*"]).id;
+    world.endpoint(&acme, "beside", &["*"]);
+    // More than one look takes, each event with several deliveries or with one.
+    let mut missed = Vec::new();
+    for round in 0..6 {
+        let types: Vec<&str> =
+            (0..40).map(|index| if (index + round) % 3 == 0 { "campaign.updated" } else { "order.paid" }).collect();
+        let request = world.request(&acme, &types);
+        let events = events_of(world.accept_all(&[&request]).remove(0));
+        missed.extend(events.iter().zip(types).filter(|(_, of)| *of == "campaign.updated").map(|(event, _)| event.id));
+        if round == 2 {
+            world.advance(SECOND);
+        }
+    }
+    world.change(&acme, there, |settings| settings.events = vec!["*".parse().expect("a pattern")]);
+    for room in [3, 100] {
+        let id = begin(world, &acme, there, missing());
+        let wanted = if room == 3 { missed.len() } else { 0 };
+        assert_eq!(carry_out(world, id, there, room), wanted);
+        if room == 3 {
+            assert_eq!(events_by(world, &acme, id), missed, "each once, in the order of acceptance");
+        }
+    }
+}
+
+fn a_partner_that_is_erased_keeps_no_replay_of_others_running(world: &mut World) {
+    let (acme, globex) = (world.partner("acme"), world.partner("globex"));
+    let endpoints = [&acme, &globex].map(|scope| world.endpoint(scope, "all", &["*"]).id);
+    ended(world, &acme, "campaign.updated", Verdict::Exhausted);
+    ended(world, &globex, "campaign.updated", Verdict::Exhausted);
+    let everyone = Scope::all(acme.environment);
+    let new = new(&everyone, &endpoints, exhausted());
+    let id = world.commit(|transaction| transaction.create_replay(&new)).expect("they are there").replay.id;
+    assert_eq!(carry_out(world, id, endpoints[0], 10), 1);
+    assert!(!world.commit(|transaction| transaction.finish_replay(id)), "one has not had its part");
+    let name = globex.partner.clone().expect("it is somebody's");
+    world.commit(|transaction| transaction.begin_erasing(&name)).expect("there is such a partner");
+    world.advance(HOUR);
+    for _ in 0..100 {
+        let done = world.commit(|transaction| transaction.erase_partners(Slice { rows: 1_000, bytes: 1 << 20 }));
+        if !done.gone.is_empty() {
+            break;
+        }
+    }
+    let [left] = &running(world, None, &HashMap::new(), (10, 10))[..] else { panic!("it is not over") };
+    assert_eq!((left.replay, &left.targets[..]), (id, &[][..]), "it has nobody left, and says so");
+    assert!(world.commit(|transaction| transaction.finish_replay(id)));
+    assert_eq!(running(world, None, &HashMap::new(), (10, 10)), []);
+    assert_eq!(progress(world, &everyone, id).summary.replay.state, ReplayState::Done);
+    assert!(!world.commit(|transaction| transaction.finish_replay(id)), "once is enough");
+}
+
 fn a_filter_is_asked_about_what_was_missed(world: &mut World) {
     let acme = world.partner("acme");
     let mut accepted = Vec::new();
@@ -358,7 +471,11 @@ fn a_process_that_is_killed_makes_nothing_twice(world: &mut World) {
     let running = |world: &World| running(world, None, &HashMap::new(), (10, 10));
     assert_eq!(slice(world, id, endpoint, 2), Replayed::Looked { made: 2, is_done: false });
     world.kill();
-    let left = RunningReplay { replay: id, per_second: None, targets: vec![RunningTarget { endpoint, under_way: 2 }] };
+    let left = RunningReplay {
+        replay: id,
+        per_second: None,
+        targets: vec![RunningTarget { endpoint, under_way: 2, waiting: 0 }],
+    };
     assert_eq!(running(world), [left]);
     assert_eq!(slice(world, id, endpoint, 3), Replayed::Looked { made: 3, is_done: false });
     // What it made ends meanwhile, and is exhausted as it was.
@@ -384,7 +501,7 @@ fn running(
     turns: &HashMap<ReplayId, EndpointId>,
     limits: (usize, usize),
 ) -> Vec<RunningReplay> {
-    world.store().running_replays(after, turns, limits).expect("readable")
+    world.store().running_replays(after, turns, limits, world.now).expect("readable")
 }
 
 fn endpoints_of_a_replay_have_their_turns(world: &mut World) {

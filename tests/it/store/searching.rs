@@ -8,7 +8,9 @@ use posthaste::domain::{
     DeliveryStatus, EndpointSettings, Environment, Event, EventId, StatusFilter, Timestamp, TypePattern,
 };
 use posthaste::policy::matching;
-use posthaste::store::{Accept, AcceptedEvent, Begun, DeliveryFilter, EventSearch, PageRequest, Scope, Verdict};
+use posthaste::store::{
+    Accept, AcceptedEvent, Begun, DeliveryFilter, EventSearch, PageRequest, SEGMENT_EVENTS, Scope, Verdict,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
@@ -25,6 +27,8 @@ for_every_backend! {
     what_is_not_sealed_is_not_indexed_and_neither_is_what_is_behind_it
     a_segment_that_somebody_else_has_written_is_not_written_again
     segments_go_with_the_last_of_their_events
+    what_is_not_indexed_yet_does_not_hide_what_is
+    payloads_are_read_up_to_so_many_bytes
     a_look_without_an_index_ends_and_goes_on
     what_is_given_up_is_found_over_all_partners
     deliveries_that_replays_made_are_found_by_their_type
@@ -376,8 +380,54 @@ fn segments_go_with_the_last_of_their_events(world: &mut World) {
     assert_eq!(world.found(&acme, &by_type("campaign.created"), 1), [last]);
 }
 
+/// Posts events of one type, a hundred at a time, none of which has what is asked for.
+fn post_many(world: &mut World, scope: &Scope, events: usize, fields: &Value) {
+    let request = Accept {
+        events: (0..100).map(|_| event_with("campaign.created", fields)).collect(),
+        ..world.request(scope, &[])
+    };
+    for _ in 0..events.div_ceil(100) {
+        world.accept_all(&[&request]);
+    }
+}
+
+fn what_is_not_indexed_yet_does_not_hide_what_is(world: &mut World) {
+    put_types(world);
+    let acme = world.partner("acme");
+    let sought = json!({ "id": "sought" });
+    let events = [
+        post(world, &acme, "campaign.created", &sought, None).id,
+        post(world, &acme, "campaign.created", &sought, None).id,
+        post(world, &acme, "campaign.created", &sought, None).id,
+    ];
+    index_all(world, 2);
+    post_many(world, &acme, SEGMENT_EVENTS / 2, &json!({ "id": "other" }));
+    for scope in [&acme, &Scope::all(Environment::Production)] {
+        for (limit, expected) in [(1, &events[2..]), (2, &events[1..]), (5, &events[..])] {
+            let page = PageRequest { after: None, limit };
+            let page = world.store().found_events(scope, &by_field("/id", "sought"), &page).expect("readable");
+            let found: Vec<EventId> = page.items.iter().rev().map(|event| event.id).collect();
+            assert_eq!((&found[..], page.more), (expected, limit < 3));
+        }
+        let others = world.found(scope, &by_field("/id", "other"), 1_000);
+        assert_eq!(others.len(), SEGMENT_EVENTS.div_ceil(200) * 100);
+    }
+}
+
+fn payloads_are_read_up_to_so_many_bytes(world: &mut World) {
+    put_types(world);
+    let acme = world.partner("acme");
+    let first = post(world, &acme, "campaign.created", &json!({ "id": "sought" }), None).id;
+    post_many(world, &acme, 100, &json!({ "id": "other", "long": "x".repeat(512 << 10) }));
+    let page = PageRequest { after: None, limit: 5 };
+    let page = world.store().found_events(&acme, &by_field("/id", "sought"), &page).expect("readable");
+    assert_eq!((page.items.len(), page.more), (0, true));
+    assert!(page.cursor.is_some(), "it says where to go on");
+    assert_eq!(world.found(&acme, &by_field("/id", "sought"), 5), [first]);
+}
+
 /// More than one request looks at.
-const MANY: usize = 10_100;
+const MANY: usize = 2 * SEGMENT_EVENTS + 101;
 
 fn a_look_without_an_index_ends_and_goes_on(world: &mut World) {
     let acme = world.partner("acme");
@@ -388,7 +438,7 @@ fn a_look_without_an_index_ends_and_goes_on(world: &mut World) {
     let record = world.attempt(delivered, 0, Verdict::Delivered);
     world.record(&record);
     let request = world.request(&acme, &["campaign.updated"; 101]);
-    for _ in 0..MANY / 101 {
+    for _ in 0..MANY.div_ceil(101) {
         world.accept_all(&[&request]);
     }
     let first = PageRequest { after: None, limit: 5 };

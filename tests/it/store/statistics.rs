@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use posthaste::domain::{Ending, EndpointId, EventType, NodeId, Outcome, Tally, Timestamp};
 use posthaste::store::{
-    Counted, CountedAbout, CountedTypes, Resolution, Scope, StatisticsQuestion, StoreError, Transaction,
+    Counted, CountedAbout, CountedTypes, Resolution, Scope, Slice, StatisticsQuestion, StoreError, Transaction,
 };
 use uuid::Uuid;
 
@@ -21,10 +21,12 @@ for_every_backend! {
     minutes_become_hours_and_nothing_is_lost
     a_slice_is_no_larger_than_it_may_be
     hours_go_in_slices
+    of_an_erased_partner_nothing_comes_back
 }
 
 /// When an hour begins.
 const BEGIN: Timestamp = Timestamp::from_millis(1_900_000_800_000);
+const PLENTY: Slice = Slice { rows: 500, bytes: 1 << 20 };
 const MINUTE: Duration = Duration::from_secs(60);
 pub const ONE: NodeId = NodeId::from_uuid(Uuid::from_u128(1));
 const OTHER: NodeId = NodeId::from_uuid(Uuid::from_u128(2));
@@ -88,6 +90,27 @@ fn what_is_written_again_stands_in_place_of_what_was(world: &mut World) {
     assert_eq!(events_of(&told(world, &acme, None, &minutes())), [(BEGIN, 7)]);
     world.reopen();
     assert_eq!(events_of(&told(world, &acme, None, &minutes())), [(BEGIN, 7)]);
+}
+
+fn of_an_erased_partner_nothing_comes_back(world: &mut World) {
+    let (acme, zoe) = (world.partner("acme"), world.partner("zoe"));
+    let endpoint = world.endpoint(&acme, "all", &["*"]).id;
+    let its = [about(world, &acme, None), about(world, &acme, Some(endpoint))];
+    let others = [about(world, &zoe, None), about(world, &Scope::all(acme.environment), None)];
+    let name = acme.partner.clone().expect("a partner");
+    world.commit(|transaction| transaction.begin_erasing(&name)).expect("there is such a partner");
+    // A node writes down what it had counted, while the partner is erased and afterwards.
+    for _ in 0..2 {
+        let counted: Vec<_> = its.into_iter().chain(others).map(|about| events(about, BEGIN, &order(), 3)).collect();
+        note(world, ONE, &counted);
+        world.advance(HOUR);
+        while world.commit(|transaction| transaction.erase_partners(PLENTY)).rows > 0 {}
+        let scopes = "(SELECT CAST(scope AS TEXT) AS scope FROM statistics) AS s";
+        assert_eq!(world.place().texts(scopes, "scope").len(), others.len());
+        for scope in [&zoe, &Scope::all(acme.environment)] {
+            assert_eq!(events_of(&told(world, scope, None, &minutes())), [(BEGIN, 3)]);
+        }
+    }
 }
 
 fn runs_of_nodes_add_up(world: &mut World) {

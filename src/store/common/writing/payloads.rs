@@ -37,12 +37,31 @@ pub(super) fn is_asked_for() -> &'static str {
      WHERE d.event = e.id AND d.replay IS NOT NULL AND m.delivery = d.id))"
 }
 
-/// Whether an event `e` has an exhausted delivery.
+/// Whether an event `e` has an exhausted delivery, whatever was replayed since.
+pub(super) fn has_exhausted() -> String {
+    has_ended_with("d.status = 3")
+}
+
+/// Whether an event `e` is exhausted for an endpoint: of several deliveries to it the newest
+/// counts.
 pub(super) fn is_exhausted() -> String {
-    format!(
-        "(EXISTS (SELECT 1 FROM {ENDED} d.status = 3 AND d.id > e.id AND d.id <= e.id + e.deliveries) \
-         OR EXISTS (SELECT 1 FROM {ENDED} d.status = 3 AND d.event = e.id AND d.replay IS NOT NULL))"
+    has_ended_with(
+        "d.status = 3 AND NOT EXISTS (SELECT 1 FROM deliveries AS l WHERE l.event = e.id \
+         AND l.endpoint = d.endpoint AND l.replay IS NOT NULL AND l.id > d.id)",
     )
+}
+
+/// Whether an event `e` has a delivery `d` that has ended and is like this.
+fn has_ended_with(which: &str) -> String {
+    format!(
+        "(EXISTS (SELECT 1 FROM {ENDED} {which} AND d.id > e.id AND d.id <= e.id + e.deliveries) \
+         OR EXISTS (SELECT 1 FROM {ENDED} {which} AND d.event = e.id AND d.replay IS NOT NULL))"
+    )
+}
+
+/// Whether an attempt `a` is what an exhausted delivery failed at last.
+pub(super) fn is_why_exhausted() -> String {
+    format!("EXISTS (SELECT 1 FROM {ENDED} d.status = 3 AND d.id = a.delivery AND d.attempt_count = a.number)")
 }
 
 #[derive(QueryableByName)]

@@ -182,7 +182,7 @@ fn row_of(transaction: &mut Tx<'_>, replay: RowKey) -> Result<Option<(i64, i64, 
 }
 
 /// It is done once it is with every endpoint.
-fn finish_if_done(transaction: &mut Tx<'_>, replay: RowKey) -> Result<(), StoreError> {
+fn finish_if_done(transaction: &mut Tx<'_>, replay: RowKey) -> Result<bool, StoreError> {
     let left: Option<RowKey> = replay_targets::table
         .filter(replay_targets::replay.eq(replay))
         .filter(replay_targets::done.eq(false))
@@ -190,10 +190,15 @@ fn finish_if_done(transaction: &mut Tx<'_>, replay: RowKey) -> Result<(), StoreE
         .first(transaction.connection)
         .optional()
         .map_err(translate)?;
-    if left.is_none() {
-        end(transaction, replay, ReplayState::Done)?;
-    }
-    Ok(())
+    Ok(left.is_none() && end(transaction, replay, ReplayState::Done)?)
+}
+
+/// Finishes one of which no endpoint is left: the last that it was not done with was erased.
+pub(super) fn finish(transaction: &mut Tx<'_>, replay: ReplayId) -> Result<bool, StoreError> {
+    let Some(replay) = transaction.ids.replay_key(replay) else { return Ok(false) };
+    let Some((scope, ..)) = row_of(transaction, replay)? else { return Ok(false) };
+    transaction.lock_endpoints(ScopeId(scope))?;
+    finish_if_done(transaction, replay)
 }
 
 /// Ends one that runs. Answers whether it did.

@@ -15,7 +15,7 @@ use diesel::sql_types::{BigInt, Bool, Nullable};
 use super::super::retention::{self as read, DAYS, DaysRow, days_of};
 use super::super::{reads, translate};
 use super::erasable::{ENDED, ENDED_TABLE, UNFINISHED};
-use super::payloads::{self, attempts_of, is_asked_for, is_exhausted, is_unfinished, listed, pairs};
+use super::payloads::{self, attempts_of, has_exhausted, is_asked_for, is_unfinished, is_why_exhausted, listed, pairs};
 use super::{Tx, ordering};
 use crate::domain::{DiscardReason, Kept, RetentionDays, StoredStatus, Timestamp};
 use crate::store::ids::{RowKey, first_key_at};
@@ -81,10 +81,7 @@ pub(super) fn look_again(transaction: &mut Tx<'_>, keys: &[RowKey]) -> Result<()
         .select((events::scope, events::id))
         .load(transaction.connection)
         .map_err(translate)?;
-    for (scope, event) in rows {
-        leave(transaction, scope, &[event])?;
-    }
-    Ok(())
+    note_left(transaction, rows)
 }
 
 fn is_set_anywhere(transaction: &mut Tx<'_>) -> Result<bool, StoreError> {
@@ -260,18 +257,23 @@ fn walk(
 
 /// Notes events of which something is still needed.
 fn leave(transaction: &mut Tx<'_>, scope: i64, left: &[RowKey]) -> Result<(), StoreError> {
+    note_left(transaction, left.iter().map(|event| (scope, *event)).collect())
+}
+
+/// Notes events with their scopes, in one statement: many may be noted at once. Whoever notes
+/// the same at the same time does so in the same order, so that nobody waits for another who
+/// waits for them.
+fn note_left(transaction: &mut Tx<'_>, mut left: Vec<(i64, RowKey)>) -> Result<(), StoreError> {
     if left.is_empty() {
         return Ok(());
     }
-    let rows: Vec<_> =
-        left.iter().map(|event| (retention_left::scope.eq(scope), retention_left::event.eq(event))).collect();
-    for row in rows {
-        diesel::insert_into(retention_left::table)
-            .values(row)
-            .on_conflict_do_nothing()
-            .execute(transaction.connection)
-            .map_err(translate)?;
-    }
+    left.sort_unstable();
+    diesel::sql_query(format!(
+        "INSERT INTO retention_left (scope, event) VALUES {} ON CONFLICT DO NOTHING",
+        pairs(&left)
+    ))
+    .execute(transaction.connection)
+    .map_err(translate)?;
     Ok(())
 }
 
@@ -306,7 +308,7 @@ fn visit(
     let (end, mut left) = match kept {
         Kept::Payloads => visit_payloads(transaction, &old, room)?,
         Kept::Attempts => visit_attempts(transaction, &keys, horizon, room)?,
-        Kept::Held => visit_held(transaction, &keys, room)?,
+        Kept::Held => visit_held(transaction, &keys, horizon, room)?,
         Kept::Exhausted => visit_exhausted(transaction, &keys, horizon, room)?,
     };
     left.extend(young.iter().map(|event| event.id));
@@ -341,8 +343,9 @@ fn visit_attempts(
     horizon: Timestamp,
     room: &mut Room,
 ) -> Result<Stopped, StoreError> {
-    let before = horizon.as_millis();
-    let found = attempts_of(transaction, keys, &format!("a.started_at < {before}"), room.rows)?;
+    // What an exhausted delivery failed at last is told as long as it is exhausted.
+    let old = format!("a.started_at < {} AND NOT {}", horizon.as_millis(), is_why_exhausted());
+    let found = attempts_of(transaction, keys, &old, room.rows)?;
     if !found.attempts.is_empty() {
         room.done.rows += diesel::sql_query(format!(
             "DELETE FROM attempts WHERE (delivery, number) IN (VALUES {})",
@@ -402,10 +405,19 @@ struct OfEvent {
     id: i64,
 }
 
-fn visit_held(transaction: &mut Tx<'_>, keys: &[RowKey], room: &mut Room) -> Result<Stopped, StoreError> {
-    let held =
-        "EXISTS (SELECT 1 FROM endpoints AS x WHERE x.id = d.endpoint AND NOT x.enabled AND x.deleted_at IS NULL)";
-    let (found, end) = deliveries_of(transaction, keys, (UNFINISHED, held), room.rows)?;
+fn visit_held(
+    transaction: &mut Tx<'_>,
+    keys: &[RowKey],
+    horizon: Timestamp,
+    room: &mut Room,
+) -> Result<Stopped, StoreError> {
+    // What a replay made is as old as itself, however old its event is.
+    let held = format!(
+        "EXISTS (SELECT 1 FROM endpoints AS x WHERE x.id = d.endpoint AND NOT x.enabled AND x.deleted_at IS NULL) \
+         AND (d.replay IS NULL OR d.id < {})",
+        first_key_at(horizon)
+    );
+    let (found, end) = deliveries_of(transaction, keys, (UNFINISHED, &held), room.rows)?;
     if !found.is_empty() {
         room.done.rows += ordering::discard_all(transaction, &found, DiscardReason::Retention)?;
         room.take(found.len());
@@ -434,7 +446,7 @@ fn visit_exhausted(
         .map_err(translate)?;
         room.take(found.len());
     }
-    let later = format!("{} OR {} OR {}", is_unfinished(), is_asked_for(), is_exhausted());
+    let later = format!("{} OR {} OR {}", is_unfinished(), is_asked_for(), has_exhausted());
     Ok((end, those(transaction, keys, &later)?))
 }
 

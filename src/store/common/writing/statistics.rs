@@ -3,7 +3,7 @@
 //!
 //! Compiled once for each backend, against its own `Tx`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Text};
@@ -12,6 +12,7 @@ use super::super::statistics::WHOLE;
 use super::super::{SKIP_LOCKED, translate};
 use super::Tx;
 use crate::domain::{NodeId, Tally, Timestamp};
+use crate::store::schema::scopes;
 use crate::store::statistics::{StatisticsKey, StatisticsRow, packed, type_text, unpacked, writer_number};
 use crate::store::{Counted, CountedAbout, Resolution, StoreError};
 
@@ -20,8 +21,21 @@ pub(super) fn note(
     writer: NodeId,
     counted: &[(CountedAbout, Counted)],
 ) -> Result<(), StoreError> {
+    // Whoever counted may still have what it counted for a partner that is being erased: in a
+    // scope that is not there any more, it must not come back.
+    let about: BTreeSet<i64> = counted.iter().map(|(about, _)| about.scope.0).collect();
+    let there: HashSet<i64> = scopes::table
+        .filter(scopes::id.eq_any(about))
+        .select(scopes::id)
+        .load::<i64>(transaction.connection)
+        .map_err(translate)?
+        .into_iter()
+        .collect();
     let mut rows = Vec::with_capacity(counted.len());
     for (about, Counted { bucket, event_type, tally }) in counted {
+        if !there.contains(&about.scope.0) {
+            continue;
+        }
         let endpoint = match about.endpoint {
             None => WHOLE,
             Some(endpoint) => match transaction.ids.endpoint_key(endpoint) {

@@ -507,6 +507,10 @@ impl Transaction for PostgresTransaction<'_> {
         replaying::carry_on(self, slice)
     }
 
+    fn finish_replay(&mut self, replay: ReplayId) -> Result<bool, StoreError> {
+        replaying::finish(self, replay)
+    }
+
     fn cancel_replay(&mut self, scope: &Scope, replay: ReplayId) -> Result<Option<Effect<ReplayState>>, StoreError> {
         replaying::cancel(self, scope, replay)
     }

@@ -443,6 +443,10 @@ impl Transaction for SqliteTransaction<'_> {
         replaying::carry_on(self, slice)
     }
 
+    fn finish_replay(&mut self, replay: ReplayId) -> Result<bool, StoreError> {
+        replaying::finish(self, replay)
+    }
+
     fn cancel_replay(&mut self, scope: &Scope, replay: ReplayId) -> Result<Option<Effect<ReplayState>>, StoreError> {
         replaying::cancel(self, scope, replay)
     }

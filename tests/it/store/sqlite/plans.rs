@@ -308,7 +308,7 @@ fn replays_go_by_index() {
     }
     let store = world.store();
     let replay = last.expect("there were some");
-    planner.check("running", || store.running_replays(None, &HashMap::new(), (10, 10)));
+    planner.check("running", || store.running_replays(None, &HashMap::new(), (10, 10), world.now));
     planner.check("progress", || store.replay(&acme, replay));
     planner.check("replays", || store.replays(&everyone, &PageRequest { after: None, limit: 50 }));
     let plans = planner.check("exhausted", || store.exhausted(&acme, &PageRequest { after: None, limit: 50 }));
