@@ -1,6 +1,6 @@
 //! `/webhook`: a partner's endpoints.
 
-use actix_web::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -74,7 +74,7 @@ pub(super) async fn optional_fields(
     request: &HttpRequest,
     payload: &mut web::Payload,
 ) -> Result<Map<String, Value>, Problem> {
-    if !has_bytes(request) {
+    if !has_bytes(request) && !request.headers().contains_key(CONTENT_TYPE) {
         return Ok(Map::new());
     }
     settings::object(&settings_body(api, request, payload).await?)
