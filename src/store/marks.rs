@@ -15,6 +15,9 @@ pub(in crate::store) const MOVING: &str = "moving";
 /// Of a target: what was moved into it.
 pub(in crate::store) const MOVED_FROM: &str = "moved_from";
 
+/// Attempts go earlier than their deliveries somewhere, or once did.
+pub(in crate::store) const ATTEMPTS_GO_EARLY: &str = "attempts_go_early";
+
 /// Where a store is being moved to, or from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct Moved {

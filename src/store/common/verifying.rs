@@ -115,7 +115,7 @@ const DELIVERIES: [Rule; 7] = [
                 (SELECT MIN(a.number) FROM attempts a WHERE a.delivery = d.id) AS first
               FROM deliveries d WHERE d.id BETWEEN {first} AND {last}) AS counted
             WHERE one <> other
-              AND NOT (one = other - COALESCE(first - 1, other) AND EXISTS (SELECT 1 FROM retention_walks))",
+              AND NOT (one = other - COALESCE(first - 1, other) AND EXISTS (SELECT 1 FROM meta WHERE name = 'attempts_go_early'))",
         tell: |ids, row| {
             let count = row.other.unwrap_or(0);
             format!("{}: its attempts are not those from 1 to {count}", ids.delivery(row.key))

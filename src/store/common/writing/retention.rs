@@ -13,12 +13,13 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable};
 
 use super::super::retention::{self as read, DAYS, DaysRow, days_of};
-use super::super::{reads, translate};
+use super::super::{marks, reads, translate};
 use super::erasable::{ENDED, ENDED_TABLE, UNFINISHED};
 use super::payloads::{self, attempts_of, has_exhausted, is_asked_for, is_unfinished, is_why_exhausted, listed, pairs};
 use super::{Tx, ordering};
 use crate::domain::{DiscardReason, Kept, RetentionDays, StoredStatus, Timestamp};
 use crate::store::ids::{RowKey, first_key_at};
+use crate::store::marks::ATTEMPTS_GO_EARLY;
 use crate::store::rows::status_number;
 use crate::store::schema::{events, retention_left, retention_walks, retentions, scopes};
 use crate::store::{Effect, Enforced, RetentionPlace, Scope, ScopeId, Slice, StoreError};
@@ -44,6 +45,9 @@ pub(super) fn set(
         return Ok(Some(Effect::AsBefore(days)));
     }
     diesel::delete(retentions::table.find(id.0)).execute(transaction.connection).map_err(translate)?;
+    if days.of(Kept::Attempts).is_some() && marks::read(transaction.connection, ATTEMPTS_GO_EARLY)?.is_none() {
+        marks::write(transaction.connection, ATTEMPTS_GO_EARLY, b"")?;
+    }
     if !days.is_silent() {
         let of = |kept| days.of(kept).map(i64::from);
         diesel::insert_into(retentions::table)
