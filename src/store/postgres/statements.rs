@@ -290,6 +290,23 @@ query! {
 }
 
 query! {
+    /// An endpoint's deliveries with a time that were tried before, behind a place, earliest
+    /// first. The index leaves out what is for later, which may be very much.
+    fn tried(
+        partition: i16 => SmallInt,
+        endpoint: i64 => BigInt,
+        after_time: i64 => BigInt,
+        after_id: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, Nullable<BigInt>, BigInt)
+    "SELECT id, event, 1::bigint, attempt_count::bigint, scheduled_attempts::bigint, sequence, number, next_at \
+     FROM pending \
+     WHERE status = 1 AND partition = ? AND endpoint = ? AND (scheduled_attempts > 0 OR sequence IS NOT NULL) \
+     AND scheduled_attempts > 0 AND (next_at, id) > (?, ?) \
+     ORDER BY next_at, id LIMIT ?"
+}
+
+query! {
     /// An ordered endpoint's deliveries with a time and a place, or tried before, earliest
     /// first.
     fn placed(

@@ -192,6 +192,22 @@ query! {
 }
 
 query! {
+    /// An endpoint's deliveries with a time that were tried before, behind a place, earliest
+    /// first. The index leaves out what is for later, which may be very much.
+    fn tried(
+        endpoint: i64 => BigInt,
+        after_time: i64 => BigInt,
+        after_id: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> DueRow => (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>, Nullable<BigInt>, BigInt)
+    "SELECT id, event, status, attempt_count, scheduled_attempts, sequence, number, next_at \
+     FROM deliveries INDEXED BY deliveries_placed \
+     WHERE next_at IS NOT NULL AND endpoint = ? AND status = 1 \
+     AND (scheduled_attempts > 0 OR sequence IS NOT NULL) AND scheduled_attempts > 0 \
+     AND (next_at, id) > (?, ?) ORDER BY next_at, id LIMIT ? + 0"
+}
+
+query! {
     /// An ordered endpoint's deliveries with a time and a place, or tried before, earliest
     /// first.
     fn placed(

@@ -18,6 +18,7 @@ for_every_backend! {
     endpoints_with_exhausted_deliveries_come_in_pages
     what_is_dismissed_is_discarded
     retries_are_brought_forward_in_slices
+    what_is_for_later_keeps_no_retry_waiting
     nothing_is_brought_forward_while_it_is_held
     a_breaker_and_a_rest_are_over_for_whoever_hurries
 }
@@ -189,6 +190,22 @@ fn retries_are_brought_forward_in_slices(world: &mut World) {
     assert_eq!(times, expected);
     assert!(waiting.iter().all(|delivery| world.delivery(&acme, *delivery).attempt_count == 1), "and nothing is spent");
     assert_eq!(bring(world, &acme, endpoint, None), BroughtForward::Done { moved: 0, next: None }, "once is enough");
+}
+
+fn what_is_for_later_keeps_no_retry_waiting(world: &mut World) {
+    let acme = world.partner("acme");
+    let endpoint = world.endpoint(&acme, "all", &["*"]).id;
+    let delivery = world.deliver(&acme, "campaign.updated");
+    world.record(&world.attempt(delivery, 0, Verdict::RetryAt(START + DAY)));
+    for hours in 1..=7 {
+        let mut request = world.request(&acme, &["campaign.later"]);
+        let times = DeliveryTimes { deliver_at: Some(START + hours * HOUR), expires_at: None };
+        request.events[0] = request.events[0].clone().delivered_at(times);
+        world.accept_all(&[&request]);
+    }
+    // More than one slice of it lies before the retry.
+    assert_eq!(bring(world, &acme, endpoint, None), BroughtForward::Done { moved: 1, next: None });
+    assert_eq!(world.delivery(&acme, delivery).next_attempt_at, Some(world.now));
 }
 
 fn nothing_is_brought_forward_while_it_is_held(world: &mut World) {

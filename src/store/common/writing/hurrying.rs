@@ -37,8 +37,7 @@ pub(super) fn bring_forward(
     let waiting = moving::retries(transaction, (endpoint, key), (time, behind), limit)?;
     let next = waiting.last().filter(|_| waiting.len() == limit);
     let next = next.map(|row| (Timestamp::from_millis(row.7), transaction.ids.delivery(row.0)));
-    // What is for later was never tried: it waits for its time, and not for a retry.
-    let retries: Vec<RowKey> = waiting.iter().filter(|row| row.4 > 0).map(|row| row.0).collect();
+    let retries: Vec<RowKey> = waiting.iter().map(|row| row.0).collect();
     let moved = if retries.is_empty() { 0 } else { moving::to_now(transaction, &retries)? };
     if moved > 0 || after.is_none() {
         // A probe goes out at once, and a rest is over.

@@ -19,7 +19,7 @@ pub(super) fn retries(
     limit: usize,
 ) -> Result<Vec<DueRow>, StoreError> {
     let partition = number_of(Partition::of(id));
-    statements::retries(transaction.connection, partition, endpoint, time, key, limit as i64).map_err(translate)
+    statements::tried(transaction.connection, partition, endpoint, time, key, limit as i64).map_err(translate)
 }
 
 /// Makes these due now, but for those whose outcome somebody is writing. Answers how many

@@ -4,10 +4,10 @@
 use diesel::prelude::*;
 
 use super::SqliteTransaction;
-use crate::domain::{EndpointId, StoredStatus};
+use crate::domain::EndpointId;
 use crate::store::StoreError;
 use crate::store::ids::RowKey;
-use crate::store::rows::{DueRow, status_number};
+use crate::store::rows::DueRow;
 use crate::store::schema::deliveries;
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::statements;
@@ -19,8 +19,7 @@ pub(super) fn retries(
     (time, key): (i64, RowKey),
     limit: usize,
 ) -> Result<Vec<DueRow>, StoreError> {
-    let retrying = status_number(StoredStatus::Retrying);
-    statements::due(transaction.connection, endpoint, retrying, time, key, limit as i64).map_err(translate)
+    statements::tried(transaction.connection, endpoint, time, key, limit as i64).map_err(translate)
 }
 
 /// Makes these due now. Answers how many there were.
