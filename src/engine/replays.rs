@@ -25,6 +25,9 @@ const REPLAYS_AT_ONCE: usize = 100;
 const ENDPOINTS_EACH: usize = 16;
 /// A round is followed by a pause at least as long: half of the time is always others'.
 const PAUSE_FACTOR: u32 = 1;
+/// One in which none had room, by one so many times as long: looking for room costs the more
+/// the more waits.
+const IDLE_PAUSE_FACTOR: u32 = 20;
 
 /// See the module.
 pub struct Replays {
@@ -86,7 +89,7 @@ async fn round(engine: Engine, mut pacing: Pacing) -> (Pacing, Result<Duration, 
         return (Pacing::default(), Ok(IDLE));
     }
     let mut seen = HashSet::new();
-    let mut after = None;
+    let (mut after, mut went_on) = (None, false);
     loop {
         let (turns, now) = (pacing.turns.clone(), engine.clock.now().wall);
         let limits = (REPLAYS_AT_ONCE, ENDPOINTS_EACH);
@@ -101,7 +104,10 @@ async fn round(engine: Engine, mut pacing: Pacing) -> (Pacing, Result<Duration, 
                 continue;
             }
             match turn(&engine, &mut pacing, running).await {
-                Ok(()) => _ = pacing.resting.remove(&running.replay),
+                Ok(it_did) => {
+                    went_on |= it_did;
+                    pacing.resting.remove(&running.replay);
+                }
                 Err(error @ (JournalError::Closed | JournalError::Unknown)) => return (pacing, Err(error)),
                 Err(error) => {
                     // The others are none the worse for it.
@@ -118,17 +124,17 @@ async fn round(engine: Engine, mut pacing: Pacing) -> (Pacing, Result<Duration, 
     pacing.retain(&seen);
     let pause = if seen.is_empty() { IDLE } else { OFTEN };
     let took = engine.clock.now().monotonic.since(begun);
-    (pacing, Ok(pause.max(took * PAUSE_FACTOR)))
+    (pacing, Ok(pause.max(took * if went_on { PAUSE_FACTOR } else { IDLE_PAUSE_FACTOR })))
 }
 
-/// One replay's part of a round.
-async fn turn(engine: &Engine, pacing: &mut Pacing, running: &RunningReplay) -> Result<(), JournalError> {
-    let replay = running.replay;
+/// One replay's part of a round. Answers whether it has come any further.
+async fn turn(engine: &Engine, pacing: &mut Pacing, running: &RunningReplay) -> Result<bool, JournalError> {
+    let (replay, mut went_on) = (running.replay, false);
     if running.targets.is_empty() {
         if engine.journal.change(move |transaction| transaction.finish_replay(replay)).await? {
             log::info!("{replay} has nobody left to make anything for");
         }
-        return Ok(());
+        return Ok(true);
     }
     for (index, target) in running.targets.iter().enumerate() {
         let now = engine.clock.now().monotonic;
@@ -137,36 +143,36 @@ async fn turn(engine: &Engine, pacing: &mut Pacing, running: &RunningReplay) -> 
             break;
         };
         pacing.turns.insert(replay, target.endpoint);
-        carry_on(engine, pacing, replay, target, share).await?;
+        went_on |= carry_on(engine, pacing, replay, target, share).await?;
     }
-    Ok(())
+    Ok(went_on)
 }
 
-/// A slice for one endpoint, of no more than its share.
+/// A slice for one endpoint, of no more than its share. Answers whether there was room for one.
 async fn carry_on(
     engine: &Engine,
     pacing: &mut Pacing,
     replay: ReplayId,
     target: &RunningTarget,
     share: usize,
-) -> Result<(), JournalError> {
+) -> Result<bool, JournalError> {
     let endpoint = target.endpoint;
     let room = pacing.room(replay, target, engine.clock.now().monotonic).min(share);
     if room == 0 {
-        return Ok(());
+        return Ok(false);
     }
     let slice = ReplaySlice { replay, endpoint, room };
     let Replayed::Looked { made, is_done } =
         engine.journal.change(move |transaction| transaction.carry_on_replay(&slice)).await?
     else {
-        return Ok(());
+        return Ok(false);
     };
     pacing.made((replay, endpoint), made, is_done);
     engine.metrics.deliveries_replayed.inc_by(made as u64);
     if is_done {
         log::info!("{replay} has made all that it makes for {endpoint}");
     }
-    Ok(())
+    Ok(true)
 }
 
 impl Pacing {
