@@ -1,11 +1,14 @@
 //! `GET /events`, `GET /events/{id}`: what was accepted, and what became of it.
 
+use std::collections::HashMap;
+
 use actix_web::{HttpResponse, web};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::auth::Permission;
-use crate::domain::EventId;
+use crate::domain::{Delivery, EndpointId, EventId};
+use crate::policy;
 use crate::routes::explaining::{self, Subject};
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Problem};
@@ -64,7 +67,17 @@ pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) ->
         })
         .collect();
     let times = (event.times.deliver_at, event.erased.map(|erased| erased.at));
-    let explained = explaining::explain(&api, event.environment, times, &subjects).await?;
+    let mut explained = explaining::explain(&api, event.environment, times, &subjects).await?;
+    // Those that replays made come behind all others, each behind those that it follows.
+    let newest: HashMap<EndpointId, &Delivery> =
+        subjects.iter().map(|subject| (subject.delivery.endpoint, subject.delivery)).collect();
+    for (Subject { delivery, .. }, explained) in subjects.iter().zip(&mut explained) {
+        if let Some(newest) = newest.get(&delivery.endpoint).filter(|newest| newest.id != delivery.id)
+            && let Some(sentence) = policy::explaining::superseded(delivery, newest)
+        {
+            explained.sentence = sentence;
+        }
+    }
     let mut explained = explained.iter();
     let now = api.clock.wall();
     let mut value = show::event(&event);

@@ -10,7 +10,7 @@ mod waiting;
 use std::time::Duration;
 
 pub use attempts::{After, attempt};
-pub use outcomes::{delivery, filtered, not_subscribed, not_yet_created};
+pub use outcomes::{delivery, filtered, not_subscribed, not_yet_created, superseded};
 pub use waiting::waiting;
 
 use crate::domain::{DeliveryId, DeliveryStatus, DisabledReason, PausedBy, RetryPolicy, Timestamp, Trouble};

@@ -50,6 +50,19 @@ pub fn delivery(
     })
 }
 
+/// Says of a delivery that came to nothing that its event has been on its way to the same
+/// endpoint again since then: nobody is to send it once more. `None` where it came to
+/// something, or has not ended.
+pub fn superseded(delivery: &Delivery, by: &Delivery) -> Option<String> {
+    let at = delivery.finished_at.map_or_else(String::new, |at| format!(" at {at}"));
+    let ended = match delivery.status {
+        DeliveryStatus::RetriesExhausted => format!("given up{at}"),
+        DeliveryStatus::Discarded(reason) => format!("discarded{at} ({})", reason.as_str()),
+        _ => return None,
+    };
+    Some(format!("{ended}; {} was made of the same event since then, and is {}", by.id, by.status.as_str()))
+}
+
 fn erased(at: Timestamp) -> String {
     format!("its payload was erased at {at}, and it cannot be sent again")
 }

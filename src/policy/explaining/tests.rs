@@ -221,6 +221,13 @@ proptest! {
             let is_waiting =
                 matches!(status, DeliveryStatus::Pending | DeliveryStatus::Retrying | DeliveryStatus::Held);
             prop_assert_eq!(told.is_none(), is_waiting);
+            let newer = Delivery { id: DeliveryId::from_uuid(Uuid::from_u128(9)), ..delivery.clone() };
+            let superseded = super::superseded(&delivery, &newer);
+            prop_assert_eq!(superseded.is_some(), !is_waiting && status != DeliveryStatus::Delivered);
+            for told in superseded.iter() {
+                is_a_sentence(told)?;
+                prop_assert!(told.contains(&newer.id.to_string()) && !told.contains("/retry`"), "{}", told);
+            }
             if let Some(told) = told {
                 is_a_sentence(&told)?;
                 // Nobody is told to send what is not there, nor that what could be is not.

@@ -106,6 +106,9 @@ fn what_was_lost_is_delivered_again_and_once() {
     let event = tenant.partner.get(&format!("/events/{}", lost[0]["id"].as_str().unwrap())).expect(200);
     let outcomes: Vec<&Value> = event["endpoints"].as_array().unwrap().iter().map(|one| &one["outcome"]).collect();
     assert_eq!(outcomes, ["retries_exhausted", "delivered"]);
+    let (given_up, delivered) = (&event["endpoints"][0], &event["endpoints"][1]);
+    let told = given_up["explanation"].as_str().unwrap();
+    assert!(told.contains(delivered["delivery"]["id"].as_str().unwrap()) && told.ends_with("is delivered"), "{told}");
     assert_eq!(tenant.partner.get("/replays").expect(200)["data"][0]["id"], replay["id"]);
     assert_eq!(tenant.partner.get("/exhausted").expect(200)["data"], json!([]), "nothing is lost any more");
 
