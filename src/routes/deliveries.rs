@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::auth::Permission;
-use crate::domain::{Attempt, AuditAction, DeliveryId, DeliveryStatus, DiscardReason, EndpointStatus, ErasedBy, Event};
+use crate::domain::{Attempt, AuditAction, DeliveryId, DeliveryStatus, DiscardReason, ErasedBy, Event};
 use crate::engine::AttemptHeaders;
 use crate::routes::explaining::{self, Subject};
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Kind, Problem};
-use crate::routes::{Api, brakes, openapi, page, show};
+use crate::routes::{Api, openapi, page, pausing, show};
 use crate::store::{self, DeliveryFilter, Dismissed, Skipped};
 
 /// How often a delivery and its attempts are read until they fit together.
@@ -147,26 +147,12 @@ pub async fn retry(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -
         return Err(Problem::new(Kind::Conflict, format!("the delivery was discarded: {}", reason.as_str())));
     }
     refuse_erased(event.as_ref())?;
-    brakes::refuse_braked(&endpoint)?;
-    let held_by = endpoint.id;
-    let held = match endpoint.status() {
-        EndpointStatus::Active => None,
-        EndpointStatus::Paused => Some(format!(
-            "endpoint {held_by} is paused and holds its deliveries; \
-             end that first with `POST /webhook/{held_by}/resume`"
-        )),
-        EndpointStatus::Disabled => {
-            Some(format!("endpoint {held_by} is disabled and holds its deliveries; enable it first"))
-        }
-    };
-    if let Some(detail) = held {
-        return Err(Problem::new(Kind::Conflict, detail));
-    }
+    pausing::refuse_held(&endpoint)?;
     let entry = caller
         .did(AuditAction::DeliveryRetried)
         .belonging_to(Some(endpoint.environment), endpoint.partner)
         .about(id)
-        .with(json!({ "endpoint": held_by.to_string() }));
+        .with(json!({ "endpoint": endpoint.id.to_string() }));
     let asked = api.journal.change(move |transaction| {
         let is_new = transaction.request_attempt(id)?;
         if is_new {

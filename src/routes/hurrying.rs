@@ -6,13 +6,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
 use crate::auth::Permission;
-use crate::catalog::pointer_below;
-use crate::domain::{AuditAction, EndpointId, EndpointStatus};
+use crate::domain::AuditAction;
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Kind, Problem};
-use crate::routes::webhook::{optional_fields, scope_of};
-use crate::routes::{Api, brakes, openapi, to_the_end};
-use crate::store::{self, BroughtForward, Place, Scope};
+use crate::routes::{Api, openapi, pausing, to_the_end};
+use crate::store::{self, BroughtForward, Place};
 
 /// Retries brought forward in one commit.
 const AT_ONCE: usize = 1_000;
@@ -33,14 +31,11 @@ pub async fn retry_now(
     request: HttpRequest,
     mut payload: web::Payload,
 ) -> Answer {
-    caller.may(Permission::RetryDeliveries)?;
-    caller.query().only(&[])?;
-    let scope = scope_of(&api, &caller, &id).await?;
-    if let Some(unknown) = optional_fields(&api, &request, &mut payload).await?.keys().next() {
-        return Err(Problem::invalid_field(pointer_below("", unknown), "unknown field; there is none"));
-    }
-    let id: EndpointId = id.parse().map_err(|_| Problem::not_found("endpoint"))?;
-    refuse_held(&api, &scope, id).await?;
+    let (scope, id) =
+        pausing::asked_of(&api, (&caller, Permission::RetryDeliveries), &id, &request, &mut payload).await?;
+    let within = scope.clone();
+    let endpoint = store::blocking(&api.store, move |store| store.endpoint(&within, id)).await?;
+    pausing::refuse_held(&endpoint.ok_or_else(|| Problem::not_found("endpoint"))?)?;
     let entry = caller.did(AuditAction::RetriesHurried).of(&scope).about(id);
     let api = api.clone();
     to_the_end(async move {
@@ -75,25 +70,4 @@ pub async fn retry_now(
         Ok(HttpResponse::Ok().json(json!({ "brought_forward": moved, "more": after.is_some() })))
     })
     .await
-}
-
-/// Whoever holds deliveries says how to let them go.
-async fn refuse_held(api: &Api, scope: &Scope, id: EndpointId) -> Result<(), Problem> {
-    let within = scope.clone();
-    let endpoint = store::blocking(&api.store, move |store| store.endpoint(&within, id)).await?;
-    let endpoint = endpoint.ok_or_else(|| Problem::not_found("endpoint"))?;
-    brakes::refuse_braked(&endpoint)?;
-    match endpoint.status() {
-        EndpointStatus::Active => Ok(()),
-        EndpointStatus::Paused => Err(Problem::new(
-            Kind::Conflict,
-            format!(
-                "endpoint {id} is paused and holds its deliveries; end that first with `POST /webhook/{id}/resume`"
-            ),
-        )),
-        EndpointStatus::Disabled => Err(Problem::new(
-            Kind::Conflict,
-            format!("endpoint {id} is disabled and holds its deliveries; enable it first"),
-        )),
-    }
 }

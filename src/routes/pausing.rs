@@ -6,11 +6,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::auth::Permission;
 use crate::catalog::pointer_below;
-use crate::domain::{AuditAction, EndpointId};
+use crate::domain::{AuditAction, Endpoint, EndpointId, EndpointStatus};
 use crate::routes::extract::Caller;
-use crate::routes::problem::{Answer, Problem};
+use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::webhook::{has_bytes, optional_fields, scope_of};
-use crate::routes::{Api, openapi, show};
+use crate::routes::{Api, brakes, openapi, show};
 use crate::store::{Effect, Scope};
 
 /// Holds an endpoint's deliveries until it is resumed.
@@ -27,7 +27,7 @@ pub async fn pause(
     request: HttpRequest,
     mut payload: web::Payload,
 ) -> Answer {
-    let (scope, id) = asked_of(&api, &caller, &id, &request, &mut payload).await?;
+    let (scope, id) = asked_of(&api, (&caller, Permission::ManageEndpoints), &id, &request, &mut payload).await?;
     let entry = caller.did(AuditAction::EndpointPaused).of(&scope).about(id);
     let paused = api.journal.change(move |transaction| {
         let paused = transaction.pause_endpoint(&scope, id)?;
@@ -55,7 +55,7 @@ pub async fn resume(
     request: HttpRequest,
     mut payload: web::Payload,
 ) -> Answer {
-    let (scope, id) = asked_of(&api, &caller, &id, &request, &mut payload).await?;
+    let (scope, id) = asked_of(&api, (&caller, Permission::ManageEndpoints), &id, &request, &mut payload).await?;
     let entry = caller.did(AuditAction::EndpointResumed).of(&scope).about(id);
     let resumed = api.journal.change(move |transaction| {
         let resumed = transaction.resume_endpoint(&scope, id)?;
@@ -69,17 +69,31 @@ pub async fn resume(
     Ok(HttpResponse::Ok().json(show::endpoint(&endpoint)))
 }
 
+/// Refuses a request to an endpoint that holds its deliveries, and says how to let them go.
+pub(super) fn refuse_held(endpoint: &Endpoint) -> Result<(), Problem> {
+    brakes::refuse_braked(endpoint)?;
+    let id = endpoint.id;
+    let detail = match endpoint.status() {
+        EndpointStatus::Active => return Ok(()),
+        EndpointStatus::Paused => {
+            format!("endpoint {id} is paused and holds its deliveries; end that first with `POST /webhook/{id}/resume`")
+        }
+        EndpointStatus::Disabled => format!("endpoint {id} is disabled and holds its deliveries; enable it first"),
+    };
+    Err(Problem::new(Kind::Conflict, detail))
+}
+
 /// Whose endpoint it is about, and which. There is nothing to say beyond that: no
 /// body is needed, and a field that asks for more, such as an end of the pause,
 /// is refused and not passed over.
-async fn asked_of(
+pub(super) async fn asked_of(
     api: &Api,
-    caller: &Caller,
+    (caller, permission): (&Caller, Permission),
     id: &str,
     request: &HttpRequest,
     payload: &mut web::Payload,
 ) -> Result<(Scope, EndpointId), Problem> {
-    caller.may(Permission::ManageEndpoints)?;
+    caller.may(permission)?;
     caller.query().only(&[])?;
     let scope = scope_of(api, caller, id).await?;
     if has_bytes(request)

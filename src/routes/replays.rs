@@ -261,14 +261,10 @@ fn show_rate(per_second: Option<u32>) -> Value {
     per_second.map_or(Value::Null, |per_second| json!({ "per_second": per_second }))
 }
 
-fn maybe_time(time: Option<Timestamp>) -> Value {
-    time.map_or(Value::Null, show::time)
-}
-
 fn selected(selection: &ReplaySelection) -> Value {
     json!({
-        "since": maybe_time(selection.since),
-        "until": maybe_time(selection.until),
+        "since": show::maybe_time(selection.since),
+        "until": show::maybe_time(selection.until),
         "types": selection.types.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "status": selection.statuses.iter().map(|status| status.as_str()).collect::<Vec<_>>(),
         "missing": selection.missing,
@@ -295,7 +291,7 @@ fn shown(found: &ReplaySummary, sees_operators: bool) -> Value {
     value["skipped"] = json!(skipped);
     value["requested_by"] = json!({ "actor": actor, "key": key });
     value["created_at"] = show::time(replay.created_at);
-    value["finished_at"] = maybe_time(replay.finished_at);
+    value["finished_at"] = show::maybe_time(replay.finished_at);
     value
 }
 
@@ -307,8 +303,8 @@ async fn answer_with(api: &Api, caller: &Caller, scope: Scope, id: ReplayId) -> 
     value["failed"] = json!(found.failed);
     value["delivered"] = json!(found.summary.made.saturating_sub(found.pending + found.failed));
     value["at_least"] = json!(found.at_least);
-    value["looked_until"] = maybe_time(looked_until(&found));
-    value["estimated_end_at"] = maybe_time(estimated_end(&found, api.clock.wall()));
+    value["looked_until"] = show::maybe_time(looked_until(&found));
+    value["estimated_end_at"] = show::maybe_time(estimated_end(&found, api.clock.wall()));
     value["endpoints"] = found
         .targets
         .iter()
@@ -318,7 +314,7 @@ async fn answer_with(api: &Api, caller: &Caller, scope: Scope, id: ReplayId) -> 
                 "made": target.made,
                 "skipped": target.skipped,
                 "done": target.done,
-                "looked_until": maybe_time(target.looked.map(|(until, _)| until)),
+                "looked_until": show::maybe_time(target.looked.map(|(until, _)| until)),
             })
         })
         .collect();
@@ -360,8 +356,8 @@ fn previewed_as(preview: &ReplayPreview) -> Value {
         "events": preview.counts.values().sum::<u64>(),
         "skipped": preview.skipped,
         "at_least": preview.at_least,
-        "oldest": maybe_time(preview.span.map(|(first, _)| first)),
-        "newest": maybe_time(preview.span.map(|(_, last)| last)),
+        "oldest": show::maybe_time(preview.span.map(|(first, _)| first)),
+        "newest": show::maybe_time(preview.span.map(|(_, last)| last)),
         "counts": preview.counts.iter().map(|((endpoint, event_type, ended), count)| json!({
             "endpoint": endpoint.to_string(),
             "event_type": event_type,

@@ -21,7 +21,7 @@ pub(super) fn time(time: Timestamp) -> Value {
     Value::String(time.to_string())
 }
 
-fn maybe_time(time: Option<Timestamp>) -> Value {
+pub(super) fn maybe_time(time: Option<Timestamp>) -> Value {
     time.map_or(Value::Null, |time| Value::String(time.to_string()))
 }
 
