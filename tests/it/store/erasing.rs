@@ -319,6 +319,7 @@ fn it_goes_on_after_a_kill_and_then_the_name_is_free(world: &mut World) {
     world.advance(HOUR);
     for _ in 0..3 {
         world.commit(|transaction| transaction.erase_partners(Slice { rows: 2, bytes: 100 }));
+        world.is_as_promised();
         world.kill();
     }
     assert!(world.store().partner(&name(&acme)).expect("readable").is_some());

@@ -5,14 +5,16 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
-use posthaste::domain::{DeliveryId, DeliveryStatus, EndpointId, Timestamp};
+use posthaste::domain::{DeliveryId, DeliveryStatus, DeliveryTimes, EndpointId, ReplaySelection, Timestamp};
 use posthaste::store::{
-    Accept, Begun, DeliveryFilter, FanOut, Lane, Notice, PullRequest, Pulled, Scope, StoreError, Verdict,
+    Accept, Begun, DeliveryFilter, FanOut, Lane, Notice, PullRequest, Pulled, PulledDelivery, Scope, Slice, StoreError,
+    Verdict,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::world::{DAY, HOUR, SECOND, World, events_of, in_sandbox};
+use super::replaying;
+use super::world::{DAY, HOUR, SECOND, World, event, events_of, in_sandbox};
 
 for_every_backend! {
     each_delivery_has_its_endpoints_next_number
@@ -23,6 +25,9 @@ for_every_backend! {
     what_is_announced_has_numbers_too
     a_pull_gives_what_there_is_in_order
     a_pull_gives_it_whatever_has_become_of_it
+    what_is_for_later_is_not_pulled_before
+    a_replayed_event_is_as_old_as_it_is
+    what_is_erased_is_pulled_without_its_payload
     a_pull_is_of_ones_own_endpoint
     a_page_is_as_large_as_its_payloads_allow
     what_has_no_number_is_passed_over
@@ -259,6 +264,55 @@ fn a_pull_gives_it_whatever_has_become_of_it(world: &mut World) {
     assert_eq!(statuses(world), ["delivered", "retries_exhausted", "retrying", "discarded", "pending"]);
     world.pause(&acme, endpoint);
     assert_eq!(statuses(world), ["delivered", "retries_exhausted", "held", "discarded", "held"]);
+}
+
+fn what_is_for_later_is_not_pulled_before(world: &mut World) {
+    let acme = world.partner("acme");
+    let endpoint = world.endpoint(&acme, "all", &["*"]).id;
+    let later = world.now + HOUR;
+    let times = DeliveryTimes { deliver_at: Some(later), expires_at: None };
+    let request = Accept {
+        events: vec![event("campaign.updated").delivered_at(times)],
+        ..world.request(&acme, &["campaign.updated"])
+    };
+    world.accept_all(&[&request]);
+    world.accept(&acme, "campaign.updated");
+    let seen = |world: &World| {
+        let page = pull(world, &acme, endpoint, 0, 10);
+        let of = |item: &PulledDelivery| (item.deliver_at, item.body.is_some(), item.is_erased);
+        page.items.iter().map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(world), [(Some(later), false, false), (None, true, false)], "and it keeps nothing else back");
+    world.now = later;
+    assert_eq!(seen(world), [(None, true, false), (None, true, false)]);
+}
+
+fn a_replayed_event_is_as_old_as_it_is(world: &mut World) {
+    let acme = world.partner("acme");
+    let accepted_at = world.now;
+    world.accept(&acme, "campaign.updated");
+    world.advance(HOUR);
+    let endpoint = world.endpoint(&acme, "all", &["*"]).id;
+    let missed = ReplaySelection { missing: true, ..ReplaySelection::default() };
+    let replay = replaying::begin(world, &acme, endpoint, missed);
+    assert_eq!(replaying::carry_out(world, replay, endpoint, 10), 1);
+    let page = pull(world, &acme, endpoint, 0, 10);
+    assert_eq!(page.items.iter().map(|item| item.accepted_at).collect::<Vec<_>>(), [accepted_at]);
+}
+
+fn what_is_erased_is_pulled_without_its_payload(world: &mut World) {
+    let acme = world.partner("acme");
+    let endpoint = world.endpoint(&acme, "all", &["*"]).id;
+    let mut request = world.request(&acme, &["campaign.updated"]);
+    request.events[0].is_unretained = true;
+    world.accept_all(&[&request]);
+    let delivery = world.due(endpoint, Lane::Fresh)[0].delivery;
+    world.record(&world.attempt(delivery, 0, Verdict::Delivered));
+    let plenty = Slice { rows: 100, bytes: FAR };
+    assert_eq!(world.commit(|transaction| transaction.erase_unretained(None, plenty)).payloads, 1);
+    let page = pull(world, &acme, endpoint, 0, 10);
+    assert_eq!(page.items.len(), 1);
+    assert_eq!((page.items[0].body.as_ref(), page.items[0].is_erased, page.items[0].deliver_at), (None, true, None));
 }
 
 fn a_pull_is_of_ones_own_endpoint(world: &mut World) {
