@@ -222,7 +222,7 @@ proptest! {
                 matches!(status, DeliveryStatus::Pending | DeliveryStatus::Retrying | DeliveryStatus::Held);
             prop_assert_eq!(told.is_none(), is_waiting);
             let newer = Delivery { id: DeliveryId::from_uuid(Uuid::from_u128(9)), ..delivery.clone() };
-            let superseded = super::superseded(&delivery, &newer);
+            let superseded = superseded(&delivery, &newer);
             prop_assert_eq!(superseded.is_some(), !is_waiting && status != DeliveryStatus::Delivered);
             for told in superseded.iter() {
                 is_a_sentence(told)?;
