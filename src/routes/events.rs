@@ -13,7 +13,7 @@ use crate::routes::explaining::{self, Subject};
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Problem};
 use crate::routes::{Api, idempotency, openapi, page, search, show};
-use crate::store::{self, EventSearch};
+use crate::store::{self, EventSearch, OUTCOMES_MOST};
 
 /// Lists events, newest first.
 #[utoipa::path(
@@ -41,21 +41,28 @@ pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
 /// One event, its payload, and its outcome for each endpoint.
 #[utoipa::path(
     get, path = "/events/{id}", operation_id = "read_event", tag = "events",
-    params(("id" = openapi::EventId, Path, description = "Which event."), openapi::ForPartners),
-    responses((status = 200, description = "The event.", body = openapi::EventWithOutcomes))
+    params(
+        ("id" = openapi::EventId, Path, description = "Which event."),
+        ("endpoint" = Option<openapi::EndpointId>, Query, description = "Its outcome for this endpoint alone."),
+        openapi::ForPartners,
+    ),
+    responses((status = 200, description = "The event, with its first 1,000 outcomes.", body = openapi::EventWithOutcomes))
 )]
 pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
     caller.may(Permission::ReadDeliveries)?;
-    caller.query().only(&[])?;
+    caller.query().only(&["endpoint"])?;
+    let endpoint: Option<EndpointId> = caller.query().parsed("endpoint")?;
     let scope = api.known(caller.scope()?).await?;
     let id: EventId = id.parse().map_err(|_| Problem::not_found("event"))?;
-    let (event, outcomes) = store::blocking(&api.store, move |store| {
+    let (event, mut outcomes) = store::blocking(&api.store, move |store| {
         let Some(event) = store.event(&scope, id)? else { return Ok(None) };
-        let outcomes = store.event_outcomes(&scope, &event)?;
+        let outcomes = store.event_outcomes(&scope, &event, endpoint, OUTCOMES_MOST + 1)?;
         Ok(Some((event, outcomes)))
     })
     .await?
     .ok_or_else(|| Problem::not_found("event"))?;
+    let has_more = outcomes.len() > OUTCOMES_MOST;
+    outcomes.truncate(OUTCOMES_MOST);
     let subjects: Vec<Subject<'_>> = outcomes
         .iter()
         .filter_map(|outcome| match outcome {
@@ -88,6 +95,7 @@ pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) ->
         show::event_outcome(outcome, &event, explained, now)
     });
     value["endpoints"] = Value::Array(shown.collect());
+    value["endpoints_have_more"] = json!(has_more);
     // The payload is shown as it was posted: parsing and printing it again
     // could change numbers and the order of keys.
     let text = value.to_string();

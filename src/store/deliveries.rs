@@ -254,6 +254,9 @@ pub struct DeliveryFilter {
     pub until: Option<Timestamp>,
 }
 
+/// Outcomes of an event that one answer lists.
+pub const OUTCOMES_MOST: usize = 1_000;
+
 /// What became of an event for one endpoint.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(clippy::large_enum_variant, reason = "most are deliveries, and nobody holds many")]

@@ -48,8 +48,8 @@ pub use accept::{Accept, Accepted, AcceptedEvent, Idempotency, NewEvent, ReliedO
 pub use audit::{AuditEnd, AuditEntry, AuditFilter};
 pub use brakes::Brake;
 pub use deliveries::{
-    AttemptKind, Birth, BornSince, DeliveryFilter, Due, EventOutcome, Lane, Payload, Place, Placed, Placing, Record,
-    Recorded, Retired, Sighting, Skipped, Subscribed, Unplaced, Verdict, Waiting,
+    AttemptKind, Birth, BornSince, DeliveryFilter, Due, EventOutcome, Lane, OUTCOMES_MOST, Payload, Place, Placed,
+    Placing, Record, Recorded, Retired, Sighting, Skipped, Subscribed, Unplaced, Verdict, Waiting,
 };
 pub use effect::Effect;
 pub use encryption::{EncryptedPlace, EncryptionCounts, Reencrypted, ReencryptedSlice, reencrypt};
@@ -211,8 +211,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// What became of an event for each endpoint of the scope: those that existed
     /// when it was accepted, and then those that were made later and are still
-    /// there.
-    fn event_outcomes(&self, scope: &Scope, event: &Event) -> Result<Vec<EventOutcome>, StoreError>;
+    /// there. At most `limit`, those that got a delivery first; or of this endpoint alone.
+    fn event_outcomes(
+        &self,
+        scope: &Scope,
+        event: &Event,
+        endpoint: Option<EndpointId>,
+        limit: usize,
+    ) -> Result<Vec<EventOutcome>, StoreError>;
 
     /// A scope's deliveries, newest first. A page may be short of its limit, as with
     /// [`found_events`](Self::found_events).

@@ -80,8 +80,10 @@ event! {
     EventWithOutcomes {
         /// How many of `endpoints` it goes to.
         deliveries: u64,
-        /// What became of it, endpoint by endpoint.
+        /// What became of it, endpoint by endpoint; the first 1,000.
         endpoints: Vec<EventOutcome>,
+        /// There are more: `GET /deliveries?event=` lists all of its deliveries, and `endpoint=` here tells of any endpoint.
+        endpoints_have_more: bool,
         /// The very bytes that were posted; `null` where they were erased.
         #[schema(required = true)]
         payload: Option<EventBody>,

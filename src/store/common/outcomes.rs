@@ -35,9 +35,15 @@ pub(super) fn event_outcomes(
     ids: &IdCodec,
     scope: &Scope,
     event: &Event,
+    endpoint: Option<EndpointId>,
+    limit: usize,
 ) -> Result<Vec<EventOutcome>, StoreError> {
     let Some(id) = scope_id(connection, scope)? else { return Ok(Vec::new()) };
     let Some(key) = ids.event_key(event.id) else { return Ok(Vec::new()) };
+    let only = match endpoint.map(|endpoint| ids.endpoint_key(endpoint)) {
+        Some(None) => return Ok(Vec::new()),
+        known => known.flatten(),
+    };
     let fan_out: Option<i64> =
         events::table.find(key).select(events::deliveries).first(connection).optional().map_err(translate)?;
     let Some(fan_out) = fan_out else { return Ok(Vec::new()) };
@@ -49,8 +55,16 @@ pub(super) fn event_outcomes(
         own = own.filter(endpoints::scope.eq(id.0));
         replayed = replayed.filter(endpoints::scope.eq(id.0));
     }
-    let mut rows: Vec<DeliveryRow> = own.order(deliveries::id).load(connection).map_err(translate)?;
-    rows.extend(replayed.order(deliveries::id).load::<DeliveryRow>(connection).map_err(translate)?);
+    if let Some(only) = only {
+        own = own.filter(deliveries::endpoint.eq(only));
+        replayed = replayed.filter(deliveries::endpoint.eq(only));
+    }
+    // An event may have gone to a million endpoints: memory is the limit's.
+    let room = |taken: usize| i64::try_from(limit.saturating_sub(taken)).unwrap_or(i64::MAX);
+    let own = own.order(deliveries::id).limit(room(0));
+    let mut rows: Vec<DeliveryRow> = own.load(connection).map_err(translate)?;
+    let replayed = replayed.order(deliveries::id).limit(room(rows.len()));
+    rows.extend(replayed.load::<DeliveryRow>(connection).map_err(translate)?);
     let mut outcomes = Vec::with_capacity(rows.len());
     let mut reached = Vec::with_capacity(rows.len());
     for row in rows {
@@ -69,35 +83,49 @@ pub(super) fn event_outcomes(
         });
     }
     // Over all partners, who was not subscribed is every other endpoint there
-    // is: that list answers nobody's question.
-    if scope.partner.is_some() {
+    // is: that list answers nobody's question. Who got none is known once all are that did.
+    if scope.partner.is_some() && outcomes.len() < limit {
         reached.sort_unstable();
-        outcomes.extend(passed_by(connection, ids, id, event, &reached)?);
-        outcomes.extend(not_yet_created(connection, ids, id, event, &reached)?);
+        let others = Others { scope: id, only, reached: &reached };
+        outcomes.extend(passed_by(connection, ids, event, &others, limit - outcomes.len())?);
+        outcomes.extend(not_yet_created(connection, ids, event, &others, limit - outcomes.len())?);
     }
     Ok(outcomes)
+}
+
+/// Those endpoints of a scope that got no delivery.
+struct Others<'a> {
+    scope: ScopeId,
+    /// This one alone, if it is among them.
+    only: Option<RowKey>,
+    /// Those that got one, in order.
+    reached: &'a [RowKey],
 }
 
 /// What kept the event from the scope's other endpoints, in the order of their ids.
 fn passed_by(
     connection: &mut Connection,
     ids: &IdCodec,
-    scope: ScopeId,
     event: &Event,
-    reached: &[RowKey],
+    others: &Others<'_>,
+    limit: usize,
 ) -> Result<Vec<EventOutcome>, StoreError> {
-    let mut others: Vec<RowKey> = endpoints::table
-        .filter(endpoints::scope.eq(scope.0))
+    let mut query = endpoints::table
+        .filter(endpoints::scope.eq(others.scope.0))
         .filter(endpoints::created_version.le(event.matched_version))
         .filter(endpoints::deleted_version.is_null().or(endpoints::deleted_version.gt(event.matched_version)))
         .order(endpoints::id)
         .select(endpoints::id)
-        .load(connection)
-        .map_err(translate)?;
-    others.retain(|endpoint| reached.binary_search(endpoint).is_err());
+        .into_boxed();
+    if let Some(only) = others.only {
+        query = query.filter(endpoints::id.eq(only));
+    }
+    let mut found: Vec<RowKey> = query.load(connection).map_err(translate)?;
+    found.retain(|endpoint| others.reached.binary_search(endpoint).is_err());
+    found.truncate(limit);
     let body = OnceCell::new();
-    let mut outcomes = Vec::with_capacity(others.len());
-    for some in others.chunks(READ_TOGETHER) {
+    let mut outcomes = Vec::with_capacity(found.len());
+    for some in found.chunks(READ_TOGETHER) {
         let mut unsubscribed = Vec::new();
         let first = outcomes.len();
         for (key, settings) in settings_then(connection, some, event.matched_version)? {
@@ -160,27 +188,30 @@ fn subscribed_later(
 fn not_yet_created(
     connection: &mut Connection,
     ids: &IdCodec,
-    scope: ScopeId,
     event: &Event,
-    reached: &[RowKey],
+    others: &Others<'_>,
+    limit: usize,
 ) -> Result<Vec<EventOutcome>, StoreError> {
-    let rows: Vec<(RowKey, String)> =
+    let mut query =
         endpoints::table
             .inner_join(endpoint_versions::table.on(
                 endpoint_versions::endpoint.eq(endpoints::id).and(endpoint_versions::version.eq(endpoints::version)),
             ))
-            .filter(endpoints::scope.eq(scope.0))
+            .filter(endpoints::scope.eq(others.scope.0))
             .filter(endpoints::created_version.gt(event.matched_version))
             .filter(endpoints::deleted_at.is_null())
             .order(endpoints::id)
+            // Some of these a replay has reached.
+            .limit(i64::try_from(limit.saturating_add(others.reached.len())).unwrap_or(i64::MAX))
             .select((endpoints::id, endpoint_versions::settings))
-            .load(connection)
-            .map_err(translate)?;
+            .into_boxed();
+    if let Some(only) = others.only {
+        query = query.filter(endpoints::id.eq(only));
+    }
+    let rows: Vec<(RowKey, String)> = query.load(connection).map_err(translate)?;
     let mut outcomes = Vec::new();
-    for (key, settings) in rows {
-        if reached.binary_search(&key).is_ok() {
-            continue;
-        }
+    let missed = rows.into_iter().filter(|(key, _)| others.reached.binary_search(key).is_err());
+    for (key, settings) in missed.take(limit) {
         let (patterns, _) = from_json::<SettingsRow>(&settings)?.wanted()?;
         outcomes.push(EventOutcome::NotYetCreated {
             endpoint: ids.endpoint(key),

@@ -180,8 +180,14 @@ impl Store for PostgresStore {
         self.read_at_once(|reader| segments::extend(reader, &self.ids, draft.clone(), settled, limit))
     }
 
-    fn event_outcomes(&self, scope: &Scope, event: &Event) -> Result<Vec<EventOutcome>, StoreError> {
-        self.read_at_once(|reader| outcomes::event_outcomes(reader, &self.ids, scope, event))
+    fn event_outcomes(
+        &self,
+        scope: &Scope,
+        event: &Event,
+        endpoint: Option<EndpointId>,
+        limit: usize,
+    ) -> Result<Vec<EventOutcome>, StoreError> {
+        self.read_at_once(|reader| outcomes::event_outcomes(reader, &self.ids, scope, event, endpoint, limit))
     }
 
     fn deliveries(

@@ -120,7 +120,8 @@ fn what_is_told_is_written_with_what_it_tells_of(world: &mut World) {
     for due in due {
         world.record(&world.attempt(due.delivery, 0, Verdict::Delivered));
     }
-    let outcomes = world.store().event_outcomes(&acme, &told[0]).expect("readable");
+    let outcomes =
+        world.store().event_outcomes(&acme, &told[0], None, posthaste::store::OUTCOMES_MOST).expect("readable");
     assert!(matches!(&outcomes[0], EventOutcome::Delivery { delivery, .. } if delivery.endpoint == watching));
     assert_eq!(outcomes[1], EventOutcome::NotSubscribed { endpoint: one, later: None });
 }
@@ -214,7 +215,10 @@ fn a_filter_sees_what_is_told(world: &mut World) {
     world.kill();
     world.record(&telling(world, delivery, 0, &[failing(START)]));
     assert_eq!(born_for(world), [interested]);
-    let outcomes = world.store().event_outcomes(&acme, &told(world, &acme)[0]).expect("readable");
+    let outcomes = world
+        .store()
+        .event_outcomes(&acme, &told(world, &acme)[0], None, posthaste::store::OUTCOMES_MOST)
+        .expect("readable");
     assert!(outcomes.iter().any(|outcome| matches!(outcome, EventOutcome::Filtered { .. })), "{outcomes:?}");
 }
 
@@ -274,7 +278,8 @@ fn who_hears_of_all_partners_hears_of_them_and_they_not_of_each_other(world: &mu
         assert_eq!(world.store().endpoint(scope, watching.id).expect("readable"), None);
         let listed = world.store().endpoints(scope, &page).expect("readable").items;
         assert!(listed.iter().all(|endpoint| endpoint.id != watching.id));
-        let outcomes = world.store().event_outcomes(scope, event).expect("readable");
+        let outcomes =
+            world.store().event_outcomes(scope, event, None, posthaste::store::OUTCOMES_MOST).expect("readable");
         let reached = outcomes.iter().filter(|outcome| matches!(outcome, EventOutcome::Delivery { .. })).count();
         assert_eq!(reached, usize::from(*scope == acme), "{outcomes:?}");
         assert!(!world.commit(|transaction| transaction.delete_endpoint(scope, watching.id)));

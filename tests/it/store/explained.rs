@@ -235,7 +235,11 @@ impl<'a> History<'a> {
     fn is_explained(&self) -> Result<(), TestCaseError> {
         for (id, accepted) in &self.events {
             let Some(event) = self.world.store().event(&self.acme, *id).expect("readable") else { continue };
-            let outcomes = self.world.store().event_outcomes(&self.acme, &event).expect("readable");
+            let outcomes = self
+                .world
+                .store()
+                .event_outcomes(&self.acme, &event, None, posthaste::store::OUTCOMES_MOST)
+                .expect("readable");
             let mut said: BTreeMap<EndpointId, (usize, usize)> = BTreeMap::new();
             for outcome in &outcomes {
                 self.is_told(&event, outcome)?;

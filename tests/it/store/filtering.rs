@@ -320,7 +320,8 @@ fn accept_large(world: &mut World, request: &Accept) -> Vec<AcceptedEvent> {
 #[track_caller]
 fn told(world: &World, scope: &Scope, event: EventId) -> Outcomes {
     let event = world.store().event(scope, event).expect("readable").expect("it was accepted");
-    let outcomes = world.store().event_outcomes(scope, &event).expect("readable");
+    let outcomes =
+        world.store().event_outcomes(scope, &event, None, posthaste::store::OUTCOMES_MOST).expect("readable");
     let brief = |outcome: EventOutcome| match outcome {
         EventOutcome::Delivery { delivery, .. } => (delivery.endpoint, Told::Delivered),
         EventOutcome::Filtered { endpoint, objections } => {
@@ -410,7 +411,8 @@ fn what_was_filtered_is_told_by_the_filter_of_that_time(world: &mut World) {
         (&other, theirs.id, "/colour", "expected red; found \"green\"", None),
     ] {
         let event = world.store().event(scope, accepted.id).expect("readable").expect("it is over all partners");
-        let outcomes = world.store().event_outcomes(scope, &event).expect("readable");
+        let outcomes =
+            world.store().event_outcomes(scope, &event, None, posthaste::store::OUTCOMES_MOST).expect("readable");
         let [EventOutcome::Filtered { endpoint, objections }, rest @ ..] = &outcomes[..] else {
             panic!("it was filtered: {outcomes:?}")
         };

@@ -640,7 +640,10 @@ fn an_erased_event_says_who_was_filtered(world: &mut World) {
     let id = world.accept(&acme, "campaign.updated").id;
     world.advance(2 * DAY);
     assert_eq!(enforce(world).payloads, 1);
-    let outcomes = world.store().event_outcomes(&acme, &event(world, &acme, id)).expect("readable");
+    let outcomes = world
+        .store()
+        .event_outcomes(&acme, &event(world, &acme, id), None, posthaste::store::OUTCOMES_MOST)
+        .expect("readable");
     let [EventOutcome::Filtered { endpoint, objections }, EventOutcome::NotSubscribed { endpoint: third, .. }] =
         &outcomes[..]
     else {

@@ -267,7 +267,12 @@ impl<'a> Played<'a> {
                 let stored = self.world.store().event(scope, event.id).expect("readable").expect("it is there");
                 let mut deliveries = Vec::new();
                 let (mut passed_by, mut not_yet_created) = (Vec::new(), Vec::new());
-                for outcome in self.world.store().event_outcomes(scope, &stored).expect("readable") {
+                for outcome in self
+                    .world
+                    .store()
+                    .event_outcomes(scope, &stored, None, posthaste::store::OUTCOMES_MOST)
+                    .expect("readable")
+                {
                     match outcome {
                         EventOutcome::Delivery { delivery, last_attempt } => {
                             let last = last_attempt.map_or(0, |attempt| attempt.number);

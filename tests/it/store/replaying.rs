@@ -164,7 +164,7 @@ fn what_is_exhausted_is_made_again_and_shown_where_one_looks(world: &mut World) 
     let event = world.store().event(&acme, lost).expect("readable").expect("it is there");
     let shown: Vec<_> = world
         .store()
-        .event_outcomes(&acme, &event)
+        .event_outcomes(&acme, &event, None, posthaste::store::OUTCOMES_MOST)
         .expect("readable")
         .into_iter()
         .map(|outcome| match outcome {

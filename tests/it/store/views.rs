@@ -10,6 +10,7 @@ use super::world::{HOUR, SECOND, START, World, in_sandbox};
 
 for_every_backend! {
     held_and_discarded_are_read_off_the_endpoint
+    outcomes_are_told_in_part_and_of_one_endpoint
     what_became_of_an_event_names_every_endpoint_there_was
     what_became_of_an_event_over_all_partners
     who_was_not_subscribed_or_not_there_is_told_since_when_it_is
@@ -63,7 +64,8 @@ fn held_and_discarded_are_read_off_the_endpoint(world: &mut World) {
 /// Each endpoint of an outcome, and whether it has a delivery.
 fn outcomes(world: &World, scope: &Scope, event: EventId) -> Vec<(EndpointId, bool)> {
     let event = world.store().event(scope, event).expect("readable").expect("it is there");
-    let outcomes = world.store().event_outcomes(scope, &event).expect("readable");
+    let outcomes =
+        world.store().event_outcomes(scope, &event, None, posthaste::store::OUTCOMES_MOST).expect("readable");
     let brief = |outcome: EventOutcome| match outcome {
         EventOutcome::Delivery { delivery, .. } => Some((delivery.endpoint, true)),
         EventOutcome::NotSubscribed { endpoint, .. } => Some((endpoint, false)),
@@ -81,7 +83,7 @@ fn who_was_not_subscribed_or_not_there_is_told_since_when_it_is(world: &mut Worl
     let event = world.accept(&acme, "campaign.updated");
     let unchanged = |world: &World| {
         let event = world.store().event(&acme, event.id).expect("readable").expect("it is there");
-        world.store().event_outcomes(&acme, &event).expect("readable")
+        world.store().event_outcomes(&acme, &event, None, posthaste::store::OUTCOMES_MOST).expect("readable")
     };
     let expected = [never, later, for_a_while].map(|endpoint| EventOutcome::NotSubscribed { endpoint, later: None });
     assert_eq!(unchanged(world), expected);
@@ -127,7 +129,7 @@ fn what_replays_made_is_an_outcome_of_the_event(world: &mut World) {
     assert_eq!(replaying::carry_out(world, replay, later.id, 100), 1);
     let made = world.due(later.id, Lane::Fresh)[0].delivery;
     let event = world.store().event(&acme, event.id).expect("readable").expect("it is there");
-    let told = world.store().event_outcomes(&acme, &event).expect("readable");
+    let told = world.store().event_outcomes(&acme, &event, None, posthaste::store::OUTCOMES_MOST).expect("readable");
     let delivered: Vec<_> = told
         .iter()
         .map(|outcome| match outcome {
@@ -136,6 +138,43 @@ fn what_replays_made_is_an_outcome_of_the_event(world: &mut World) {
         })
         .collect();
     assert_eq!(delivered, [(first.id, original), (later.id, made)]);
+}
+
+/// However many there are, an answer is bounded; of each endpoint it can be asked.
+fn outcomes_are_told_in_part_and_of_one_endpoint(world: &mut World) {
+    let acme = world.partner("acme");
+    let mut there: Vec<EndpointId> = Vec::new();
+    for (word, pattern) in [("one", "*"), ("orders", "order.*"), ("two", "*"), ("three", "*")] {
+        there.push(world.endpoint(&acme, word, &[pattern]).id);
+    }
+    let event = world.accept(&acme, "campaign.updated");
+    there.push(world.endpoint(&acme, "late", &["*"]).id);
+    let late = there[4];
+    let missed = ReplaySelection { missing: true, ..ReplaySelection::default() };
+    let replay = replaying::begin(world, &acme, late, missed);
+    assert_eq!(replaying::carry_out(world, replay, late, 100), 1);
+    there.push(world.endpoint(&acme, "later", &["*"]).id);
+    let event = world.store().event(&acme, event.id).expect("readable").expect("it is there");
+    let told = |endpoint, limit| world.store().event_outcomes(&acme, &event, endpoint, limit).expect("readable");
+    let all = told(None, 100);
+    let whose: Vec<EndpointId> = all.iter().map(endpoint_of).collect();
+    assert_eq!(whose, [there[0], there[2], there[3], there[4], there[1], there[5]]);
+    for limit in 0..=all.len() {
+        assert_eq!(told(None, limit), all[..limit], "{limit}");
+    }
+    for outcome in &all {
+        assert_eq!(told(Some(endpoint_of(outcome)), 100), std::slice::from_ref(outcome));
+    }
+    assert_eq!(told(Some(EndpointId::from_uuid(uuid::Uuid::from_u128(7))), 100), []);
+}
+
+fn endpoint_of(outcome: &EventOutcome) -> EndpointId {
+    match outcome {
+        EventOutcome::Delivery { delivery, .. } => delivery.endpoint,
+        EventOutcome::Filtered { endpoint, .. }
+        | EventOutcome::NotSubscribed { endpoint, .. }
+        | EventOutcome::NotYetCreated { endpoint, .. } => *endpoint,
+    }
 }
 
 fn what_became_of_an_event_names_every_endpoint_there_was(world: &mut World) {
@@ -165,7 +204,7 @@ fn what_became_of_an_event_names_every_endpoint_there_was(world: &mut World) {
         world.record(&world.attempt(delivery, before, Verdict::RetryAt(world.now + HOUR)));
     }
     let event = world.store().event(&acme, later.id).expect("readable").expect("it is there");
-    let seen = world.store().event_outcomes(&acme, &event).expect("readable");
+    let seen = world.store().event_outcomes(&acme, &event, None, posthaste::store::OUTCOMES_MOST).expect("readable");
     let EventOutcome::Delivery { delivery: shown, last_attempt: Some(last) } = &seen[0] else { panic!("{seen:?}") };
     assert_eq!((shown.id, shown.attempt_count, last.number), (delivery, 3, 3));
     let EventOutcome::Delivery { last_attempt: None, .. } = &seen[1] else { panic!("{seen:?}") };

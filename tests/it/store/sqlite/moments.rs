@@ -109,7 +109,7 @@ fn an_event_and_what_became_of_it() {
         },
         |store, scope, _| {
             let events = store.events(scope, &PageRequest { after: None, limit: 1 }).expect("readable");
-            store.event_outcomes(scope, &events.items[0]).expect("readable")
+            store.event_outcomes(scope, &events.items[0], None, posthaste::store::OUTCOMES_MOST).expect("readable")
         },
     );
 }

@@ -162,7 +162,8 @@ fn what_partners_look_at_goes_by_index() {
     planner.check("event", || store.event(&acme, event));
     let stored = store.event(&acme, event).expect("readable").expect("it is there");
     // An event's deliveries are few, and may be sorted.
-    let plans = planner.look("event_outcomes", || store.event_outcomes(&acme, &stored));
+    let plans =
+        planner.look("event_outcomes", || store.event_outcomes(&acme, &stored, None, posthaste::store::OUTCOMES_MOST));
     assert!(plans.contains("deliveries USING INDEX deliveries_replayed (event=?"), "{plans}");
     planner.check("delivery", || store.delivery(&acme, delivery.id));
     planner.check("attempts", || store.attempts(delivery.id));
@@ -326,7 +327,8 @@ fn replays_go_by_index() {
         assert!(plans.contains("deliveries_of_replay (replay=? AND endpoint=? AND status=? AND rowid"), "{plans}");
     }
     let stored = store.event(&acme, event).expect("readable").expect("it is there");
-    let plans = planner.look("event_outcomes", || store.event_outcomes(&acme, &stored));
+    let plans =
+        planner.look("event_outcomes", || store.event_outcomes(&acme, &stored, None, posthaste::store::OUTCOMES_MOST));
     assert!(plans.contains("deliveries_replayed (event=?"), "{plans}");
     planner.check("dismiss", || world.commit(|transaction| transaction.dismiss_delivery(&acme, delivery)));
     planner.check("bring forward", || world.commit(|transaction| transaction.bring_forward(&acme, endpoint, None, 10)));
