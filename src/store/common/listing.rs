@@ -249,19 +249,19 @@ impl Question<'_> {
         let (mut left, mut at_once) = (looks, self.limit);
         while reach.keys.len() < self.limit && left > 0 && reach.down_to > above + 1 {
             let most = at_once.min(left);
-            let mut newest = deliveries::table
-                .filter(deliveries::endpoint.eq(owner.endpoint))
-                .filter(deliveries::id.gt(above).and(deliveries::id.lt(reach.down_to)))
-                .filter(diesel::dsl::sql::<Bool>(IS_SEALED))
-                .order(deliveries::id.desc())
-                .limit(most as i64)
-                .select((deliveries::id, deliveries::status, deliveries::scheduled_attempts))
-                .into_boxed();
-            if only_given_up {
-                // The very words of the index over what was given up.
-                newest = newest.filter(diesel::dsl::sql::<Bool>("deliveries.status >= 3"));
+            let rows: Vec<(RowKey, i64, i64)> = if only_given_up {
+                statements::given_up_of(connection, owner.endpoint, above, reach.down_to, most as i64)
+            } else {
+                deliveries::table
+                    .filter(deliveries::endpoint.eq(owner.endpoint))
+                    .filter(deliveries::id.gt(above).and(deliveries::id.lt(reach.down_to)))
+                    .filter(diesel::dsl::sql::<Bool>(IS_SEALED))
+                    .order(deliveries::id.desc())
+                    .limit(most as i64)
+                    .select((deliveries::id, deliveries::status, deliveries::scheduled_attempts))
+                    .load(connection)
             }
-            let rows: Vec<(RowKey, i64, i64)> = newest.load(connection).map_err(translate)?;
+            .map_err(translate)?;
             left -= rows.len();
             reach.down_to = if rows.len() < most { above + 1 } else { rows.last().map_or(above + 1, |row| row.0) };
             for (key, status, scheduled_attempts) in rows {

@@ -467,6 +467,20 @@ query! {
 }
 
 query! {
+    /// `id`, `status` and `scheduled_attempts` of an endpoint's newest deliveries that were
+    /// given up, between two keys. Not by the view:
+    /// its status is another type than the index's.
+    fn given_up_of(
+        endpoint: i64 => BigInt,
+        above: i64 => BigInt,
+        below: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64, i64, i64) => (BigInt, BigInt, BigInt)
+    "SELECT id, status::bigint, scheduled_attempts::bigint FROM finished \
+     WHERE status >= 3 AND endpoint = ? AND id > ? AND id < ? ORDER BY id DESC LIMIT ?"
+}
+
+query! {
     /// The newest deliveries that were made by replays, between two keys.
     fn replayed(
         above: i64 => BigInt,

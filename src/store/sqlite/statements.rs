@@ -340,6 +340,19 @@ query! {
 }
 
 query! {
+    /// `id`, `status` and `scheduled_attempts` of an endpoint's newest deliveries that were
+    /// given up, between two keys.
+    fn given_up_of(
+        endpoint: i64 => BigInt,
+        above: i64 => BigInt,
+        below: i64 => BigInt,
+        limit: i64 => BigInt,
+    ) -> (i64, i64, i64) => (BigInt, BigInt, BigInt)
+    "SELECT id, status, scheduled_attempts FROM deliveries INDEXED BY deliveries_given_up \
+     WHERE status >= 3 AND endpoint = ? AND id > ? AND id < ? ORDER BY id DESC LIMIT ? + 0"
+}
+
+query! {
     /// The newest deliveries that were made by replays, between two keys.
     fn replayed(
         above: i64 => BigInt,

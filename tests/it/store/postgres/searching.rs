@@ -41,6 +41,14 @@ fn what_is_given_up_and_what_was_replayed_is_found_by_index() {
         "3, 0, 9223372036854775807, 51",
     );
     assert!(given_up.contains("status_id_idx") && !given_up.contains("Sort"), "{given_up}");
+    let given_up_of_one = plan(
+        &place,
+        "SELECT id, status::bigint, scheduled_attempts::bigint FROM finished
+         WHERE status >= 3 AND endpoint = $1::bigint AND id > $2::bigint AND id < $3::bigint ORDER BY id DESC LIMIT $4::bigint",
+        "7, 0, 9223372036854775807, 51",
+    );
+    // By the index that has no others: nothing is looked at in vain.
+    assert!(given_up_of_one.contains("endpoint_id_idx1") && !given_up_of_one.contains("Filter"), "{given_up_of_one}");
     let replayed = plan(
         &place,
         "SELECT id FROM deliveries
