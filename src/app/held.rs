@@ -93,7 +93,7 @@ async fn count(store: &Arc<dyn Store>, now: Timestamp) -> Result<Waiting, StoreE
                 break;
             }
             let look = move |store: &dyn Store| store.backlog(waiting.endpoint, MOST_OF_ONE);
-            let (deliveries, _) = store::blocking(store, look).await?;
+            let deliveries = store::blocking(store, look).await?;
             seen.deliveries += deliveries;
             seen.has_more |= deliveries >= MOST_OF_ONE;
         }

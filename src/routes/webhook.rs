@@ -187,7 +187,7 @@ async fn health(api: &Api, endpoint: &Endpoint) -> Result<Value, Problem> {
     let read = move |store: &dyn Store| {
         let first = |lane| Ok::<_, StoreError>(store.due(id, lane, None, 1)?.pop());
         let oldest = [first(Lane::Fresh)?, first(Lane::Retry)?].into_iter().flatten();
-        Ok((store.backlog(id, COUNTED_BACKLOG + 1)?.0, oldest.min_by_key(|due| due.due_at), store.trouble(id)?))
+        Ok((store.backlog(id, COUNTED_BACKLOG + 1)?, oldest.min_by_key(|due| due.due_at), store.trouble(id)?))
     };
     let (backlog, oldest, trouble) = store::blocking(&api.store, read).await?;
     let found = actors::find(api, id, None).await;

@@ -178,9 +178,8 @@ pub trait Store: Send + Sync + 'static {
     /// The secrets that sign for an endpoint at this time, newest first.
     fn endpoint_secrets(&self, endpoint: EndpointId, now: Timestamp) -> Result<Vec<StoredSecret>, StoreError>;
 
-    /// How many unfinished deliveries an endpoint has, counted up to `limit`,
-    /// and the earliest time among them.
-    fn backlog(&self, endpoint: EndpointId, limit: usize) -> Result<(usize, Option<Timestamp>), StoreError>;
+    /// How many unfinished deliveries an endpoint has, counted up to `limit`.
+    fn backlog(&self, endpoint: EndpointId, limit: usize) -> Result<usize, StoreError>;
 
     /// An event that the scope may see: its own, or one over all partners.
     fn event(&self, scope: &Scope, event: EventId) -> Result<Option<Event>, StoreError>;

@@ -141,9 +141,9 @@ impl Store for SqliteStore {
         self.read(|reader| reads::secrets(reader, &self.keyring, key, now))
     }
 
-    fn backlog(&self, endpoint: EndpointId, limit: usize) -> Result<(usize, Option<Timestamp>), StoreError> {
-        let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok((0, None)) };
-        self.read_at_once(|reader| reads::backlog(reader, key, limit))
+    fn backlog(&self, endpoint: EndpointId, limit: usize) -> Result<usize, StoreError> {
+        let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(0) };
+        self.read(|reader| reads::backlog(reader, key, limit))
     }
 
     fn event(&self, scope: &Scope, event: EventId) -> Result<Option<Event>, StoreError> {

@@ -313,7 +313,7 @@ fn long_lines_take_no_memory() {
             }
             life.call().await;
             life.until(|life| {
-                let (backlog, _) = life.engine.store.backlog(endpoint, 2_000).expect("a read");
+                let backlog = life.engine.store.backlog(endpoint, 2_000).expect("a read");
                 let unplaced = life.engine.store.unplaced(endpoint, life.engine.clock.wall(), 1).expect("a read");
                 backlog == 1_000 && unplaced.due.is_empty()
             })
