@@ -8,6 +8,7 @@
 mod answers;
 mod assets;
 mod cookies;
+mod counts;
 mod figures;
 mod form;
 mod frame;
@@ -18,6 +19,7 @@ mod origin;
 mod pages;
 mod payload;
 mod session;
+mod svg;
 mod visitor;
 mod wire;
 mod words;

@@ -1,6 +1,8 @@
 //! What pages read of the API's answers: no more than they show. What else an answer
 //! has is passed over, so that the API may grow.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -87,6 +89,8 @@ pub struct Health {
     pub backlog_has_more: bool,
     pub oldest_waiting: Option<Waiting>,
     pub next_attempt_at: Option<At>,
+    /// Where one is read singly.
+    #[serde(default)]
     pub actor: Actor,
 }
 
@@ -96,7 +100,7 @@ pub struct Waiting {
     pub created_at: At,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct Actor {
     pub node: Option<String>,
     pub reachable: bool,
@@ -111,7 +115,7 @@ pub struct Actor {
     pub window: Window,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct Window {
     pub fresh: Option<u64>,
     pub retries: Option<u64>,
@@ -214,6 +218,73 @@ pub struct EventType {
 pub struct Partner {
     pub name: String,
     pub created_at: At,
+    pub erasing: Option<Erasing>,
+}
+
+/// A partner, and how it stands in an environment.
+#[derive(Debug, Deserialize)]
+pub struct PartnerStanding {
+    pub name: String,
+    pub erasing: Option<Erasing>,
+    pub endpoints: u64,
+    pub endpoints_has_more: bool,
+    pub backlog: u64,
+    pub backlog_has_more: bool,
+    pub exhausted: u64,
+    pub exhausted_has_more: bool,
+    pub last_event: Option<LastEvent>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Erasing {
+    pub since: At,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct LastEvent {
+    pub event: String,
+    pub accepted_at: At,
+}
+
+/// An attempt among many.
+#[derive(Debug, Clone, Deserialize)]
+pub struct AttemptSeen {
+    pub delivery: String,
+    pub number: u64,
+    pub started_at: At,
+    pub duration_ms: u64,
+    pub status_code: Option<u16>,
+    pub error_class: Option<String>,
+}
+
+/// Attempts of an endpoint, the latest first.
+#[derive(Debug, Deserialize)]
+pub struct AttemptsSeen {
+    pub data: Vec<AttemptSeen>,
+}
+
+/// A replay as an endpoint lists it.
+#[derive(Debug, Deserialize)]
+pub struct ReplayOfEndpoint {
+    pub id: String,
+    pub state: String,
+    pub targets: u64,
+    pub made: u64,
+    pub skipped: u64,
+    pub created_at: At,
+    pub finished_at: Option<At>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Retention {
+    pub own: BTreeMap<String, Option<u64>>,
+    pub effective: BTreeMap<String, u64>,
+    pub retention_days: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct BroughtForward {
+    pub brought_forward: u64,
 }
 
 #[derive(Debug, Deserialize)]

@@ -31,6 +31,11 @@ fn grouped(number: u64) -> String {
     grouped
 }
 
+/// A count that ended at a limit.
+pub fn at_least(number: u64, has_more: bool) -> String {
+    format!("{}{}", count(number), if has_more { "+" } else { "" })
+}
+
 /// `1 event`, `2 events`.
 pub fn of(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })

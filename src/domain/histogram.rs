@@ -88,6 +88,11 @@ impl Histogram {
         &self.counts
     }
 
+    /// The same with what the durations of each step are at most, in milliseconds.
+    pub fn told(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.counts.iter().map(|(step, count)| (BOUNDS_MS[usize::from(*step)], *count))
+    }
+
     /// What [`steps`](Self::steps) told; `None` where it cannot have been that.
     pub fn from_steps(counts: Vec<(u8, u64)>) -> Option<Self> {
         let in_order = counts.windows(2).all(|pair| pair[0].0 < pair[1].0);
@@ -121,6 +126,7 @@ mod tests {
         assert_eq!(Histogram::default().percentile(50), None);
         assert_eq!(of(&[u64::MAX]).percentile(50), Some(BOUNDS_MS[STEPS - 1]));
         assert!(BOUNDS_MS[STEPS - 1] >= LONGEST_MS);
+        assert_eq!(of(&[0, 1, 7, 7]).told().collect::<Vec<_>>(), [(1, 2), (7, 2)]);
     }
 
     proptest! {

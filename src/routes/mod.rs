@@ -19,6 +19,7 @@ mod explaining;
 mod extract;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod harm;
 mod health;
 mod hurrying;
 mod idempotency;
@@ -205,6 +206,21 @@ pub fn configure(config: &mut web::ServiceConfig) {
                 .route(web::post().to(webhook::create))
                 .route(web::get().to(webhook::list))
                 .default_service(web::to(|request| wrong_method(request, "GET, POST"))),
+        )
+        .service(
+            web::resource("/webhook-health")
+                .route(web::get().to(harm::list))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
+        )
+        .service(
+            web::resource("/partner-health")
+                .route(web::get().to(harm::partners))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
+        )
+        .service(
+            web::resource("/webhook/{id}/attempts")
+                .route(web::get().to(harm::attempts))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
         )
         .service(
             web::resource("/webhook/{id}")

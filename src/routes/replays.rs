@@ -83,15 +83,20 @@ pub async fn create(api: web::Data<Api>, caller: Caller, request: HttpRequest, m
 /// Lists replays, newest first.
 #[utoipa::path(
     get, path = "/replays", operation_id = "list_replays", tag = "deliveries",
-    params(openapi::ForPartners, openapi::Page),
+    params(openapi::ReplayQuestion, openapi::ForPartners, openapi::Page),
     responses((status = 200, description = "A page.", body = openapi::Replays))
 )]
 pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.may(Permission::ReadDeliveries)?;
-    caller.query().only(&["limit", "cursor"])?;
+    caller.query().only(&["endpoint", "limit", "cursor"])?;
     let scope = api.known(caller.scope()?).await?;
     let wanted = page::request::<ReplayId>(caller.query(), &api.limits)?;
-    let found = store::blocking(&api.store, move |store| store.replays(&scope, &wanted)).await?;
+    let endpoint = caller.query().parsed::<EndpointId>("endpoint")?;
+    let found = store::blocking(&api.store, move |store| match endpoint {
+        Some(endpoint) => store.replays_to(&scope, endpoint, &wanted),
+        None => store.replays(&scope, &wanted),
+    })
+    .await?;
     let sees_operators = caller.is_operator();
     Ok(page::answer(&found, |found| found.replay.id.to_string(), |found| shown(found, sees_operators)))
 }

@@ -10,7 +10,7 @@ use actix_web::{HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 use crate::auth::Permission;
-use crate::domain::{EndpointId, EventType, Failure, Histogram, PartnerName, Tally, Timestamp};
+use crate::domain::{EndpointId, EventType, Failure, Histogram, IdError, PartnerName, Tally, Timestamp};
 use crate::engine::MINUTES_KEPT;
 use crate::routes::extract::{Caller, Query};
 use crate::routes::problem::{Answer, Problem};
@@ -33,9 +33,13 @@ const MINUTES_BACK: Duration = Duration::from_secs(3600);
 pub async fn read(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.may(Permission::ReadStatistics)?;
     let query = caller.query();
-    query.only(&["by", "endpoint", "type", "since", "until", "resolution", "limit", "cursor"])?;
+    let known = ["by", "endpoint", "endpoints", "type", "since", "until", "resolution", "histogram", "limit", "cursor"];
+    query.only(&known)?;
     let asked = Asked::of(&api, query)?;
     let scope = api.known(caller.scope()?).await?;
+    if let Some(endpoints) = query.get("endpoints") {
+        return of_these(&api, asked, scope, query, endpoints).await;
+    }
     let subject = match query.parsed::<EndpointId>("endpoint")? {
         None => Subject { scope, endpoint: None },
         Some(_) if matches!(asked.by, Some(By::Endpoint | By::Partner)) => {
@@ -44,6 +48,40 @@ pub async fn read(api: web::Data<Api>, caller: Caller) -> Answer {
         Some(id) => endpoint_of(&api, &scope, &id.to_string()).await?,
     };
     answer(&api, asked, subject).await
+}
+
+/// Those of endpoints that are named, each once, in their order: whoever shows some beside
+/// each other has them in an order of his own.
+async fn of_these(api: &Api, asked: Asked, scope: Scope, query: &Query, endpoints: &str) -> Answer {
+    let wrong = |detail: String| Problem::invalid_query("endpoints", detail);
+    if asked.by != Some(By::Endpoint) || query.get("endpoint").is_some() || asked.page.after.is_some() {
+        return Err(wrong("goes with `by=endpoint`, and neither with `endpoint` nor with `cursor`".to_owned()));
+    }
+    let mut ids: Vec<EndpointId> = Vec::new();
+    for text in endpoints.split(',') {
+        let id: EndpointId = text.parse().map_err(|error: IdError| wrong(error.to_string()))?;
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    if ids.len() > asked.page.limit {
+        return Err(wrong(format!("names more than a page has, which is {}: give a larger `limit`", asked.page.limit)));
+    }
+    let Asked { question, has_histogram, .. } = asked;
+    let mut value = head(&question);
+    let read = move |store: &dyn Store| {
+        let mut data = Vec::with_capacity(ids.len());
+        for id in ids {
+            // What is deleted, or somebody else's, is left out.
+            let Some(endpoint) = store.endpoint(&scope, id)? else { continue };
+            let scope = Scope { environment: endpoint.environment, partner: endpoint.partner };
+            data.push(series(store, &Subject { scope, endpoint: Some(id) }, &question, has_histogram)?);
+        }
+        Ok(data)
+    };
+    value["data"] = Value::Array(store::blocking(&api.store, read).await?);
+    value["next_cursor"] = Value::Null;
+    Ok(HttpResponse::Ok().json(value))
 }
 
 /// Tells the same of one endpoint.
@@ -55,7 +93,7 @@ pub async fn read(api: web::Data<Api>, caller: Caller) -> Answer {
 pub async fn of_endpoint(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
     caller.may(Permission::ReadStatistics)?;
     let query = caller.query();
-    query.only(&["by", "type", "since", "until", "resolution", "limit", "cursor"])?;
+    query.only(&["by", "type", "since", "until", "resolution", "histogram", "limit", "cursor"])?;
     let asked = Asked::of(&api, query)?;
     if asked.by.is_some_and(|by| by != By::Type) {
         return Err(Problem::invalid_query("by", "of one endpoint there is `type` only"));
@@ -114,6 +152,8 @@ impl FromStr for By {
 struct Asked {
     by: Option<By>,
     question: StatisticsQuestion,
+    /// Whether it is told how many attempts took how long.
+    has_histogram: bool,
     page: PageRequest<Cursor>,
 }
 
@@ -156,7 +196,8 @@ impl Asked {
             );
             return Err(Problem::invalid_query("since", detail));
         }
-        Ok(Self { by, question, page })
+        let has_histogram = query.parsed("histogram")?.unwrap_or(false);
+        Ok(Self { by, question, has_histogram, page })
     }
 }
 
@@ -183,20 +224,27 @@ fn question(query: &Query, now: Timestamp, types: CountedTypes) -> Result<Statis
     Ok(StatisticsQuestion { resolution, since: resolution.bucket_of(since), until, types })
 }
 
-async fn answer(api: &Api, asked: Asked, subject: Subject) -> Answer {
-    let Asked { by, question, page } = asked;
-    let head = json!({
+/// What every answer says of itself.
+fn head(question: &StatisticsQuestion) -> Value {
+    json!({
         "resolution": if question.resolution == Resolution::Minute { "minute" } else { "hour" },
         "since": show::time(question.since),
         "until": show::time(question.until),
-    });
-    let (data, next) = match by {
-        None => (store::blocking(&api.store, move |store| Ok(vec![series(store, &subject, &question)?])).await?, None),
-        Some(By::Type) => by_type(api, subject, question, page).await?,
-        Some(By::Partner) => by_partner(api, subject, question, page).await?,
-        Some(By::Endpoint) => by_endpoint(api, subject, question, page).await?,
+    })
+}
+
+async fn answer(api: &Api, asked: Asked, subject: Subject) -> Answer {
+    let mut value = head(&asked.question);
+    let (data, next) = match asked.by {
+        None => {
+            let Asked { question, has_histogram, .. } = asked;
+            let read = move |store: &dyn Store| Ok(vec![series(store, &subject, &question, has_histogram)?]);
+            (store::blocking(&api.store, read).await?, None)
+        }
+        Some(By::Type) => by_type(api, subject, asked).await?,
+        Some(By::Partner) => by_partner(api, subject, asked).await?,
+        Some(By::Endpoint) => by_endpoint(api, subject, asked).await?,
     };
-    let mut value = head;
     value["data"] = Value::Array(data);
     value["next_cursor"] = json!(next);
     Ok(HttpResponse::Ok().json(value))
@@ -213,41 +261,33 @@ fn cursor<Id: FromStr>(page: PageRequest<Cursor>) -> Result<PageRequest<Id>, Pro
     Ok(PageRequest { after, limit: page.limit })
 }
 
-async fn by_endpoint(
-    api: &Api,
-    subject: Subject,
-    question: StatisticsQuestion,
-    page: PageRequest<Cursor>,
-) -> Result<Series, Problem> {
+async fn by_endpoint(api: &Api, subject: Subject, asked: Asked) -> Result<Series, Problem> {
+    let Asked { question, has_histogram, page, .. } = asked;
     let wanted = cursor::<EndpointId>(page)?;
     let read = move |store: &dyn Store| {
         let Page { items, more, .. } = store.endpoints(&subject.scope, &wanted)?;
         let next = items.last().filter(|_| more).map(|endpoint| endpoint.id.to_string());
         let each = items.into_iter().map(|endpoint| {
             let scope = Scope { environment: endpoint.environment, partner: endpoint.partner };
-            series(store, &Subject { scope, endpoint: Some(endpoint.id) }, &question)
+            series(store, &Subject { scope, endpoint: Some(endpoint.id) }, &question, has_histogram)
         });
         Ok((each.collect::<Result<_, _>>()?, next))
     };
     Ok(store::blocking(&api.store, read).await?)
 }
 
-async fn by_partner(
-    api: &Api,
-    subject: Subject,
-    question: StatisticsQuestion,
-    page: PageRequest<Cursor>,
-) -> Result<Series, Problem> {
+async fn by_partner(api: &Api, subject: Subject, asked: Asked) -> Result<Series, Problem> {
+    let Asked { question, has_histogram, page, .. } = asked;
     let wanted = cursor::<PartnerName>(page)?;
     let read = move |store: &dyn Store| {
         if subject.scope.partner.is_some() {
-            return Ok((vec![series(store, &subject, &question)?], None));
+            return Ok((vec![series(store, &subject, &question, has_histogram)?], None));
         }
         let Page { items, more, .. } = store.partners(&wanted)?;
         let next = items.last().filter(|_| more).map(|partner| partner.name.to_string());
         let each = items.into_iter().map(|partner| {
             let scope = Scope::of(subject.scope.environment, partner.name);
-            series(store, &Subject { scope, endpoint: None }, &question)
+            series(store, &Subject { scope, endpoint: None }, &question, has_histogram)
         });
         Ok((each.collect::<Result<_, _>>()?, next))
     };
@@ -257,12 +297,8 @@ async fn by_partner(
 /// What types found no room of their own are called, as a series and as a cursor.
 const OTHER_TYPES: &str = "*";
 
-async fn by_type(
-    api: &Api,
-    subject: Subject,
-    question: StatisticsQuestion,
-    page: PageRequest<Cursor>,
-) -> Result<Series, Problem> {
+async fn by_type(api: &Api, subject: Subject, asked: Asked) -> Result<Series, Problem> {
+    let Asked { question, has_histogram, page, .. } = asked;
     let limit = page.limit;
     let after = match page.after {
         Some(Cursor(text)) if text == OTHER_TYPES => Some(None),
@@ -277,7 +313,7 @@ async fn by_type(
         groups.truncate(limit);
         let each = groups.iter().filter_map(|group| {
             let event_type = group.first()?.event_type.as_ref().map_or(OTHER_TYPES, EventType::as_str);
-            Some((event_type.to_owned(), show_series(&subject, Some(event_type), group)))
+            Some((event_type.to_owned(), show_series(&subject, Some(event_type), group, has_histogram)))
         });
         let (names, data): (Vec<String>, Vec<Value>) = each.unzip();
         Ok((data, names.into_iter().next_back().filter(|_| has_more)))
@@ -285,27 +321,38 @@ async fn by_type(
     Ok(store::blocking(&api.store, read).await?)
 }
 
-fn series(store: &dyn Store, subject: &Subject, question: &StatisticsQuestion) -> Result<Value, StoreError> {
+fn series(
+    store: &dyn Store,
+    subject: &Subject,
+    question: &StatisticsQuestion,
+    has_histogram: bool,
+) -> Result<Value, StoreError> {
     let counted = store.statistics(&subject.scope, subject.endpoint, question)?;
     let event_type = match &question.types {
         CountedTypes::Only(event_type) => Some(event_type.as_str()),
         CountedTypes::Sum | CountedTypes::Each { .. } => None,
     };
-    Ok(show_series(subject, event_type, &counted))
+    Ok(show_series(subject, event_type, &counted, has_histogram))
 }
 
-fn show_series(subject: &Subject, event_type: Option<&str>, counted: &[Counted]) -> Value {
+fn show_series(subject: &Subject, event_type: Option<&str>, counted: &[Counted], has_histogram: bool) -> Value {
     let is_of_endpoint = subject.endpoint.is_some();
     let mut totals = Tally::default();
     counted.iter().for_each(|counted| totals.merge(&counted.tally));
     let bucket = |counted: &Counted| json!({ "at": show::time(counted.bucket), "counts": show_counts(&counted.tally, is_of_endpoint) });
-    json!({
+    let mut value = json!({
         "partner": subject.scope.partner.as_ref().map_or("*", PartnerName::as_str),
         "endpoint": subject.endpoint.map(|endpoint| endpoint.to_string()),
         "type": event_type,
         "totals": show_counts(&totals, is_of_endpoint),
         "buckets": counted.iter().map(bucket).collect::<Vec<_>>(),
-    })
+    });
+    if has_histogram {
+        let steps = totals.attempt_ms.told();
+        let steps = steps.map(|(at_most_ms, count)| json!({ "at_most_ms": at_most_ms, "count": count }));
+        value["histogram"] = Value::Array(steps.collect());
+    }
+    value
 }
 
 /// What is accepted is counted for whoever it is accepted for, and not for each

@@ -21,6 +21,7 @@ pub mod erasure;
 mod error;
 mod fan_out;
 mod filters;
+mod harm;
 mod ids;
 pub mod journal;
 mod keys;
@@ -58,6 +59,10 @@ pub use endpoints::{
 };
 pub use error::{CommitError, StoreError};
 pub use fan_out::{Begun, FanOut};
+pub use harm::{
+    AttemptSeen, Backlog, Harm, HarmFilter, HarmPlace, HarmPlaceError, HarmedEndpoint, Health, HealthError,
+    PartnerStanding,
+};
 pub use journal::{Journal, JournalError, Notice};
 pub use keys::{KeyRecord, NewKey};
 pub use leases::{Fence, Lease, Leases, NodeRecord, NodeReport, Owner, Renewed};
@@ -175,6 +180,31 @@ pub trait Store: Send + Sync + 'static {
         page: &PageRequest<EndpointId>,
     ) -> Result<Page<Endpoint>, StoreError>;
 
+    /// A scope's live endpoints that fit, the most harmed first, and of those the newest. A
+    /// page may be short of its limit, as with [`found_events`](Self::found_events).
+    fn harmed(
+        &self,
+        scope: &Scope,
+        filter: &HarmFilter,
+        page: &PageRequest<HarmPlace>,
+    ) -> Result<Page<HarmedEndpoint>, StoreError>;
+
+    /// What waits for each of these endpoints, counted up to `limit`.
+    fn backlogs(&self, endpoints: &[EndpointId], limit: usize) -> Result<HashMap<EndpointId, Backlog>, StoreError>;
+
+    /// The last attempts, up to `limit`, of an endpoint's newest deliveries that were tried
+    /// and of those that wait for their retry; the latest first.
+    fn attempts_to(&self, endpoint: EndpointId, limit: usize) -> Result<Vec<AttemptSeen>, StoreError>;
+
+    /// How each of these partners stands in an environment, each count up to `limit`. One
+    /// that there is not is left out.
+    fn partner_standings(
+        &self,
+        environment: Environment,
+        partners: &[PartnerName],
+        limit: usize,
+    ) -> Result<HashMap<PartnerName, PartnerStanding>, StoreError>;
+
     /// The secrets that sign for an endpoint at this time, newest first.
     fn endpoint_secrets(&self, endpoint: EndpointId, now: Timestamp) -> Result<Vec<StoredSecret>, StoreError>;
 
@@ -250,6 +280,14 @@ pub trait Store: Send + Sync + 'static {
     fn sent_settings(&self, endpoint: EndpointId, versions: &[u32]) -> Result<HashMap<u32, SentSettings>, StoreError>;
     /// A scope's replays, newest first. Of all partners, those of the whole environment.
     fn replays(&self, scope: &Scope, page: &PageRequest<ReplayId>) -> Result<Page<ReplaySummary>, StoreError>;
+
+    /// Those of them that are for this endpoint, among others or alone.
+    fn replays_to(
+        &self,
+        scope: &Scope,
+        endpoint: EndpointId,
+        page: &PageRequest<ReplayId>,
+    ) -> Result<Page<ReplaySummary>, StoreError>;
 
     /// One replay of a scope, and what became of what it made.
     fn replay(&self, scope: &Scope, replay: ReplayId) -> Result<Option<ReplayProgress>, StoreError>;

@@ -1,4 +1,11 @@
-//! One endpoint: what it is doing now, and its deliveries, settings and secrets.
+//! One endpoint: what it is doing now, what its attempts came to, and its deliveries,
+//! settings, secrets, replays and changes.
+
+mod attempts;
+mod charts;
+mod replays;
+pub mod saved;
+mod state;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
@@ -9,9 +16,9 @@ use crate::dashboard::frame::{self, Page};
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::live::{self, Parts};
 use crate::dashboard::pages::endpoint_form::{self, Kind};
-use crate::dashboard::pages::{deliveries, endpoints, nothing, segment};
+use crate::dashboard::pages::{deliveries, nothing, segment};
 use crate::dashboard::visitor::{About, Visitor};
-use crate::dashboard::wire::{AuditEntry, Delivery, Endpoint, Health, List};
+use crate::dashboard::wire::{AttemptSeen, AuditEntry, Delivery, Endpoint, Health, List};
 use crate::dashboard::{answers, words};
 use crate::domain::Timestamp;
 
@@ -27,34 +34,42 @@ pub async fn page(visitor: Visitor, id: web::Path<String>) -> HttpResponse {
 
 async fn build(visitor: &Visitor, id: &str) -> Result<Page, Trouble> {
     let endpoint = read(visitor, id).await?;
-    let tab = match visitor.query.get("tab").unwrap_or_default() {
-        "settings" => "settings",
-        "secrets" => "secrets",
-        "audit" => "audit",
-        _ => "",
-    };
+    let tab = TABS.iter().map(|(tab, _)| *tab).find(|tab| visitor.query.get("tab") == Some(tab)).unwrap_or_default();
+    let seen = attempts::read(visitor, &endpoint.id).await;
     let shown = match tab {
+        "attempts" => attempts::table(visitor, &endpoint, seen.as_deref()),
         "settings" => {
             let types = endpoint_form::types(visitor).await?;
-            endpoint_form::form(
-                visitor,
-                &Kind::Change(&endpoint),
-                &endpoint_form::filled(&endpoint),
-                &Mistakes::default(),
-                &types,
-            )
+            let kind = Kind::Change(&endpoint);
+            html! {
+                @if visitor.query.get("saved").is_some() { (saved::shown(visitor, &endpoint.id).await) }
+                (endpoint_form::form(visitor, &kind, &endpoint_form::filled(&endpoint), &Mistakes::default(), &types))
+            }
         }
         "secrets" => secrets(visitor, &endpoint),
+        "replays" => replays::list(visitor, &endpoint).await,
         "audit" => audit(visitor, &endpoint).await,
-        _ => sent(visitor, &endpoint).await,
+        _ => html! {
+            @match &seen { Ok(seen) => (attempts::ticks(visitor, &endpoint, seen)), Err(trouble) => (answers::part(trouble)) }
+            (charts::charts(visitor, &endpoint).await)
+            (sent(visitor, &endpoint).await)
+        },
     };
-    Ok(framed(visitor, &endpoint, tab, shown))
+    Ok(framed(visitor, &endpoint, seen.as_deref().unwrap_or_default(), tab, shown))
 }
 
+const TABS: [(&str, &str); 6] = [
+    ("", "Deliveries"),
+    ("attempts", "Attempts"),
+    ("settings", "Settings"),
+    ("secrets", "Secrets"),
+    ("replays", "Replays"),
+    ("audit", "Audit"),
+];
+
 /// An endpoint's page with this under its tabs.
-pub fn framed(visitor: &Visitor, endpoint: &Endpoint, tab: &str, shown: Markup) -> Page {
+pub fn framed(visitor: &Visitor, endpoint: &Endpoint, seen: &[AttemptSeen], tab: &str, shown: Markup) -> Page {
     let path = format!("/endpoints/{}", segment(&endpoint.id));
-    let tabs = [("", "Deliveries"), ("settings", "Settings"), ("secrets", "Secrets"), ("audit", "Audit")];
     let body = html! {
         div.head {
             h1 { (endpoint.url) }
@@ -66,10 +81,10 @@ pub fn framed(visitor: &Visitor, endpoint: &Endpoint, tab: &str, shown: Markup) 
             }
         }
         @if let Some(description) = &endpoint.description { p.muted { (description) } }
-        (state(visitor, endpoint))
+        (state::state(visitor, endpoint, seen))
         (actions(visitor, endpoint))
         nav.tabs aria-label="Parts of the endpoint" {
-            @for (value, name) in tabs {
+            @for (value, name) in TABS {
                 @let parameters: &[(&str, &str)] = if value.is_empty() { &[] } else { &[("tab", value)] };
                 @if value != "audit" || visitor.may(Permission::ReadAudit) {
                     a href=(visitor.to(&path, parameters)) aria-current=[(value == tab).then_some("page")] { (name) }
@@ -102,98 +117,27 @@ pub fn trouble(health: &Health, now: Timestamp) -> Markup {
     }
 }
 
-/// What it is doing now.
-fn state(visitor: &Visitor, endpoint: &Endpoint) -> Markup {
-    let Some(health) = &endpoint.health else { return html! {} };
-    let now = visitor.now;
-    let waiting = html! { (words::count(health.backlog)) @if health.backlog_has_more { "+" } @if health.backlog == 1 { " delivery waits" } @else { " deliveries wait" } };
-    html! {
-        section #state .panel {
-            p.sentence {
-                (endpoints::health(endpoint)) " "
-                @match (endpoint.status.as_str(), &endpoint.paused_at, &endpoint.braked_at) {
-                    ("disabled", ..) => { @if health.disabled_at.is_none() { "Disabled by its settings. " } (trouble(health, now)) " " (waiting) " until it is enabled." }
-                    (_, Some(at), _) => { "Paused " (words::time(at.0, now)) "; " (waiting) " until it is resumed." }
-                    (_, _, Some(at)) => { "An operator holds it since " (words::time(at.0, now)) "; " (waiting) "." }
-                    _ => {
-                        (trouble(health, now)) " "
-                        @if health.backlog == 0 { "Nothing waits." } @else {
-                            (waiting)
-                            @if let Some(at) = health.next_attempt_at.filter(|at| at.0 > now) { "; the next attempt " (words::time(at.0, now)) }
-                            "."
-                        }
-                    }
-                }
-            }
-            (actor(visitor, health))
-        }
-    }
-}
-
-fn actor(visitor: &Visitor, health: &Health) -> Markup {
-    let now = visitor.now;
-    let actor = &health.actor;
-    let known = |number: Option<u64>| number.map_or("—".to_owned(), words::count);
-    let window = [actor.window.fresh, actor.window.retries, actor.window.manual].into_iter().flatten().sum::<u64>();
-    html! {
-        dl.figures {
-            div {
-                dt { "Actor" }
-                dd {
-                    @match (actor.reachable, actor.live) {
-                        (false, _) => "unknown",
-                        (true, Some(true)) => "live",
-                        _ => "asleep",
-                    }
-                    small {
-                        @if !actor.reachable { "its node does not answer" }
-                        @else if let Some(node) = &actor.node { (words::short(node)) }
-                        @else { "no work, no actor" }
-                    }
-                }
-            }
-            div {
-                dt { "In flight" }
-                dd {
-                    (known(actor.in_flight)) @if let Some(most) = actor.concurrency { "/" (words::count(most)) }
-                    small { @if actor.slow_start == Some(true) { "slow start, of " (known(actor.max_concurrency)) } @else { "at once" } }
-                }
-            }
-            div { dt { "In memory" } dd { (words::count(window)) small { @if actor.window.more_in_store == Some(true) { "more in the store" } @else { "of what waits" } } } }
-            div {
-                dt { "Oldest waiting" }
-                dd {
-                    @match &health.oldest_waiting {
-                        Some(oldest) => a href=(visitor.to_one(&format!("/deliveries/{}", segment(&oldest.delivery)))) { (words::time(oldest.created_at.0, now)) },
-                        None => "—",
-                    }
-                    small {
-                        @if let Some(at) = actor.paced_until.filter(|at| at.0.since(now).as_secs() > 0) { "its pace waits until " (words::time(at.0, now)) }
-                        @else if let Some(at) = health.retry_after.or(actor.not_before).filter(|at| at.0 > now) { "nothing before " (words::time(at.0, now)) }
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// What can be done with it.
 fn actions(visitor: &Visitor, endpoint: &Endpoint) -> Markup {
     let at = |verb: &str| visitor.to_one(&format!("/endpoints/{}/{verb}", segment(&endpoint.id)));
+    let waits = endpoint.health.as_ref().map_or(0, |health| health.backlog);
+    let may_retry = visitor.may(Permission::RetryDeliveries);
     html! {
         div.actions {
             (frame::action(visitor, &at("test"), "Send a test"))
             @if endpoint.paused_at.is_some() { (frame::action(visitor, &at("resume"), "Resume")) }
             @else { (frame::action(visitor, &at("pause"), "Pause")) }
+            @if waits > 0 && endpoint.status == "active" && may_retry { (frame::action(visitor, &at("retry-now"), "Retry now")) }
+            @if may_retry { a.button href=(at("replay")) { "Replay…" } }
+            // How a disabled one is enabled stands beside why it is.
             @if endpoint.enabled { (frame::action(visitor, &at("disable"), "Disable")) }
-            @else { (frame::action(visitor, &at("enable"), "Enable")) }
-            (frame::confirmed(visitor, &at("delete"), "Delete", "It is gone for good, and what waits for it is discarded.", "Delete 1 endpoint"))
+            (frame::confirmed(visitor, &at("delete"), "Delete", "It is gone for good, and what waits for it is discarded. To stop it for a while, pause or disable it.", "Delete 1 endpoint"))
         }
     }
 }
 
 async fn sent(visitor: &Visitor, endpoint: &Endpoint) -> Markup {
-    let asked = [("endpoint", endpoint.id.as_str()), ("limit", "20")];
+    let asked = [("endpoint", endpoint.id.as_str()), ("limit", "10")];
     let found: Result<List<Delivery>, Trouble> = visitor.get("/deliveries", About::These, &asked).await;
     let all = visitor.to("/deliveries", &[("endpoint", &endpoint.id)]);
     match found {
@@ -230,15 +174,7 @@ fn secrets(visitor: &Visitor, endpoint: &Endpoint) -> Markup {
             }
             div.actions {
                 (frame::action(visitor, &at("secret"), if endpoint.signing == "v1a" { "Show the public key" } else { "Show the secret" }))
-                details.confirm {
-                    summary.button { "Rotate…" }
-                    form method="post" action=(at("rotate")) {
-                        (frame::token(visitor))
-                        p { "A new one signs from now on; those from before sign beside it for a while." }
-                        label { "Hours " input.small-number type="text" name="hours" value="24" inputmode="numeric"; }
-                        button.danger { "Rotate" }
-                    }
-                }
+                (saved::rotation(visitor, &at("rotate")))
             }
         }
     }
@@ -252,5 +188,8 @@ pub async fn live(visitor: Visitor, id: web::Path<String>, request: HttpRequest)
 
 async fn draw(visitor: Visitor, id: String) -> Result<Parts, Trouble> {
     let endpoint = read(&visitor, &id).await?;
-    Ok(vec![("state", state(&visitor, &endpoint))])
+    // What came before a breaker opened is all that the state needs of them.
+    let is_open = endpoint.health.as_ref().is_some_and(|health| health.breaker == "open");
+    let seen = if is_open { attempts::read(&visitor, &id).await.unwrap_or_default() } else { Vec::new() };
+    Ok(vec![("state", state::state(&visitor, &endpoint, &seen))])
 }

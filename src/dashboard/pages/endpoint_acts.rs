@@ -10,22 +10,33 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use crate::dashboard::form::{Form, Mistakes};
-use crate::dashboard::frame::{self, Page};
+use crate::dashboard::frame;
 use crate::dashboard::inside::{self, Trouble};
+use crate::dashboard::pages::endpoint::{self, saved};
 use crate::dashboard::pages::endpoint_form::{self, FIELDS, Kind};
-use crate::dashboard::pages::{endpoint, outcome, segment};
+use crate::dashboard::pages::{outcome, segment};
 use crate::dashboard::visitor::{About, Posted, Visitor};
-use crate::dashboard::wire::{Attempt, Endpoint, Secrets};
+use crate::dashboard::wire::{Attempt, BroughtForward, Endpoint, Secrets};
 use crate::dashboard::words;
 
 /// The form asks for hours, the API for seconds.
 const SECONDS_OF_AN_HOUR: u64 = 3_600;
+
+/// Says what was done, and for a while how it is undone: by a form of these fields.
+pub fn undoable(visitor: &Visitor, to: &str, said: &str, _undo: &str, _fields: &[(&str, &str)]) -> HttpResponse {
+    visitor.say(to, said)
+}
 
 /// Saves settings.
 pub async fn change(posted: Posted, id: web::Path<String>) -> HttpResponse {
     let Posted { visitor, form } = posted;
     let endpoint = match endpoint::read(&visitor, &id).await {
         Ok(endpoint) => endpoint,
+        Err(trouble) => return visitor.answer(Err(trouble)),
+    };
+    // What it was, to be taken back: with its very values, where the form has only texts.
+    let before = match saved::read(&visitor, &id).await {
+        Ok(before) => before,
         Err(trouble) => return visitor.answer(Err(trouble)),
     };
     let here = format!("/endpoints/{}", segment(&endpoint.id));
@@ -35,13 +46,21 @@ pub async fn change(posted: Posted, id: web::Path<String>) -> HttpResponse {
             let body = Value::Object(settings);
             let path = format!("/webhook/{}", segment(&endpoint.id));
             let saved = visitor.send(Method::PATCH, &path, About::Partner(&endpoint.partner), Some(&body)).await;
-            match saved.and_then(|saved| inside::read::<Endpoint>(&saved)) {
-                Ok(saved) if saved.version == endpoint.version => {
+            match saved.and_then(|saved| inside::read::<Value>(&saved)) {
+                Ok(saved) if saved["version"] == endpoint.version => {
                     return visitor.say(&visitor.to(&here, &[("tab", "settings")]), "Nothing has changed.");
                 }
                 Ok(saved) => {
-                    let said = format!("Saved: these are its settings number {}.", saved.version);
-                    return visitor.say(&visitor.to(&here, &[("tab", "settings")]), &said);
+                    let version = saved["version"].to_string();
+                    let said = format!("Saved: these are its settings number {version}.");
+                    let to = visitor.to(&here, &[("tab", "settings"), ("saved", &version)]);
+                    return match saved::undo(&before, &saved) {
+                        Some(was) => {
+                            let undo = visitor.to_one(&format!("{here}/undo"));
+                            undoable(&visitor, &to, &said, &undo, &[("settings", &was), ("version", &version)])
+                        }
+                        None => visitor.say(&to, &said),
+                    };
                 }
                 Err(trouble) if trouble.status == 401 => return visitor.answer(Err(trouble)),
                 Err(trouble) => Mistakes::of(&trouble, &FIELDS),
@@ -52,7 +71,7 @@ pub async fn change(posted: Posted, id: web::Path<String>) -> HttpResponse {
         Err(trouble) => visitor.answer(Err(trouble)),
         Ok(types) => {
             let shown = endpoint_form::form(&visitor, &Kind::Change(&endpoint), &form, &wrong, &types);
-            let page = endpoint::framed(&visitor, &endpoint, "settings", shown);
+            let page = endpoint::framed(&visitor, &endpoint, &[], "settings", shown);
             visitor.page(StatusCode::UNPROCESSABLE_ENTITY, &page)
         }
     }
@@ -73,17 +92,33 @@ pub async fn act(posted: Posted, path: web::Path<(String, String)>) -> HttpRespo
     );
     let asked = Asked { visitor: &visitor, endpoint: &endpoint };
     match verb.as_str() {
-        "pause" => visitor.say_either(&here, asked.send(Method::POST, "/pause", None).await, |_| {
-            format!("Paused: nothing is lost, and {held}.")
-        }),
+        "pause" => match asked.send(Method::POST, "/pause", None).await {
+            Ok(_) => {
+                let said = format!("Paused: nothing is lost, and {held}.");
+                undoable(&visitor, &here, &said, &asked.at("resume"), &[])
+            }
+            refused => visitor.say_either(&here, refused, |_| String::new()),
+        },
         "resume" => visitor.say_either(&here, asked.send(Method::POST, "/resume", None).await, |_| {
             "Resumed: what was held goes out.".to_owned()
         }),
-        "disable" => {
-            visitor.say_either(&here, asked.send(Method::PATCH, "", Some(&json!({ "enabled": false }))).await, |_| {
-                format!("Disabled: its events are kept, and {held}.")
+        "disable" => match asked.send(Method::PATCH, "", Some(&json!({ "enabled": false }))).await {
+            Ok(_) => {
+                let said = format!("Disabled: its events are kept, and {held}.");
+                undoable(&visitor, &here, &said, &asked.at("enable"), &[])
+            }
+            refused => visitor.say_either(&here, refused, |_| String::new()),
+        },
+        "retry-now" => {
+            let done = asked.send(Method::POST, "/retry-now", None).await;
+            let read = done.and_then(|done| inside::read::<BroughtForward>(&done));
+            visitor.say_either(&here, read, |found| match found.brought_forward {
+                0 => "No retry waits for its time: what waits is due already.".to_owned(),
+                1 => "1 retry is tried now. Below is what comes of it.".to_owned(),
+                count => format!("{} retries are tried now. Below is what comes of them.", words::count(count)),
             })
         }
+        "undo" => asked.undo(&form).await,
         "enable" => {
             visitor.say_either(&here, asked.send(Method::PATCH, "", Some(&json!({ "enabled": true }))).await, |_| {
                 "Enabled: what was held goes out.".to_owned()
@@ -111,6 +146,24 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    /// Where something is done with it.
+    fn at(&self, verb: &str) -> String {
+        self.visitor.to_one(&format!("/endpoints/{}/{verb}", segment(&self.endpoint.id)))
+    }
+
+    /// Takes a change of its settings back, unless somebody has changed them since.
+    async fn undo(&self, form: &Form) -> HttpResponse {
+        let here = self.visitor.to(&format!("/endpoints/{}", segment(&self.endpoint.id)), &[("tab", "settings")]);
+        let Some(was) = form.get("settings").and_then(saved::taken_back) else {
+            return self.visitor.say(&here, "!Nothing was undone: there is no change to take back.");
+        };
+        if form.get("version") != Some(self.endpoint.version.to_string().as_str()) {
+            return self.visitor.say(&here, "!Nothing was undone: its settings were changed again since.");
+        }
+        let undone = self.send(Method::PATCH, "", Some(&was)).await;
+        self.visitor.say_either(&here, undone, |_| "Undone: its settings are as they were before.".to_owned())
+    }
+
     async fn send(&self, method: Method, below: &str, body: Option<&Value>) -> Result<Bytes, Trouble> {
         let path = format!("/webhook/{}{below}", segment(&self.endpoint.id));
         self.visitor.send(method, &path, About::Partner(&self.endpoint.partner), body).await
@@ -127,8 +180,8 @@ impl Asked<'_> {
         };
         let took = words::span(Duration::from_millis(attempt.duration_ms));
         let body = html! {
-            div.head { h1 { "A test of " (endpoint.url) } div.row { a href=(here) { "To the endpoint" } } }
-            section.panel {
+            section.panel #test {
+                h2 { "A test" }
                 p.sentence {
                     (outcome::state(&attempt)) " "
                     @if attempt.delivered { "It took the example" } @else { "It did not take the example" }
@@ -141,7 +194,7 @@ impl Asked<'_> {
                 p.muted { "A test is not kept: it is no delivery, and nothing is retried." }
             }
         };
-        visitor.answer(Ok(Page::new("A test", body)))
+        visitor.answer(Ok(endpoint::framed(visitor, endpoint, &[], "", body)))
     }
 
     async fn rotate(&self, form: &Form) -> HttpResponse {
@@ -150,10 +203,17 @@ impl Asked<'_> {
         let Ok(hours) = hours.parse::<u64>() else {
             return self.visitor.say(&here, &format!("!Not rotated: `{hours}` is not a whole number of hours."));
         };
+        if hours == 0 && !form.is_on("at_once") {
+            let said = "!Not rotated: without an overlap receivers refuse everything until they have the new secret. \
+                        Rotate it at once only where you mean that.";
+            return self.visitor.say(&here, said);
+        }
         let overlap = json!({ "overlap_seconds": hours.saturating_mul(SECONDS_OF_AN_HOUR) });
         match self.send(Method::POST, "/secret/rotate", Some(&overlap)).await {
             Ok(rotated) => {
                 let said = format!("Rotated: the new one signs from now on, those from before for {hours} h more.");
+                let said =
+                    if hours == 0 { "Rotated: the new one signs from now on, and no other.".to_owned() } else { said };
                 self.show_secrets(Ok(rotated), Some(&said))
             }
             failed => self.visitor.say_either(&here, failed, |_| String::new()),
@@ -175,7 +235,7 @@ impl Asked<'_> {
                     p.muted { "This page shows it once: leave it, and it is asked for anew." }
                 }
             };
-            endpoint::framed(self.visitor, self.endpoint, "secrets", body)
+            endpoint::framed(self.visitor, self.endpoint, &[], "secrets", body)
         });
         self.visitor.answer(shown)
     }

@@ -1,8 +1,11 @@
-//! Endpoints: which of them suffer, and how a new one is made.
+//! Endpoints: how each is in one word, and how a new one is made. Which of them suffer is in
+//! `list`, and what is done to several at once in `bulk`.
+
+pub mod bulk;
+pub mod list;
 
 use actix_web::HttpResponse;
 use actix_web::http::{Method, StatusCode};
-use futures_util::future::join_all;
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -11,92 +14,9 @@ use crate::dashboard::frame::{self, Page};
 use crate::dashboard::icons;
 use crate::dashboard::inside::{self, Trouble};
 use crate::dashboard::pages::endpoint_form::{self, Kind};
-use crate::dashboard::pages::{head, nothing, segment};
+use crate::dashboard::pages::{head, segment};
 use crate::dashboard::visitor::{About, Posted, Visitor};
-use crate::dashboard::wire::{Endpoint, Health, List};
-use crate::dashboard::words;
-
-/// Endpoints of a page: of each it is asked how it is.
-const PAGE: &str = "25";
-
-/// The list.
-pub async fn list(visitor: Visitor) -> HttpResponse {
-    visitor.answer(build(&visitor).await)
-}
-
-async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
-    let cursor = visitor.query.filled("cursor").map(str::to_owned);
-    let mut asked = vec![("limit", PAGE)];
-    asked.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-    let found: List<Endpoint> = visitor.get("/webhook", About::These, &asked).await?;
-    let shown = with_health(visitor, &found.data).await;
-    let yet = html! {
-        p { "No endpoint yet. It says where a partner's events go." }
-        a.button.primary href=(visitor.to("/endpoints/new", &[])) { "Make an endpoint" }
-    };
-    let body = html! {
-        (head("Endpoints", html! { a.button.primary href=(visitor.to("/endpoints/new", &[])) { "Make an endpoint" } }))
-        @if shown.is_empty() {
-            div.list { (nothing(false, "", &yet)) }
-        } @else {
-            (table(visitor, &shown))
-            @let cursor: Vec<(&str, &str)> = cursor.as_deref().map(|cursor| ("cursor", cursor)).into_iter().collect();
-            (frame::next(visitor, "/endpoints", &cursor, found.next_cursor.as_deref()))
-        }
-        (frame::as_call(visitor, "/webhook", About::These, &asked))
-    };
-    Ok(Page::new("Endpoints", body))
-}
-
-/// Listed endpoints with how each is. One that was deleted meanwhile, or cannot be read
-/// just now, stays as it was listed.
-pub async fn with_health(visitor: &Visitor, listed: &[Endpoint]) -> Vec<Endpoint> {
-    let read = listed.iter().map(|endpoint| async {
-        visitor.get::<Endpoint>(&format!("/webhook/{}", segment(&endpoint.id)), About::These, &[]).await
-    });
-    let read = join_all(read).await;
-    listed.iter().zip(read).map(|(listed, read)| read.unwrap_or_else(|_| listed.clone())).collect()
-}
-
-/// A table of endpoints.
-pub fn table(visitor: &Visitor, endpoints: &[Endpoint]) -> Markup {
-    html! {
-        div.list {
-            table {
-                caption { "Newest first." }
-                thead {
-                    tr {
-                        th scope="col" { "Health" } th scope="col" { "URL" } th scope="col" { "Partner" } th scope="col" { "Types" }
-                        th.num scope="col" { "Waiting" } th.num scope="col" { "Oldest" }
-                    }
-                }
-                tbody {
-                    @for endpoint in endpoints {
-                        tr id=(endpoint.id) {
-                            td.nowrap { (health(endpoint)) }
-                            td { a.cut href=(visitor.to_one(&format!("/endpoints/{}", segment(&endpoint.id)))) title=(endpoint.url) { (endpoint.url) } }
-                            td { @if endpoint.partner == "*" { "all" } @else { (endpoint.partner) } }
-                            td { span.cut title=(endpoint.events.join(", ")) { (endpoint.events.join(", ")) } }
-                            td.num data-l="waiting" { (waiting(endpoint.health.as_ref())) }
-                            td.num.nowrap.last {
-                                @if let Some(oldest) = endpoint.health.as_ref().and_then(|health| health.oldest_waiting.as_ref()) {
-                                    (words::time(oldest.created_at.0, visitor.now))
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn waiting(health: Option<&Health>) -> String {
-    match health {
-        Some(health) => format!("{}{}", words::count(health.backlog), if health.backlog_has_more { "+" } else { "" }),
-        None => "?".to_owned(),
-    }
-}
+use crate::dashboard::wire::Endpoint;
 
 /// How an endpoint is, in one word.
 pub fn health(endpoint: &Endpoint) -> Markup {

@@ -48,11 +48,12 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/shortcuts", web::get().to(shortcuts::page))
         .route("/partners", web::get().to(partners::list))
         .route("/partners", web::post().to(partners::create))
-        .route("/partners/{name}", web::get().to(partners::one))
+        .route("/partners/{name}", web::get().to(partners::one::page))
         .route("/partners/{name}/{act}", web::post().to(partners::act))
-        .route("/endpoints", web::get().to(endpoints::list))
+        .route("/endpoints", web::get().to(endpoints::list::page))
         .route("/endpoints", web::post().to(endpoints::create))
         .route("/endpoints/new", web::get().to(endpoints::new))
+        .route("/endpoints/bulk", web::post().to(endpoints::bulk::act))
         .route("/endpoints/{id}", web::get().to(endpoint::page))
         .route("/endpoints/{id}/settings", web::post().to(endpoint_acts::change))
         .route("/endpoints/{id}/{act}", web::post().to(endpoint_acts::act))
@@ -90,7 +91,7 @@ async fn nowhere(visitor: Result<Visitor, Turned>) -> HttpResponse {
 }
 
 /// A part of a path.
-fn segment(text: &str) -> String {
+pub fn segment(text: &str) -> String {
     utf8_percent_encode(text, PLAIN).to_string()
 }
 

@@ -1,4 +1,10 @@
-//! Partners, and what operators do to the whole flow of one.
+//! Partners: how each stands, and what operators do to the whole of one. Its own page is in
+//! `one`, and for how long its things are kept in `kept`.
+
+pub mod kept;
+pub mod one;
+
+use std::collections::HashMap;
 
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, web};
@@ -6,13 +12,17 @@ use futures_util::future::join3;
 use maud::{Markup, html};
 use serde_json::json;
 
+use crate::dashboard::counts::{self, Series};
 use crate::dashboard::form::{Form, Mistakes};
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::inside::Trouble;
-use crate::dashboard::pages::{deliveries, endpoints, head, segment};
+use crate::dashboard::pages::{head, segment};
 use crate::dashboard::visitor::{About, Posted, Visitor};
-use crate::dashboard::wire::{Brake, Delivery, Endpoint, List, Partner};
+use crate::dashboard::wire::{Brake, List, PartnerStanding};
 use crate::dashboard::{answers, icons, words};
+
+/// Partners of a page: each has a day of counts beside it.
+const PAGE: &str = "25";
 
 /// The list.
 pub async fn list(visitor: Visitor) -> HttpResponse {
@@ -20,13 +30,16 @@ pub async fn list(visitor: Visitor) -> HttpResponse {
 }
 
 async fn build(visitor: &Visitor, form: &Form, mistakes: &Mistakes) -> Result<Page, Trouble> {
-    let cursor = visitor.query.filled("cursor").map(str::to_owned);
-    let asked: Vec<(&str, &str)> = cursor.as_deref().map(|cursor| ("cursor", cursor)).into_iter().collect();
-    let found: List<Partner> = visitor.get("/partners", About::Nobody, &asked).await?;
-    let brakes: List<Brake> = visitor.get("/brakes", About::Nobody, &[]).await?;
-    let braked = |name: &str| {
-        brakes.data.iter().any(|brake| brake.partner == name && brake.environment == visitor.environment())
-    };
+    let cursor = visitor.query.filled("cursor");
+    let kept: Vec<(&str, &str)> = cursor.map(|cursor| ("cursor", cursor)).into_iter().collect();
+    let asked: Vec<(&str, &str)> = [("limit", PAGE)].into_iter().chain(kept.iter().copied()).collect();
+    let (found, counted, brakes) = join3(
+        visitor.get::<List<PartnerStanding>>("/partner-health", About::Partner("*"), &asked),
+        counts::of_partners(visitor, PAGE, cursor),
+        visitor.get::<List<Brake>>("/brakes", About::Nobody, &[]),
+    )
+    .await;
+    let found = found?;
     let body = html! {
         (head("Partners", html! {}))
         form.filters method="post" action=(visitor.to("/partners", &[])) {
@@ -40,30 +53,68 @@ async fn build(visitor: &Visitor, form: &Form, mistakes: &Mistakes) -> Result<Pa
         @if !mistakes.is_empty() {
             p.note.bad #name-wrong role="alert" { @for wrong in mistakes.at("name").iter().chain(mistakes.at("")) { (wrong) " " } }
         }
+        @if let Err(trouble) = &counted { (answers::part(trouble)) }
+        @if let Err(trouble) = &brakes { (answers::part(trouble)) }
+        (table(visitor, &found.data, counted.as_ref().ok(), brakes.as_ref().map_or(&[][..], |brakes| brakes.data.as_slice())))
+        (frame::next(visitor, "/partners", &kept, found.next_cursor.as_deref()))
+        (frame::as_call(visitor, "/partner-health", About::Partner("*"), &asked))
+    };
+    Ok(Page::new("Partners", body))
+}
+
+fn table(
+    visitor: &Visitor,
+    partners: &[PartnerStanding],
+    counted: Option<&HashMap<String, Series>>,
+    brakes: &[Brake],
+) -> Markup {
+    let caption = format!(
+        "In {}, newest first. Each exists in both environments. Events and success are those of the last 24 hours.",
+        visitor.environment()
+    );
+    html! {
         div.list {
             table {
-                caption { "By name. Each exists in both environments." }
-                thead { tr { th scope="col" { "Name" } th scope="col" { "Flow" } th scope="col" { "Look at" } th.num scope="col" { "Made" } } }
+                caption { (caption) }
+                thead {
+                    tr {
+                        th scope="col" { "Flow" } th scope="col" { "Name" } th.num scope="col" { "Endpoints" } th.num scope="col" { "Events 24 h" }
+                        th.num scope="col" { "Success" } th.num scope="col" { "Waiting" } th.num scope="col" { "Exhausted" } th.num scope="col" { "Last event" }
+                    }
+                }
                 tbody {
-                    @for partner in &found.data {
-                        tr {
-                            td { a href=(visitor.address(&format!("/partners/{}", segment(&partner.name)), None, &[])) { (partner.name) } }
-                            td.nowrap { @if braked(&partner.name) { (icons::state("held", "braked")) } @else { span.muted { "flows" } } }
-                            td.nowrap.quiet {
-                                @for (path, name) in [("/endpoints", "endpoints"), ("/events", "events"), ("/deliveries", "deliveries")] {
-                                    a href=(visitor.address(path, Some(&partner.name), &[])) { (name) } " "
-                                }
-                            }
-                            td.num.nowrap.last { (words::time(partner.created_at.0, visitor.now)) }
-                        }
+                    @for partner in partners {
+                        (row(visitor, partner, counted.and_then(|counted| counted.get(&partner.name)), brakes))
                     }
                 }
             }
         }
-        (frame::next(visitor, "/partners", &asked, found.next_cursor.as_deref()))
-        (frame::as_call(visitor, "/partners", About::Nobody, &asked))
-    };
-    Ok(Page::new("Partners", body))
+    }
+}
+
+fn row(visitor: &Visitor, partner: &PartnerStanding, series: Option<&Series>, brakes: &[Brake]) -> Markup {
+    let name = partner.name.as_str();
+    let is_braked = brakes.iter().any(|brake| brake.partner == name && brake.environment == visitor.environment());
+    let list = |path: &str, parameters: &[(&str, &str)]| visitor.address(path, Some(name), parameters);
+    html! {
+        tr {
+            td.nowrap {
+                @if partner.erasing.is_some() { (icons::state("discarded", "being erased")) }
+                @else if is_braked { (icons::state("held", "braked")) }
+                @else { (icons::state("well", "flows")) }
+            }
+            td { a.cut href=(visitor.address(&format!("/partners/{}", segment(name)), None, &[])) { (name) } }
+            td.num data-l="endpoints" { a href=(list("/endpoints", &[])) { (words::at_least(partner.endpoints, partner.endpoints_has_more)) } }
+            td.num data-l="events" { a href=(list("/events", &[])) { (words::count(series.and_then(|series| series.totals.events).unwrap_or(0))) } }
+            td.num data-l="success" { (series.map_or("—".to_owned(), |series| words::percent(series.totals.succeeded, series.totals.attempts))) }
+            td.num data-l="waiting" { (words::at_least(partner.backlog, partner.backlog_has_more)) }
+            td.num data-l="exhausted" {
+                @if partner.exhausted == 0 && !partner.exhausted_has_more { "0" }
+                @else { a href=(list("/deliveries", &[("status", "retries_exhausted")])) { (words::at_least(partner.exhausted, partner.exhausted_has_more)) } }
+            }
+            td.num.nowrap.last { (words::maybe_time(partner.last_event.as_ref().map(|event| event.accepted_at.0), visitor.now)) }
+        }
+    }
 }
 
 /// Makes one.
@@ -84,90 +135,7 @@ pub async fn create(posted: Posted) -> HttpResponse {
     }
 }
 
-/// One partner.
-pub async fn one(visitor: Visitor, name: web::Path<String>) -> HttpResponse {
-    visitor.answer(build_one(&visitor, &name).await)
-}
-
-async fn build_one(visitor: &Visitor, name: &str) -> Result<Page, Trouble> {
-    let partner: Partner = visitor.get(&format!("/partners/{}", segment(name)), About::Nobody, &[]).await?;
-    let name = partner.name.as_str();
-    let (made, sent, brakes) = join3(
-        visitor.get::<List<Endpoint>>("/webhook", About::Partner(name), &[("limit", "10")]),
-        visitor.get::<List<Delivery>>("/deliveries", About::Partner(name), &[("limit", "10")]),
-        visitor.get::<List<Brake>>("/brakes", About::Nobody, &[]),
-    )
-    .await;
-    // How each of them is: asked of all partners, since the address names none.
-    let made = match made {
-        Ok(made) => Ok(endpoints::with_health(visitor, &made.data).await),
-        Err(trouble) => Err(trouble),
-    };
-    let body = html! {
-        div.head {
-            h1 { (name) }
-            div.row.quiet {
-                @for (path, label) in [("/endpoints", "Endpoints"), ("/events", "Events"), ("/deliveries", "Deliveries")] {
-                    a href=(visitor.address(path, Some(name), &[])) { (label) }
-                }
-                a.button.primary href=(visitor.address("/endpoints/new", Some(name), &[])) { "Make an endpoint" }
-            }
-        }
-        @match &brakes {
-            Ok(brakes) => (flow(visitor, name, &brakes.data)),
-            Err(trouble) => (answers::part(trouble)),
-        }
-        h2 { "Endpoints in " (visitor.environment()) }
-        @match &made {
-            Ok(made) if made.is_empty() => p.muted { "None yet." },
-            Ok(made) => (endpoints::table(visitor, made)),
-            Err(trouble) => (answers::part(trouble)),
-        }
-        h2 { "Newest deliveries in " (visitor.environment()) }
-        @match &sent {
-            Ok(sent) if sent.data.is_empty() => p.muted { "None yet." },
-            Ok(sent) => (deliveries::table(visitor, &sent.data, "Newest first.")),
-            Err(trouble) => (answers::part(trouble)),
-        }
-    };
-    Ok(Page::new(name.to_owned(), body))
-}
-
-/// Whether everything of theirs flows, and how to stop it.
-fn flow(visitor: &Visitor, name: &str, brakes: &[Brake]) -> Markup {
-    let environment = visitor.environment();
-    let found = brakes.iter().find(|brake| brake.partner == name && brake.environment == environment);
-    let at = |verb: &str| visitor.address(&format!("/partners/{}/{verb}", segment(name)), None, &[]);
-    html! {
-        section.panel {
-            @match found {
-                Some(brake) => {
-                    p.sentence {
-                        (icons::state("held", "braked")) " Everything of theirs in " (environment) " is held since "
-                        (words::time(brake.since.0, visitor.now)) "." @if let Some(reason) = &brake.reason { " " (reason) }
-                    }
-                    div.actions { (frame::action(visitor, &at("release"), "Release the brake")) }
-                }
-                None => {
-                    p.sentence { "Deliveries in " (environment) " flow." }
-                    div.actions {
-                        details.confirm {
-                            summary.button { "Brake…" }
-                            form method="post" action=(at("brake")) {
-                                (frame::token(visitor))
-                                p { "Every endpoint of theirs in " (environment) " sends nothing until the brake is released. Nothing is lost." }
-                                label { "Why " input type="text" name="reason" maxlength="200"; }
-                                button.danger { "Brake " (name) }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Sets or releases a brake.
+/// Does something to a partner: its flow, how long its things are kept, whether it is there.
 pub async fn act(posted: Posted, path: web::Path<(String, String)>) -> HttpResponse {
     let (Posted { visitor, form }, (name, verb)) = (posted, path.into_inner());
     let to = visitor.address(&format!("/partners/{}", segment(&name)), None, &[]);
@@ -181,6 +149,8 @@ pub async fn act(posted: Posted, path: web::Path<(String, String)>) -> HttpRespo
             let done = visitor.send(Method::DELETE, "/brakes", About::Partner(&name), None).await;
             visitor.say_either(&to, done, |_| "Released: what was held goes out.".to_owned())
         }
+        "retention" => kept::save(&visitor, &name, &form).await,
+        "erase" => kept::erase(&visitor, &name, &form).await,
         _ => visitor.answer(Err(Trouble::not_found("there is no such thing to do"))),
     }
 }

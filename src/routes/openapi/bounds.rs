@@ -12,7 +12,7 @@ use crate::routes::{Limits, event_types, webhook};
 pub fn apply(document: &mut Value, limits: &Limits) {
     let most_entries = limits.retries.retries;
     let retention_seconds = limits.retries.retention.as_secs();
-    let bounds: [(&str, Value); 14] = [
+    let bounds: [(&str, Value); 18] = [
         ("NewWebhook/properties/events/maxItems", json!(MAX_EVENT_TYPES)),
         ("ChangedWebhook/properties/events/maxItems", json!(MAX_EVENT_TYPES)),
         ("NewReplay/properties/types/maxItems", json!(MAX_EVENT_TYPES)),
@@ -22,6 +22,10 @@ pub fn apply(document: &mut Value, limits: &Limits) {
         ("RetrySchedule/properties/schedule_ms/maxItems", json!(most_entries)),
         ("RetryCount/maximum", json!(most_entries)),
         ("Health/properties/backlog/maximum", json!(webhook::COUNTED_BACKLOG)),
+        ("StoredHealth/properties/backlog/maximum", json!(webhook::COUNTED_BACKLOG)),
+        ("PartnerStanding/properties/endpoints/maximum", json!(webhook::COUNTED_BACKLOG)),
+        ("PartnerStanding/properties/backlog/maximum", json!(webhook::COUNTED_BACKLOG)),
+        ("PartnerStanding/properties/exhausted/maximum", json!(webhook::COUNTED_BACKLOG)),
         ("Node/properties/partitions/maximum", json!(PARTITIONS)),
         ("PageLimit/maximum", json!(limits.page_max)),
         ("PageLimit/default", json!(limits.page)),

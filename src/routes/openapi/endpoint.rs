@@ -4,6 +4,7 @@
 
 use utoipa::ToSchema;
 
+use super::harm::StoredHealth;
 use super::health::Health;
 use super::values::{
     CertificateText, Description, EndpointId, EnvironmentName, EventPattern, EventTypeName, FieldPointer, Filter,
@@ -265,6 +266,10 @@ endpoint! {
         #[schema(required = false)]
         public_key: PublicKey,
     }
+}
+endpoint! {
+    /// An endpoint, and what the store knows of how it is.
+    HarmedWebhook { health: StoredHealth, }
 }
 endpoint! {
     /// An endpoint, and how it is.

@@ -22,6 +22,7 @@ mod delivery;
 mod endpoint;
 mod event;
 mod event_type;
+mod harm;
 mod health;
 mod kept;
 mod key;
@@ -42,8 +43,8 @@ use utoipa::OpenApi;
 
 use crate::routes::{
     Limits, audit as auditing, brakes, deliveries, description, encryption, event_types, events, exhausted,
-    health as watching, hurrying, ingest, nodes, operator, pausing, pull, replays, retention, search as searching,
-    statistics as counting, webhook,
+    harm as suffering, health as watching, hurrying, ingest, nodes, operator, pausing, pull, replays, retention,
+    search as searching, statistics as counting, webhook,
 };
 
 pub(super) use administration::{
@@ -56,13 +57,17 @@ pub(super) use endpoint::{
 };
 pub(super) use event::{AcceptedBatch, AcceptedEvent, EventWithOutcomes};
 pub(super) use event_type::{EventTypeShown, PutEventType};
+pub(super) use harm::{AttemptsSeen, HarmQuestion, Limit};
 pub(super) use kept::{Retention, RetentionDays};
 pub(super) use key::{Key, MadeKey, NewKey};
 pub use operations::{OPERATIONS, Operation};
-pub(super) use page::{AuditEntries, Deliveries, EventTypes, Events, Exhausted, Keys, Partners, Replays, Webhooks};
+pub(super) use page::{
+    AuditEntries, Deliveries, EventTypes, Events, Exhausted, HarmedWebhooks, Keys, Partners, PartnersStanding, Replays,
+    Webhooks,
+};
 pub(super) use parameters::{
     Braked, BuiltIn, Confirmation, DeliveryQuestion, ForPartner, ForPartners, NamedScope, Page, Posting, PullQuestion,
-    WebhookQuestion,
+    ReplayQuestion, WebhookQuestion,
 };
 pub(super) use replay::{
     NewReplay, NewReplayOfSeveral, Replay, ReplayPreview, ReplayWithProgress, RetriesBroughtForward,
@@ -103,6 +108,8 @@ Bounds are those of the node that answers; most can be configured, by the option
         searching::search,
         webhook::create,
         webhook::list,
+        suffering::list,
+        suffering::attempts,
         webhook::read,
         webhook::change,
         webhook::delete,
@@ -131,6 +138,7 @@ Bounds are those of the node that answers; most can be configured, by the option
         event_types::delete,
         operator::create_partner,
         operator::list_partners,
+        suffering::partners,
         operator::read_partner,
         operator::erase_partner,
         operator::create_key,
@@ -170,6 +178,8 @@ Bounds are those of the node that answers; most can be configured, by the option
         values::AuditWord,
         DeliveryId,
         EndpointId,
+        values::EndpointIds,
+        harm::HealthWord,
         values::EnvironmentName,
         values::EnvironmentOrAll,
         values::EventPattern,
@@ -187,6 +197,7 @@ Bounds are those of the node that answers; most can be configured, by the option
         values::SequenceNumber,
         ReplayId,
         values::SearchText,
+        values::UrlPart,
         values::WebhookUrl,
     )),
     tags(

@@ -7,9 +7,10 @@ use utoipa::ToSchema;
 use super::administration::Partner;
 use super::audit::AuditEntry;
 use super::delivery::Delivery;
-use super::endpoint::Webhook;
+use super::endpoint::{HarmedWebhook, Webhook};
 use super::event::Event;
 use super::event_type::EventTypeShown;
+use super::harm::PartnerStanding;
 use super::key::Key;
 use super::replay::{ExhaustedEndpoint, Replay};
 
@@ -30,6 +31,10 @@ macro_rules! pages {
 pages! {
     /// Endpoints, newest first.
     Webhooks of Webhook;
+    /// Endpoints, the most harmed first, and of those the newest.
+    HarmedWebhooks of HarmedWebhook;
+    /// Partners, newest first.
+    PartnersStanding of PartnerStanding;
     /// Events, newest first.
     Events of Event;
     /// Deliveries, newest first.

@@ -111,6 +111,15 @@ pub struct WebhookQuestion {
     url: WebhookUrl,
 }
 
+/// Which replays are listed.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ReplayQuestion {
+    /// Those that are for this endpoint, alone or among others.
+    #[param(required = false)]
+    endpoint: EndpointId,
+}
+
 /// Which deliveries are listed.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

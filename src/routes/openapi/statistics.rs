@@ -4,7 +4,7 @@
 
 use utoipa::{IntoParams, ToSchema};
 
-use super::values::{EndpointId, EventTypeName, EventTypeOrOthers, GivenTime, PartnerOrAll, Timestamp};
+use super::values::{EndpointId, EndpointIds, EventTypeName, EventTypeOrOthers, GivenTime, PartnerOrAll, Timestamp};
 
 /// What there is a series of each.
 #[derive(ToSchema)]
@@ -40,6 +40,9 @@ pub struct StatisticsSplit {
     /// Those of this endpoint.
     #[param(required = false)]
     endpoint: EndpointId,
+    /// With `by=endpoint`: of these, in this order, with commas between them; at most `limit`. What is not there is left out. Not beside `endpoint` or `cursor`.
+    #[param(required = false)]
+    endpoints: EndpointIds,
 }
 
 /// Split how, of one endpoint.
@@ -67,6 +70,9 @@ pub struct StatisticsQuestion {
     /// Hours, or minutes. At most <<stats_buckets>> of them in all series of a page (`stats_buckets`).
     #[param(required = false, default = "hour")]
     resolution: ResolutionWord,
+    /// `true` tells, beside the totals, how many attempts took how long.
+    #[param(required = false, default = false)]
+    histogram: bool,
 }
 
 /// Series of counts: a page of them.
@@ -99,6 +105,20 @@ pub struct Series {
     totals: Counts,
     /// Stretches with something in them, the first first.
     buckets: Vec<Bucket>,
+    /// How long attempts took, the shortest first: with `histogram=true`.
+    #[schema(required = false)]
+    histogram: Vec<Step>,
+}
+
+/// Attempts that took about as long: up to ten milliseconds to the millisecond, and from there within a tenth.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// How long each of them took at most.
+    #[schema(minimum = 1)]
+    at_most_ms: u64,
+    #[schema(minimum = 1)]
+    count: u64,
 }
 
 /// A minute or an hour.

@@ -18,7 +18,7 @@ use crate::domain::{
     MAX_URL_BYTES, MAX_WAIT_MS, MIN_TIMEOUT_MS, Signing,
 };
 use crate::policy::signature::{MAX_KEY_BYTES, MIN_KEY_BYTES};
-use crate::routes::{brakes, idempotency, search, signing};
+use crate::routes::{brakes, harm, idempotency, search, signing};
 
 /// What every example id is made of: a UUIDv7 of 2026.
 const EXAMPLE: Uuid = Uuid::from_u128(0x019c_2a5e_7400_7abc_8def_0123_4567_89ab);
@@ -60,6 +60,8 @@ values! {
     PartnerOrAll = text(r"^(\*|[a-z0-9][a-z0-9._-]{0,63})$").max_length(Some(64)).examples(["acme", "*"]);
     /// An endpoint's id.
     EndpointId = id(&domain::EndpointId::from_uuid(EXAMPLE).to_string());
+    /// Endpoints' ids, with commas between them.
+    EndpointIds = ids(&domain::EndpointId::from_uuid(EXAMPLE).to_string());
     /// An event's id, which is also the `webhook-id` of every attempt.
     EventId = id(&domain::EventId::from_uuid(EXAMPLE).to_string());
     /// A delivery's id.
@@ -174,6 +176,8 @@ values! {
         .examples(["order-4711", "\"order-4711\""]);
     /// A field that some type is indexed by, a colon, and a value.
     IndexedValue = text("^/").max_length(Some(search::MAX_TEXT_BYTES)).examples(["/id:cmp_1"]);
+    /// Part of a URL, upper and lower case alike.
+    UrlPart = text_of_any().min_length(Some(1)).max_length(Some(harm::MAX_PART_CHARS)).examples(["example.com"]);
     /// What is looked for.
     SearchText = text_of_any().min_length(Some(1)).max_length(Some(search::MAX_TEXT_BYTES)).examples(["cmp_1"]); /// Whole days. The most is the option `retention_days`.
     Days = number(1, 30).examples([7]);
@@ -203,6 +207,13 @@ fn one_of(words: &[&str]) -> ObjectBuilder {
 fn id(example: &str) -> ObjectBuilder {
     let prefix = example.split('_').next().unwrap_or_default();
     text(&format!("^{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$")).examples([example])
+}
+
+/// Several like this one.
+fn ids(example: &str) -> ObjectBuilder {
+    let prefix = example.split('_').next().unwrap_or_default();
+    let one = format!("{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{25}}");
+    text(&format!("^{one}(,{one})*$")).examples([example])
 }
 
 fn secret_length(key_bytes: usize) -> usize {

@@ -376,7 +376,20 @@ pub(super) fn endpoint(
 enum Only<'a> {
     All,
     Endpoint(RowKey),
+    Among(&'a [RowKey]),
     Url(&'a str),
+}
+
+/// Those of a scope's live endpoints that are among these, newest first.
+pub(super) fn endpoints_among(
+    connection: &mut Connection,
+    ids: &IdCodec,
+    keyring: &Keyring,
+    scope: &Scope,
+    keys: &[RowKey],
+) -> Result<Vec<Endpoint>, StoreError> {
+    let page = PageRequest { after: None, limit: keys.len() };
+    endpoints_where(connection, ids, keyring, scope, &Only::Among(keys), &page)
 }
 
 /// A scope's live endpoints, newest first, up to one more than the page.
@@ -438,6 +451,7 @@ fn endpoints_where(
     query = match only {
         Only::All => query,
         Only::Endpoint(key) => query.filter(endpoints::id.eq(*key)),
+        Only::Among(keys) => query.filter(endpoints::id.eq_any(*keys)),
         Only::Url(url) => query.filter(endpoints::url.eq(*url)),
     };
     query = if scope.partner.is_some() {

@@ -81,7 +81,46 @@ pub(super) fn replays_of(
         None => query.filter(sql::<Bool>("replays.scope & 1 = ").bind::<BigInt, _>(id.0)),
     };
     let rows: Vec<ReplayRow> = query.load(connection).map_err(translate)?;
-    let page = Page::from_overread(rows, page.limit);
+    summaries(connection, ids, Page::from_overread(rows, page.limit))
+}
+
+/// A scope's replays that are for this endpoint, newest first: all that it was ever part
+/// of, which are as few as those who asked for them had patience for, without the others.
+pub(super) fn replays_to(
+    connection: &mut Connection,
+    ids: &IdCodec,
+    scope: &Scope,
+    endpoint: RowKey,
+    page: &PageRequest<ReplayId>,
+) -> Result<Page<ReplaySummary>, StoreError> {
+    let Some(id) = scope_id(connection, scope)? else { return Ok(Page::empty()) };
+    let before = page.after.map_or(RowKey::MAX, |after| ids.replay_key(after).unwrap_or(0));
+    let keys: Vec<RowKey> = replay_targets::table
+        .filter(replay_targets::endpoint.eq(endpoint))
+        .filter(replay_targets::replay.lt(before))
+        .order(replay_targets::replay.desc())
+        .limit(page.limit as i64 + 1)
+        .select(replay_targets::replay)
+        .load(connection)
+        .map_err(translate)?;
+    let mut rows: Vec<ReplayRow> =
+        replays::table.filter(replays::id.eq_any(&keys)).select(COLUMNS).load(connection).map_err(translate)?;
+    rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.0));
+    let is_whose = |row: &ReplayRow| match scope.partner {
+        Some(_) => row.1 == id.0,
+        None => row.1 & 1 == id.0,
+    };
+    let more = keys.len() > page.limit;
+    rows.retain(|row| is_whose(row) && keys.iter().take(page.limit).any(|key| *key == row.0));
+    let cursor = keys.get(page.limit.saturating_sub(1)).filter(|_| more).map(|key| ids.replay(*key).to_string());
+    summaries(connection, ids, Page { items: rows, more, cursor })
+}
+
+fn summaries(
+    connection: &mut Connection,
+    ids: &IdCodec,
+    page: Page<ReplayRow>,
+) -> Result<Page<ReplaySummary>, StoreError> {
     let mut sums = sums_of(connection, &page.items.iter().map(|row| row.0).collect::<Vec<_>>())?;
     page.try_map(|row| {
         let (targets, made, skipped) = sums.remove(&row.0).unwrap_or_default();

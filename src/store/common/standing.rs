@@ -59,7 +59,11 @@ pub(super) fn standings(
     Ok(standings)
 }
 
-fn troubles(connection: &mut Connection, endpoints: &[RowKey]) -> Result<HashMap<RowKey, Trouble>, StoreError> {
+/// What is known of these endpoints' trouble; those without any are left out.
+pub(super) fn troubles(
+    connection: &mut Connection,
+    endpoints: &[RowKey],
+) -> Result<HashMap<RowKey, Trouble>, StoreError> {
     let rows: Vec<(RowKey, TroubleRow)> = endpoint_health::table
         .filter(endpoint_health::endpoint.eq_any(endpoints))
         .select((endpoint_health::endpoint, reads::TROUBLE_COLUMNS))

@@ -18,6 +18,8 @@ mod error;
 mod exhausted;
 #[path = "../common/explained.rs"]
 mod explained;
+#[path = "../common/harm.rs"]
+mod harm;
 #[path = "../common/interests.rs"]
 mod interests;
 mod leases;
@@ -60,6 +62,8 @@ mod verifying_own;
 mod versions;
 #[path = "../common/views.rs"]
 mod views;
+#[path = "../common/watched.rs"]
+mod watched;
 mod work;
 mod writer;
 
@@ -103,6 +107,13 @@ const HISTORY: &str = "finished";
 
 /// Those that are exhausted, by the index that has no others.
 const EXHAUSTED_AS_ENDED: &str = "finished AS ended";
+
+/// Those that have an attempt to come.
+const UNFINISHED_AS_WAITING: &str = "pending AS waiting";
+
+/// Those that replays made, as what came later.
+const REPLAYED_AS_LATER: &str = "deliveries AS later";
+
 /// How SQL passes over rows that somebody else is about to change.
 const SKIP_LOCKED: &str = "FOR UPDATE SKIP LOCKED";
 

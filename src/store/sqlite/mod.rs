@@ -16,6 +16,8 @@ mod error;
 mod exhausted;
 #[path = "../common/explained.rs"]
 mod explained;
+#[path = "../common/harm.rs"]
+mod harm;
 #[path = "../common/interests.rs"]
 mod interests;
 #[path = "../common/listing.rs"]
@@ -56,6 +58,8 @@ mod verifying_own;
 mod versions;
 #[path = "../common/views.rs"]
 mod views;
+#[path = "../common/watched.rs"]
+mod watched;
 mod work;
 
 use std::fs::{File, TryLockError};
@@ -97,6 +101,13 @@ const HISTORY: &str = "deliveries";
 
 /// Those that are exhausted, by the index that has no others.
 const EXHAUSTED_AS_ENDED: &str = "deliveries AS ended INDEXED BY deliveries_exhausted";
+
+/// Those that have an attempt to come, by the index that has no others.
+const UNFINISHED_AS_WAITING: &str = "deliveries AS waiting INDEXED BY deliveries_due";
+
+/// Those that replays made, as what came later.
+const REPLAYED_AS_LATER: &str = "deliveries AS later INDEXED BY deliveries_replayed";
+
 /// How SQL passes over rows that somebody else is about to change: nobody is.
 const SKIP_LOCKED: &str = "";
 

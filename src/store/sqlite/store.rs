@@ -17,16 +17,17 @@ use crate::keyring::{Keyring, RingKeyId};
 use crate::store::ids::RowKey;
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::{
-    SqliteStore, administration, audit, brakes, encryption, exhausted, listing, marks, outcomes, pull, reads,
-    replaying, replays, retention, search, segments, standing, statistics, verifying, versions, views, work,
+    SqliteStore, administration, audit, brakes, encryption, exhausted, harm, listing, marks, outcomes, pull, reads,
+    replaying, replays, retention, search, segments, standing, statistics, verifying, versions, views, watched, work,
 };
 use crate::store::verifying::{Inspected, Stretch, Walk};
 use crate::store::{
-    AuditEnd, AuditFilter, BornSince, Brake, Changes, Counted, DeliveryFilter, Due, EncryptedPlace, EncryptionCounts,
-    EndpointRuntime, EndpointStanding, EventOutcome, EventSearch, ExhaustedEndpoint, IndexEnd, KeyRecord, Lane, Leases,
-    Page, PageRequest, Payload, Place, PullRequest, Pulled, ReadPool, ReplayConflict, ReplayPreview, ReplayProgress,
-    ReplaySummary, Retentions, RunningReplay, Scope, SegmentDraft, SentSettings, Sighting, StatisticsQuestion, Store,
-    StoreError, StoreUsage, StoredSecret, Subscriptions, Unplaced, Versions, Waiting, WantedEndpoints, Writer,
+    AttemptSeen, AuditEnd, AuditFilter, Backlog, BornSince, Brake, Changes, Counted, DeliveryFilter, Due,
+    EncryptedPlace, EncryptionCounts, EndpointRuntime, EndpointStanding, EventOutcome, EventSearch, ExhaustedEndpoint,
+    HarmFilter, HarmPlace, HarmedEndpoint, IndexEnd, KeyRecord, Lane, Leases, Page, PageRequest, PartnerStanding,
+    Payload, Place, PullRequest, Pulled, ReadPool, ReplayConflict, ReplayPreview, ReplayProgress, ReplaySummary,
+    Retentions, RunningReplay, Scope, SegmentDraft, SentSettings, Sighting, StatisticsQuestion, Store, StoreError,
+    StoreUsage, StoredSecret, Subscriptions, Unplaced, Versions, Waiting, WantedEndpoints, Writer,
 };
 
 impl Store for SqliteStore {
@@ -136,6 +137,33 @@ impl Store for SqliteStore {
         self.read_at_once(|reader| reads::endpoints_at(reader, &self.ids, &self.keyring, scope, url, page))
     }
 
+    fn harmed(
+        &self,
+        scope: &Scope,
+        filter: &HarmFilter,
+        page: &PageRequest<HarmPlace>,
+    ) -> Result<Page<HarmedEndpoint>, StoreError> {
+        self.read_at_once(|reader| harm::harmed(reader, &self.ids, &self.keyring, scope, filter, page))
+    }
+
+    fn backlogs(&self, endpoints: &[EndpointId], limit: usize) -> Result<HashMap<EndpointId, Backlog>, StoreError> {
+        self.read(|reader| watched::backlogs(reader, &self.ids, endpoints, limit))
+    }
+
+    fn attempts_to(&self, endpoint: EndpointId, limit: usize) -> Result<Vec<AttemptSeen>, StoreError> {
+        let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(Vec::new()) };
+        self.read_at_once(|reader| watched::attempts_to(reader, &self.ids, (endpoint, key), limit))
+    }
+
+    fn partner_standings(
+        &self,
+        environment: Environment,
+        partners: &[PartnerName],
+        limit: usize,
+    ) -> Result<HashMap<PartnerName, PartnerStanding>, StoreError> {
+        self.read_at_once(|reader| watched::partner_standings(reader, &self.ids, environment, partners, limit))
+    }
+
     fn endpoint_secrets(&self, endpoint: EndpointId, now: Timestamp) -> Result<Vec<StoredSecret>, StoreError> {
         let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(Vec::new()) };
         self.read(|reader| reads::secrets(reader, &self.keyring, key, now))
@@ -219,6 +247,16 @@ impl Store for SqliteStore {
 
     fn replays(&self, scope: &Scope, page: &PageRequest<ReplayId>) -> Result<Page<ReplaySummary>, StoreError> {
         self.read_at_once(|reader| replays::replays_of(reader, &self.ids, scope, page))
+    }
+
+    fn replays_to(
+        &self,
+        scope: &Scope,
+        endpoint: EndpointId,
+        page: &PageRequest<ReplayId>,
+    ) -> Result<Page<ReplaySummary>, StoreError> {
+        let Some(key) = self.ids.endpoint_key(endpoint) else { return Ok(Page::empty()) };
+        self.read_at_once(|reader| replays::replays_to(reader, &self.ids, scope, key, page))
     }
 
     fn replay(&self, scope: &Scope, replay: ReplayId) -> Result<Option<ReplayProgress>, StoreError> {

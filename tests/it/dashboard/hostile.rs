@@ -80,6 +80,15 @@ fn furnished(node: &Node) -> Vec<String> {
             json!({ "reason": CORPUS[..6].join(" ") }).to_string(),
         )
         .expect(200);
+    let braked = node.tenant("production").name;
+    node.operator()
+        .post(
+            &format!("/brakes?environment=production&partner={braked}"),
+            json!({ "reason": CORPUS[..6].join(" ") }).to_string(),
+        )
+        .expect(200);
+    let path = format!("/webhook/{}", made["id"].as_str().unwrap());
+    tenant.partner.patch(&path, json!({ "description": CORPUS[1..].join(" ") }).to_string()).expect(200);
     let id = |value: &serde_json::Value| value["id"].as_str().unwrap().to_owned();
     let (endpoint, event, delivery) = (id(&made), id(&accepted), id(&waiting));
     let attack: String = url::form_urlencoded::byte_serialize(CORPUS[2].as_bytes()).collect();
@@ -89,6 +98,14 @@ fn furnished(node: &Node) -> Vec<String> {
         format!("/dashboard/endpoints/{endpoint}"),
         format!("/dashboard/endpoints/{endpoint}?tab=settings"),
         format!("/dashboard/endpoints/{endpoint}?tab=audit"),
+        format!("/dashboard/endpoints/{endpoint}?tab=settings&saved=2"),
+        format!("/dashboard/endpoints/{endpoint}?tab=attempts&result={attack}&took={attack}"),
+        format!("/dashboard/endpoints/{endpoint}?tab={attack}&range={attack}"),
+        format!("/dashboard/endpoints?health={attack}&type={attack}&url_part={attack}"),
+        format!("/dashboard/endpoints?url_part={attack}&partner={attack}&select={attack}"),
+        "/dashboard/partners".to_owned(),
+        format!("/dashboard/partners/{}", tenant.name),
+        format!("/dashboard/partners/{braked}"),
         format!("/dashboard/events/{event}"),
         format!("/dashboard/events/{event}?view=raw"),
         format!("/dashboard/deliveries/{delivery}"),

@@ -3,6 +3,7 @@
 
 mod browser;
 mod browsing;
+mod endpoints;
 mod forms;
 mod hostile;
 mod looks;

@@ -16,6 +16,7 @@ mod event_types;
 mod explaining;
 mod filters;
 mod fuzzing;
+mod harm;
 mod health;
 mod held;
 mod idempotency;

@@ -43,6 +43,7 @@ mod erasing;
 mod exhausted;
 mod explained;
 mod filtering;
+mod harm;
 mod idempotency;
 mod journal;
 mod keeping;

@@ -9,12 +9,13 @@ use diesel::prelude::*;
 use diesel::sql_types::{Integer, Text};
 use posthaste::catalog::shipped;
 use posthaste::domain::{
-    Environment, FieldPointer, Kept, PartitionSet, ReplaySelection, Replayable, RetentionDays, StatusFilter,
+    Environment, FieldPointer, Kept, PartitionSet, ReplaySelection, Replayable, RetentionDays, StatusFilter, Trouble,
 };
 use posthaste::store::verifying::{Thoroughness, verify};
 use posthaste::store::{
-    AuditFilter, Begun, CountedTypes, DeliveryFilter, EventSearch, Lane, NewReplay, PageRequest, PullRequest,
-    ReplaySlice, Resolution, RetentionPlace, Scope, Slice, StatisticsQuestion, Verdict, WantedEndpoints,
+    AuditFilter, Begun, CountedTypes, DeliveryFilter, EventSearch, HarmFilter, Lane, NewReplay, PageRequest,
+    PullRequest, Record, ReplaySlice, Resolution, RetentionPlace, Scope, Slice, StatisticsQuestion, Verdict,
+    WantedEndpoints,
 };
 use serde_json::json;
 
@@ -335,6 +336,44 @@ fn replays_go_by_index() {
     world.advance(DAY);
     let horizon = world.now;
     planner.check("retire replays", || world.commit(|transaction| transaction.retire_replays(horizon, 10)));
+}
+
+#[test]
+fn what_suffers_is_found_by_index() {
+    let (mut world, mut planner, acme) = world();
+    let event = world.accept(&acme, "campaign.updated").id;
+    let delivery = &world.deliveries_of(&acme, event)[0];
+    let (endpoint, delivery) = (delivery.endpoint, delivery.id);
+    let trouble = Some(Trouble { failing_since: Some(START), ..Trouble::default() });
+    world.record(&Record { trouble, ..world.attempt(delivery, 0, Verdict::RetryAt(START + HOUR)) });
+    let everyone = Scope::all(acme.environment);
+    let store = world.store();
+    let page = PageRequest { after: None, limit: 50 };
+    for filter in [
+        HarmFilter::default(),
+        HarmFilter { event_type: Some("campaign.updated".parse().expect("a type")), ..HarmFilter::default() },
+    ] {
+        let plans = planner.look("harmed", || store.harmed(&everyone, &filter, &page));
+        for index in ["endpoint_health_open", "endpoint_health_disabled", "endpoint_health_failing"] {
+            assert!(plans.contains(index), "{index}:\n{plans}");
+        }
+        assert!(plans.contains("endpoints USING INTEGER PRIMARY KEY (rowid<?)"), "{plans}");
+        let plans = planner.look("harmed of a partner", || store.harmed(&acme, &filter, &page));
+        assert!(plans.contains("endpoints_by_scope (scope=? AND rowid<?)"), "{plans}");
+    }
+    let plans = planner.check("backlogs", || store.backlogs(&[endpoint], 10));
+    assert!(plans.contains("waiting USING COVERING INDEX deliveries_due (endpoint=?)"), "{plans}");
+    let plans = planner.check("attempts", || store.attempts_to(endpoint, 10));
+    assert!(plans.contains("deliveries USING INDEX deliveries_by_endpoint (endpoint=? AND rowid<?)"), "{plans}");
+    assert!(plans.contains("attempts USING PRIMARY KEY (delivery=?)"), "{plans}");
+    let names = [acme.partner.clone().expect("a partner")];
+    let plans = planner.check("partners", || store.partner_standings(acme.environment, &names, 10));
+    for index in ["deliveries_due (endpoint=?)", "deliveries_exhausted (endpoint=?)", "events_by_scope (scope=?)"] {
+        assert!(plans.contains(index), "{index}:\n{plans}");
+    }
+    let page = PageRequest { after: None, limit: 50 };
+    let plans = planner.look("replays of an endpoint", || store.replays_to(&acme, endpoint, &page));
+    assert!(plans.contains("replay_targets_by_endpoint (endpoint=? AND replay<?)"), "{plans}");
 }
 
 #[test]

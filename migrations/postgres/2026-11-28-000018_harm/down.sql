@@ -1,0 +1,3 @@
+DROP INDEX endpoint_health_failing;
+DROP INDEX endpoint_health_disabled;
+DROP INDEX endpoint_health_open;
