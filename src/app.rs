@@ -278,6 +278,7 @@ impl App {
             }),
             neighbours,
             statistics,
+            configured: options::configured(&config),
             document: routes::openapi::Document::default(),
         });
         let key_uses = KeyUses::start(api.clone());

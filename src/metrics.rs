@@ -2,6 +2,8 @@
 //! A leaf: anyone may count.
 
 mod breakers;
+mod lately;
+mod process;
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
@@ -15,6 +17,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 pub use breakers::OpenBreakers;
+pub use lately::{Lately, Moved};
+pub use process::resident_bytes;
 
 /// Endpoints that are named at most, where nobody said otherwise.
 const NAMED: usize = 100;
@@ -173,6 +177,8 @@ pub struct Metrics {
     pub requests_limited: Family<LimitLabels, Counter>,
     /// Requests whose handler panicked.
     pub request_panics: Counter,
+    /// What is kept of the last while for people, and is no metric.
+    pub lately: Lately,
 }
 
 impl Default for Metrics {
@@ -236,6 +242,7 @@ impl Metrics {
             connections_closed: Family::default(),
             requests_limited: Family::default(),
             request_panics: Counter::default(),
+            lately: Lately::default(),
         };
         metrics.register();
         metrics

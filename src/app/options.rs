@@ -1,10 +1,10 @@
 //! What the configuration says, as the rooms take it that do not know it.
 
-use crate::config::Config;
+use crate::config::{Config, Origin};
 use crate::engine::EngineOptions;
 use crate::policy::allowance::Rate;
 use crate::policy::health::Patience;
-use crate::routes::{Limits, RateLimits, RetryLimits};
+use crate::routes::{Configured, Limits, RateLimits, RetryLimits, Source};
 use crate::server::ConnectionLimits;
 
 /// For the engine.
@@ -45,6 +45,25 @@ pub(super) fn limits(config: &Config) -> Limits {
             retention: config.store.retention,
         },
     }
+}
+
+/// For people who look at it.
+pub(super) fn configured(config: &Config) -> Vec<Configured> {
+    let told = config.told.iter().map(|setting| Configured {
+        heading: setting.heading,
+        name: setting.name,
+        value: setting.value.text.clone(),
+        is_masked: setting.value.is_masked,
+        default: setting.default.clone(),
+        source: match &setting.origin {
+            Origin::Defaults => Source::Default,
+            said @ Origin::File { .. } => Source::File(said.to_string()),
+            said @ Origin::Environment(_) => Source::Environment(said.to_string()),
+            said @ Origin::Flag(_) => Source::Flag(said.to_string()),
+        },
+        meaning: setting.meaning.clone(),
+    });
+    told.collect()
 }
 
 /// How many requests who may send.

@@ -1,6 +1,6 @@
 //! What may become a catalog entry: a schema that compiles by itself, within
 //! bounds, and an example that it accepts. Whether a changed definition suits
-//! those who wrote against the old one is not decided here.
+//! those who wrote against the old one is told by `compatibility`, and decided by people.
 
 use jsonschema::{PatternOptions, Regex, Validator};
 use serde_json::Value;

@@ -7,6 +7,7 @@
 //! clock or the network.
 
 mod body;
+mod compatibility;
 mod definition;
 mod explain;
 mod filter;
@@ -22,6 +23,7 @@ use serde_json::Value;
 use crate::domain::{EventType, TypePattern};
 
 pub use body::read as read_json;
+pub use compatibility::{Break, Trial, Whom, breaks};
 pub use definition::{CatalogLimits, DefinitionError, DefinitionProblem, MAX_INDEXED, TypeDefinition};
 pub use filter::Filter;
 pub use refusal::{FieldError, Refusal, pointer_below};

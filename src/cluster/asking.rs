@@ -19,6 +19,8 @@ use crate::transport::{Request, TlsClient, Transport, TransportFactory};
 
 /// Where a node answers what an endpoint's actor is doing.
 pub const ACTORS_PATH: &str = "/cluster/actors";
+/// Where a node answers how it is and what it is configured with.
+pub const NODE_PATH: &str = "/cluster/node";
 /// How long an answer may take, connecting included: a person waits for it, and has
 /// the rest of theirs from the store.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);

@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::cluster::plan::{Plan, Task};
 use crate::cluster::{Hold, Move, Owners, Ownership};
 use crate::domain::{Monotonic, NodeId};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Moved};
 use crate::store::{Lease, Leases, NodeReport, Renewed, StoreError};
 
 /// What a keeper works with.
@@ -258,7 +258,22 @@ impl Keeping {
                 Move::HandOver(leases) => log::info!("{} partitions are to go to other nodes", leases.len()),
                 Move::Changed(_) | Move::ManyChanged => {}
             }
+            self.remember(&told);
             (self.observer)(told);
+        }
+    }
+
+    /// For people who ask where their work went.
+    fn remember(&self, told: &Move) {
+        let (what, leases) = match told {
+            Move::Gained(leases) => ("taken", leases),
+            Move::Lost(leases) => ("lost", leases),
+            Move::HandOver(leases) => ("handed_over", leases),
+            Move::Changed(_) | Move::ManyChanged => return,
+        };
+        if !leases.is_empty() {
+            let at_millis = self.clock.wall().as_millis();
+            self.metrics.lately.moved(Moved { at_millis, what, partitions: leases.len() });
         }
     }
 }

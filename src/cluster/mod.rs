@@ -21,7 +21,7 @@ mod shares;
 #[cfg(test)]
 mod simulation;
 
-pub use asking::{ACTORS_PATH, Neighbour, Neighbours, NoAnswer};
+pub use asking::{ACTORS_PATH, NODE_PATH, Neighbour, Neighbours, NoAnswer};
 pub use hints::{
     DecodeError, Forward, HINTS_BYTES_MAX, HINTS_PATH, Hint, HintOptions, HintSender, NoForward, OwnerOf, decode,
     encode,

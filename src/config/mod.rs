@@ -11,6 +11,7 @@ mod inbound;
 mod options;
 mod outbound;
 mod postgres_url;
+mod telling;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,12 +23,13 @@ pub use areas::{
     TransportConfig,
 };
 pub use inbound::{InboundConfig, TlsFiles};
-pub use options::{AddressList, AddressListError, DEFAULTS, OptionArgs, Options, Secret};
+pub use options::{AddressList, AddressListError, DEFAULTS, Flags, OptionArgs, Options, Secret};
 pub use outbound::{
     NameServerList, NameServerListError, OutboundConfig, PortList, PortListError, ProxyUrl, ProxyUrlProblem,
     SourceList, SourceListError,
 };
 pub use postgres_url::{PostgresUrl, PostgresUrlProblem};
+pub use telling::{Setting, Telling};
 
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "posthaste.toml";
@@ -55,6 +57,8 @@ pub struct Config {
     pub engine: EngineConfig,
     /// The journal.
     pub journal: JournalConfig,
+    /// All of it once more, for people: what holds, and who said so.
+    pub told: Vec<Setting>,
 }
 
 /// A configuration that cannot be used.
@@ -126,8 +130,10 @@ pub enum Origin {
         /// From 1.
         line: usize,
     },
-    /// A flag or its environment variable, which are read together.
-    FlagOrEnvironment(&'static str),
+    /// An environment variable.
+    Environment(&'static str),
+    /// A flag.
+    Flag(&'static str),
 }
 
 impl fmt::Display for Origin {
@@ -135,9 +141,8 @@ impl fmt::Display for Origin {
         match self {
             Self::Defaults => formatter.write_str("by default"),
             Self::File { path, line } => write!(formatter, "{}:{line}", path.display()),
-            Self::FlagOrEnvironment(name) => {
-                write!(formatter, "--{} or POSTHASTE_{}", name.replace('_', "-"), name.to_uppercase())
-            }
+            Self::Environment(name) => write!(formatter, "POSTHASTE_{}", name.to_uppercase()),
+            Self::Flag(name) => write!(formatter, "--{}", name.replace('_', "-")),
         }
     }
 }
@@ -168,7 +173,10 @@ impl Config {
                 read_if_there(&path)?.map(|text| (text, path))
             }
         };
-        let mut layers = file::parse(Path::new("defaults.toml"), DEFAULTS)?.options;
+        let defaults = file::parse(Path::new("defaults.toml"), DEFAULTS)?.options;
+        let complete = "a test holds that defaults.toml has every option";
+        let by_default = defaults.clone().settle().expect(complete);
+        let mut layers = defaults;
         let mut origins = Origins::default();
         if let Some((text, path)) = file {
             let layer = file::parse(&path, &text)?;
@@ -179,9 +187,10 @@ impl Config {
             layers = layer.options.over(layers);
         }
         for name in flags.options.names_set() {
-            origins.0.insert(name, Origin::FlagOrEnvironment(name));
+            let is_flag = flags.flags.0.contains(&name);
+            origins.0.insert(name, if is_flag { Origin::Flag(name) } else { Origin::Environment(name) });
         }
-        let values = flags.options.over(layers).settle().expect("a test holds that defaults.toml has every option");
+        let values = flags.options.over(layers).settle().expect(complete);
 
         let check = areas::Check { origins: &origins };
         Ok(Self {
@@ -195,6 +204,7 @@ impl Config {
             outbound: check.outbound(&values)?,
             engine: check.engine(&values)?,
             journal: check.journal(&values)?,
+            told: telling::settings(&values, &by_default, |name| origins.of(name), options::explanation),
         })
     }
 }

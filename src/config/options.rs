@@ -7,9 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::parser::ValueSource;
 use ipnet::IpNet;
 
 use super::outbound::{NameServerList, PortList, SourceList};
+use super::telling::{Tell, Telling};
 
 /// The defaults with their explanations, as shipped.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
@@ -21,13 +23,47 @@ pub struct OptionArgs {
     /// The configuration file; without it `posthaste.toml`, if it is there.
     #[arg(long, env = "POSTHASTE_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Which of the options were said by flags. It looks before they are taken out.
+    #[command(flatten)]
+    pub flags: Flags,
     /// The options proper.
     #[command(flatten)]
     pub options: Options,
 }
 
+/// The options that stand on the command line: whatever else is set, the environment has
+/// set. No argument of its own.
+#[derive(Debug, Clone, Default)]
+pub struct Flags(pub(super) Vec<&'static str>);
+
+impl clap::FromArgMatches for Flags {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+        let is_flag = |name: &&'static str| {
+            let is_known = matches.try_contains_id(name).is_ok();
+            is_known && matches.value_source(name) == Some(ValueSource::CommandLine)
+        };
+        Ok(Self(Options::NAMES.iter().copied().filter(is_flag).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl clap::Args for Flags {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        command
+    }
+}
+
 /// Declares the options: the layer in which each may be absent, the sum of the
-/// layers in which none is, and the names.
+/// layers in which none is, and the names. What of a type's values may be shown,
+/// `telling.rs` says.
 macro_rules! options {
     ($($heading:literal { $($field:ident: $type:ty = $env:literal $(, $attribute:ident = $value:expr)*;)* })*) => {
         /// One layer of configuration: a file, or flags and environment.
@@ -44,6 +80,13 @@ macro_rules! options {
         /// All layers together: every option has a value.
         pub(super) struct Settled {
             $($(pub $field: $type,)*)*
+        }
+
+        impl Settled {
+            /// Each option: its heading, its name and its value, as far as that may be seen.
+            pub(super) fn told(&self) -> Vec<(&'static str, &'static str, Telling)> {
+                vec![$($(($heading, stringify!($field), self.$field.tell()),)*)*]
+            }
         }
 
         impl Options {

@@ -152,6 +152,16 @@ fn each_layer_wins_over_those_below() {
     let output = String::from_utf8(output.stdout).unwrap();
     assert!(output.contains("page 4, window 3, journal batch 2, readers 4, http true"), "{output}");
     assert!(output.contains("operator key of 25"), "{output}");
+    for said in [
+        "page: 4 by --page",
+        "window: 3 by POSTHASTE_WINDOW",
+        "allow_http: true by POSTHASTE_ALLOW_HTTP",
+        "operator_key: •••••• by POSTHASTE_OPERATOR_KEY",
+        "journal_batch: 2 by posthaste.toml:3",
+        "readers: 4 by by default",
+    ] {
+        assert!(output.contains(said), "{said}: {output}");
+    }
 }
 
 #[test]
@@ -162,6 +172,57 @@ fn loads_in_the_working_directory() {
     let (readers, http) = (config.store.readers, config.addresses.allow_http);
     println!("page {page}, window {window}, journal batch {batch}, readers {readers}, http {http}");
     println!("operator key of {}", config.server.operator_key.map_or(0, |key| key.expose().len()));
+    for setting in config.told {
+        println!("{}: {} by {}", setting.name, setting.value.text, setting.origin);
+    }
+}
+
+#[test]
+fn every_option_is_told_with_its_heading_default_and_meaning() {
+    let told = load(&["--window", "7"]).unwrap().told;
+    let names: Vec<&str> = told.iter().map(|setting| setting.name).collect();
+    assert_eq!(names, Options::NAMES);
+    let command = OptionArgs::augment_args(clap::Command::new("posthaste"));
+    for setting in &told {
+        let argument = command.get_arguments().find(|argument| argument.get_id() == setting.name).unwrap();
+        assert_eq!(argument.get_help_heading(), Some(setting.heading));
+        assert!(setting.meaning.len() > 20 && !setting.meaning.contains('\n'), "{setting:?}");
+        if setting.name == "window" {
+            assert_eq!((setting.value.text.as_str(), setting.default.as_str()), ("7", "128"));
+        } else {
+            assert_eq!(setting.value.text, setting.default, "{}", setting.name);
+            assert_eq!(setting.origin, Origin::Defaults, "{}", setting.name);
+        }
+    }
+}
+
+#[test]
+fn no_secret_is_told() {
+    let ring = "a:czNjcmV0LXMzY3JldC1zM2NyZXQtczNjcmV0LTY3ODk=";
+    let secrets = [
+        ("--operator-key", "s3cret-s3cret-1"),
+        ("--cluster-token", "s3cret-s3cret-2"),
+        ("--proxy", "http://me:s3cret-s3cret-3@proxy:3128"),
+        ("--store", "postgres://me:s3cret-s3cret-4@db/x?password=s3cret-s3cret-5"),
+        ("--encryption-keys", ring),
+    ];
+    let words: Vec<&str> = secrets.iter().flat_map(|(flag, value)| [*flag, *value]).collect();
+    let told = load(&words).unwrap().told;
+    let whole = format!("{told:?}");
+    assert!(!whole.contains("s3cret") && !whole.contains("czNjcmV0"), "{whole}");
+    let masked: Vec<&str> = told.iter().filter(|setting| setting.value.is_masked).map(|setting| setting.name).collect();
+    assert_eq!(masked, ["operator_key", "store", "encryption_keys", "cluster_token", "proxy"]);
+    // Whatever else is declared to be a secret is one of these: a new one has its line above.
+    let hidden: Vec<String> = OptionArgs::augment_args(clap::Command::new("posthaste"))
+        .get_arguments()
+        .filter(|argument| argument.is_hide_env_values_set())
+        .map(|argument| argument.get_id().to_string())
+        .collect();
+    let mut expected = masked;
+    expected.sort_unstable();
+    let mut hidden: Vec<&str> = hidden.iter().map(String::as_str).collect();
+    hidden.sort_unstable();
+    assert_eq!(hidden, expected);
 }
 
 #[test]
@@ -180,7 +241,7 @@ fn a_named_file_must_be_there() {
 
 #[test]
 fn values_out_of_bounds_name_the_option_and_its_origin() {
-    assert_eq!(refusal(&["--page", "251"]), "`page` must be 1 to 250, not 251 (--page or POSTHASTE_PAGE)");
+    assert_eq!(refusal(&["--page", "251"]), "`page` must be 1 to 250, not 251 (--page)");
     assert_eq!(refusal(&["--page-max", "10"]), "`page` must be 1 to 10, not 50 (by default)");
     assert!(refusal(&["--event-bytes", "20000000"]).starts_with("`batch_bytes` must be 20000000 to "));
     assert!(refusal(&["--response-read-bytes", "100"]).starts_with("`response_keep_bytes` must be 0 to 100,"));

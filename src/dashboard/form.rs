@@ -60,6 +60,8 @@ impl Mistakes {
             let field = error.pointer.trim_start_matches('/').split('/').next().unwrap_or_default();
             let (field, detail) = match fields.contains(&field) {
                 true => (field, error.detail.clone()),
+                // What is wrong with all of it.
+                false if error.pointer.is_empty() => ("", error.detail.clone()),
                 false => ("", format!("{}: {}", error.pointer, error.detail)),
             };
             mistakes.entry(field.to_owned()).or_default().push(detail);

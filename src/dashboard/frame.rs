@@ -60,7 +60,14 @@ const WAYS: &[(&str, &[Way])] = &[
         "Set up",
         &[way("/catalog", "Catalog", "c", Permission::ReadEventTypes), way("/keys", "Keys", "k", Permission::Operate)],
     ),
-    ("Run", &[way("/nodes", "Nodes", "n", Permission::Operate), way("/audit", "Audit", "a", Permission::ReadAudit)]),
+    (
+        "Run",
+        &[
+            way("/nodes", "Nodes", "n", Permission::Operate),
+            way("/audit", "Audit", "a", Permission::ReadAudit),
+            way("/settings", "Settings", "s", Permission::Operate),
+        ],
+    ),
 ];
 
 fn head(title: &str) -> Markup {

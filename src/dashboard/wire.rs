@@ -211,6 +211,7 @@ pub struct EventType {
     pub schema: Box<RawValue>,
     pub example: Box<RawValue>,
     pub retry: Option<Box<RawValue>>,
+    pub indexed: Vec<String>,
     pub built_in: bool,
 }
 
@@ -292,6 +293,7 @@ pub struct Node {
     pub id: String,
     pub address: Option<String>,
     pub version: String,
+    pub since: At,
     pub partitions: usize,
     pub in_flight: u64,
     pub held: bool,
@@ -359,4 +361,113 @@ pub struct PreviousSecret {
     pub secret: Option<String>,
     pub public_key: Option<String>,
     pub expires_at: At,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Partitions {
+    pub data: Vec<OwnedPartitions>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct OwnedPartitions {
+    pub node: String,
+    pub partitions: Vec<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct NodeHealth {
+    pub id: String,
+    pub reachable: bool,
+    pub memory_bytes: Option<u64>,
+    pub commits: Option<u64>,
+    pub commit_p99_ms: Option<f64>,
+    pub moves: Vec<PartitionsMoved>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct PartitionsMoved {
+    pub at: At,
+    pub what: String,
+    pub partitions: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Settings {
+    pub node: String,
+    pub data: Vec<Setting>,
+    pub nodes: Vec<AskedNode>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Setting {
+    pub heading: String,
+    pub name: String,
+    pub value: String,
+    pub masked: bool,
+    pub default: String,
+    pub source: SettingSource,
+    pub meaning: String,
+    pub elsewhere: Vec<SettingElsewhere>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct SettingSource {
+    pub kind: String,
+    pub at: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct SettingElsewhere {
+    pub node: String,
+    pub value: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct AskedNode {
+    pub id: String,
+    pub reachable: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct TypeCounts {
+    #[serde(rename = "type")]
+    pub event_type: Option<String>,
+    pub totals: EventCount,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct EventCount {
+    pub events: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct TypeChecked {
+    pub is_new: bool,
+    pub changed: Vec<String>,
+    pub breaking: Vec<Breaking>,
+    pub recent: RecentEvents,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Breaking {
+    pub pointer: String,
+    pub detail: String,
+    pub whom: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct RecentEvents {
+    pub looked_at: u64,
+    pub refused: u64,
+    pub oldest_at: Option<At>,
+    pub has_more: bool,
+    pub sample: Vec<RefusedEvent>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct RefusedEvent {
+    pub event: String,
+    pub accepted_at: At,
+    pub pointer: String,
+    pub detail: String,
 }

@@ -123,6 +123,16 @@ pub enum Actor {
 }
 
 impl Actor {
+    /// Every one of them.
+    pub const ALL: [Self; 6] = [
+        Self::Key(Role::Operator),
+        Self::Configured,
+        Self::Key(Role::Partner),
+        Self::Key(Role::Producer),
+        Self::Command,
+        Self::Posthaste,
+    ];
+
     /// The words used in the API and the store.
     pub const fn as_str(self) -> &'static str {
         match self {

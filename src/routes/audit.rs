@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::auth::Permission;
 use crate::domain::{Actor, AuditHash, AuditHead, AuditRecord, Environment, PartnerName, Role};
 use crate::policy::audit_chain::Verdict;
-use crate::routes::extract::Caller;
+use crate::routes::extract::{Caller, Query};
 use crate::routes::problem::{Answer, Problem};
 use crate::routes::{Api, openapi, page, show};
 use crate::store::audit::{begin_check, check_more};
@@ -27,7 +27,11 @@ pub(super) use detail::{endpoint_changed, endpoint_made};
 pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.may(Permission::ReadAudit)?;
     let query = caller.query();
-    query.only(&["limit", "cursor", "action", "subject", "since", "until"])?;
+    query.only(&["limit", "cursor", "action", "subject", "actor", "key", "since", "until"])?;
+    // To others operators are all the same, and are not to be told apart by asking.
+    if let Some(name) = ["actor", "key"].into_iter().find(|name| !caller.is_operator() && query.get(name).is_some()) {
+        return Err(Problem::invalid_query(name, "only an operator's key may ask by who it was"));
+    }
     let (environment, partner) = asked_for(&api, &caller).await?;
     let subject = query.get("subject").map(str::to_owned);
     if subject.as_ref().is_some_and(|subject| subject.contains('\0')) {
@@ -38,6 +42,8 @@ pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
         partner,
         action: query.parsed("action")?,
         subject,
+        actor: actor(query)?,
+        key: query.parsed("key")?,
         since: query.parsed("since")?,
         until: query.parsed("until")?,
     };
@@ -45,6 +51,17 @@ pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
     let found = store::blocking(&api.store, move |store| store.audit(&filter, &wanted)).await?;
     let show = if caller.is_operator() { show_to_operator } else { show_to_partner };
     Ok(page::answer(&found, |record| record.number.to_string(), show))
+}
+
+/// Who it was, in a word of the log.
+fn actor(query: &Query) -> Result<Option<String>, Problem> {
+    let Some(asked) = query.get("actor") else { return Ok(None) };
+    let known: Vec<&str> = Actor::ALL.iter().map(|actor| actor.as_str()).collect();
+    if !known.contains(&asked) {
+        let words = known.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        return Err(Problem::invalid_query("actor", format!("one of {words}")));
+    }
+    Ok(Some(asked.to_owned()))
 }
 
 /// An operator sees everything, unless something narrower is named; a partner's key

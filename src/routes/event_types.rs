@@ -1,10 +1,12 @@
 //! `/event-types`: the catalog of an environment.
 
+mod trial;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
 use crate::auth::Permission;
-use crate::catalog::{CatalogLimits, DefinitionError, DefinitionProblem, TypeDefinition, pointer_below, system};
+use crate::catalog::{self, CatalogLimits, DefinitionError, DefinitionProblem, TypeDefinition, pointer_below, system};
 use crate::domain::{AuditAction, EventType, FieldPointer, FieldPointerError};
 use crate::routes::extract::{self, Caller};
 use crate::routes::problem::{Answer, FieldProblem, Kind, Problem};
@@ -81,33 +83,8 @@ pub async fn put(
     caller.may(Permission::WriteEventTypes)?;
     caller.query().only(&[])?;
     let environment = caller.catalog_environment()?;
-    let name: EventType = name.parse().map_err(|error| Problem::invalid_field("", format!("{error}")))?;
-    if name.is_system() {
-        return Err(Problem::invalid_field("", reserved(&name)));
-    }
-    let limits = CatalogLimits::default();
-    let most = most_bytes(&limits);
-    let body = extract::body(&request, &mut payload, &["application/json"], "event_type_bytes", most).await?;
-    let definition = parse(name, &body, &api.limits.retries)?;
-    // Compiling a hostile schema takes time that other requests should have.
-    let checked = web::block(move || definition.checked(&limits))
-        .await
-        .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?
-        .map_err(|error| match &error.problem {
-            DefinitionProblem::Schema(field) => {
-                Problem::invalid_field(format!("/schema{}", field.pointer), field.detail.clone())
-            }
-            DefinitionProblem::Example(fields) => Problem::invalid(
-                fields
-                    .iter()
-                    .map(|field| FieldProblem::new(format!("/example{}", field.pointer), field.detail.clone()))
-                    .collect(),
-            ),
-            DefinitionProblem::Indexed(_) | DefinitionProblem::TooManyIndexed => {
-                Problem::invalid_field("/indexed", error.problem.to_string())
-            }
-            _ => Problem::invalid_field("", error.to_string()),
-        })?;
+    let name = name_of(&name)?;
+    let checked = checked(&api, name, &request, &mut payload).await?;
     let known = api.catalogs.of(environment).get(&checked.name).cloned();
     let is_new = known.is_none();
     let entry = caller.did(AuditAction::EventTypePut).belonging_to(Some(environment), None);
@@ -128,10 +105,88 @@ pub async fn put(
     Ok(response.json(show(&checked)))
 }
 
+/// Says what would come of adding or replacing an event type, and changes nothing: which
+/// changes of its schema may break somebody, and which of its newest events it would
+/// refuse.
+#[utoipa::path(
+    post, path = "/event-types/{name}/check", operation_id = "check_event_type", tag = "event types",
+    params(("name" = openapi::EventTypeName, Path, description = "Which type."), openapi::ForPartners),
+    request_body(content = openapi::PutEventType, description = "The whole type, as it would be put: at most <<event_type_bytes>> bytes."),
+    responses((status = 200, description = "What would come of it.", body = openapi::EventTypeChecked))
+)]
+pub async fn check(
+    api: web::Data<Api>,
+    caller: Caller,
+    name: web::Path<String>,
+    request: HttpRequest,
+    mut payload: web::Payload,
+) -> Answer {
+    caller.may(Permission::WriteEventTypes)?;
+    caller.query().only(&[])?;
+    let environment = caller.catalog_environment()?;
+    let name = name_of(&name)?;
+    let checked = checked(&api, name, &request, &mut payload).await?;
+    let known = api.catalogs.of(environment).get(&checked.name).cloned();
+    let breaking: Vec<Value> = known
+        .iter()
+        .flat_map(|known| catalog::breaks(&known.schema, &checked.schema))
+        .map(|found| json!({ "pointer": format!("/schema{}", found.pointer), "detail": found.detail, "whom": found.whom.as_str() }))
+        .collect();
+    let changed = known.as_ref().map_or_else(Vec::new, |known| parts_changed(known, &checked));
+    let recent = trial::of_recent_events(&api, environment, checked).await?;
+    Ok(HttpResponse::Ok().json(json!({
+        "is_new": known.is_none(),
+        "changed": changed,
+        "breaking": breaking,
+        "recent": recent,
+    })))
+}
+
+fn name_of(name: &str) -> Result<EventType, Problem> {
+    let name: EventType = name.parse().map_err(|error| Problem::invalid_field("", format!("{error}")))?;
+    if name.is_system() { Err(Problem::invalid_field("", reserved(&name))) } else { Ok(name) }
+}
+
+/// The definition that a body has, if it can be one.
+async fn checked(
+    api: &Api,
+    name: EventType,
+    request: &HttpRequest,
+    payload: &mut web::Payload,
+) -> Result<TypeDefinition, Problem> {
+    let limits = CatalogLimits::default();
+    let most = most_bytes(&limits);
+    let body = extract::body(request, payload, &["application/json"], "event_type_bytes", most).await?;
+    let definition = parse(name, &body, &api.limits.retries)?;
+    // Compiling a hostile schema takes time that other requests should have.
+    web::block(move || definition.checked(&limits))
+        .await
+        .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?
+        .map_err(|error| match &error.problem {
+            DefinitionProblem::Schema(field) => {
+                Problem::invalid_field(format!("/schema{}", field.pointer), field.detail.clone())
+            }
+            DefinitionProblem::Example(fields) => Problem::invalid(
+                fields
+                    .iter()
+                    .map(|field| FieldProblem::new(format!("/example{}", field.pointer), field.detail.clone()))
+                    .collect(),
+            ),
+            DefinitionProblem::Indexed(_) | DefinitionProblem::TooManyIndexed => {
+                Problem::invalid_field("/indexed", error.problem.to_string())
+            }
+            _ => Problem::invalid_field("", error.to_string()),
+        })
+}
+
 /// Which parts of a definition are others than before: what is in them is too much for
 /// the audit log.
 fn what_is_put(known: Option<&TypeDefinition>, put: &TypeDefinition) -> Value {
     let Some(known) = known else { return json!({ "is_new": true }) };
+    json!({ "is_new": false, "changed": parts_changed(known, put) })
+}
+
+fn parts_changed(known: &TypeDefinition, put: &TypeDefinition) -> Vec<&'static str> {
     let parts = [
         ("description", known.description != put.description),
         ("schema", known.schema != put.schema),
@@ -139,8 +194,7 @@ fn what_is_put(known: Option<&TypeDefinition>, put: &TypeDefinition) -> Value {
         ("retry", known.retry != put.retry),
         ("indexed", known.indexed != put.indexed),
     ];
-    let changed: Vec<&str> = parts.iter().filter(|(_, is_other)| *is_other).map(|(name, _)| *name).collect();
-    json!({ "is_new": false, "changed": changed })
+    parts.into_iter().filter(|(_, is_other)| *is_other).map(|(name, _)| name).collect()
 }
 
 /// Largest body that a definition within its limits needs.

@@ -9,6 +9,7 @@ mod catalogs;
 mod certificate;
 pub mod cluster;
 mod coherence;
+mod configuration;
 mod deliveries;
 mod description;
 mod encryption;
@@ -33,6 +34,7 @@ pub mod problem;
 mod pull;
 mod rates;
 mod replays;
+mod reporting;
 mod retention;
 pub(crate) mod retry;
 mod search;
@@ -57,7 +59,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 
 use crate::auth::Authenticator;
 use crate::clock::Clock;
-use crate::cluster::{ACTORS_PATH, HINTS_PATH, Hold, Neighbours};
+use crate::cluster::{ACTORS_PATH, HINTS_PATH, Hold, NODE_PATH, Neighbours};
 use crate::domain::NodeId;
 use crate::engine::{Statistics, Supervisor};
 use crate::metrics::Metrics;
@@ -67,6 +69,7 @@ use crate::store::{self, Journal, Scope, Store, SubscriptionCache, Subscriptions
 pub use catalogs::{Catalogs, Dated};
 pub use cluster::HintsIn;
 pub use coherence::Coherence;
+pub use configuration::{Configured, Source};
 pub use extract::{body as read_body, known_by, sign_in};
 use problem::{Kind, PROBLEM_JSON, Problem};
 pub use rates::{RateLimits, Rates};
@@ -146,6 +149,8 @@ pub struct Api {
     pub neighbours: Option<Neighbours>,
     /// Counts for people who look.
     pub statistics: Arc<Statistics>,
+    /// What this node is configured with, for people who look.
+    pub configured: Vec<Configured>,
     /// What it tells of itself.
     pub document: openapi::Document,
 }
@@ -343,6 +348,11 @@ pub fn configure(config: &mut web::ServiceConfig) {
                 .default_service(web::to(|request| wrong_method(request, "GET, PUT, DELETE"))),
         )
         .service(
+            web::resource("/event-types/{name}/check")
+                .route(web::post().to(event_types::check))
+                .default_service(web::to(|request| wrong_method(request, "POST"))),
+        )
+        .service(
             web::resource("/partners")
                 .route(web::post().to(operator::create_partner))
                 .route(web::get().to(operator::list_partners))
@@ -369,6 +379,21 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(
             web::resource("/nodes")
                 .route(web::get().to(nodes::list))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
+        )
+        .service(
+            web::resource("/nodes/partitions")
+                .route(web::get().to(nodes::partitions))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
+        )
+        .service(
+            web::resource("/nodes/health")
+                .route(web::get().to(nodes::health))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
+        )
+        .service(
+            web::resource("/settings")
+                .route(web::get().to(configuration::read))
                 .default_service(web::to(|request| wrong_method(request, "GET"))),
         )
         .service(
@@ -418,6 +443,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         // They answer wrong methods themselves: where there is no cluster, there are no such routes.
         .service(web::resource(HINTS_PATH).default_service(web::to(cluster::hints)))
         .service(web::resource(ACTORS_PATH).default_service(web::to(actors::answer)))
+        .service(web::resource(NODE_PATH).default_service(web::to(reporting::answer)))
         .service(web::resource("/healthz").route(web::get().to(health::live)).route(web::head().to(health::live)))
         .service(web::resource("/readyz").route(web::get().to(health::ready)).route(web::head().to(health::ready)))
         .service(web::resource("/metrics").route(web::get().to(health::metrics)))

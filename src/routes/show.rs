@@ -174,6 +174,7 @@ pub fn node(record: &NodeRecord) -> Value {
         "id": record.id.to_string(),
         "address": record.address,
         "version": record.version,
+        "since": time(record.id.made_at()),
         "partitions": record.partitions,
         "in_flight": record.in_flight,
         "held": record.is_held,

@@ -87,6 +87,10 @@ pub struct AuditFilter {
     pub action: Option<AuditAction>,
     /// About exactly this.
     pub subject: Option<String>,
+    /// Done by these: the words of `domain::Actor`.
+    pub actor: Option<String>,
+    /// Done by the key with this id.
+    pub key: Option<KeyId>,
     /// Not before this time.
     pub since: Option<Timestamp>,
     /// Before this time.

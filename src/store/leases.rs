@@ -114,4 +114,7 @@ pub trait Leases: Send + Sync + 'static {
 
     /// The nodes that live, oldest first.
     fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError>;
+
+    /// Who owns each partition now, by its index; `None` is nobody, or nobody any more.
+    fn owners(&self) -> Result<Vec<Option<NodeId>>, StoreError>;
 }

@@ -153,4 +153,8 @@ impl Leases for Wire {
     fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {
         unreachable!("keepers do not ask for it")
     }
+
+    fn owners(&self) -> Result<Vec<Option<NodeId>>, StoreError> {
+        unreachable!("keepers do not ask for it")
+    }
 }

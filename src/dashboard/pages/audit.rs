@@ -2,6 +2,7 @@
 
 use actix_web::HttpResponse;
 use maud::{Markup, html};
+use serde_json::Value;
 
 use crate::auth::Permission;
 use crate::dashboard::frame::{self, Page};
@@ -12,8 +13,13 @@ use crate::dashboard::payload::pretty;
 use crate::dashboard::visitor::{About, Posted, ROOT, Visitor};
 use crate::dashboard::wire::{AuditEntry, AuditVerdict, List};
 use crate::dashboard::words;
+use crate::domain::{Actor, AuditAction};
 
-const FILTERS: [&str; 4] = ["action", "subject", "since", "until"];
+const FILTERS: [&str; 6] = ["actor", "key", "action", "subject", "since", "until"];
+/// Changed settings that are told in a row; of more the whole is a click away.
+const TOLD: usize = 4;
+/// Characters of a value that are told.
+const VALUE: usize = 60;
 
 /// The list.
 pub async fn list(visitor: Visitor) -> HttpResponse {
@@ -26,25 +32,16 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
     // Without a partner an operator sees everything: both environments, and what is nobody's.
     let about = if visitor.is_operator() && visitor.partner().is_none() { About::Nobody } else { About::These };
     let found: Result<List<AuditEntry>, Trouble> = visitor.get("/audit", about, &asked).await;
-    let is_filtered = asked.iter().any(|(name, _)| *name != "cursor");
+    let filters: Vec<(&str, &str)> = asked.iter().copied().filter(|(name, _)| *name != "cursor").collect();
     let body = html! {
         (head("Audit", html! {
             @if visitor.may(Permission::Operate) { (frame::action(visitor, &visitor.to("/audit/verify", &[]), "Check the chain")) }
         }))
-        form.filters action={ (ROOT) "/audit" } {
-            (frame::carried(visitor))
-            @for (name, label, example) in [
-                ("action", "Action", "endpoint.paused"), ("subject", "About", "an id or a name"),
-                ("since", "Since", "2026-01-31T12:00:00Z"), ("until", "Until", "2026-01-31T13:00:00Z"),
-            ] {
-                label { span.small.muted { (label) } input type="text" name=(name) value=[visitor.query.get(name)] placeholder=(example) maxlength="128" spellcheck="false"; }
-            }
-            button { "Filter" }
-            @if is_filtered { a href=(visitor.to("/audit", &[])) { "Remove filters" } }
-        }
+        (filtering(visitor))
+        (chips(visitor, &filters))
         @match &found {
             Ok(found) if found.data.is_empty() => {
-                div.list { (nothing(is_filtered, &visitor.to("/audit", &[]), &html! { p { "Nothing was changed yet." } })) }
+                div.list { (nothing(!filters.is_empty(), &visitor.to("/audit", &[]), &html! { p { "Nothing was changed yet." } })) }
             }
             Ok(found) => {
                 (table(visitor, &found.data))
@@ -58,6 +55,59 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
     Ok(if matches!(about, About::Nobody) { page.about_all() } else { page })
 }
 
+fn filtering(visitor: &Visitor) -> Markup {
+    let asked = |name: &str| visitor.query.get(name).unwrap_or_default();
+    html! {
+        form.filters action={ (ROOT) "/audit" } {
+            (frame::carried(visitor))
+            @if visitor.is_operator() {
+                label { span.small.muted { "Who" } (choice("actor", asked("actor"), "anybody", Actor::ALL.iter().map(|actor| actor.as_str()))) }
+            }
+            label { span.small.muted { "What" } (choice("action", asked("action"), "anything", AuditAction::ALL.iter().map(|action| action.as_str()))) }
+            @if visitor.is_operator() {
+                label { span.small.muted { "By the key" } (typed(visitor, "key", "key_…")) }
+            }
+            @for (name, label, example) in [
+                ("subject", "About", "an id or a name"), ("since", "Since", "2026-01-31T12:00:00Z"), ("until", "Until", "2026-01-31T13:00:00Z"),
+            ] {
+                label { span.small.muted { (label) } (typed(visitor, name, example)) }
+            }
+            button { "Filter" }
+        }
+    }
+}
+
+fn typed(visitor: &Visitor, name: &str, example: &str) -> Markup {
+    html! { input type="text" name=(name) value=[visitor.query.get(name)] placeholder=(example) maxlength="128" spellcheck="false"; }
+}
+
+fn choice<'a>(name: &str, chosen: &str, all: &str, words: impl Iterator<Item = &'a str>) -> Markup {
+    html! {
+        select name=(name) {
+            option value="" selected[chosen.is_empty()] { (all) }
+            @for word in words { option selected[word == chosen] { (word) } }
+        }
+    }
+}
+
+/// What is asked for, each to be taken out by itself.
+fn chips(visitor: &Visitor, filters: &[(&str, &str)]) -> Markup {
+    html! {
+        @if !filters.is_empty() {
+            p.row {
+                @for (name, value) in filters {
+                    @let others: Vec<(&str, &str)> = filters.iter().copied().filter(|(other, _)| other != name).collect();
+                    span.chip {
+                        span.muted { (name) " " } b { (words::short(value)) } " "
+                        a href=(visitor.to("/audit", &others)) aria-label={ "Remove the filter " (name) } title={ "Remove the filter " (name) } { "×" }
+                    }
+                }
+                @if filters.len() > 1 { a href=(visitor.to("/audit", &[])) { "Remove filters" } }
+            }
+        }
+    }
+}
+
 /// A table of entries.
 pub fn table(visitor: &Visitor, entries: &[AuditEntry]) -> Markup {
     html! {
@@ -67,7 +117,7 @@ pub fn table(visitor: &Visitor, entries: &[AuditEntry]) -> Markup {
                 thead {
                     tr {
                         th scope="col" { "When" } th scope="col" { "Who" } th scope="col" { "What" } th scope="col" { "About" }
-                        th scope="col" { "Where" } th scope="col" { "Detail" }
+                        th scope="col" { "Where" } th scope="col" { "Before and after" }
                     }
                 }
                 tbody {
@@ -78,12 +128,63 @@ pub fn table(visitor: &Visitor, entries: &[AuditEntry]) -> Markup {
                             td.nowrap { b { (entry.action) } }
                             td { (subject(visitor, entry)) }
                             td { (entry.partner.as_deref().unwrap_or("")) @if let Some(environment) = &entry.environment { span.muted { " " (environment) } } }
-                            td.line2 { @if entry.detail.get() != "{}" { details { summary { "show" } (pretty(entry.detail.get())) } } }
+                            td.line2 { (detail(entry.detail.get())) }
                         }
                     }
                 }
             }
         }
+    }
+}
+
+/// What changed, from what to what; of anything else all that was noted.
+fn detail(detail: &str) -> Markup {
+    let changes = changes(detail);
+    html! {
+        @if detail != "{}" {
+            @for (setting, before, after) in changes.iter().take(TOLD) {
+                div.change { code { (setting) } " " @if let Some(before) = before { del { (brief(before)) } " → " } ins { (brief(after)) } }
+            }
+            @let label = match changes.len() { 0 => "show".to_owned(), all if all > TOLD => format!("all {all} changes"), _ => "as it is written".to_owned() };
+            details { summary { (label) } (pretty(detail)) }
+        }
+    }
+}
+
+/// Settings that are noted with both values, and headers with what became of each.
+fn changes(detail: &str) -> Vec<(String, Option<String>, String)> {
+    let Ok(Value::Object(detail)) = serde_json::from_str::<Value>(detail) else { return Vec::new() };
+    let Some(Value::Object(changed)) = detail.get("changed") else { return Vec::new() };
+    let mut told = Vec::new();
+    for (setting, change) in changed {
+        match (change.get("from"), change.get("to")) {
+            (Some(from), Some(to)) => told.push((setting.clone(), Some(plain(from)), plain(to))),
+            _ => {
+                for verb in ["set", "removed"] {
+                    let names = change.get(verb).and_then(Value::as_array).into_iter().flatten();
+                    let names: Vec<&str> = names.filter_map(Value::as_str).collect();
+                    if !names.is_empty() {
+                        told.push((setting.clone(), None, format!("{verb}: {}", names.join(", "))));
+                    }
+                }
+            }
+        }
+    }
+    told
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn brief(value: &str) -> String {
+    match value.char_indices().nth(VALUE) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.to_owned(),
     }
 }
 
@@ -130,4 +231,28 @@ pub async fn verify(posted: Posted) -> HttpResponse {
         Page::new("The audit log's chain", body).about_all()
     });
     visitor.answer(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_told_from_what_to_what() {
+        let detail = r#"{"changed": {"rate_limit": {"from": null, "to": {"per_second": 5}}, "description": {"from": "a", "to": "b"},
+                         "headers": {"set": ["x-a", "x-b"], "removed": []}}}"#;
+        let told = changes(detail);
+        let told: Vec<(&str, Option<&str>, &str)> =
+            told.iter().map(|(setting, before, after)| (setting.as_str(), before.as_deref(), after.as_str())).collect();
+        let expected = [
+            ("rate_limit", Some("none"), r#"{"per_second":5}"#),
+            ("description", Some("a"), "b"),
+            ("headers", None, "set: x-a, x-b"),
+        ];
+        assert_eq!(told, expected);
+        for other in ["{}", "[]", "x", r#"{"changed": ["schema"]}"#, r#"{"changed": {"a": 1}}"#] {
+            assert_eq!(changes(other), [], "{other}");
+        }
+        assert_eq!(brief(&"ä".repeat(61)), format!("{}…", "ä".repeat(60)));
+    }
 }

@@ -1,20 +1,36 @@
-//! The catalog: which events may be sent, what they look like, and an example to send.
+//! The catalog: which events may be sent, what they look like, who wants them, and an
+//! example to send.
+
+use std::collections::HashMap;
 
 use actix_web::{HttpResponse, web};
+use futures_util::future::{join, join3};
 use maud::{Markup, html};
 
 use crate::auth::Permission;
+use crate::dashboard::answers;
 use crate::dashboard::form::Form;
 use crate::dashboard::frame::{self, Page};
+use crate::dashboard::icons;
 use crate::dashboard::inside::{self, Trouble};
-use crate::dashboard::pages::{head, nothing, schema, segment};
+use crate::dashboard::pages::{catalog_form, head, nothing, schema, segment};
 use crate::dashboard::payload::pretty;
 use crate::dashboard::visitor::{About, Posted, Visitor};
-use crate::dashboard::wire::{AcceptedEvent, EventType, List};
+use crate::dashboard::wire::{AcceptedEvent, Endpoint, EventType, List, TypeCounts};
 use crate::dashboard::words;
+use crate::domain::{EventType as Name, TypePattern};
+use crate::policy::matching;
 
-/// The list.
+/// Types whose events are counted together.
+const COUNTED: &str = "100";
+/// Subscribers that are named.
+const NAMED: usize = 20;
+
+/// The list, or the form of a new type.
 pub async fn list(visitor: Visitor) -> HttpResponse {
+    if visitor.query.get("new").is_some() && visitor.may(Permission::WriteEventTypes) {
+        return catalog_form::new(&visitor);
+    }
     visitor.answer(build(&visitor).await)
 }
 
@@ -23,29 +39,30 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
     let cursor = visitor.query.filled("cursor").map(str::to_owned);
     let mut asked = vec![("built_in", built_in)];
     asked.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-    let found: List<EventType> = visitor.get("/event-types", About::These, &asked).await?;
-    let yet = html! { p { "No event type yet: an operator adds one with " code { "PUT /event-types/{name}" } "." } };
+    let (found, endpoints, counts) = join3(
+        visitor.get::<List<EventType>>("/event-types", About::These, &asked),
+        endpoints(visitor),
+        counts(visitor),
+    )
+    .await;
+    let found = found?;
+    let may_write = visitor.may(Permission::WriteEventTypes);
+    let yet = html! {
+        p { "No event type yet, and so no event is accepted." }
+        @if may_write { a.button.primary href=(visitor.to("/catalog", &[("new", "1")])) { "Add an event type" } }
+    };
     let body = html! {
         (head("Catalog", html! {
             nav.tabs aria-label="Whose types" {
                 a href=(visitor.to("/catalog", &[])) aria-current=[(built_in == "false").then_some("page")] { "What is sent" }
                 a href=(visitor.to("/catalog", &[("built_in", "true")])) aria-current=[(built_in == "true").then_some("page")] { "What Posthaste says" }
             }
+            @if may_write { a.button.primary href=(visitor.to("/catalog", &[("new", "1")])) { "Add an event type" } }
         }))
+        @for trouble in [endpoints.as_ref().err(), counts.as_ref().err()].into_iter().flatten() { (answers::part(trouble)) }
         div.list {
             @if found.data.is_empty() { (nothing(false, "", &yet)) } @else {
-                table {
-                    caption { "By name, in " (visitor.environment()) "." }
-                    thead { tr { th scope="col" { "Type" } th scope="col" { "What it says" } } }
-                    tbody {
-                        @for known in &found.data {
-                            tr {
-                                td.nowrap { a href=(visitor.to(&format!("/catalog/{}", segment(&known.name)), &[])) { (known.name) } }
-                                td.line2 { (known.description) }
-                            }
-                        }
-                    }
-                }
+                (table(visitor, &found.data, endpoints.ok().flatten().as_ref(), counts.ok().flatten().as_ref()))
             }
         }
         (frame::next(visitor, "/catalog", &asked, found.next_cursor.as_deref()))
@@ -54,7 +71,91 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
     Ok(Page::new("Catalog", body))
 }
 
-async fn read(visitor: &Visitor, name: &str) -> Result<EventType, Trouble> {
+/// Who could want a type: the newest endpoints, as many as are listed at once. `None` where
+/// that is not theirs to know.
+async fn endpoints(visitor: &Visitor) -> Result<Option<List<Endpoint>>, Trouble> {
+    if !visitor.may(Permission::ManageEndpoints) {
+        return Ok(None);
+    }
+    let limit = visitor.api.limits.page_max.to_string();
+    visitor.get("/webhook", About::These, &[("limit", &limit)]).await.map(Some)
+}
+
+/// How many events there were of each type in the last 24 hours, and whether there are
+/// more types than that.
+struct Counts {
+    of: HashMap<String, u64>,
+    has_more: bool,
+}
+
+async fn counts(visitor: &Visitor) -> Result<Option<Counts>, Trouble> {
+    if !visitor.may(Permission::ReadStatistics) {
+        return Ok(None);
+    }
+    let asked = [("by", "type"), ("limit", COUNTED)];
+    let found: List<TypeCounts> = visitor.get("/stats", About::These, &asked).await?;
+    let of = found.data.into_iter().filter_map(|series| Some((series.event_type?, series.totals.events?))).collect();
+    Ok(Some(Counts { of, has_more: found.next_cursor.is_some() }))
+}
+
+impl Counts {
+    fn shown(&self, name: &str) -> String {
+        match self.of.get(name) {
+            Some(count) => words::count(*count),
+            None if self.has_more => "—".to_owned(),
+            None => "0".to_owned(),
+        }
+    }
+}
+
+/// Those that a type goes to.
+fn subscribers<'a>(endpoints: &'a List<Endpoint>, name: &str) -> Vec<&'a Endpoint> {
+    let Ok(name) = name.parse::<Name>() else { return Vec::new() };
+    let wants =
+        |pattern: &String| pattern.parse::<TypePattern>().is_ok_and(|pattern| matching::covers(&pattern, &name));
+    endpoints.data.iter().filter(|endpoint| endpoint.events.iter().any(wants)).collect()
+}
+
+fn how_many(endpoints: &List<Endpoint>, name: &str) -> String {
+    let count = subscribers(endpoints, name).len();
+    format!("{count}{}", if endpoints.next_cursor.is_some() { "+" } else { "" })
+}
+
+fn table(
+    visitor: &Visitor,
+    types: &[EventType],
+    endpoints: Option<&List<Endpoint>>,
+    counts: Option<&Counts>,
+) -> Markup {
+    html! {
+        table {
+            caption {
+                "By name, in " (visitor.environment()) "."
+                @if counts.is_some() { " Events are those of the last 24 hours, written down every few seconds." }
+            }
+            thead {
+                tr {
+                    th scope="col" { "Type" } th scope="col" { "What it says" }
+                    @if endpoints.is_some() { th.num scope="col" { "Subscribers" } }
+                    @if counts.is_some() { th.num scope="col" { "Events 24 h" } }
+                }
+            }
+            tbody {
+                @for known in types {
+                    tr {
+                        td.nowrap { a href=(visitor.to(&format!("/catalog/{}", segment(&known.name)), &[])) { (known.name) } }
+                        td.line2 { (known.description) }
+                        @if let Some(endpoints) = endpoints { td.num data-l="subscribers" { (how_many(endpoints, &known.name)) } }
+                        @if let Some(counts) = counts { td.num data-l="events 24 h" { (counts.shown(&known.name)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One type, as the API has it.
+pub async fn read(visitor: &Visitor, name: &str) -> Result<EventType, Trouble> {
     visitor.get(&format!("/event-types/{}", segment(name)), About::These, &[]).await
 }
 
@@ -64,11 +165,21 @@ pub async fn one(visitor: Visitor, name: web::Path<String>) -> HttpResponse {
 }
 
 async fn build_one(visitor: &Visitor, name: &str) -> Result<Page, Trouble> {
-    let known = read(visitor, name).await?;
+    let (known, endpoints) = join(read(visitor, name), endpoints(visitor)).await;
+    let known = known?;
     let path = format!("/catalog/{}", segment(&known.name));
     let is_raw = visitor.query.get("view") == Some("raw");
     let body = html! {
-        div.head { h1 { (known.name) } div.row { (frame::copy(&known.name)) } }
+        div.head {
+            h1 { (known.name) }
+            div.row {
+                (frame::copy(&known.name))
+                a href=(visitor.to("/events", &[("type", &known.name)])) { "Its events" }
+                @if visitor.may(Permission::WriteEventTypes) && !known.built_in {
+                    a.button href=(visitor.to(&format!("{path}/change"), &[])) { "Change…" }
+                }
+            }
+        }
         p.sentence { (known.description) }
         div.two {
             section.panel {
@@ -84,13 +195,69 @@ async fn build_one(visitor: &Visitor, name: &str) -> Result<Page, Trouble> {
             section.panel {
                 h2 { "Example" }
                 (pretty(known.example.get()))
-                @if let Some(retry) = &known.retry { h3 { "Its schedule of retries" } (pretty(retry.get())) }
+                dl.facts {
+                    dt { "Retries" } dd { @match &known.retry { Some(retry) => (pretty(retry.get())), None => "the default schedule, where an endpoint has none of its own" } }
+                    dt { "Found by" } dd {
+                        @if known.indexed.is_empty() { "its id, type and idempotency key" }
+                        @for (at, pointer) in known.indexed.iter().enumerate() { @if at > 0 { ", " } code { (pointer) } }
+                    }
+                }
                 @if visitor.may(Permission::PostEvents) && !known.built_in { (sending(visitor, &path)) }
+            }
+        }
+        @match &endpoints {
+            Ok(Some(endpoints)) => (wanted_by(visitor, endpoints, &known.name)),
+            Ok(None) => {}
+            Err(trouble) => (answers::part(trouble)),
+        }
+        @if visitor.may(Permission::WriteEventTypes) && !known.built_in {
+            div.actions {
+                (frame::confirmed(
+                    visitor,
+                    &visitor.to(&format!("{path}/delete"), &[]),
+                    "Take it out",
+                    "No event of it is accepted any more. What was accepted goes out as it would; endpoints may go on naming it.",
+                    &format!("Take {} out", known.name),
+                ))
             }
         }
         (frame::as_call(visitor, &format!("/event-types/{}", segment(&known.name)), About::These, &[]))
     };
     Ok(Page::new(known.name.clone(), body))
+}
+
+/// The endpoints that a type goes to, as far as they are named.
+fn wanted_by(visitor: &Visitor, endpoints: &List<Endpoint>, name: &str) -> Markup {
+    let all = subscribers(endpoints, name);
+    html! {
+        section.panel {
+            h2 { "Subscribers" }
+            @if all.is_empty() {
+                p.muted { "No endpoint wants it" @if endpoints.next_cursor.is_some() { ", of the newest " (endpoints.data.len()) } "." }
+            } @else {
+                div.list {
+                    table {
+                        caption {
+                            (how_many(endpoints, name)) " in " (visitor.environment()) ", newest first."
+                            @if all.len() > NAMED { " These are " (NAMED) " of them." }
+                            @if endpoints.next_cursor.is_some() { " Only the newest " (endpoints.data.len()) " endpoints were looked through." }
+                        }
+                        thead { tr { th scope="col" { "State" } th scope="col" { "URL" } th scope="col" { "Partner" } th scope="col" { "Wants" } } }
+                        tbody {
+                            @for endpoint in all.iter().take(NAMED) {
+                                tr {
+                                    td.nowrap { (icons::endpoint(&endpoint.status)) }
+                                    td { a.cut href=(visitor.to_one(&format!("/endpoints/{}", segment(&endpoint.id)))) title=(endpoint.url) { (endpoint.url) } }
+                                    td { @if endpoint.partner == "*" { "all" } @else { (endpoint.partner) } }
+                                    td { span.cut title=(endpoint.events.join(", ")) { (endpoint.events.join(", ")) } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn sending(visitor: &Visitor, path: &str) -> Markup {

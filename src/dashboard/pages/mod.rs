@@ -2,6 +2,7 @@
 
 mod audit;
 mod catalog;
+mod catalog_form;
 mod deliveries;
 mod delivery;
 mod endpoint;
@@ -18,6 +19,7 @@ mod outcome;
 mod overview;
 mod partners;
 mod schema;
+mod settings;
 mod shortcuts;
 mod signing_in;
 mod timeline;
@@ -64,7 +66,11 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/deliveries/{id}", web::get().to(delivery::page))
         .route("/deliveries/{id}/{act}", web::post().to(delivery::act))
         .route("/catalog", web::get().to(catalog::list))
+        .route("/catalog", web::post().to(catalog_form::create))
         .route("/catalog/{name}", web::get().to(catalog::one))
+        .route("/catalog/{name}/change", web::get().to(catalog_form::page))
+        .route("/catalog/{name}/change", web::post().to(catalog_form::change))
+        .route("/catalog/{name}/delete", web::post().to(catalog_form::delete))
         .route("/catalog/{name}/send", web::post().to(catalog::send))
         .route("/nodes", web::get().to(nodes::list))
         .route("/nodes/{id}/release", web::post().to(nodes::release))
@@ -73,6 +79,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/keys/{id}/revoke", web::post().to(keys::revoke))
         .route("/audit", web::get().to(audit::list))
         .route("/audit/verify", web::post().to(audit::verify))
+        .route("/settings", web::get().to(settings::page))
         .route("/live/overview", web::get().to(overview::live))
         .route("/live/endpoint/{id}", web::get().to(endpoint::live))
         .route("/live/delivery/{id}", web::get().to(delivery::live))

@@ -212,6 +212,7 @@ async fn attention(visitor: &Visitor) -> Markup {
             @if !items.is_empty() {
                 div.list {
                     table {
+                        caption { "Worst first." }
                         thead { tr { th scope="col" { "State" } th scope="col" { "What" } th scope="col" { "Since" } th scope="col" { "More" } } }
                         tbody {
                             @for item in &items {

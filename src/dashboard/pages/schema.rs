@@ -32,6 +32,7 @@ pub fn table(schema: &str) -> Markup {
     html! {
         div.list {
             table {
+                caption { "Each field of the event." }
                 thead { tr { th scope="col" { "Field" } th scope="col" { "Type" } th scope="col" { "Values" } th scope="col" { "Required" } } }
                 tbody {
                     @for row in rows.iter().take(ROWS_MAX) {

@@ -18,6 +18,7 @@ const KEYS: &[(&[&str], &str)] = &[
     (&["g", "k"], "Keys"),
     (&["g", "n"], "Nodes"),
     (&["g", "a"], "Audit"),
+    (&["g", "s"], "Settings"),
     (&["j"], "Next row"),
     (&["k"], "Row before"),
     (&["Enter"], "Open the row"),

@@ -42,6 +42,8 @@ pub struct Node {
     address: Option<String>,
     /// Its release.
     version: String,
+    /// When it started.
+    since: Timestamp,
     /// How many of the 256 slices of all endpoints it owns.
     partitions: u32,
     /// Attempts in flight.
@@ -58,6 +60,141 @@ pub struct Node {
 #[serde(deny_unknown_fields)]
 pub struct Nodes {
     data: Vec<Node>,
+}
+
+/// Who owns which partitions.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Partitions {
+    data: Vec<OwnedPartitions>,
+    /// Those that nobody owns just now.
+    #[schema(max_items = 256)]
+    unowned: Vec<u32>,
+}
+
+/// The partitions of a node.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OwnedPartitions {
+    node: NodeId,
+    /// Their numbers, from 0 to 255.
+    #[schema(max_items = 256)]
+    partitions: Vec<u32>,
+}
+
+/// How all nodes are.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodesHealth {
+    data: Vec<NodeHealth>,
+}
+
+/// How a node is, in its own words.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodeHealth {
+    id: NodeId,
+    /// Whether it answered; if not, nothing is known of what follows.
+    reachable: bool,
+    /// Memory that it takes; `null` where its system does not say so.
+    #[schema(required = true)]
+    memory_bytes: Option<u64>,
+    /// How many of its newest commits the next figure is of: 1,000 at most.
+    #[schema(required = true)]
+    commits: Option<u64>,
+    /// Milliseconds that 99 % of those took at most, flush included.
+    #[schema(required = true)]
+    commit_p99_ms: Option<f64>,
+    /// Partitions that came and went since it started, newest first, 50 at most.
+    moves: Vec<PartitionsMoved>,
+}
+
+/// Partitions that came or went together.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PartitionsMoved {
+    at: Timestamp,
+    what: MoveWord,
+    /// How many.
+    partitions: u32,
+}
+
+/// `taken`: nobody owned them, or nobody any more. `handed_over`: another node is to have them. `lost`: their lease ended, or somebody else has them.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MoveWord {
+    Taken,
+    Lost,
+    HandedOver,
+}
+
+/// What the answering node is configured with.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The node that answers.
+    node: NodeId,
+    /// Every option, in the order of `posthaste serve --help`.
+    data: Vec<Setting>,
+    /// All nodes that live, and whether each told its own.
+    nodes: Vec<Asked>,
+}
+
+/// An option as it holds.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Setting {
+    /// What it stands under in `--help`.
+    heading: String,
+    /// As the configuration file spells it.
+    name: String,
+    /// Its value, with dots in place of what is kept back.
+    value: String,
+    /// Whether something of it is kept back.
+    masked: bool,
+    default: String,
+    source: SettingSource,
+    /// What it does.
+    meaning: String,
+    /// Nodes that have it otherwise. Of secrets only that one has one and another has not.
+    elsewhere: Vec<SettingElsewhere>,
+}
+
+/// Who said it.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SettingSource {
+    kind: SourceWord,
+    /// The file and its line, the variable or the flag; `null` of a default.
+    #[schema(required = true)]
+    at: Option<String>,
+}
+
+/// A flag wins over the environment, the environment over the file, the file over the default.
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceWord {
+    Default,
+    File,
+    Environment,
+    Flag,
+}
+
+/// What it is on another node.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SettingElsewhere {
+    node: NodeId,
+    /// A long one by its beginning and a hash.
+    value: String,
+}
+
+/// A node that was asked.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    id: NodeId,
+    reachable: bool,
 }
 
 /// A node that sends now.

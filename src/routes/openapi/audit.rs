@@ -5,7 +5,8 @@
 use utoipa::{IntoParams, ToSchema};
 
 use super::values::{
-    AuditDetail, AuditHash, AuditNumber, AuditWord, EnvironmentName, GivenTime, KeyId, PartnerName, Timestamp,
+    ActorWord, AuditDetail, AuditHash, AuditNumber, AuditWord, EnvironmentName, GivenTime, KeyId, PartnerName,
+    Timestamp,
 };
 
 /// What was done once, by whom. A partner sees of an operator no more than that it was one.
@@ -51,6 +52,12 @@ pub struct AuditQuestion {
     /// Those about exactly this.
     #[param(required = false)]
     subject: String,
+    /// Those of whom the log says this word. For operators.
+    #[param(required = false)]
+    actor: ActorWord,
+    /// Those done by the key with this id. For operators.
+    #[param(required = false)]
+    key: KeyId,
     /// Those made then or later.
     #[param(required = false)]
     since: GivenTime,

@@ -42,13 +42,15 @@ use sha2::{Digest, Sha256};
 use utoipa::OpenApi;
 
 use crate::routes::{
-    Limits, audit as auditing, brakes, deliveries, description, encryption, event_types, events, exhausted,
-    harm as suffering, health as watching, hurrying, ingest, nodes, operator, pausing, pull, replays, retention,
+    Limits, audit as auditing, brakes, configuration, deliveries, description, encryption, event_types, events,
+    exhausted,
+    harm as suffering,  health as watching, hurrying, ingest, nodes, operator, pausing, pull, replays, retention,
     search as searching, statistics as counting, webhook,
 };
 
 pub(super) use administration::{
-    Brakes, Encryption, Liveness, NewBrake, NewPartner, Nodes, Partner, Reencrypted, ReleasedNode,
+    Brakes, Encryption, Liveness, NewBrake, NewPartner, Nodes, NodesHealth, Partitions, Partner, Reencrypted,
+    ReleasedNode, Settings,
 };
 pub(super) use audit::{AuditQuestion, AuditVerdict, NotedHead};
 pub(super) use delivery::{Delivery, DeliveryWithAttempts, PulledEvents, TestAttempt};
@@ -56,7 +58,7 @@ pub(super) use endpoint::{
     ChangedWebhook, MadeWebhook, NewWebhook, Nothing, Rotation, Secrets, Trial, Webhook, WebhookWithHealth,
 };
 pub(super) use event::{AcceptedBatch, AcceptedEvent, EventWithOutcomes};
-pub(super) use event_type::{EventTypeShown, PutEventType};
+pub(super) use event_type::{EventTypeChecked, EventTypeShown, PutEventType};
 pub(super) use harm::{AttemptsSeen, HarmQuestion, Limit};
 pub(super) use kept::{Retention, RetentionDays};
 pub(super) use key::{Key, MadeKey, NewKey};
@@ -135,6 +137,7 @@ Bounds are those of the node that answers; most can be configured, by the option
         event_types::list,
         event_types::read,
         event_types::put,
+        event_types::check,
         event_types::delete,
         operator::create_partner,
         operator::list_partners,
@@ -154,7 +157,10 @@ Bounds are those of the node that answers; most can be configured, by the option
         auditing::verify,
         counting::read,
         nodes::list,
+        nodes::partitions,
+        nodes::health,
         nodes::release,
+        configuration::read,
         brakes::set,
         brakes::list,
         brakes::release,
@@ -172,6 +178,7 @@ Bounds are those of the node that answers; most can be configured, by the option
         statistics::ResolutionWord,
         statistics::SplitBy,
         statistics::SplitByType,
+        values::ActorWord,
         values::Cursor,
         values::AuditHash,
         values::AuditNumber,

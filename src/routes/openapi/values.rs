@@ -119,6 +119,8 @@ values! {
         .examples(["-----BEGIN PRIVATE KEY-----\nMIGH…\n-----END PRIVATE KEY-----\n"]);
     /// An entry's number in the audit log, from 1.
     AuditNumber = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).examples([42]);
+    /// Who did it: the role of a key, the operator's key of the configuration, a command at the machine, or Posthaste itself.
+    ActorWord = one_of(&domain::Actor::ALL.map(domain::Actor::as_str));
     /// A hash of the audit log: 64 hexadecimal digits.
     AuditHash = text("^[0-9a-fA-F]{64}$").examples(["0f".repeat(32)]);
     /// What was done.

@@ -30,6 +30,12 @@ pub(super) fn entries(
     if let Some(subject) = &filter.subject {
         query = query.filter(audit_log::subject.eq(subject));
     }
+    if let Some(actor) = &filter.actor {
+        query = query.filter(audit_log::actor.eq(actor));
+    }
+    if let Some(key) = filter.key {
+        query = query.filter(audit_log::actor_key.eq(key.to_string()));
+    }
     if let Some(since) = filter.since {
         query = query.filter(audit_log::at.ge(since.as_millis()));
     }

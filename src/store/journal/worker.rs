@@ -205,7 +205,9 @@ impl Committer {
         let committed = self.writer.commit(now.wall, verbs);
         self.progress.commit_ended();
         let notices = committed?;
-        self.metrics.journal_commit_seconds.observe(self.clock.now().monotonic.since(now.monotonic).as_secs_f64());
+        let took = self.clock.now().monotonic.since(now.monotonic);
+        self.metrics.journal_commit_seconds.observe(took.as_secs_f64());
+        self.metrics.lately.committed(took);
         if !notices.is_empty() {
             (self.observer)(notices);
         }

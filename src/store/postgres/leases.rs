@@ -168,6 +168,15 @@ impl Leases for PostgresLeases {
             found.into_iter().map(|row| row.record().map_err(VerbError::from)).collect()
         }))
     }
+
+    /// On a connection for this once, as `nodes`.
+    fn owners(&self) -> Result<Vec<Option<NodeId>>, StoreError> {
+        let line = Line::new(&self.options);
+        line.ask(bounded(|connection, now| {
+            let owners = owners(connection, now)?;
+            Ok(owners.into_iter().map(|owner| owner.map(|owner| owner.node)).collect())
+        }))
+    }
 }
 
 impl NodeRow {

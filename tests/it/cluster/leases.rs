@@ -241,6 +241,21 @@ fn operators_see_who_lives() {
 }
 
 #[test]
+fn operators_see_who_owns_what() {
+    let world = World::new();
+    let (one, other) = (new_node(), new_node());
+    assert_eq!(world.leases.owners().unwrap(), vec![None; PARTITIONS], "nobody owns anything yet");
+    let mine = world.leases.acquire(one, 30, TERM).unwrap();
+    world.leases.acquire(other, 5, NO_TERM).unwrap();
+    let owners = world.leases.owners().unwrap();
+    assert_eq!(owners.len(), PARTITIONS);
+    for (partition, owner) in owners.iter().enumerate() {
+        let is_mine = mine.iter().any(|lease| lease.partition.index() == partition);
+        assert_eq!(*owner, is_mine.then_some(one), "{partition}: what has ended is nobody's");
+    }
+}
+
+#[test]
 fn a_cut_connection_is_made_anew() {
     let world = World::new();
     let node = new_node();

@@ -1,6 +1,7 @@
 //! The dashboard: as a browser shows it (a real one, without a screen), and as it is
 //! read without one.
 
+mod access;
 mod browser;
 mod browsing;
 mod endpoints;
@@ -9,4 +10,5 @@ mod hostile;
 mod looks;
 mod pages;
 mod reader;
+mod setting_up;
 mod signing_in;

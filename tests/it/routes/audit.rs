@@ -523,3 +523,29 @@ fn every_action_is_explained_to_operators() {
         assert!(told.contains(&format!("`{action}`")), "docs/operating.md does not name {action}");
     }
 }
+
+#[test]
+fn operators_ask_by_who_it_was_and_nobody_else_does() {
+    let node = Node::start(&[]);
+    let operator = node.operator();
+    let made = operator.post("/keys", r#"{"role": "operator", "description": "on call"}"#).expect(201);
+    let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    node.client(key).post("/partners", r#"{"name": "by-key"}"#).expect(201);
+    let tenant = node.tenant("production");
+    let actions = |query: &str| {
+        let found = operator.get(&format!("/audit?{query}")).expect(200);
+        let entries = found["data"].as_array().unwrap().iter();
+        entries.map(|entry| (entry["action"].as_str().unwrap().to_owned(), entry["key"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(actions(&format!("key={id}")), [("partner.created".to_owned(), json!(id))]);
+    assert_eq!(actions("actor=operator"), [("partner.created".to_owned(), json!(id))]);
+    let configured = actions("actor=operator+(configured)");
+    assert!(configured.len() >= 4 && configured.iter().all(|(_, key)| key.is_null()), "{configured:?}");
+    assert_eq!(actions("actor=posthaste&action=partner.created").len(), 1, "the first start made one");
+    assert_eq!(actions(&format!("actor=posthaste&key={id}")), []);
+    operator.get("/audit?actor=somebody").problem(422, "invalid");
+    operator.get("/audit?key=somebody").problem(422, "invalid");
+    // A partner is not to tell operators apart by asking.
+    tenant.partner.get(&format!("/audit?key={id}")).problem(422, "invalid");
+    tenant.partner.get("/audit?actor=operator").problem(422, "invalid");
+}

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::support::node::{SharedNode, Tenant, campaign};
+use crate::support::node::{Node, SharedNode, Tenant, campaign};
 
 static NODE: SharedNode = SharedNode::new();
 
@@ -135,4 +135,89 @@ fn a_definition_that_cannot_be_is_422_with_its_place() {
         assert_eq!(answer.status, 422, "{name}: {}", answer.body);
     }
     operator.get("/event-types/invoice.bad").problem(404, "not-found");
+}
+
+#[test]
+fn what_would_come_of_a_change_is_told_and_nothing_is_done() {
+    let node = Node::start(&[]);
+    let (tenant, operator) = (node.tenant("production"), node.operator());
+    let (name, path) = ("invoice.checked", "/event-types/invoice.checked");
+    let check = format!("{path}/check");
+    let first = definition(name, &json!({ "type": "number" }));
+
+    // Of one that is not there yet.
+    let told = operator.post(&check, first.to_string()).expect(200);
+    let nothing = json!({ "looked_at": 0, "refused": 0, "oldest_at": null, "has_more": false, "sample": [] });
+    assert_eq!(told, json!({ "is_new": true, "changed": [], "breaking": [], "recent": nothing }));
+    operator.get(path).problem(404, "not-found");
+
+    operator.put(path, first.to_string()).expect(201);
+    let before = operator.get("/audit").expect(200)["data"][0].clone();
+    let same = operator.post(&check, operator.get(path).expect(200).to_string()).expect(200);
+    assert_eq!((&same["is_new"], &same["changed"], &same["breaking"]), (&json!(false), &json!([]), &json!([])));
+
+    for total in [1.0, 2.5, 3.0] {
+        tenant.event(paid(name, total));
+    }
+    // Those of another type, and of the other environment, are none of its.
+    tenant.event(campaign("campaign.created", "c-1"));
+    let second = definition(name, &json!({ "type": "integer", "maximum": 2 }));
+    let told = operator.post(&check, second.to_string()).expect(200);
+    assert_eq!(told["changed"], json!(["schema"]));
+    let places: Vec<(&str, &str)> = told["breaking"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|found| (found["pointer"].as_str().unwrap(), found["whom"].as_str().unwrap()))
+        .collect();
+    let total = "/schema/properties/total";
+    assert_eq!(
+        places,
+        [(format!("{total}/type").as_str(), "producers"), (format!("{total}/maximum").as_str(), "producers")]
+    );
+    let recent = &told["recent"];
+    assert_eq!((&recent["looked_at"], &recent["refused"], &recent["has_more"]), (&json!(3), &json!(2), &json!(false)));
+    assert_eq!(recent["sample"].as_array().unwrap().len(), 2);
+    let newest = &tenant.partner.get("/events?type=invoice.checked&limit=1").expect(200)["data"][0];
+    assert_eq!((&recent["sample"][0]["event"], &recent["sample"][0]["pointer"]), (&newest["id"], &json!("/total")));
+    assert_eq!(recent["sample"][0]["accepted_at"], newest["accepted_at"]);
+
+    // Nothing was done, and nothing is noted.
+    assert!(accepts(&tenant, &paid(name, 2.5)));
+    assert_eq!(operator.get(path).expect(200)["schema"], first["schema"]);
+    assert_eq!(operator.get("/audit").expect(200)["data"][0], before);
+
+    // What cannot be put cannot be checked either, and for the same reasons.
+    let mut wrong = second.clone();
+    wrong["example"] = json!({ "event": name, "total": 7 });
+    let refused = operator.post(&check, wrong.to_string());
+    refused.problem(422, "invalid");
+    assert_eq!(refused.pointers(), ["/example/total"]);
+    operator.post("/event-types/posthaste.mine/check", first.to_string()).problem(422, "invalid");
+    tenant.partner.post(&check, first.to_string()).problem(403, "forbidden");
+    operator.get(&check).problem(405, "method-not-allowed");
+}
+
+#[test]
+fn no_more_than_a_thousand_of_the_newest_are_looked_at() {
+    let node = Node::start(&[]);
+    let (tenant, operator) = (node.tenant("sandbox"), node.operator());
+    for batch in 0..2 {
+        let lines: Vec<String> =
+            (0..600).map(|number| campaign("campaign.created", &format!("{batch}-{number}"))).collect();
+        let media_type = [("content-type", "application/x-ndjson")];
+        tenant.producer.send("POST", "/events/batch", &media_type, lines.join("\n").as_bytes()).expect(202);
+    }
+    let mut definition = operator.get("/event-types/campaign.created?environment=sandbox").expect(200);
+    definition["schema"] = json!({ "properties": { "id": { "pattern": "^0-" } } });
+    definition["example"] = json!({ "event": "campaign.created", "id": "0-1" });
+    let told =
+        operator.post("/event-types/campaign.created/check?environment=sandbox", definition.to_string()).expect(200);
+    // The newest are all of the second batch, and 400 of the first.
+    let recent = &told["recent"];
+    assert_eq!(
+        (&recent["looked_at"], &recent["refused"], &recent["has_more"]),
+        (&json!(1_000), &json!(600), &json!(true))
+    );
+    assert_eq!(recent["sample"].as_array().unwrap().len(), 5);
 }

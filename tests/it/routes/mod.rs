@@ -10,6 +10,7 @@ mod brakes;
 mod campaigns;
 mod canary;
 mod coherence;
+mod configuration;
 mod encryption;
 mod endpoints;
 mod event_types;

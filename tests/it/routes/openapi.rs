@@ -16,7 +16,7 @@ use crate::support::node::{Node, SharedNode};
 static NODE: SharedNode = SharedNode::new();
 
 /// Where a node tells others of its cluster; no part of the API.
-const INTERNAL: [&str; 2] = ["/cluster/hints", "/cluster/actors"];
+const INTERNAL: [&str; 3] = ["/cluster/hints", "/cluster/actors", "/cluster/node"];
 
 #[test]
 fn the_committed_document_is_the_nodes() {

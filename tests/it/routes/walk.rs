@@ -82,6 +82,7 @@ pub const ROWS: &[Row] = &[
     row("list_event_types", About::Scope, 200),
     row("read_event_type", About::Scope, 200),
     with(TYPE, row("put_event_type", About::Scope, 201)),
+    with(TYPE, row("check_event_type", About::Scope, 200)),
     row("delete_event_type", About::Scope, 204),
     with(r#"{"name": "NEW"}"#, row("create_partner", About::Whole, 201)),
     row("list_partners", About::Whole, 200),
@@ -101,6 +102,9 @@ pub const ROWS: &[Row] = &[
     row("verify_audit", About::Whole, 200),
     row("read_stats", About::Scope, 200),
     row("list_nodes", About::Whole, 200),
+    row("list_partitions", About::Whole, 200),
+    row("read_nodes_health", About::Whole, 200),
+    row("read_settings", About::Whole, 200),
     row("release_node", About::Whole, 200),
     with(r#"{"reason": "NEW"}"#, row("set_brake", About::Named, 200)),
     row("list_brakes", About::Whole, 200),
@@ -254,7 +258,7 @@ impl Owner<'_> {
             "/keys/{id}" => text(&operator.post("/keys", r#"{"role": "producer"}"#).expect(201)["id"]),
             "/nodes/{id}/release" => text(&operator.get("/nodes").expect(200)["data"][0]["id"]),
             "/docs/{file}" => "start.js".to_owned(),
-            "/event-types/{name}" => {
+            "/event-types/{name}" | "/event-types/{name}/check" => {
                 let name = fresh();
                 if operation.method != "PUT" {
                     let body = json!({ "schema": { "type": "object" }, "example": { "event": name } });

@@ -27,6 +27,7 @@ for_every_backend! {
     what_fails_in_a_batch_takes_nothing_of_the_others_with_it
     very_many_entries_are_one_commit
     entries_are_found_by_what_is_asked_for
+    entries_are_found_by_who_it_was
     pages_of_the_log_go_on_where_the_last_one_ended
     an_entry_that_was_noted_is_missed_when_the_log_is_another
     what_posthaste_disables_is_told
@@ -265,6 +266,33 @@ fn entries_are_found_by_what_is_asked_for(world: &mut World) {
     assert_eq!(found(world, since.clone()), ["acme", "*", "one"], "from that moment on");
     let until = AuditFilter { until: Some(START + 4 * SECOND), ..since };
     assert_eq!(found(world, until), ["one"], "and before this one");
+}
+
+fn entries_are_found_by_who_it_was(world: &mut World) {
+    let key = KeyId::from_uuid(Uuid::from_u128(7));
+    let by = |actor, key, subject: &str| {
+        let mut entry = AuditEntry::new(actor, AuditAction::KeyCreated).about(subject);
+        entry.key = key;
+        entry
+    };
+    let entries = [
+        by(Actor::Command, None, "one"),
+        by(Actor::Key(Role::Operator), Some(key), "two"),
+        by(Actor::Configured, None, "three"),
+        by(Actor::Key(Role::Operator), Some(KeyId::from_uuid(Uuid::from_u128(8))), "four"),
+        by(Actor::Key(Role::Partner), Some(key), "five"),
+    ];
+    world.commit(|transaction| {
+        entries.iter().for_each(|entry| transaction.audit(entry));
+        Ok(())
+    });
+    let actor = |actor: Actor| AuditFilter { actor: Some(actor.as_str().to_owned()), ..AuditFilter::default() };
+    assert_eq!(found(world, actor(Actor::Key(Role::Operator))), ["four", "two"]);
+    assert_eq!(found(world, actor(Actor::Configured)), ["three"]);
+    assert_eq!(found(world, actor(Actor::Posthaste)), [""; 0]);
+    let of_key = AuditFilter { key: Some(key), ..AuditFilter::default() };
+    assert_eq!(found(world, of_key.clone()), ["five", "two"]);
+    assert_eq!(found(world, AuditFilter { actor: Some("partner".to_owned()), ..of_key }), ["five"]);
 }
 
 fn pages_of_the_log_go_on_where_the_last_one_ended(world: &mut World) {

@@ -50,7 +50,18 @@ impl Cluster {
 
     /// The same, with its own way to the database.
     pub async fn join_by(&mut self, store: &str) {
+        self.join_with(store, &[]).await;
+    }
+
+    /// One more that is told something beside what all are told.
+    pub async fn join_saying(&mut self, settings: &[(&'static str, &str)]) {
+        let store = self.store.clone();
+        self.join_with(&store, settings).await;
+    }
+
+    async fn join_with(&mut self, store: &str, settings: &[(&'static str, &str)]) {
         let mut variables = self.settings.clone();
+        variables.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         variables.push(("STORE", store.to_owned()));
         let node = Node::start_with(&[], &variables).await;
         self.entrances.borrow_mut().push(node.api().clone());

@@ -142,3 +142,78 @@ async fn only_nodes_may_ask_what_an_actor_does() {
     node.expect(Method::POST, path, json!({ "endpoint": endpoint, "delivery": "nobody" }), 404).await;
     node.expect(Method::POST, path, json!({}), 400).await;
 }
+
+#[actix_rt::test]
+async fn every_node_tells_how_all_of_them_are_and_where_they_differ() {
+    use awc::http::Method;
+
+    let server = Postgres::start(&[]);
+    let mut cluster = Cluster::start(&server.url(), 1).await;
+    // A second one, told otherwise in two ways: where it listens, and how much of a page is shown.
+    cluster.join_saying(&[("PAGE", "20")]).await;
+    cluster.settle().await;
+    let ids = ids(&cluster).await;
+    for place in cluster.all() {
+        let health = cluster.api(place).get("/nodes/health").await;
+        let health = health["data"].as_array().expect("a list has data");
+        assert_eq!(health.len(), 2);
+        for node in health {
+            assert_eq!(node["reachable"], true, "{node}");
+            assert!(node["memory_bytes"].as_u64().is_some_and(|bytes| bytes > 1 << 20), "{node}");
+            assert!(
+                node["commit_p99_ms"].as_f64().is_some_and(|millis| millis > 0.0) || node["commits"] == 0,
+                "{node}"
+            );
+        }
+        // The first has taken everything, and handed some of it over; the second has taken that.
+        let moves = |id: &str| {
+            let node = health.iter().find(|node| node["id"] == id).expect("it is listed");
+            let moves = node["moves"].as_array().expect("moves are listed").iter();
+            moves.map(|moved| moved["what"].as_str().expect("a word").to_owned()).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(moves(&ids[0]), BTreeSet::from(["handed_over".to_owned(), "taken".to_owned()]), "{health:?}");
+        assert_eq!(moves(&ids[1]), BTreeSet::from(["taken".to_owned()]), "{health:?}");
+
+        let owned = cluster.api(place).get("/nodes/partitions").await;
+        let mut all: Vec<u64> = Vec::new();
+        for node in owned["data"].as_array().expect("a list has data") {
+            assert!(ids.contains(&node["node"].as_str().expect("an id").to_owned()), "{owned}");
+            all.extend(node["partitions"].as_array().expect("numbers").iter().filter_map(Value::as_u64));
+        }
+        all.sort_unstable();
+        assert_eq!((all, &owned["unowned"]), ((0..256).collect(), &json!([])));
+
+        let settings = cluster.api(place).get("/settings").await;
+        let of = |name: &str| {
+            let all = settings["data"].as_array().expect("a list has data");
+            all.iter().find(|option| option["name"] == name).expect("every option is told").clone()
+        };
+        let (own, other) = if place == 0 { ("50", "20") } else { ("20", "50") };
+        let page = of("page");
+        assert_eq!((&page["value"], &page["default"]), (&json!(own), &json!("50")));
+        assert_eq!(page["elsewhere"], json!([{ "node": ids[1 - place], "value": other }]));
+        assert_eq!(of("window")["elsewhere"], json!([]));
+        // The URL of the store and the token are the same on both, and neither is told.
+        assert_eq!((&of("cluster_token")["masked"], &of("cluster_token")["elsewhere"]), (&json!(true), &json!([])));
+        assert!(!settings.to_string().contains(TOKEN), "{settings}");
+    }
+
+    let node = cluster.api(0).with_key(TOKEN);
+    let path = "/cluster/node";
+    cluster.api(0).expect(Method::POST, path, json!({ "about": "health" }), 401).await;
+    node.expect(Method::POST, path, json!({ "about": "health" }), 200).await;
+    node.expect(Method::GET, path, Value::Null, 405).await;
+    node.expect(Method::POST, path, json!({ "about": "secrets" }), 400).await;
+
+    // One that stands still is said not to answer, and nothing is made up for it.
+    cluster.node(1).pause();
+    let health = cluster.api(0).get("/nodes/health").await;
+    let silent = health["data"].as_array().expect("a list has data").iter().find(|node| node["id"] == ids[1]);
+    let silent = silent.expect("it lives for a while").clone();
+    let expected = json!({ "id": ids[1], "reachable": false, "memory_bytes": null, "commits": null,
+                           "commit_p99_ms": null, "moves": [] });
+    assert_eq!(silent, expected);
+    let settings = cluster.api(0).get("/settings").await;
+    assert!(settings["nodes"].as_array().expect("a list").contains(&json!({ "id": ids[1], "reachable": false })));
+    cluster.node(1).resume();
+}

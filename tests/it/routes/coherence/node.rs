@@ -119,6 +119,7 @@ pub fn node(coherence: impl FnOnce() -> Coherence, story: impl AsyncFnOnce(&Node
             hints: None,
             neighbours: None,
             statistics: Arc::new(Statistics::new(NodeId::from_uuid(Uuid::from_u128(1)), 100)),
+            configured: Vec::new(),
             document: Default::default(),
         };
         let scope = Scope::of(Environment::Production, PartnerName::default_partner());
