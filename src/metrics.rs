@@ -149,6 +149,8 @@ pub struct Metrics {
     pub payloads_erased: Family<ErasureLabels, Counter>,
     /// What the store takes up, at the last look.
     pub store_bytes: Family<StorePartLabels, Gauge>,
+    /// What the store's file system has left, at the last look; not a number where that is not known.
+    pub disk_free_bytes: Gauge<f64, AtomicU64>,
     /// When the oldest event was accepted that is kept; not a number where there is none.
     pub oldest_event_timestamp: Gauge<f64, AtomicU64>,
     /// Brakes in force, over partners and environments.
@@ -228,6 +230,7 @@ impl Metrics {
             events_indexed: Counter::default(),
             payloads_erased: Family::default(),
             store_bytes: Family::default(),
+            disk_free_bytes: Gauge::default(),
             oldest_event_timestamp: Gauge::default(),
             brakes: Gauge::default(),
             node_held: Gauge::default(),
@@ -356,6 +359,7 @@ impl Metrics {
     fn register_store(&self) {
         // Nobody has looked yet.
         self.oldest_event_timestamp.set(f64::NAN);
+        self.disk_free_bytes.set(f64::NAN);
         let mut registry = self.registry.lock().expect("no holder of this lock can panic");
         registry.register(
             "payloads_erased",
@@ -367,6 +371,12 @@ impl Metrics {
             "What the store takes up, at the last look",
             Unit::Bytes,
             self.store_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "disk_free",
+            "What the store's file system has left, at the last look; of a store in a file",
+            Unit::Bytes,
+            self.disk_free_bytes.clone(),
         );
         registry.register_with_unit(
             "oldest_event_timestamp",
@@ -487,6 +497,11 @@ impl Metrics {
             }
         }
         self.oldest_event_timestamp.set(oldest_event_ms.map_or(f64::NAN, |millis| millis as f64 / 1_000.0));
+    }
+
+    /// What the store's file system has left, where that is known.
+    pub fn show_disk(&self, free: Option<u64>) {
+        self.disk_free_bytes.set(free.map_or(f64::NAN, |bytes| bytes as f64));
     }
 
     /// All of it in Prometheus' text format.

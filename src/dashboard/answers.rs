@@ -120,6 +120,9 @@ impl Visitor {
         if self.heard.is_some() {
             answer.append_header((SET_COOKIE, cookies::nothing_said()));
         }
+        if self.undo.is_some() {
+            answer.append_header((SET_COOKIE, cookies::nothing_to_undo()));
+        }
         answer.content_type(HTML).body(frame::framed(self, page).into_string())
     }
 

@@ -16,11 +16,16 @@ struct Asset {
     address: String,
 }
 
-static ASSETS: LazyLock<[Asset; 3]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 7]> = LazyLock::new(|| {
     [
         asset("style.css", "text/css; charset=utf-8", include_str!("assets/style.css")),
         asset("dashboard.js", "text/javascript; charset=utf-8", include_str!("assets/dashboard.js")),
         asset("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
+        // Of one page each, or of a few.
+        asset("chart.js", "text/javascript; charset=utf-8", include_str!("assets/chart.js")),
+        asset("bulk.js", "text/javascript; charset=utf-8", include_str!("assets/bulk.js")),
+        asset("uplot.js", "text/javascript; charset=utf-8", include_str!("assets/vendor/uPlot.iife.min.js")),
+        asset("uplot.css", "text/css; charset=utf-8", include_str!("assets/vendor/uPlot.min.css")),
     ]
 });
 

@@ -15,6 +15,9 @@ pub const THEME: &str = "posthaste-theme";
 /// What is to be said on the next page.
 pub const SAID: &str = "posthaste-said";
 
+/// How that is undone.
+pub const UNDO: &str = "posthaste-undo";
+
 /// Most bytes of a message: a cookie has room for no more.
 const SAID_BYTES_MAX: usize = 2_000;
 
@@ -52,6 +55,21 @@ pub fn nothing_said() -> String {
 /// The message that a cookie carries.
 pub fn heard(request: &HttpRequest) -> Option<String> {
     String::from_utf8(BASE64.decode(read(request, SAID)?).ok()?).ok()
+}
+
+/// What the next page has to undo what was done: a text of ours.
+pub fn undo(text: &str) -> String {
+    format!("{UNDO}={}; Path=/dashboard; HttpOnly; SameSite=Lax; Max-Age=60", BASE64.encode(text))
+}
+
+/// It was shown.
+pub fn nothing_to_undo() -> String {
+    format!("{UNDO}=; Path=/dashboard; HttpOnly; SameSite=Lax; Max-Age=0")
+}
+
+/// The text that such a cookie carries, whoever made it.
+pub fn undo_of(request: &HttpRequest) -> Option<String> {
+    String::from_utf8(BASE64.decode(read(request, UNDO)?).ok()?).ok()
 }
 
 /// How it is to look from now on; as the system has it, where nothing is named.

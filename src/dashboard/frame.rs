@@ -12,17 +12,32 @@ pub struct Page {
     body: Markup,
     live: Option<String>,
     about_partners: bool,
+    /// Assets that this page alone needs.
+    scripts: Vec<&'static str>,
+    styles: Vec<&'static str>,
 }
 
 impl Page {
     /// One with this title, which its body says again where people read it.
     pub fn new(title: impl Into<String>, body: Markup) -> Self {
-        Self { title: title.into(), body, live: None, about_partners: true }
+        Self { title: title.into(), body, live: None, about_partners: true, scripts: Vec::new(), styles: Vec::new() }
     }
 
     /// Where its live parts come from.
     pub fn live(self, from: String) -> Self {
         Self { live: Some(from), ..self }
+    }
+
+    /// A script of its own, in the order that they are named: an asset.
+    pub fn script(mut self, name: &'static str) -> Self {
+        self.scripts.push(name);
+        self
+    }
+
+    /// A style sheet of its own: an asset.
+    pub fn style(mut self, name: &'static str) -> Self {
+        self.styles.push(name);
+        self
     }
 
     /// It is about neither environment nor partner.
@@ -46,7 +61,14 @@ const fn way(path: &'static str, name: &'static str, key: &'static str, permissi
 
 /// All of them, under what they are for. New pages have their line here.
 const WAYS: &[(&str, &[Way])] = &[
-    ("Watch", &[way("", "Overview", "o", Permission::ReadDeliveries)]),
+    (
+        "Watch",
+        &[
+            way("", "Overview", "o", Permission::ReadDeliveries),
+            way("/exhausted", "Exhausted", "x", Permission::ReadDeliveries),
+            way("/replays", "Replays", "r", Permission::ReadDeliveries),
+        ],
+    ),
     (
         "Find",
         &[
@@ -99,7 +121,11 @@ pub fn framed(visitor: &Visitor, page: &Page) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" data-theme=[visitor.theme.as_deref()] {
-            head { (head(&page.title)) }
+            head {
+                (head(&page.title))
+                @for name in &page.styles { link rel="stylesheet" href=(assets::address(name)); }
+                @for name in &page.scripts { script defer src=(assets::address(name)) {} }
+            }
             body.sandbox[is_sandbox] {
                 a.skip href="#main" { "Skip to content" }
                 (icons::symbols())
@@ -117,7 +143,7 @@ pub fn framed(visitor: &Visitor, page: &Page) -> Markup {
                 nav.side aria-label="Pages" { (ways(visitor)) }
                 details.menu { summary { "Pages" } nav aria-label="Pages" { (ways(visitor)) } }
                 main #main tabindex="-1" data-live=[page.live.as_deref()] {
-                    @if let Some(heard) = &visitor.heard { (said(heard)) }
+                    @if let Some(heard) = &visitor.heard { (said(visitor, heard)) }
                     (page.body)
                 }
                 p #say.unseen role="status" {}
@@ -127,10 +153,13 @@ pub fn framed(visitor: &Visitor, page: &Page) -> Markup {
 }
 
 /// What was done, or, behind a `!`, what was not.
-fn said(heard: &str) -> Markup {
+fn said(visitor: &Visitor, heard: &str) -> Markup {
     match heard.strip_prefix('!') {
         Some(wrong) => html! { p.note.bad role="alert" { (wrong) } },
-        None => html! { p.note role="status" { (heard) } },
+        None => match &visitor.undo {
+            Some(undo) => html! { div.note.row { p role="status" { (heard) } (undo.button(visitor)) } },
+            None => html! { p.note role="status" { (heard) } },
+        },
     }
 }
 

@@ -11,7 +11,7 @@ use actix_http::Request;
 use actix_service::{IntoServiceFactory as _, Service as _, ServiceFactory as _};
 use actix_web::body::{BoxBody, to_bytes};
 use actix_web::dev::{AppConfig, Payload, ServiceResponse};
-use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::http::{Method, Uri};
 use actix_web::{App, HttpMessage as _, web};
 use bytes::Bytes;
@@ -75,6 +75,8 @@ pub struct Call<'a> {
     pub body: Option<Bytes>,
     /// By whom.
     pub pass: Pass,
+    /// What makes it the same when it comes again.
+    pub once: Option<&'a str>,
     /// From where: the audit log names it.
     pub peer: Option<SocketAddr>,
 }
@@ -111,6 +113,9 @@ impl Inside {
             if let Some(body) = &call.body {
                 head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+            }
+            if let Some(once) = call.once.and_then(|once| HeaderValue::from_str(once).ok()) {
+                head.headers.insert(HeaderName::from_static("idempotency-key"), once);
             }
         }
         request.extensions_mut().insert(call.pass);

@@ -132,6 +132,12 @@ impl Seals {
         expected.len() == given.len() && differs == 0
     }
 
+    /// What shows that a text was made here, for this session.
+    pub fn signature(&self, session: &Session, text: &str) -> String {
+        let mac = self.mac("texts", &format!("{}.{:032x}.{text}", session.pass, session.nonce));
+        BASE64.encode(&mac[..18])
+    }
+
     fn begun(&self, purpose: &str) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).expect("HMAC takes keys of every length");
         mac.update(purpose.as_bytes());

@@ -17,6 +17,7 @@ use crate::auth::{Permission, Principal};
 use crate::dashboard::form::{self, Form};
 use crate::dashboard::inside::{self, Call, Inside, Trouble};
 use crate::dashboard::origin::{base_of, is_from_here};
+use crate::dashboard::pages::undo::Undo;
 use crate::dashboard::session::Session;
 use crate::dashboard::{Dashboard, answers, cookies};
 use crate::domain::{Role, Timestamp};
@@ -47,6 +48,8 @@ pub struct Visitor {
     pub theme: Option<String>,
     /// What is to be said first.
     pub heard: Option<String>,
+    /// How that is undone, while it can be.
+    pub undo: Option<Undo>,
     /// The time of the request.
     pub now: Timestamp,
 }
@@ -149,7 +152,17 @@ impl Visitor {
     }
 
     async fn ask(&self, method: Method, uri: &str, body: Option<Bytes>) -> Result<Bytes, Trouble> {
-        self.inside.call(Call { method, uri, body, pass: self.session.pass, peer: self.peer }).await
+        self.ask_once(method, uri, body, None).await
+    }
+
+    async fn ask_once(
+        &self,
+        method: Method,
+        uri: &str,
+        body: Option<Bytes>,
+        once: Option<&str>,
+    ) -> Result<Bytes, Trouble> {
+        self.inside.call(Call { method, uri, body, pass: self.session.pass, once, peer: self.peer }).await
     }
 
     /// Reads something.
@@ -174,6 +187,18 @@ impl Visitor {
         self.ask(method, &self.uri(path, about, &[]), body).await
     }
 
+    /// The same, once for this key, however often the form is sent.
+    pub async fn send_once(
+        &self,
+        path: &str,
+        about: About<'_>,
+        body: &Value,
+        once: Option<&str>,
+    ) -> Result<Bytes, Trouble> {
+        let body = Some(Bytes::from(body.to_string()));
+        self.ask_once(Method::POST, &self.uri(path, about, &[]), body, once).await
+    }
+
     /// Posts an event of these very bytes.
     pub async fn post_event(&self, partner: &str, body: &str) -> Result<Bytes, Trouble> {
         let uri = self.uri("/events", About::Partner(partner), &[]);
@@ -187,7 +212,7 @@ impl Visitor {
 
     /// The same visitor at a later time, who has not been told to leave since.
     pub fn later(&self) -> Self {
-        Self { now: self.api.clock.wall(), heard: None, ..self.clone() }
+        Self { now: self.api.clock.wall(), heard: None, undo: None, ..self.clone() }
     }
 }
 
@@ -241,6 +266,7 @@ async fn recognised(request: &HttpRequest) -> Result<Visitor, Turned> {
     let session = cookies::read(request, cookies::SESSION).and_then(|text| dashboard.seals.open(text, now));
     let session = session.ok_or_else(away)?;
     let known = routes::known_by(api, session.pass).await.map_err(|problem| Turned::Refused(answers::of(&problem)))?;
+    let undo = cookies::undo_of(request).and_then(|text| Undo::opened(&dashboard.seals, &session, &text, now));
     Ok(Visitor {
         api: api.clone(),
         dashboard: dashboard.clone(),
@@ -255,6 +281,7 @@ async fn recognised(request: &HttpRequest) -> Result<Visitor, Turned> {
             .filter(|theme| matches!(*theme, "light" | "dark"))
             .map(str::to_owned),
         heard: cookies::heard(request),
+        undo,
         now,
     })
 }

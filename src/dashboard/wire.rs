@@ -470,4 +470,143 @@ pub struct RefusedEvent {
     pub accepted_at: At,
     pub pointer: String,
     pub detail: String,
+pub struct Statistics {
+    pub data: Vec<Series>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Series {
+    pub totals: Counts,
+    pub buckets: Vec<Bucket>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Bucket {
+    pub at: At,
+    pub counts: Counts,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Counts {
+    pub events: Option<u64>,
+    pub attempts: u64,
+    pub succeeded: u64,
+    pub failed: u64,
+    pub delivered: u64,
+    pub retries_exhausted: u64,
+    pub attempt_ms: Percentiles,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Percentiles {
+    pub p50: Option<u64>,
+    pub p99: Option<u64>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct ExhaustedEndpoint {
+    pub endpoint: String,
+    pub partner: String,
+    pub count: u64,
+    pub at_least: bool,
+    pub last_at: Option<At>,
+    pub reasons: Vec<ExhaustedReason>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct ExhaustedReason {
+    pub error_class: Option<String>,
+    pub status_code: Option<u16>,
+    pub count: u64,
+    pub first_at: At,
+    pub last_at: At,
+    pub sample: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Dismissed {
+    pub dismissed: u64,
+    pub more: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct BroughtForward {
+    pub brought_forward: u64,
+    pub more: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Replay {
+    pub id: String,
+    pub state: String,
+    pub partner: String,
+    pub since: Option<At>,
+    pub until: Option<At>,
+    pub types: Vec<String>,
+    pub status: Vec<String>,
+    pub missing: bool,
+    pub rate_limit: Option<RateLimit>,
+    pub targets: u64,
+    pub made: u64,
+    pub skipped: u64,
+    pub requested_by: RequestedBy,
+    pub created_at: At,
+    pub finished_at: Option<At>,
+    /// Where one is read, from here on.
+    #[serde(flatten)]
+    pub progress: Option<ReplayProgress>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct RequestedBy {
+    pub actor: String,
+    pub key: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct ReplayProgress {
+    pub delivered: u64,
+    pub failed: u64,
+    pub pending: u64,
+    pub at_least: bool,
+    pub looked_until: Option<At>,
+    pub estimated_end_at: Option<At>,
+    pub endpoints: Vec<ReplayTarget>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct ReplayTarget {
+    pub endpoint: String,
+    pub made: u64,
+    pub skipped: u64,
+    pub done: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct ReplayPreview {
+    pub targets: u64,
+    pub events: u64,
+    pub skipped: u64,
+    pub at_least: bool,
+    pub oldest: Option<At>,
+    pub newest: Option<At>,
+    pub counts: Vec<PreviewedCount>,
+    pub samples: Vec<PreviewedEvent>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct PreviewedCount {
+    pub endpoint: String,
+    pub event_type: String,
+    pub status: String,
+    pub count: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct PreviewedEvent {
+    pub endpoint: String,
+    pub event: String,
+    pub event_type: String,
+    pub status: String,
+    pub accepted_at: At,
 }

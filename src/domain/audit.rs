@@ -69,6 +69,8 @@ actions! {
     DeliverySkipped = "delivery.skipped";
     /// An exhausted delivery was left at that.
     DeliveryDismissed = "delivery.dismissed";
+    /// Exhausted deliveries of an endpoint were left at that, all of a kind at once.
+    ExhaustedDismissed = "endpoint.dismissed";
     /// All retries of an endpoint were brought forward.
     RetriesHurried = "endpoint.retried_now";
     /// Something is to be delivered again.

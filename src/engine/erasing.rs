@@ -71,6 +71,7 @@ pub(super) async fn measure(engine: &Engine, not_before: Option<Monotonic>) -> O
         Ok(usage) => {
             let oldest = usage.oldest_event.map(|time| time.as_millis());
             engine.metrics.show_store(usage.database_bytes, usage.log_bytes, usage.free_bytes, oldest);
+            engine.metrics.show_disk(usage.disk_free_bytes);
         }
         Err(error) => log::debug!("the store's size is not known: {error}"),
     }

@@ -280,6 +280,11 @@ pub fn configure(config: &mut web::ServiceConfig) {
                 .default_service(web::to(|request| wrong_method(request, "POST"))),
         )
         .service(
+            web::resource("/webhook/{id}/dismiss")
+                .route(web::post().to(exhausted::dismiss))
+                .default_service(web::to(|request| wrong_method(request, "POST"))),
+        )
+        .service(
             web::resource("/replays")
                 .route(web::post().to(replays::create))
                 .route(web::get().to(replays::list))

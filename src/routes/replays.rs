@@ -5,24 +5,26 @@
 mod selection;
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::{Value, json};
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::auth::Permission;
 use crate::domain::{Actor, AuditAction, EndpointId, ReplayId, ReplaySelection, ReplayState, Role, Timestamp};
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::webhook::{optional_fields, scope_of};
-use crate::routes::{Api, openapi, page, show};
+use crate::routes::{Api, idempotency, openapi, page, show};
 use crate::store::{
-    self, Effect, JournalError, NewReplay, ReplayConflict, ReplayPreview, ReplayProgress, ReplaySummary, Scope,
-    StoreError, WantedEndpoints,
+    self, Effect, JournalError, NewReplay, ReplayConflict, ReplayPreview, ReplayProgress, ReplayRequest, ReplaySummary,
+    Scope, StoreError, WantedEndpoints,
 };
 use selection::Asked;
 
 /// Begins a replay for one endpoint, or counts what it would make.
 #[utoipa::path(
     post, path = "/webhook/{id}/replay", operation_id = "replay_webhook", tag = "deliveries",
-    params(("id" = openapi::EndpointId, Path, description = "Which endpoint."), openapi::ForPartner),
+    params(("id" = openapi::EndpointId, Path, description = "Which endpoint."), openapi::ForPartner, openapi::AskedOnce),
     request_body(content = Option<openapi::NewReplay>, description = "May be left out. At most <<settings_bytes>> bytes (`settings_bytes`)."),
     responses(
         (status = 202, description = "The replay, which runs from now on.", body = openapi::Replay, headers(("Location" = String, description = "Where it is."))),
@@ -39,11 +41,13 @@ pub async fn of_webhook(
     caller.may(Permission::RetryDeliveries)?;
     caller.query().only(&[])?;
     let scope = scope_of(&api, &caller, &id).await?;
-    let asked = Asked::of_endpoint(optional_fields(&api, &request, &mut payload).await?)?;
+    let fields = optional_fields(&api, &request, &mut payload).await?;
+    let once = request_of(&request, &caller, &fields)?;
+    let asked = Asked::of_endpoint(fields)?;
     let endpoint: EndpointId = id.parse().map_err(|_| Problem::not_found("endpoint"))?;
     let scope = api.known(scope).await?;
     let wanted = WantedEndpoints { endpoints: vec![endpoint], partners: Vec::new(), most: 1 };
-    begin(&api, &caller, scope, wanted, asked).await.map_err(|refused| match refused {
+    begin(&api, &caller, scope, wanted, asked, once).await.map_err(|refused| match refused {
         Refused::Conflict(ReplayConflict::NoEndpoint(_)) => Problem::not_found("endpoint"),
         refused => refused.into(),
     })
@@ -52,7 +56,7 @@ pub async fn of_webhook(
 /// Begins a replay for several endpoints, or counts what it would make.
 #[utoipa::path(
     post, path = "/replays", operation_id = "create_replay", tag = "deliveries",
-    params(openapi::ForPartners),
+    params(openapi::ForPartners, openapi::AskedOnce),
     request_body(content = Option<openapi::NewReplayOfSeveral>, description = "For at most <<endpoints_per_replay>> endpoints (`endpoints_per_replay`). At most <<settings_bytes>> bytes (`settings_bytes`)."),
     responses(
         (status = 202, description = "The replay, which runs from now on.", body = openapi::Replay, headers(("Location" = String, description = "Where it is."))),
@@ -64,7 +68,9 @@ pub async fn create(api: web::Data<Api>, caller: Caller, request: HttpRequest, m
     caller.query().only(&[])?;
     let scope = caller.scope()?;
     let most = api.limits.endpoints_per_replay;
-    let (asked, mut wanted) = Asked::of_several(optional_fields(&api, &request, &mut payload).await?, most)?;
+    let fields = optional_fields(&api, &request, &mut payload).await?;
+    let once = request_of(&request, &caller, &fields)?;
+    let (asked, mut wanted) = Asked::of_several(fields, most)?;
     let scope = api.known(scope).await?;
     if wanted.endpoints.is_empty() && wanted.partners.is_empty() {
         match &scope.partner {
@@ -77,7 +83,7 @@ pub async fn create(api: web::Data<Api>, caller: Caller, request: HttpRequest, m
         }
     }
     let named = wanted.clone();
-    begin(&api, &caller, scope, wanted, asked).await.map_err(|refused| refused.of_several(&named))
+    begin(&api, &caller, scope, wanted, asked, once).await.map_err(|refused| refused.of_several(&named))
 }
 
 /// Lists replays, newest first.
@@ -185,6 +191,13 @@ impl From<Refused> for Problem {
                 Kind::LimitReached,
                 format!("the limit `endpoints_per_replay` is {most}; begin a replay for some after the other"),
             ),
+            ReplayConflict::AnotherRequest => Self::new(
+                Kind::IdempotencyKeyReused,
+                "this `Idempotency-Key` began another replay; use a new key for a new request",
+            ),
+            ReplayConflict::AskedBefore(before) => {
+                Self::new(Kind::Conflict, format!("{} was begun by this very request", before.replay.id))
+            }
             ReplayConflict::TooManyRunning { most } => Self::new(
                 Kind::LimitReached,
                 format!(
@@ -222,6 +235,7 @@ async fn begin(
     scope: Scope,
     wanted: WantedEndpoints,
     asked: Asked,
+    request: Option<ReplayRequest>,
 ) -> Result<HttpResponse, Refused> {
     let Asked { selection, per_second, is_dry_run } = asked;
     if is_dry_run {
@@ -234,7 +248,7 @@ async fn begin(
     let entry = caller.did(AuditAction::ReplayStarted);
     let (actor, key) = (entry.actor.as_str().to_owned(), entry.key);
     let most_running = api.limits.replays_per_partner;
-    let new = NewReplay { scope, wanted, selection, per_second, actor, key, most_running };
+    let new = NewReplay { scope, wanted, selection, per_second, actor, key, most_running, request };
     let begun = api.journal.change(move |transaction| {
         let begun = transaction.create_replay(&new)?;
         if let Ok(ReplaySummary { replay, .. }) = &begun {
@@ -243,11 +257,34 @@ async fn begin(
         }
         Ok(begun)
     });
-    let begun = begun.await?.map_err(Refused::Conflict)?;
+    let begun = match begun.await? {
+        // Asked again, it is answered as it was.
+        Err(ReplayConflict::AskedBefore(before)) => *before,
+        begun => {
+            let begun = begun.map_err(Refused::Conflict)?;
+            log::info!("{} was begun for {} endpoints", begun.replay.id, begun.targets);
+            begun
+        }
+    };
     let id = begun.replay.id;
-    log::info!("{id} was begun for {} endpoints", begun.targets);
     let answer = shown(&begun, caller.is_operator());
     Ok(HttpResponse::Accepted().insert_header(("location", format!("/replays/{id}"))).json(answer))
+}
+
+/// By what a request is known when it comes again: who asks, and with which key; and what it
+/// asks for, so that the same key does not stand for something else.
+fn request_of(
+    request: &HttpRequest,
+    caller: &Caller,
+    fields: &Map<String, Value>,
+) -> Result<Option<ReplayRequest>, Problem> {
+    let body = Value::Object(fields.clone()).to_string();
+    let Some(asked) = idempotency::of(request, body.as_bytes(), Bytes::new())? else { return Ok(None) };
+    let who = caller.did(AuditAction::ReplayStarted);
+    let key = who.key.map(|key| key.to_string()).unwrap_or_default();
+    let known = format!("{}\0{key}\0{}", who.actor.as_str(), asked.key);
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    Ok(Some(ReplayRequest { key: hex(&Sha256::digest(known.as_bytes())), digest: hex(&asked.request) }))
 }
 
 /// Most endpoints that an entry of the audit log names.

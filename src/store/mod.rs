@@ -70,8 +70,9 @@ pub use page::{Page, PageRequest};
 pub use pull::{PullRequest, Pulled, PulledDelivery};
 pub use reading::ReadPool;
 pub use replaying::{
-    BroughtForward, Dismissed, ExhaustedEndpoint, ExhaustedReason, NewReplay, ReplayConflict, ReplayPreview,
-    ReplayProgress, ReplaySlice, ReplaySummary, Replayed, RunningReplay, RunningTarget, SelectedEvent, WantedEndpoints,
+    BroughtForward, Dismissal, Dismissed, DismissedSlice, ExhaustedEndpoint, ExhaustedReason, NewReplay,
+    ReplayConflict, ReplayPreview, ReplayProgress, ReplayRequest, ReplaySlice, ReplaySummary, Replayed, RunningReplay,
+    RunningTarget, SelectedEvent, WantedEndpoints,
 };
 pub use retention::{Enforced, ErasedPartners, RetentionPlace, Retentions, Slice, StoreUsage, Unretained};
 pub use search::{DroppedSegments, EventSearch, IndexEnd, SEGMENT_EVENTS, Segment, SegmentDraft};
@@ -511,6 +512,18 @@ pub trait Transaction {
 
     /// Leaves an exhausted delivery of a scope at that: it is discarded.
     fn dismiss_delivery(&mut self, scope: &Scope, delivery: DeliveryId) -> Result<Dismissed, StoreError>;
+
+    /// Leaves those of an endpoint's exhausted deliveries at that which are meant, among
+    /// up to `limit` that come before one of them, the newest first. One that was replayed
+    /// since is passed over. `None` where there is no such endpoint.
+    fn dismiss_exhausted(
+        &mut self,
+        scope: &Scope,
+        endpoint: EndpointId,
+        meant: &Dismissal,
+        before: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<Option<DismissedSlice>, StoreError>;
 
     /// Makes up to `limit` of an endpoint's retries due now, behind a place, and has the
     /// next attempt wait neither for the breaker nor for a rest that the receiver asked for.

@@ -43,6 +43,17 @@ pub struct NewReplay {
     pub key: Option<KeyId>,
     /// Most replays that may run in one scope.
     pub most_running: usize,
+    /// By which request, where that can be told from others: it begins one replay.
+    pub request: Option<ReplayRequest>,
+}
+
+/// A request that is the same when it comes again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplayRequest {
+    /// Who asks, and the key that they gave it: a hash of both.
+    pub key: String,
+    /// A hash of what is asked for.
+    pub digest: String,
 }
 
 /// Why a replay was not begun, or not counted.
@@ -66,6 +77,10 @@ pub enum ReplayConflict {
         /// How many that is.
         most: usize,
     },
+    /// This very request began one before, which is as it stands now.
+    AskedBefore(Box<ReplaySummary>),
+    /// Another request began one by the same key.
+    AnotherRequest,
 }
 
 /// One step of a replay.
@@ -212,6 +227,24 @@ pub enum Dismissed {
     NotExhausted,
     /// There is no such delivery.
     NotFound,
+}
+
+/// Which exhausted deliveries of an endpoint are left at that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dismissal {
+    /// Those whose last attempt failed at this class of error, with this status; `None` is all.
+    pub reason: Option<(Option<String>, Option<u16>)>,
+    /// Those that were given up before then.
+    pub until: Timestamp,
+}
+
+/// What came of looking at some of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DismissedSlice {
+    /// How many were dismissed.
+    pub dismissed: usize,
+    /// Where to go on, if there may be more.
+    pub next: Option<DeliveryId>,
 }
 
 /// What became of retries that were not to wait.

@@ -87,6 +87,8 @@ pub struct StoreUsage {
     pub log_bytes: Option<u64>,
     /// Bytes inside the file that are free to be used again; `None` where the server has that.
     pub free_bytes: Option<u64>,
+    /// Bytes of the file system that the store may still take; `None` where the server has that.
+    pub disk_free_bytes: Option<u64>,
     /// When the oldest event was accepted that is kept.
     pub oldest_event: Option<Timestamp>,
 }

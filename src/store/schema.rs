@@ -158,6 +158,8 @@ diesel::table! {
         per_second -> Nullable<BigInt>,
         actor -> Text,
         actor_key -> Nullable<Text>,
+        request_key -> Nullable<Text>,
+        request_digest -> Nullable<Text>,
     }
 }
 

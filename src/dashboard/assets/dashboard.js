@@ -33,6 +33,9 @@
   const say = () => { const b = one("[data-keys]"); if (b) { b.hidden = false; b.textContent = kept.get("keys") === "off" ? "Turn keys on" : "Turn keys off" } };
   say();
 
+  // What can be undone for a moment only.
+  for (const f of all("[data-undo]")) setTimeout(() => { f.hidden = true }, +f.dataset.undo);
+
   // Live parts: each comes as an element with an id, and is morphed into the page, so
   // that focus, selection, open parts and what was typed survive.
   const morph = (from, to) => {

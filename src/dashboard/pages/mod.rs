@@ -1,6 +1,7 @@
 //! The pages, a file for each noun, and where they are.
 
 mod audit;
+mod bulk;
 mod catalog;
 mod catalog_form;
 mod deliveries;
@@ -11,6 +12,7 @@ mod endpoint_form;
 mod endpoints;
 mod event;
 mod events;
+mod exhausted;
 mod find;
 mod first_run;
 mod keys;
@@ -18,11 +20,13 @@ mod nodes;
 mod outcome;
 mod overview;
 mod partners;
+mod replays;
 mod schema;
 mod settings;
 mod shortcuts;
 mod signing_in;
 mod timeline;
+pub mod undo;
 
 use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
@@ -46,6 +50,17 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/arrived", web::get().to(signing_in::arrived))
         .route("/logout", web::post().to(signing_in::sign_out))
         .route("/theme", web::post().to(signing_in::theme))
+        .route("/undo", web::post().to(undo::act))
+        .route("/overview/{act}", web::post().to(overview::act))
+        .route("/exhausted", web::get().to(exhausted::list))
+        .route("/exhausted/dismiss", web::post().to(exhausted::dismiss))
+        .route("/replays", web::get().to(replays::list))
+        .route("/replays", web::post().to(replays::begin))
+        .route("/replays/new", web::get().to(replays::new))
+        .route("/replays/look", web::get().to(replays::look))
+        .route("/replays/{id}", web::get().to(replays::page))
+        .route("/replays/{id}/cancel", web::post().to(replays::cancel))
+        .route("/endpoints/{id}/replay", web::get().to(replays::of_endpoint))
         .route("/find", web::get().to(find::page))
         .route("/shortcuts", web::get().to(shortcuts::page))
         .route("/partners", web::get().to(partners::list))
@@ -81,6 +96,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/audit/verify", web::post().to(audit::verify))
         .route("/settings", web::get().to(settings::page))
         .route("/live/overview", web::get().to(overview::live))
+        .route("/live/replay/{id}", web::get().to(replays::live))
         .route("/live/endpoint/{id}", web::get().to(endpoint::live))
         .route("/live/delivery/{id}", web::get().to(delivery::live))
         .route("/live/events", web::get().to(events::live))

@@ -10,6 +10,8 @@ use crate::dashboard::visitor::Visitor;
 const KEYS: &[(&[&str], &str)] = &[
     (&["/"], "Find: an id, a partner, an event type, a URL"),
     (&["g", "o"], "Overview"),
+    (&["g", "x"], "Exhausted"),
+    (&["g", "r"], "Replays"),
     (&["g", "e"], "Events"),
     (&["g", "d"], "Deliveries"),
     (&["g", "p"], "Partners"),

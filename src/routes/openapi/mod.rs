@@ -68,11 +68,13 @@ pub(super) use page::{
     Webhooks,
 };
 pub(super) use parameters::{
-    Braked, BuiltIn, Confirmation, DeliveryQuestion, ForPartner, ForPartners, NamedScope, Page, Posting, PullQuestion,
-    ReplayQuestion, WebhookQuestion,
+    AskedOnce, Braked, BuiltIn, Confirmation, DeliveryQuestion, ForPartner, ForPartners, NamedScope, Page, Posting,
+    PullQuestion,
+    ReplayQuestion,  WebhookQuestion,
 };
 pub(super) use replay::{
-    NewReplay, NewReplayOfSeveral, Replay, ReplayPreview, ReplayWithProgress, RetriesBroughtForward,
+    ExhaustedDismissed, NewDismissal, NewReplay, NewReplayOfSeveral, Replay, ReplayPreview, ReplayWithProgress,
+    RetriesBroughtForward,
 };
 pub(super) use search::{EventQuestion, SearchAnswer, SearchQuestion};
 pub(super) use statistics::{Statistics, StatisticsOfTypes, StatisticsQuestion, StatisticsSplit};
@@ -122,6 +124,7 @@ Bounds are those of the node that answers; most can be configured, by the option
         webhook::test,
         hurrying::retry_now,
         replays::of_webhook,
+        exhausted::dismiss,
         counting::of_endpoint,
         deliveries::list,
         deliveries::read,

@@ -33,7 +33,7 @@ const WRITING: &[Kind] =
 /// An endpoint is set.
 const SETTING: &[Kind] = &[Kind::DuplicateUrl, Kind::LimitReached];
 /// A replay is begun.
-const REPLAYING: &[Kind] = &[Kind::LimitReached];
+const REPLAYING: &[Kind] = &[Kind::LimitReached, Kind::IdempotencyKeyReused];
 /// Events are accepted.
 const ACCEPTING: &[Kind] = &[Kind::IdempotencyKeyReused, Kind::LimitReached];
 /// The thing is not in a state for it.
@@ -73,6 +73,7 @@ pub const OPERATIONS: &[Operation] = &[
     by(Permission::ManageEndpoints, "test_webhook", &[ASKING, NAMING, READING, STATE, &[Kind::Overloaded]]),
     by(Permission::RetryDeliveries, "retry_webhook_now", &[ASKING, NAMING, READING, WRITING, STATE]),
     by(Permission::RetryDeliveries, "replay_webhook", &[ASKING, NAMING, READING, WRITING, REPLAYING]),
+    by(Permission::RetryDeliveries, "dismiss_webhook_exhausted", &[ASKING, NAMING, READING, WRITING]),
     by(Permission::ReadStatistics, "read_webhook_stats", &[ASKING, NAMING]),
     by(Permission::ReadDeliveries, "list_deliveries", &[ASKING, NAMING]),
     by(Permission::ReadDeliveries, "read_delivery", &[ASKING, NAMING]),

@@ -176,3 +176,12 @@ pub struct Posting {
     #[param(required = false, rename = "Posthaste-Retain")]
     retain: RetainWord,
 }
+
+/// That something is asked for once, however often the request comes.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct AskedOnce {
+    /// The same key with the same request is answered with the replay that the first began, as long as that is kept. With another request it is refused.
+    #[param(required = false, rename = "Idempotency-Key")]
+    idempotency_key: IdempotencyKey,
+}

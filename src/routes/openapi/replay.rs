@@ -263,3 +263,24 @@ pub struct ExhaustedReason {
     /// The newest of them.
     sample: DeliveryId,
 }
+
+/// Which exhausted deliveries are left at that. Without `error_class` and `status_code` it is all of the endpoint's; otherwise those that failed at the same as `/exhausted` tells it.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewDismissal {
+    error_class: Option<ErrorClass>,
+    #[schema(minimum = 100, maximum = 999)]
+    status_code: Option<u16>,
+    /// Those that were given up before then; until now, if it is left out.
+    until: Option<GivenTime>,
+}
+
+/// What became of them.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExhaustedDismissed {
+    /// How many are dismissed now.
+    dismissed: u64,
+    /// Whether there may be more: ask again.
+    more: bool,
+}

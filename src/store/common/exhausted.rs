@@ -73,7 +73,8 @@ fn exhausted_of(
     endpoint: RowKey,
     of: i64,
 ) -> Result<Option<ExhaustedEndpoint>, StoreError> {
-    let mut rows = statements::exhausted_of(connection, endpoint, LOOKED_AT as i64 + 1).map_err(translate)?;
+    let mut rows =
+        statements::exhausted_of(connection, endpoint, RowKey::MAX, LOOKED_AT as i64 + 1).map_err(translate)?;
     let at_least = rows.len() > LOOKED_AT;
     rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.0));
     rows.truncate(LOOKED_AT);

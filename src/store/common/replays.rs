@@ -166,6 +166,19 @@ pub(super) fn visible(
     row.filter(is_seen).map(|row| replay_of(connection, ids, row)).transpose()
 }
 
+/// One replay, whoever's it is, and what its endpoints come to together.
+pub(super) fn summary(
+    connection: &mut Connection,
+    ids: &IdCodec,
+    key: RowKey,
+) -> Result<Option<ReplaySummary>, StoreError> {
+    let row: Option<ReplayRow> =
+        replays::table.find(key).select(COLUMNS).first(connection).optional().map_err(translate)?;
+    let Some(row) = row else { return Ok(None) };
+    let (targets, made, skipped) = sums_of(connection, &[key])?.remove(&key).unwrap_or_default();
+    Ok(Some(ReplaySummary { replay: replay_of(connection, ids, row)?, targets, made, skipped }))
+}
+
 /// One replay, and what became of what it made.
 pub(super) fn progress(
     connection: &mut Connection,

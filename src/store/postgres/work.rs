@@ -310,6 +310,7 @@ pub(super) fn usage(connection: &mut PgConnection) -> Result<StoreUsage, StoreEr
         database_bytes: u64::try_from(row.database_bytes).unwrap_or(0),
         log_bytes: None,
         free_bytes: None,
+        disk_free_bytes: None,
         oldest_event: row.oldest.map(time_of_key),
     })
 }

@@ -504,6 +504,7 @@ query! {
     /// the status code of the last attempt, and whether the event was replayed since.
     fn exhausted_of(
         endpoint: i64 => BigInt,
+        before: i64 => BigInt,
         limit: i64 => BigInt,
     ) -> (i64, Option<i64>, Option<String>, Option<i64>, bool)
         => (BigInt, Nullable<BigInt>, Nullable<Text>, Nullable<BigInt>, Bool)
@@ -512,6 +513,6 @@ query! {
        WHERE later.replay IS NOT NULL AND later.event = ended.event AND later.endpoint = ended.endpoint \
          AND later.id > ended.id) \
      FROM (SELECT id, event, endpoint, finished_at, attempt_count FROM deliveries INDEXED BY deliveries_exhausted \
-           WHERE status = 3 AND endpoint = ? ORDER BY id DESC LIMIT ? + 0) AS ended \
+           WHERE status = 3 AND endpoint = ? AND id < ? ORDER BY id DESC LIMIT ? + 0) AS ended \
      LEFT JOIN attempts ON attempts.delivery = ended.id AND attempts.number = ended.attempt_count"
 }

@@ -245,6 +245,12 @@ struct UsageRow {
     oldest: Option<i64>,
 }
 
+/// What the file system has left for whoever is not root.
+fn disk_free(path: &Path) -> Option<u64> {
+    let system = nix::sys::statvfs::statvfs(path).ok()?;
+    Some(u64::from(system.blocks_available()).saturating_mul(u64::from(system.fragment_size())))
+}
+
 /// How large the file is, and how far back it reaches.
 pub(super) fn usage(connection: &mut SqliteConnection, path: &Path) -> Result<StoreUsage, StoreError> {
     let row: UsageRow = diesel::sql_query(
@@ -261,6 +267,7 @@ pub(super) fn usage(connection: &mut SqliteConnection, path: &Path) -> Result<St
         database_bytes: size(path),
         log_bytes: Some(size(Path::new(&log))),
         free_bytes: Some(u64::try_from(row.free_bytes).unwrap_or(0)),
+        disk_free_bytes: disk_free(path),
         oldest_event: row.oldest.map(time_of_key),
     })
 }

@@ -38,7 +38,7 @@ fn from_nothing_to_a_delivered_event() {
     // Nothing is reloaded: the page hears of it.
     browser.wait_for_text("#first h2", "It arrived");
     browser.wait_for_text("#first li:nth-child(3)", "delivered");
-    browser.wait_for_text("#states", "waiting");
+    browser.wait_for_text("#figures", "Backlog");
     nothing_is_wrong(&browser);
     browser.click("#first li:nth-child(3) a");
     browser.wait_for_text("h1", "Delivery");

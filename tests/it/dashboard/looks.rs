@@ -120,8 +120,23 @@ pub fn furnished(node: &Node) -> Furnished {
         let health = globex.health(&failing);
         (health["breaker"] == "open").then_some(())
     });
+    let again = json!({ "status": "delivered", "rate_limit": { "per_second": 5 } }).to_string();
+    let replay = acme.partner.post(&format!("/webhook/{}/replay", id(&made)), again).expect(202);
+    let replay = id(&replay);
     let pages = vec![
         ("overview", "/dashboard".to_owned()),
+        ("overview-day", "/dashboard?span=24h".to_owned()),
+        ("overview-partner", "/dashboard?partner=globex".to_owned()),
+        ("exhausted", "/dashboard/exhausted".to_owned()),
+        ("exhausted-none", "/dashboard/exhausted?env=sandbox".to_owned()),
+        ("replays", "/dashboard/replays".to_owned()),
+        ("replay", format!("/dashboard/replays/{replay}")),
+        ("replay-new", "/dashboard/replays/new".to_owned()),
+        ("replay-endpoint", format!("/dashboard/endpoints/{}/replay", id(&made))),
+        (
+            "replay-look",
+            format!("/dashboard/replays/look?endpoint={}&status=delivered&within=all&rate_limit=20", id(&made)),
+        ),
         ("partners", "/dashboard/partners".to_owned()),
         ("partner", "/dashboard/partners/acme".to_owned()),
         ("endpoints", "/dashboard/endpoints".to_owned()),

@@ -11,4 +11,6 @@ mod looks;
 mod pages;
 mod reader;
 mod setting_up;
+mod replaying;
 mod signing_in;
+mod watching;

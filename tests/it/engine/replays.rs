@@ -34,6 +34,7 @@ async fn begin_for(life: &Life, endpoints: &[EndpointId], per_second: Option<u32
         actor: "partner".into(),
         key: None,
         most_running: 10,
+        request: None,
     };
     let begun = life.engine.journal.change(move |transaction| transaction.create_replay(&new)).await;
     begun.expect("the journal writes").expect("nothing stands against it").replay.id

@@ -11,11 +11,11 @@ use posthaste::domain::{
 };
 use posthaste::keyring::RingKeyId;
 use posthaste::store::{
-    Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, CommitError, Counted, CountedAbout, Dismissed,
-    DroppedSegments, Effect, EncryptedPlace, EndpointChange, EndpointConflict, Enforced, ErasedPartners, FanOut, Fence,
-    KeyRecord, NewEndpoint, NewKey, NewReplay, Notice, Place, Placed, Placing, Record, Recorded, ReencryptedSlice,
-    ReplayConflict, ReplaySlice, ReplaySummary, Replayed, RetentionPlace, Retired, Rotation, RotationConflict, Scope,
-    Segment, Skipped, Slice, StoreError, Transaction, Unretained, Writer,
+    Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, CommitError, Counted, CountedAbout, Dismissal,
+    Dismissed, DismissedSlice, DroppedSegments, Effect, EncryptedPlace, EndpointChange, EndpointConflict, Enforced,
+    ErasedPartners, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, NewReplay, Notice, Place, Placed, Placing, Record,
+    Recorded, ReencryptedSlice, ReplayConflict, ReplaySlice, ReplaySummary, Replayed, RetentionPlace, Retired,
+    Rotation, RotationConflict, Scope, Segment, Skipped, Slice, StoreError, Transaction, Unretained, Writer,
 };
 use tokio::sync::mpsc;
 
@@ -134,6 +134,17 @@ impl Transaction for Fencing<'_> {
 
     fn dismiss_delivery(&mut self, scope: &Scope, delivery: DeliveryId) -> Result<Dismissed, StoreError> {
         self.0.dismiss_delivery(scope, delivery)
+    }
+
+    fn dismiss_exhausted(
+        &mut self,
+        scope: &Scope,
+        endpoint: EndpointId,
+        meant: &Dismissal,
+        before: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<Option<DismissedSlice>, StoreError> {
+        self.0.dismiss_exhausted(scope, endpoint, meant, before, limit)
     }
 
     fn bring_forward(

@@ -344,3 +344,59 @@ impl Tenant {
         only.clone()
     }
 }
+
+#[test]
+fn the_same_request_begins_one_replay() {
+    let node = NODE.get();
+    let tenant = node.tenant("production");
+    let subscriber = Subscriber::start();
+    let (made, _) = with_lost(&tenant, &subscriber, 3);
+    let ask = |client: &Client, path: &str, key: &str, body: &Value| {
+        let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+        client.send("POST", path, &headers, body.to_string().as_bytes())
+    };
+    let path_of = format!("{}/replay", webhook_path(&made));
+    let first = ask(&tenant.partner, &path_of, "once", &json!({})).expect(202);
+    let (_, events) = received(&subscriber, 3);
+    assert_eq!(events.len(), 3);
+    done(&tenant.partner, &first);
+    let again = ask(&tenant.partner, &path_of, "\"once\"", &json!({})).expect(202);
+    assert_eq!((&again["id"], &again["made"]), (&first["id"], &json!(3)), "as it stands now");
+    assert!(subscriber.already().is_none(), "nothing is sent twice");
+    ask(&tenant.partner, &path_of, "once", &json!({ "missing": true })).problem(422, "idempotency-key-reused");
+    ask(&tenant.partner, &path_of, "", &json!({})).problem(400, "bad-request");
+    // Another's key is another key, whatever it is called.
+    let all = format!("/replays?partner={}", tenant.name);
+    let operators = ask(&node.operator(), &all, "once", &json!({ "status": "delivered" })).expect(202);
+    assert_ne!(operators["id"], first["id"]);
+    assert_eq!(
+        ask(&node.operator(), &all, "once", &json!({ "status": "delivered" })).expect(202)["id"],
+        operators["id"]
+    );
+    let audited = tenant.partner.get("/audit?action=replay.started").expect(200);
+    assert_eq!(audited["data"].as_array().unwrap().len(), 2, "each was begun once");
+}
+
+#[test]
+fn all_that_failed_at_the_same_can_be_left_at_that() {
+    let node = NODE.get();
+    let tenant = node.tenant("production");
+    let subscriber = Subscriber::start();
+    let (made, lost) = with_lost(&tenant, &subscriber, 4);
+    let dismiss = format!("{}/dismiss", webhook_path(&made));
+    node.tenant("production").partner.post_empty(&dismiss).problem(404, "not-found");
+    let answer = |body: Value| tenant.partner.post(&dismiss, body.to_string());
+    let wrong = answer(json!({ "error_class": "bad luck", "status_code": 7, "until": "soon", "all": true }));
+    assert_eq!(wrong.pointers(), ["/error_class", "/status_code", "/until", "/all"]);
+    let nothing = json!({ "dismissed": 0, "more": false });
+    assert_eq!(answer(json!({ "error_class": "timeout" })).expect(200), nothing);
+    assert_eq!(answer(json!({ "until": "2020-01-01T00:00:00Z" })).expect(200), nothing);
+    let meant = json!({ "error_class": "http_status", "status_code": 503 });
+    assert_eq!(answer(meant.clone()).expect(200), json!({ "dismissed": 4, "more": false }));
+    assert_eq!(tenant.delivery_of(&lost[3])["reason"], "dismissed");
+    assert_eq!(tenant.partner.get("/exhausted").expect(200)["data"], json!([]));
+    assert_eq!(answer(meant).expect(200), nothing, "once is enough");
+    let audited = tenant.partner.get("/audit?action=endpoint.dismissed").expect(200);
+    let [entry] = audited["data"].as_array().unwrap().as_slice() else { panic!("{audited}") };
+    assert_eq!((&entry["subject"], &entry["detail"]["status_code"]), (&made["id"], &json!(503)));
+}

@@ -68,6 +68,7 @@ pub const ROWS: &[Row] = &[
     row("pull_events", About::Thing, 200),
     row("retry_webhook_now", About::Thing, 200),
     with(r#"{"status": ["delivered"], "types": ["campaign.*"]}"#, row("replay_webhook", About::Thing, 202)),
+    with(r#"{"status_code": 503, "error_class": "http_status"}"#, row("dismiss_webhook_exhausted", About::Thing, 200)),
     row("read_webhook_stats", About::Thing, 200),
     row("list_deliveries", About::Scope, 200),
     row("read_delivery", About::Thing, 200),

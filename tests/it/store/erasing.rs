@@ -140,6 +140,7 @@ fn replay(world: &mut World, scope: &Scope) {
         actor: "operator".into(),
         key: None,
         most_running: 100,
+        request: None,
     };
     world.commit(|transaction| transaction.create_replay(&new)).expect("nothing stands against it");
 }

@@ -6,8 +6,8 @@ use posthaste::domain::{
     StatusFilter, Trouble,
 };
 use posthaste::store::{
-    BroughtForward, DeliveryFilter, Dismissed, ExhaustedEndpoint, Lane, NewReplay, PageRequest, Place, Record,
-    ReplaySlice, Scope, Verdict, WantedEndpoints,
+    BroughtForward, DeliveryFilter, Dismissal, Dismissed, ExhaustedEndpoint, Lane, NewReplay, PageRequest, Place,
+    Record, ReplaySlice, Scope, Verdict, WantedEndpoints,
 };
 
 use super::world::{DAY, HOUR, START, World, events_of, in_sandbox};
@@ -17,6 +17,7 @@ for_every_backend! {
     what_was_replayed_since_is_not_counted
     endpoints_with_exhausted_deliveries_come_in_pages
     what_is_dismissed_is_discarded
+    many_are_dismissed_in_slices_by_what_they_failed_at
     retries_are_brought_forward_in_slices
     what_is_for_later_keeps_no_retry_waiting
     nothing_is_brought_forward_while_it_is_held
@@ -81,6 +82,7 @@ fn what_was_replayed_since_is_not_counted(world: &mut World) {
         actor: "partner".into(),
         key: None,
         most_running: 1,
+        request: None,
     };
     let replay = world.commit(|transaction| transaction.create_replay(&new)).expect("it is there").replay;
     assert_eq!((replay.per_second, replay.actor.as_str()), (Some(7), "partner"));
@@ -143,6 +145,65 @@ fn what_is_dismissed_is_discarded(world: &mut World) {
     assert_eq!(world.deliveries(&acme, &by(StatusFilter::Discarded)), [after]);
     let everyone = Scope::all(acme.environment);
     assert_eq!(world.deliveries(&everyone, &by(StatusFilter::Discarded)).len(), 1);
+}
+
+fn many_are_dismissed_in_slices_by_what_they_failed_at(world: &mut World) {
+    let (acme, other) = (world.partner("acme"), world.partner("other"));
+    let endpoint = world.endpoint(&acme, "all", &["*"]).id;
+    let answered = |code| Some(Outcome::answered(code, Bytes::new()));
+    let gone: Vec<_> = (0..5).map(|_| failed(world, &acme, answered(503))).collect();
+    let refused = failed(world, &acme, None);
+    world.commit(|transaction| transaction.request_attempt(gone[0]));
+    world.advance(HOUR);
+    let until = world.now;
+    let late = failed(world, &acme, answered(503));
+    let with_503 = Dismissal { reason: Some((Some("http_status".into()), Some(503))), until };
+    let dismiss = |world: &mut World, scope: &Scope, meant: &Dismissal, before| {
+        world.commit(|transaction| transaction.dismiss_exhausted(scope, endpoint, meant, before, 2))
+    };
+    assert_eq!(dismiss(world, &other, &with_503, None), None);
+    let (mut dismissed, mut before, mut slices) = (0, None, 0);
+    loop {
+        let slice = dismiss(world, &acme, &with_503, before).expect("it is there");
+        dismissed += slice.dismissed;
+        before = slice.next;
+        slices += 1;
+        if before.is_none() {
+            break;
+        }
+    }
+    assert_eq!((dismissed, slices), (5, 4), "seven are looked at two by two");
+    for delivery in gone {
+        assert_eq!(world.delivery(&acme, delivery).status, DeliveryStatus::Discarded(DiscardReason::Dismissed));
+    }
+    for kept in [refused, late] {
+        assert_eq!(world.delivery(&acme, kept).status, DeliveryStatus::RetriesExhausted);
+    }
+    assert_eq!(world.due(endpoint, Lane::Manual), [], "and nobody is to try them");
+    assert_eq!(dismiss(world, &acme, &with_503, None).map(|slice| slice.dismissed), Some(0), "once is enough");
+    world.advance(HOUR);
+    let all = Dismissal { reason: None, until: world.now };
+    assert_eq!(dismiss(world, &acme, &all, None).map(|slice| slice.dismissed), Some(2));
+    assert_eq!(counted(world, &acme), []);
+    // What was replayed since is not what anybody sees there.
+    let again = failed(world, &acme, None);
+    let selection = ReplaySelection { statuses: vec![Replayable::RetriesExhausted], ..ReplaySelection::default() };
+    let new = NewReplay {
+        scope: acme.clone(),
+        wanted: WantedEndpoints { endpoints: vec![endpoint], partners: Vec::new(), most: 1 },
+        selection,
+        per_second: None,
+        actor: "partner".into(),
+        key: None,
+        most_running: 1,
+        request: None,
+    };
+    let replay = world.commit(|transaction| transaction.create_replay(&new)).expect("it is there").replay.id;
+    world.commit(|transaction| transaction.carry_on_replay(&ReplaySlice { replay, endpoint, room: 10 }));
+    world.advance(HOUR);
+    let all = Dismissal { reason: None, until: world.now };
+    assert_eq!(dismiss(world, &acme, &all, None).map(|slice| slice.dismissed), Some(0));
+    assert_eq!(world.delivery(&acme, again).status, DeliveryStatus::RetriesExhausted);
 }
 
 fn bring(world: &mut World, scope: &Scope, endpoint: EndpointId, after: Option<Place>) -> BroughtForward {

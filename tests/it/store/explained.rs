@@ -200,6 +200,7 @@ impl<'a> History<'a> {
                     actor: "operator".into(),
                     key: None,
                     most_running: 100,
+                    request: None,
                 };
                 let made = self.world.commit(|transaction| transaction.create_replay(&new));
                 self.replays.push((made.expect("nothing stands against it").replay.id, endpoint));

@@ -9,7 +9,8 @@ use posthaste::domain::{
 };
 use posthaste::store::{
     DeliveryFilter, Effect, EventOutcome, Lane, NewReplay, Notice, PageRequest, ReplayConflict, ReplayProgress,
-    ReplaySlice, ReplaySummary, Replayed, RunningReplay, RunningTarget, Scope, Slice, Verdict, WantedEndpoints,
+    ReplayRequest, ReplaySlice, ReplaySummary, Replayed, RunningReplay, RunningTarget, Scope, Slice, Verdict,
+    WantedEndpoints,
 };
 use serde_json::json;
 
@@ -34,6 +35,7 @@ for_every_backend! {
     a_deleted_endpoint_ends_its_part
     whoever_is_not_meant_is_not_there
     only_so_many_run_at_once
+    the_same_request_begins_one
     a_preview_counts_what_would_be_made
     lists_show_what_replays_made
     an_event_stays_as_long_as_what_a_replay_made_of_it
@@ -58,6 +60,7 @@ fn new(scope: &Scope, endpoints: &[EndpointId], selection: ReplaySelection) -> N
         actor: "operator".into(),
         key: None,
         most_running: 100,
+        request: None,
     }
 }
 
@@ -608,6 +611,26 @@ fn whoever_is_not_meant_is_not_there(world: &mut World) {
     assert_eq!((listed(&acme), listed(&other), listed(&everyone), listed(&in_sandbox(&everyone))), (0, 0, 1, 0));
     let seen = |scope: &Scope| world.store().replay(scope, several.replay.id).expect("readable").is_some();
     assert_eq!((seen(&acme), seen(&everyone), seen(&in_sandbox(&everyone))), (false, true, false));
+}
+
+fn the_same_request_begins_one(world: &mut World) {
+    let acme = world.partner("acme");
+    let endpoint = world.endpoint(&acme, "all", &["*"]).id;
+    let request = |key: &str, digest: &str| Some(ReplayRequest { key: key.into(), digest: digest.into() });
+    let asked = |key, digest| NewReplay { request: request(key, digest), ..new(&acme, &[endpoint], exhausted()) };
+    let ask = |world: &mut World, asked: NewReplay| world.commit(|transaction| transaction.create_replay(&asked));
+    let first = ask(world, asked("one", "that")).expect("nothing stands against it");
+    assert_eq!(ask(world, asked("one", "that")), Err(ReplayConflict::AskedBefore(Box::new(first.clone()))));
+    assert_eq!(ask(world, asked("one", "else")), Err(ReplayConflict::AnotherRequest));
+    let second = ask(world, asked("two", "that")).expect("it is another");
+    assert_ne!(first.replay.id, second.replay.id);
+    // Neither how it stands nor whether its endpoint is still there matters.
+    carry_out(world, first.replay.id, endpoint, 100);
+    world.delete(&acme, endpoint);
+    let Err(ReplayConflict::AskedBefore(before)) = ask(world, asked("one", "that")) else { panic!("it was asked") };
+    assert_eq!((before.replay.id, before.replay.state), (first.replay.id, ReplayState::Done));
+    let page = PageRequest { after: None, limit: 10 };
+    assert_eq!(world.store().replays(&acme, &page).expect("readable").items.len(), 2);
 }
 
 fn only_so_many_run_at_once(world: &mut World) {

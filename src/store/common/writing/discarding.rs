@@ -6,12 +6,15 @@
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 
-use super::super::{HISTORY, reads, translate, views};
+use super::super::{HISTORY, reads, statements, translate, views};
 use super::{Tx, endpoints, ordering};
-use crate::domain::{DeliveryId, DiscardReason, StoredStatus};
+use crate::domain::{DeliveryId, DiscardReason, EndpointId, StoredStatus};
+use crate::store::ids::RowKey;
 use crate::store::rows::{status_number, status_of};
 use crate::store::schema::{deliveries, endpoints as endpoint_rows, events, manual_attempts};
-use crate::store::{Dismissed, Fence, Notice, Recorded, Scope, ScopeId, Skipped, StoreError};
+use crate::store::{
+    Dismissal, Dismissed, DismissedSlice, Fence, Notice, Recorded, Scope, ScopeId, Skipped, StoreError,
+};
 
 /// Whoever has the delivery in memory, on whichever node, hears that there is
 /// something to read anew, as it would of a pause.
@@ -63,6 +66,44 @@ pub(super) fn dismiss(transaction: &mut Tx<'_>, scope: &Scope, delivery: Deliver
     // An attempt that somebody asked for before is not made any more, unless it is on its way.
     diesel::delete(manual_attempts::table.find(key)).execute(transaction.connection).map_err(translate)?;
     Ok(Dismissed::Done)
+}
+
+/// Leaves some of an endpoint's at that.
+pub(super) fn dismiss_exhausted(
+    transaction: &mut Tx<'_>,
+    scope: &Scope,
+    endpoint: EndpointId,
+    meant: &Dismissal,
+    before: Option<DeliveryId>,
+    limit: usize,
+) -> Result<Option<DismissedSlice>, StoreError> {
+    let Some((_, key)) = endpoints::live_endpoint(transaction, scope, endpoint)? else { return Ok(None) };
+    let before = before.map_or(RowKey::MAX, |before| transaction.ids.delivery_key(before).unwrap_or(0));
+    let rows = statements::exhausted_of(transaction.connection, key, before, limit as i64).map_err(translate)?;
+    let last = rows.iter().map(|row| row.0).min().filter(|_| rows.len() == limit);
+    let (until, next) = (meant.until.as_millis(), last.map(|last| transaction.ids.delivery(last)));
+    let is_meant = |class: &Option<String>, code: Option<i64>| {
+        meant.reason.as_ref().is_none_or(|(named, status)| named == class && status.map(i64::from) == code)
+    };
+    let rows = rows.into_iter().filter(|(_, finished_at, class, code, is_replayed)| {
+        !is_replayed && finished_at.is_some_and(|at| at < until) && is_meant(class, *code)
+    });
+    let keys: Vec<RowKey> = rows.map(|row| row.0).collect();
+    if keys.is_empty() {
+        return Ok(Some(DismissedSlice { dismissed: 0, next }));
+    }
+    let from = status_number(StoredStatus::RetriesExhausted);
+    let to = status_number(StoredStatus::Discarded(DiscardReason::Dismissed));
+    let list = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let dismissed =
+        diesel::sql_query(format!("UPDATE {HISTORY} SET status = {to} WHERE id IN ({list}) AND status = {from}"))
+            .execute(transaction.connection)
+            .map_err(translate)?;
+    // As of one: what somebody asked for before is not made any more.
+    diesel::delete(manual_attempts::table.filter(manual_attempts::delivery.eq_any(&keys)))
+        .execute(transaction.connection)
+        .map_err(translate)?;
+    Ok(Some(DismissedSlice { dismissed, next }))
 }
 
 pub(super) fn expire(

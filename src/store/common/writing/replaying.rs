@@ -20,7 +20,8 @@ use crate::store::replaying::{SelectionRow, selection_of, state_number};
 use crate::store::rows::to_json;
 use crate::store::schema::{endpoints, replay_targets, replays};
 use crate::store::{
-    Effect, NewReplay, Notice, ReplayConflict, ReplaySlice, ReplaySummary, Replayed, Scope, ScopeId, StoreError,
+    Effect, NewReplay, Notice, ReplayConflict, ReplayRequest, ReplaySlice, ReplaySummary, Replayed, Scope, ScopeId,
+    StoreError,
 };
 
 /// Rows of one statement.
@@ -32,11 +33,16 @@ pub(super) fn create(
     transaction: &mut Tx<'_>,
     new: &NewReplay,
 ) -> Result<Result<ReplaySummary, ReplayConflict>, StoreError> {
-    let NewReplay { scope, wanted, selection, per_second, actor, key: actor_key, most_running } = new;
+    let NewReplay { scope, wanted, selection, per_second, actor, key: actor_key, most_running, request } = new;
     let Some(within) = store_reads::scope_id(transaction.connection, scope)? else {
         return Ok(Err(ReplayConflict::Nobody));
     };
     transaction.lock_endpoints(within)?;
+    if let Some(request) = request
+        && let Some(before) = asked_before(transaction, request)?
+    {
+        return Ok(Err(before));
+    }
     let targets = match reads::targets(transaction.connection, transaction.ids, scope, wanted, selection.missing)? {
         Ok(targets) => targets,
         Err(conflict) => return Ok(Err(conflict)),
@@ -65,6 +71,8 @@ pub(super) fn create(
             replays::per_second.eq(per_second.map(i64::from)),
             replays::actor.eq(actor),
             replays::actor_key.eq(actor_key.map(|key| key.to_string())),
+            replays::request_key.eq(request.as_ref().map(|request| &request.key)),
+            replays::request_digest.eq(request.as_ref().map(|request| &request.digest)),
         ))
         .execute(transaction.connection)
         .map_err(translate)?;
@@ -89,6 +97,22 @@ pub(super) fn create(
     let replay = views::visible(transaction.connection, transaction.ids, &owner, transaction.ids.replay(key))?
         .ok_or_else(|| StoreError::Corrupt("a replay just written is not there".into()))?;
     Ok(Ok(ReplaySummary { replay, targets: targets.len() as u64, made: 0, skipped: 0 }))
+}
+
+/// What a request began that came before by the same key.
+fn asked_before(transaction: &mut Tx<'_>, request: &ReplayRequest) -> Result<Option<ReplayConflict>, StoreError> {
+    let found: Option<(RowKey, Option<String>)> = replays::table
+        .filter(replays::request_key.eq(&request.key))
+        .select((replays::id, replays::request_digest))
+        .first(transaction.connection)
+        .optional()
+        .map_err(translate)?;
+    let Some((key, digest)) = found else { return Ok(None) };
+    if digest.as_ref() != Some(&request.digest) {
+        return Ok(Some(ReplayConflict::AnotherRequest));
+    }
+    let summary = views::summary(transaction.connection, transaction.ids, key)?;
+    Ok(summary.map(|summary| ReplayConflict::AskedBefore(Box::new(summary))))
 }
 
 pub(super) fn carry_on(transaction: &mut Tx<'_>, slice: &ReplaySlice) -> Result<Replayed, StoreError> {

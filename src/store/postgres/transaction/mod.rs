@@ -70,11 +70,12 @@ use crate::store::postgres::{
 use crate::store::schema::{api_keys, audit_head, meta};
 use crate::store::statistics::{StatisticsKey, StatisticsRow};
 use crate::store::{
-    Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, Counted, CountedAbout, Dismissed, DroppedSegments,
-    Effect, EncryptedPlace, EndpointChange, EndpointConflict, Enforced, ErasedPartners, FanOut, Fence, KeyRecord,
-    NewEndpoint, NewKey, NewReplay, Notice, Place, Placed, Placing, Record, Recorded, ReencryptedSlice, ReliedOn,
-    ReplayConflict, ReplaySlice, ReplaySummary, Replayed, RetentionPlace, Retired, Rotation, RotationConflict, Scope,
-    ScopeId, Segment, Skipped, Slice, StoreError, Subscriptions, Transaction, Unretained,
+    Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, Counted, CountedAbout, Dismissal, Dismissed,
+    DismissedSlice, DroppedSegments, Effect, EncryptedPlace, EndpointChange, EndpointConflict, Enforced,
+    ErasedPartners, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, NewReplay, Notice, Place, Placed, Placing, Record,
+    Recorded, ReencryptedSlice, ReliedOn, ReplayConflict, ReplaySlice, ReplaySummary, Replayed, RetentionPlace,
+    Retired, Rotation, RotationConflict, Scope, ScopeId, Segment, Skipped, Slice, StoreError, Subscriptions,
+    Transaction, Unretained,
 };
 
 /// How long an idempotency key holds (`product.md`: 24 h).
@@ -487,6 +488,17 @@ impl Transaction for PostgresTransaction<'_> {
 
     fn dismiss_delivery(&mut self, scope: &Scope, delivery: DeliveryId) -> Result<Dismissed, StoreError> {
         discarding::dismiss(self, scope, delivery)
+    }
+
+    fn dismiss_exhausted(
+        &mut self,
+        scope: &Scope,
+        endpoint: EndpointId,
+        meant: &Dismissal,
+        before: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<Option<DismissedSlice>, StoreError> {
+        discarding::dismiss_exhausted(self, scope, endpoint, meant, before, limit)
     }
 
     fn bring_forward(

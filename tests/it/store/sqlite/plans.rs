@@ -13,8 +13,8 @@ use posthaste::domain::{
 };
 use posthaste::store::verifying::{Thoroughness, verify};
 use posthaste::store::{
-    AuditFilter, Begun, CountedTypes, DeliveryFilter, EventSearch, HarmFilter, Lane, NewReplay, PageRequest,
-    PullRequest, Record, ReplaySlice, Resolution, RetentionPlace, Scope, Slice, StatisticsQuestion, Verdict,
+    AuditFilter, Begun, CountedTypes, DeliveryFilter, Dismissal, EventSearch, HarmFilter, Lane, NewReplay, PageRequest,
+    PullRequest, Record,  ReplaySlice, Resolution, RetentionPlace, Scope, Slice, StatisticsQuestion, Verdict,
     WantedEndpoints,
 };
 use serde_json::json;
@@ -297,6 +297,7 @@ fn replays_go_by_index() {
             actor: "partner".into(),
             key: None,
             most_running: 10,
+            request: None,
         };
         let create = |world: &mut World| world.commit(|transaction| transaction.create_replay(&new));
         let mut begun = None;
@@ -331,6 +332,10 @@ fn replays_go_by_index() {
     let plans =
         planner.look("event_outcomes", || store.event_outcomes(&acme, &stored, None, posthaste::store::OUTCOMES_MOST));
     assert!(plans.contains("deliveries_replayed (event=?"), "{plans}");
+    let all = Dismissal { reason: None, until: world.now + HOUR };
+    planner.check("dismiss many", || {
+        world.commit(|transaction| transaction.dismiss_exhausted(&acme, endpoint, &all, None, 10))
+    });
     planner.check("dismiss", || world.commit(|transaction| transaction.dismiss_delivery(&acme, delivery)));
     planner.check("bring forward", || world.commit(|transaction| transaction.bring_forward(&acme, endpoint, None, 10)));
     world.advance(DAY);

@@ -1,0 +1,296 @@
+//! What was given up: by endpoint and by what it failed at last, with what can be done
+//! about it, sending it again or leaving it at that.
+
+use actix_web::HttpResponse;
+use actix_web::http::Method;
+use futures_util::future::join_all;
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use crate::auth::Permission;
+use crate::dashboard::form::Form;
+use crate::dashboard::frame::{self, Page};
+use crate::dashboard::icons;
+use crate::dashboard::inside::{self, Trouble};
+use crate::dashboard::pages::bulk::{self, Deed};
+use crate::dashboard::pages::{endpoint_link, head, segment};
+use crate::dashboard::visitor::{About, Posted, Visitor};
+use crate::dashboard::wire::{Dismissed, Endpoint, ExhaustedEndpoint, ExhaustedReason, List};
+use crate::dashboard::words;
+use crate::domain::Timestamp;
+
+/// Endpoints of a page: of each up to a thousand deliveries are counted.
+const PAGE: &str = "10";
+/// Pages of endpoints that one press of a button is about at most, and how long each is.
+const PAGES_MAX: usize = 4;
+const PAGE_OF_ALL: &str = "25";
+/// How often the API is asked for one of them: each time is for up to 50,000.
+const ASKED_MAX: usize = 20;
+/// The form that rows are ticked for.
+const FORM: &str = "dismissal";
+
+/// The page.
+pub async fn list(visitor: Visitor) -> HttpResponse {
+    visitor.answer(build(&visitor).await)
+}
+
+async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
+    let cursor = visitor.query.filled("cursor").map(str::to_owned);
+    let mut asked = vec![("limit", PAGE)];
+    asked.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+    let found: List<ExhaustedEndpoint> = visitor.get("/exhausted", About::These, &asked).await?;
+    let urls = urls(visitor, &found.data).await;
+    let count: u64 = found.data.iter().map(|found| found.count).sum();
+    let is_more = found.next_cursor.is_some() || found.data.iter().any(|found| found.at_least);
+    let may = visitor.may(Permission::RetryDeliveries);
+    let body = html! {
+        (head("Exhausted", html! {}))
+        @if found.data.is_empty() {
+            div.list {
+                div.nothing {
+                    @if cursor.is_some() {
+                        p { "There is nothing further." }
+                        a.button href=(visitor.to("/exhausted", &[])) { "Newest" }
+                    } @else {
+                        p { (icons::state("well", "Good news: nothing is given up.")) }
+                        p { "What is not delivered by the last of its retries shows up here." }
+                    }
+                }
+            }
+        } @else {
+            p.sentence {
+                (words::count(count)) @if is_more { "+" } @if count == 1 { " delivery was" } @else { " deliveries were" }
+                " given up."
+                @if may { " Mended? Replay them. Not needed any more? Dismiss them." }
+            }
+            @if may { (dismissal(visitor, count, is_more)) }
+            (table(visitor, &found.data, &urls, may))
+            @let cursor: Vec<(&str, &str)> = cursor.as_deref().map(|cursor| ("cursor", cursor)).into_iter().collect();
+            (frame::next(visitor, "/exhausted", &cursor, found.next_cursor.as_deref()))
+        }
+        (frame::as_call(visitor, "/exhausted", About::These, &asked))
+    };
+    Ok(Page::new("Exhausted", body).script("bulk.js"))
+}
+
+/// The bar. What is given up after the page was made is no part of it.
+fn dismissal(visitor: &Visitor, count: u64, is_more: bool) -> Markup {
+    let all = match visitor.partner() {
+        Some(partner) => format!("all of {partner}, on further pages too"),
+        None => format!("all partners in {}, on further pages too", visitor.environment()),
+    };
+    let deed = Deed {
+        to: &visitor.to("/exhausted/dismiss", &[]),
+        verb: "Dismiss",
+        nouns: ("group", "groups"),
+        consequence: "They are discarded: not counted here any more, and not sent. Each can still be retried by hand.",
+        all: Some(&all),
+        typed: (count > bulk::TYPED_ABOVE || is_more).then_some(count),
+    };
+    bulk::bar(visitor, FORM, &deed, &html! { input type="hidden" name="until" value=(visitor.now); })
+}
+
+/// The URL of each endpoint; one that cannot be read just now goes without.
+async fn urls(visitor: &Visitor, found: &[ExhaustedEndpoint]) -> Vec<Option<String>> {
+    let read = found.iter().map(|found| async {
+        if !visitor.may(Permission::ManageEndpoints) {
+            return None;
+        }
+        let path = format!("/webhook/{}", segment(&found.endpoint));
+        visitor.get::<Endpoint>(&path, About::These, &[]).await.ok().map(|endpoint| endpoint.url)
+    });
+    join_all(read).await
+}
+
+/// What an endpoint's last attempts failed at, in a word.
+pub fn word(reason: &ExhaustedReason) -> String {
+    match (reason.status_code, &reason.error_class) {
+        (Some(code), _) => code.to_string(),
+        (None, Some(class)) => class.replace('_', " "),
+        (None, None) => "no attempt on record".to_owned(),
+    }
+}
+
+fn table(visitor: &Visitor, found: &[ExhaustedEndpoint], urls: &[Option<String>], may: bool) -> Markup {
+    html! {
+        div.list {
+            table {
+                caption { "By endpoint and by what the last attempt ended with; of each endpoint the newest 1,000 are counted." }
+                thead {
+                    tr {
+                        th scope="col" { "Ended with" } th scope="col" { "Endpoint" } th.num scope="col" { "Count" }
+                        th scope="col" { "First" } th scope="col" { "Last" } th scope="col" { "Sample" }
+                        @if may { th scope="col" { "Replay" } }
+                    }
+                }
+                tbody {
+                    @for (found, url) in found.iter().zip(urls) {
+                        @for (at, reason) in found.reasons.iter().enumerate() {
+                            (row(visitor, found, url.as_deref(), (at, reason), may))
+                        }
+                        @if found.reasons.is_empty() {
+                            tr {
+                                td.nowrap { (icons::state("exhausted", "older")) }
+                                td { (endpoint_of(visitor, found, url.as_deref())) }
+                                td.num { "1,000+" }
+                                td colspan=(if may { 4 } else { 3 }) { "The newest 1,000 were replayed since; there are older ones." }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn endpoint_of(visitor: &Visitor, found: &ExhaustedEndpoint, url: Option<&str>) -> Markup {
+    html! {
+        @match url {
+            Some(url) => a.cut href=(visitor.to_one(&format!("/endpoints/{}", segment(&found.endpoint)))) title=(url) { (url) },
+            None => (endpoint_link(visitor, &found.endpoint)),
+        }
+        @if visitor.partner().is_none() { span.muted { (found.partner) } }
+    }
+}
+
+fn row(
+    visitor: &Visitor,
+    found: &ExhaustedEndpoint,
+    url: Option<&str>,
+    (at, reason): (usize, &ExhaustedReason),
+    may: bool,
+) -> Markup {
+    let word = word(reason);
+    let path = format!("/endpoints/{}/replay", segment(&found.endpoint));
+    html! {
+        tr {
+            td.nowrap {
+                @if may { (bulk::tick(FORM, &group(found, reason), &format!("what ended with {word} at {}", url.unwrap_or(&found.endpoint)))) " " }
+                (icons::state("exhausted", &word))
+            }
+            td { (endpoint_of(visitor, found, url)) }
+            td.num data-l="count" { (words::count(reason.count)) @if found.at_least { "+" } }
+            td.nowrap data-l="first" { (words::time(reason.first_at.0, visitor.now)) }
+            td.nowrap data-l="last" { (words::time(reason.last_at.0, visitor.now)) }
+            td.nowrap data-l="sample" { a href=(visitor.to_one(&format!("/deliveries/{}", segment(&reason.sample)))) { (words::id(&reason.sample)) } }
+            @if may {
+                td.nowrap { @if at == 0 { a.button href=(visitor.to(&path, &[("status", "retries_exhausted")])) { "Replay…" } } }
+            }
+        }
+    }
+}
+
+/// A row, as its tick says it.
+fn group(found: &ExhaustedEndpoint, reason: &ExhaustedReason) -> String {
+    let code = reason.status_code.map(|code| code.to_string()).unwrap_or_default();
+    format!("{}|{}|{}|{code}", found.endpoint, found.partner, reason.error_class.as_deref().unwrap_or_default())
+}
+
+/// What a tick says: the endpoint, whose it is, and what the API is to be asked for.
+fn meant<'a>(group: &'a str, until: &str) -> Option<(&'a str, &'a str, Value)> {
+    let mut parts = group.split('|');
+    let (endpoint, partner) = (parts.next()?, parts.next()?);
+    let (class, code) = (parts.next()?, parts.next()?);
+    let class = Some(class).filter(|class| !class.is_empty());
+    let code = Some(code).filter(|code| !code.is_empty()).map(str::parse::<u16>).transpose().ok()?;
+    Some((endpoint, partner, json!({ "error_class": class, "status_code": code, "until": until })))
+}
+
+async fn dismiss_at(visitor: &Visitor, endpoint: &str, partner: &str, body: &Value) -> Result<u64, Trouble> {
+    let path = format!("/webhook/{}/dismiss", segment(endpoint));
+    let mut all = 0;
+    for _ in 0..ASKED_MAX {
+        let done = visitor.send(Method::POST, &path, About::Partner(partner), Some(body)).await?;
+        let done: Dismissed = inside::read(&done)?;
+        all += done.dismissed;
+        if !done.more {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+/// Leaves what was ticked, or all, at that.
+pub async fn dismiss(posted: Posted) -> HttpResponse {
+    let Posted { visitor, form } = posted;
+    let here = visitor.to("/exhausted", &[]);
+    let Some(until) = form.get("until").and_then(|text| text.parse::<Timestamp>().ok()) else {
+        let said = "!Nothing was dismissed: the form does not say up to when. Reload the page and try again.";
+        return visitor.say(&here, said);
+    };
+    let until = until.min(visitor.now).to_string();
+    if bulk::is_all(&form) {
+        return dismiss_all(&visitor, &form, &here, &until).await;
+    }
+    let groups: Vec<_> = bulk::picked(&form).into_iter().filter_map(|group| meant(group, &until)).collect();
+    if groups.is_empty() {
+        return visitor.say(&here, "!Nothing was dismissed: no row was selected.");
+    }
+    let asked = &visitor;
+    let done = bulk::each(&groups, |(endpoint, partner, body)| dismiss_at(asked, endpoint, partner, body)).await;
+    visitor.say(&here, &done.said("Dismissed", DELIVERIES))
+}
+
+const DELIVERIES: (&str, &str) = ("delivery", "deliveries");
+
+async fn dismiss_all(visitor: &Visitor, form: &Form, here: &str, until: &str) -> HttpResponse {
+    // Where the page had very many, it asked that they be typed.
+    let number = form.get("number").and_then(|text| text.parse().ok());
+    if let Some(number) = number.filter(|number| !bulk::is_typed(form, *number)) {
+        let said = format!("!Nothing was dismissed: type {} to say that all of it is meant.", words::count(number));
+        return visitor.say(here, &said);
+    }
+    let body = json!({ "until": until });
+    let (mut all, mut cursor) = (bulk::Done::default(), None::<String>);
+    for _ in 0..PAGES_MAX {
+        let mut asked = vec![("limit", PAGE_OF_ALL)];
+        asked.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+        let found: Result<List<ExhaustedEndpoint>, Trouble> = visitor.get("/exhausted", About::These, &asked).await;
+        let found = match found {
+            Ok(found) => found,
+            Err(trouble) => return visitor.say_either(here, Err::<(), _>(trouble), |()| String::new()),
+        };
+        let body = &body;
+        all.add(bulk::each(&found.data, |found| dismiss_at(visitor, &found.endpoint, &found.partner, body)).await);
+        cursor = found.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let more = if cursor.is_some() { " There are more endpoints: press again." } else { "" };
+    visitor.say(here, &format!("{}{more}", all.said("Dismissed", DELIVERIES)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_says_what_is_meant() {
+        let reason = |class: Option<&str>, code| ExhaustedReason {
+            error_class: class.map(str::to_owned),
+            status_code: code,
+            count: 1,
+            first_at: crate::dashboard::wire::At(Timestamp::from_millis(0)),
+            last_at: crate::dashboard::wire::At(Timestamp::from_millis(0)),
+            sample: "dlv_1".to_owned(),
+        };
+        let found = ExhaustedEndpoint {
+            endpoint: "ep_1".to_owned(),
+            partner: "acme".to_owned(),
+            count: 1,
+            at_least: false,
+            last_at: None,
+            reasons: Vec::new(),
+        };
+        for (class, code) in [(Some("http_status"), Some(503)), (Some("timeout"), None), (None, None)] {
+            let text = group(&found, &reason(class, code));
+            let (endpoint, partner, body) = meant(&text, "T").expect("it is ours");
+            assert_eq!((endpoint, partner), ("ep_1", "acme"));
+            assert_eq!(body, json!({ "error_class": class, "status_code": code, "until": "T" }));
+        }
+        for junk in ["", "ep_1", "ep_1|acme||many"] {
+            assert!(meant(junk, "T").is_none(), "{junk}");
+        }
+    }
+}

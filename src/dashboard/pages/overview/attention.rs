@@ -1,0 +1,338 @@
+//! What needs somebody, worst first: what it is, since when, what waits, what went wrong
+//! last, and what to do. Each source is asked for itself; one that cannot be had says so, and
+//! the others stand.
+
+use std::time::Duration;
+
+use futures_util::future::{join_all, join5};
+use maud::{Markup, html};
+
+use crate::auth::Permission;
+use crate::dashboard::frame;
+use crate::dashboard::inside::Trouble;
+use crate::dashboard::pages::overview::{LATELY, told};
+use crate::dashboard::pages::{endpoint, exhausted, segment};
+use crate::dashboard::visitor::{About, Visitor};
+use crate::dashboard::wire::{At, AuditEntry, Brake, Endpoint, ExhaustedEndpoint, List, Node};
+use crate::dashboard::{answers, icons, words};
+use crate::domain::Timestamp;
+
+/// Endpoints in trouble that are named.
+const NAMED: usize = 8;
+/// Endpoints of a partner that are looked at.
+const LOOKED_AT: &str = "20";
+/// Endpoints with exhausted deliveries that are looked at.
+const GIVEN_UP: &str = "3";
+/// An endpoint that has failed for so long is warned of, and disabled later on.
+const SOON_DISABLED: Duration = Duration::from_secs(24 * 3_600);
+/// A commit that takes longer than this keeps everybody waiting.
+const SLOW_COMMIT: Duration = Duration::from_secs(1);
+/// Of fewer nothing is said.
+const COMMITS_MIN: u64 = 20;
+/// A disk that has less than this left is about to be full.
+const DISK_MIN: u64 = 1_000_000_000;
+/// A backlog below this is none to speak of.
+const BACKLOG_MIN: u64 = 1_000;
+
+/// Something that somebody should look at.
+struct Item {
+    /// The smaller, the worse.
+    rank: u8,
+    mark: Markup,
+    what: Markup,
+    since: Option<Timestamp>,
+    detail: Markup,
+    action: Markup,
+}
+
+/// All of it.
+pub async fn part(visitor: &Visitor) -> Markup {
+    if !visitor.may(Permission::ManageEndpoints) {
+        // Nothing is said of what a key cannot see.
+        return html! {
+            section #attention .panel {
+                p { "This key posts events, and sees what became of them: " a href=(visitor.to("/events", &[])) { "Events" } ", " a href=(visitor.to("/deliveries", &[])) { "Deliveries" } "." }
+            }
+        };
+    }
+    let (nodes, brakes, endpoints, given_up, machine) =
+        join5(of_nodes(visitor), of_brakes(visitor), of_endpoints(visitor), of_exhausted(visitor), async {
+            Ok(of_machine(visitor))
+        })
+        .await;
+    let (mut items, mut troubles) = (Vec::new(), Vec::new());
+    for found in [nodes, brakes, endpoints, given_up, machine] {
+        match found {
+            Ok(found) => items.extend(found),
+            Err(trouble) => troubles.push(trouble),
+        }
+    }
+    items.sort_by_key(|item| (item.rank, item.since));
+    html! {
+        section #attention .panel {
+            h2 #headline {
+                @match items.len() {
+                    0 if troubles.is_empty() => { "All well" }
+                    0 => { "Not everything can be seen" }
+                    1 => { "1 thing needs you" }
+                    count => { (count) " things need you" }
+                }
+            }
+            @for trouble in &troubles { (answers::part(trouble)) }
+            @if !items.is_empty() {
+                div.list {
+                    table {
+                        caption { "Worst first." }
+                        thead { tr { th scope="col" { "State" } th scope="col" { "What" } th scope="col" { "Since" } th scope="col" { "More" } th scope="col" { "Action" } } }
+                        tbody {
+                            @for item in &items {
+                                tr {
+                                    td.nowrap { (item.mark) }
+                                    td { (item.what) }
+                                    td.nowrap.last { (words::maybe_time(item.since, visitor.now)) }
+                                    td.line2 { (item.detail) }
+                                    td.nowrap { (item.action) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A button of a row.
+fn deed(visitor: &Visitor, to: &str, label: &str, name: &str, value: &str) -> Markup {
+    html! {
+        form method="post" action=(to) {
+            (frame::token(visitor))
+            input type="hidden" name=(name) value=(value);
+            button { (label) }
+        }
+    }
+}
+
+fn look(to: &str, label: &str) -> Markup {
+    html! { a.button href=(to) { (label) } }
+}
+
+async fn of_nodes(visitor: &Visitor) -> Result<Vec<Item>, Trouble> {
+    if !visitor.may(Permission::Operate) {
+        return Ok(Vec::new());
+    }
+    let nodes: List<Node> = visitor.get("/nodes", About::Nobody, &[]).await?;
+    let at = visitor.to("/nodes", &[]);
+    let link = |node: &Node| html! { a href=(at) { "Node " (words::id(&node.id)) } };
+    let mut items = Vec::new();
+    for node in &nodes.data {
+        if node.held {
+            items.push(Item {
+                rank: 0,
+                mark: icons::state("held", "held"),
+                what: link(node),
+                since: None,
+                detail: html! { "It was started held and sends nothing until somebody releases it." },
+                action: look(&at, "Look"),
+            });
+        }
+        if let Some(until) = node.lease_until.filter(|until| until.0 < visitor.now) {
+            items.push(Item {
+                rank: 1,
+                mark: icons::state("failing", "late"),
+                what: link(node),
+                since: Some(until.0),
+                detail: html! { "It has not renewed its leases; others take its partitions." },
+                action: look(&at, "Look"),
+            });
+        }
+    }
+    Ok(items)
+}
+
+/// What this node's counters say of the machine below.
+fn of_machine(visitor: &Visitor) -> Vec<Item> {
+    if !visitor.may(Permission::Operate) {
+        return Vec::new();
+    }
+    let now = visitor.dashboard.watch.figures();
+    let mut items = Vec::new();
+    let this = |what: &str| html! { (what) " of node " (words::id(&visitor.api.node.id.to_string())) };
+    let nodes = || look(&visitor.to("/nodes", &[]), "Look");
+    if let Some(left) = now.disk_free_bytes.filter(|left| *left < DISK_MIN.max(now.store_bytes / 10)) {
+        items.push(Item {
+            rank: 2,
+            mark: icons::state("failing", "disk fills up"),
+            what: this("The disk"),
+            since: None,
+            detail: html! { (words::bytes(left)) " left, beside a store of " (words::bytes(now.store_bytes)) ". While it is full, nothing is accepted." },
+            action: nodes(),
+        });
+    }
+    let slow = now.commit_p99.filter(|took| now.commits >= COMMITS_MIN && *took > SLOW_COMMIT);
+    if now.rollbacks > 0 || slow.is_some() {
+        items.push(Item {
+            rank: 3,
+            mark: icons::state("retrying", "slow journal"),
+            what: this("The journal"),
+            since: None,
+            detail: html! {
+                @if now.rollbacks > 0 { (words::of(now.rollbacks, "commit")) " undone in 5 min, because the store was busy or full. " }
+                @if let Some(took) = slow { "99 % of commits in 5 min took up to " (words::span(took)) "." }
+            },
+            action: nodes(),
+        });
+    }
+    let grown = now.in_memory_before.filter(|before| now.in_memory >= BACKLOG_MIN && now.in_memory / 2 > *before);
+    if let Some(before) = grown {
+        items.push(Item {
+            rank: 6,
+            mark: icons::state("pending", "backlog grows"),
+            what: this("The backlog"),
+            since: None,
+            detail: html! { (words::count(now.in_memory)) " wait in its memory; 10 min ago it was " (words::count(before)) "." },
+            action: look(&visitor.to("/deliveries", &[("status", "pending")]), "Look"),
+        });
+    }
+    items
+}
+
+async fn of_brakes(visitor: &Visitor) -> Result<Vec<Item>, Trouble> {
+    if !visitor.may(Permission::Brake) {
+        return Ok(Vec::new());
+    }
+    let brakes: List<Brake> = visitor.get("/brakes", About::Nobody, &[]).await?;
+    let items = brakes.data.into_iter().map(|brake| {
+        let is_here = brake.environment == visitor.environment();
+        let partner = visitor.address(&format!("/partners/{}", segment(&brake.partner)), None, &[]);
+        Item {
+            rank: 8,
+            mark: icons::state("held", "braked"),
+            what: html! {
+                @if brake.partner == "*" { "All partners in " (brake.environment) } @else {
+                    a href=(partner) { (brake.partner) } " in " (brake.environment)
+                }
+            },
+            since: Some(brake.since.0),
+            detail: html! { (brake.reason.as_deref().unwrap_or("No reason was given.")) },
+            action: html! {
+                @if brake.partner != "*" && is_here {
+                    (deed(visitor, &visitor.to("/overview/release", &[]), "Release", "partner", &brake.partner))
+                }
+            },
+        }
+    });
+    Ok(items.collect())
+}
+
+/// What was given up within a day and is not dealt with. It is counted only where the
+/// statistics know of any.
+async fn of_exhausted(visitor: &Visitor) -> Result<Vec<Item>, Trouble> {
+    let day = told(visitor, LATELY, "hour").await?;
+    if day.is_none_or(|day| day.totals.retries_exhausted == 0) {
+        return Ok(Vec::new());
+    }
+    let found: List<ExhaustedEndpoint> = visitor.get("/exhausted", About::These, &[("limit", GIVEN_UP)]).await?;
+    let since = visitor.now - LATELY;
+    let items = found.data.iter().filter(|found| found.last_at.is_some_and(|at| at.0 >= since)).map(|found| {
+        let reason = found.reasons.first();
+        Item {
+            rank: 9,
+            mark: icons::state("exhausted", "given up"),
+            what: html! {
+                (words::count(found.count)) @if found.at_least { "+" } " to "
+                a href=(visitor.to_one(&format!("/endpoints/{}", segment(&found.endpoint)))) { (words::id(&found.endpoint)) }
+                @if visitor.partner().is_none() { span.muted { " " (found.partner) } }
+            },
+            since: found.reasons.iter().map(|reason| reason.first_at.0).min(),
+            detail: html! {
+                @if let Some(reason) = reason { "Most of them ended with " (exhausted::word(reason)) ". " }
+                @if let Some(At(last)) = found.last_at { "The last " (words::time(last, visitor.now)) "." }
+            },
+            action: look(&visitor.to("/exhausted", &[]), "Replay or dismiss"),
+        }
+    });
+    Ok(items.collect())
+}
+
+/// Endpoints in trouble: of operators those whose breaker is open on this node, and those
+/// that Posthaste disabled lately; of a partner those among its newest.
+async fn of_endpoints(visitor: &Visitor) -> Result<Vec<Item>, Trouble> {
+    let ids: Vec<String> = if visitor.is_operator() && visitor.partner().is_none() {
+        let open = visitor.dashboard.watch.figures().open_breakers;
+        let since = (visitor.now - LATELY * 7).to_string();
+        let asked = [("action", "endpoint.disabled"), ("since", since.as_str()), ("limit", "10")];
+        let disabled: List<AuditEntry> = visitor.get("/audit", About::These, &asked).await?;
+        let mut ids: Vec<String> = Vec::new();
+        for id in disabled.data.into_iter().map(|entry| entry.subject).chain(open) {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        ids.truncate(2 * NAMED);
+        ids
+    } else {
+        let found: List<Endpoint> = visitor.get("/webhook", About::These, &[("limit", LOOKED_AT)]).await?;
+        found.data.into_iter().map(|endpoint| endpoint.id).collect()
+    };
+    let read = ids
+        .iter()
+        .map(|id| async { visitor.get::<Endpoint>(&format!("/webhook/{}", segment(id)), About::These, &[]).await });
+    let mut items = Vec::new();
+    for found in join_all(read).await {
+        match found {
+            Ok(found) => items.extend(in_trouble(visitor, &found)),
+            // Of the other environment, or deleted meanwhile.
+            Err(trouble) if trouble.status == 404 => {}
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    items.sort_by_key(|item| (item.rank, item.since));
+    let more = items.len().saturating_sub(NAMED);
+    if more > 0 {
+        items.truncate(NAMED);
+        items.push(Item {
+            rank: 7,
+            mark: icons::state("failing", "failing"),
+            what: html! { (words::of(more as u64, "more endpoint")) },
+            since: None,
+            detail: html! { "The list of endpoints has all of them." },
+            action: look(&visitor.to("/endpoints", &[]), "Look"),
+        });
+    }
+    Ok(items)
+}
+
+fn in_trouble(visitor: &Visitor, found: &Endpoint) -> Option<Item> {
+    let health = found.health.as_ref()?;
+    let lasts = health.failing_since.is_some_and(|since| visitor.now.since(since.0) >= SOON_DISABLED);
+    let (rank, mark, since) = if health.disabled_at.is_some() {
+        (4, icons::state("exhausted", "disabled"), health.disabled_at)
+    } else if lasts {
+        (5, icons::state("failing", "soon disabled"), health.failing_since)
+    } else if health.breaker == "open" {
+        (5, icons::state("breaker", "breaker open"), health.breaker_opened_at)
+    } else {
+        (7, icons::state("failing", "failing"), Some(health.failing_since?))
+    };
+    let page = visitor.to_one(&format!("/endpoints/{}", segment(&found.id)));
+    let may_hurry = found.status == "active" && visitor.may(Permission::RetryDeliveries) && health.backlog > 0;
+    Some(Item {
+        rank,
+        mark,
+        what: html! {
+            a href=(page) { (found.url) }
+            @if visitor.partner().is_none() { span.muted { " " (found.partner) } }
+        },
+        since: since.map(|since| since.0),
+        detail: html! {
+            (words::count(health.backlog)) @if health.backlog_has_more { "+" } @if health.backlog == 1 { " waits. " } @else { " wait. " }
+            (endpoint::trouble(health, visitor.now))
+            @if lasts && health.disabled_at.is_none() { " An endpoint that goes on failing is disabled." }
+        },
+        action: html! {
+            @if may_hurry { (deed(visitor, &visitor.to("/overview/retry-now", &[]), "Retry now", "endpoint", &found.id)) }
+            @else { (look(&page, "Look")) }
+        },
+    })
+}

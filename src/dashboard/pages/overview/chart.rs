@@ -1,0 +1,326 @@
+//! What was delivered and what failed over an hour, a day or a week, and what waited: for
+//! the script as numbers, for everybody else as a picture and as a table of the same.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use maud::{Markup, html};
+
+use crate::auth::Permission;
+use crate::dashboard::answers;
+use crate::dashboard::inside::Trouble;
+use crate::dashboard::visitor::{About, Visitor};
+use crate::dashboard::wire::Statistics;
+use crate::dashboard::words;
+use crate::domain::Timestamp;
+
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+/// Rows of the table; of more stretches several become one row.
+const ROWS_MAX: usize = 60;
+/// Marks that are said in words.
+const MARKS_SAID: usize = 5;
+/// The picture: how wide a stretch is and its bar, how high the bars' part is, and where
+/// what waited begins and ends.
+const STRETCH: i64 = 10;
+const BAR: i64 = 8;
+const BARS: u64 = 120;
+const WAITED: (u64, u64) = (132, 180);
+
+/// How far back it goes, and in which stretches.
+struct Span {
+    name: &'static str,
+    stretches: i64,
+    stretch_ms: i64,
+    resolution: &'static str,
+    unit: &'static str,
+}
+
+const SPANS: [Span; 3] = [
+    Span { name: "1h", stretches: 60, stretch_ms: MINUTE_MS, resolution: "minute", unit: "each minute" },
+    Span { name: "24h", stretches: 24, stretch_ms: HOUR_MS, resolution: "hour", unit: "each hour" },
+    Span { name: "7d", stretches: 84, stretch_ms: 2 * HOUR_MS, resolution: "hour", unit: "two hours" },
+];
+
+fn span(visitor: &Visitor) -> &'static Span {
+    let wanted = visitor.query.get("span").unwrap_or_default();
+    SPANS.iter().find(|span| span.name == wanted).unwrap_or(&SPANS[0])
+}
+
+/// What it shows, stretch by stretch.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Chart {
+    /// When the first stretch begins, and how long each is.
+    from_ms: i64,
+    stretch_ms: i64,
+    delivered: Vec<u64>,
+    failed: Vec<u64>,
+    /// Of this node; `None` where nobody looked.
+    waited: Vec<Option<u64>>,
+    /// What happened to nodes, and when.
+    marks: Vec<(Timestamp, String)>,
+}
+
+/// Its name, and how far back it goes: links.
+pub fn heading(visitor: &Visitor) -> Markup {
+    let chosen = span(visitor);
+    html! {
+        div.head {
+            h2 { "Delivered and failed" }
+            nav.switch aria-label="How far back" {
+                @for span in &SPANS {
+                    @let parameters: &[(&str, &str)] = if span.name == SPANS[0].name { &[] } else { &[("span", span.name)] };
+                    a href=(visitor.to("", parameters)) aria-current=[(span.name == chosen.name).then_some("true")] {
+                        (span.name.replace('h', " h").replace('d', " d"))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The live part; nothing for whoever sees no statistics.
+pub async fn part(visitor: &Visitor) -> Option<Markup> {
+    if !visitor.may(Permission::ReadStatistics) {
+        return None;
+    }
+    let span = span(visitor);
+    Some(match read(visitor, span).await {
+        Ok(chart) => drawn(&chart, span, visitor.now),
+        Err(trouble) => html! { figure #chart .chart data-chart="0 60|||" { (answers::part(&trouble)) } },
+    })
+}
+
+async fn read(visitor: &Visitor, span: &Span) -> Result<Chart, Trouble> {
+    let last = visitor.now.as_millis().div_euclid(span.stretch_ms) * span.stretch_ms;
+    let from_ms = last - (span.stretches - 1) * span.stretch_ms;
+    let since = Timestamp::from_millis(from_ms);
+    let (from, until) = (since.to_string(), visitor.now.to_string());
+    let asked = [("since", from.as_str()), ("until", until.as_str()), ("resolution", span.resolution)];
+    let found: Statistics = visitor.get("/stats", About::These, &asked).await?;
+    let count = usize::try_from(span.stretches).unwrap_or_default();
+    let mut chart = Chart {
+        from_ms,
+        stretch_ms: span.stretch_ms,
+        delivered: vec![0; count],
+        failed: vec![0; count],
+        waited: vec![None; count],
+        marks: Vec::new(),
+    };
+    let place = |at_ms: i64| usize::try_from((at_ms - from_ms).div_euclid(span.stretch_ms)).ok();
+    for bucket in found.data.iter().flat_map(|series| &series.buckets) {
+        if let Some(at) = place(bucket.at.0.as_millis()).filter(|at| *at < count) {
+            chart.delivered[at] += bucket.counts.delivered;
+            chart.failed[at] += bucket.counts.failed;
+        }
+    }
+    if visitor.is_operator() && visitor.partner().is_none() {
+        let watch = &visitor.dashboard.watch;
+        for (at, most) in watch.waited(since, span.stretch_ms) {
+            if let Some(at) = place(at).filter(|at| *at < count) {
+                chart.waited[at] = Some(most);
+            }
+        }
+        let node = words::short(&visitor.api.node.id.to_string());
+        let started = watch.since().map(|at| (at, format!("node {node} started")));
+        let taken = watch.takeovers().into_iter();
+        let taken = taken.map(|(at, count)| (at, format!("node {node} took {}", words::of(count, "partition"))));
+        chart.marks = started.into_iter().chain(taken).filter(|(at, _)| *at >= since).collect();
+    }
+    Ok(chart)
+}
+
+impl Chart {
+    /// As the script reads it: when it begins and how long a stretch is, in seconds; then
+    /// what was delivered, what failed, and what waited.
+    fn numbers(&self) -> String {
+        let list = |all: &[u64]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let waited: Vec<String> =
+            self.waited.iter().map(|most| most.map_or(String::new(), |most| most.to_string())).collect();
+        format!(
+            "{} {}|{}|{}|{}",
+            self.from_ms / 1_000,
+            self.stretch_ms / 1_000,
+            list(&self.delivered),
+            list(&self.failed),
+            waited.join(",")
+        )
+    }
+
+    fn moments(&self) -> String {
+        self.marks.iter().map(|(at, _)| (at.as_millis() / 1_000).to_string()).collect::<Vec<_>>().join(",")
+    }
+
+    /// The bars above zero and those below, as paths, and how low zero is.
+    fn bars(&self) -> (String, String, u64) {
+        let most = |all: &[u64]| all.iter().copied().max().unwrap_or(0);
+        let (up, down) = (most(&self.delivered), most(&self.failed));
+        let all = (up + down).max(1);
+        let zero = BARS * up / all;
+        // What is more than nothing can be seen.
+        let height = |count: u64| (count * BARS / all).max(1);
+        let (mut above, mut below) = (String::new(), String::new());
+        for (at, (delivered, failed)) in self.delivered.iter().zip(&self.failed).enumerate() {
+            let left = at as i64 * STRETCH + 1;
+            if *delivered > 0 {
+                let height = height(*delivered);
+                let _ = write!(above, "M{left} {zero}v-{height}h{BAR}v{height}z");
+            }
+            if *failed > 0 {
+                let height = height(*failed);
+                let _ = write!(below, "M{left} {zero}v{height}h{BAR}v-{height}z");
+            }
+        }
+        (above, below, zero)
+    }
+
+    /// What waited, as a path.
+    fn line(&self) -> String {
+        let most = self.waited.iter().flatten().copied().max().unwrap_or(0).max(1);
+        let mut line = String::new();
+        let mut is_drawn = false;
+        for (at, waited) in self.waited.iter().enumerate() {
+            let Some(waited) = waited else {
+                is_drawn = false;
+                continue;
+            };
+            let (left, top) = (at as i64 * STRETCH, WAITED.1 - waited * (WAITED.1 - WAITED.0) / most);
+            let verb = if std::mem::replace(&mut is_drawn, true) { 'L' } else { 'M' };
+            let _ = write!(line, "{verb}{left} {top}h{STRETCH}");
+        }
+        line
+    }
+
+    /// Where a time is in the picture.
+    fn left_of(&self, at: Timestamp) -> i64 {
+        (at.as_millis() - self.from_ms) * STRETCH / self.stretch_ms.max(1)
+    }
+}
+
+fn drawn(chart: &Chart, span: &Span, now: Timestamp) -> Markup {
+    let (above, below, zero) = chart.bars();
+    let line = chart.line();
+    let width = span.stretches * STRETCH;
+    let most = |all: &[u64]| words::count(all.iter().copied().max().unwrap_or(0));
+    let waited = chart.waited.iter().flatten().copied().max();
+    html! {
+        figure #chart .chart data-chart=(chart.numbers()) data-marks=(chart.moments()) {
+            svg viewBox={ "0 0 " (width) " " (WAITED.1) } preserveAspectRatio="none" role="img" aria-label="Delivered above the line, failed attempts below it; the table has the numbers" {
+                path.up d=(above) {}
+                path.down d=(below) {}
+                path.axis d={ "M0 " (zero) "h" (width) } {}
+                @if !line.is_empty() { path.wait d=(line) {} }
+                @for (at, what) in &chart.marks {
+                    path.mark d={ "M" (chart.left_of(*at)) " 0v" (WAITED.1) } { title { (what) } }
+                }
+            }
+            figcaption.small.muted {
+                "All nodes, a bar for " (span.unit) ". Above: delivered, most " (most(&chart.delivered))
+                ". Below: failed attempts, most " (most(&chart.failed)) "."
+                @if let Some(waited) = waited { " Beneath: what waited in this node's memory, most " (words::count(waited)) "." }
+                @if !chart.marks.is_empty() {
+                    " Dashed: "
+                    @for (at, (when, what)) in chart.marks.iter().rev().take(MARKS_SAID).enumerate() {
+                        @if at > 0 { "; " }
+                        (what) " " (words::time(*when, now))
+                    }
+                    "."
+                }
+            }
+            details { summary { "As a table" } div.list { (table(chart)) } }
+        }
+    }
+}
+
+/// A time to the minute.
+fn minute(at_ms: i64) -> String {
+    let text = words::absolute(Timestamp::from_millis(at_ms));
+    format!("{} UTC", text.get(..16).unwrap_or(&text))
+}
+
+fn table(chart: &Chart) -> Markup {
+    let together = chart.delivered.len().div_ceil(ROWS_MAX).max(1);
+    let rows: Vec<(i64, u64, u64, Option<u64>)> = (0..chart.delivered.len())
+        .step_by(together)
+        .map(|first| {
+            let range = first..(first + together).min(chart.delivered.len());
+            (
+                chart.from_ms + first as i64 * chart.stretch_ms,
+                chart.delivered[range.clone()].iter().sum(),
+                chart.failed[range.clone()].iter().sum(),
+                chart.waited[range].iter().flatten().copied().max(),
+            )
+        })
+        .filter(|(_, delivered, failed, waited)| delivered + failed + waited.unwrap_or(0) > 0)
+        .collect();
+    let has_waited = chart.waited.iter().any(Option::is_some);
+    let stretch = words::span(Duration::from_millis((chart.stretch_ms * together as i64).unsigned_abs()));
+    html! {
+        table {
+            caption { "The newest first, " (stretch) " a row. Where nothing happened there is none." }
+            thead { tr { th scope="col" { "From" } th.num scope="col" { "Delivered" } th.num scope="col" { "Failed" } @if has_waited { th.num scope="col" { "Most waiting" } } } }
+            tbody {
+                @for (at, delivered, failed, waited) in rows.iter().rev() {
+                    tr {
+                        td.nowrap { (minute(*at)) }
+                        td.num { (words::count(*delivered)) }
+                        td.num { (words::count(*failed)) }
+                        @if has_waited { td.num { @if let Some(waited) = waited { (words::count(*waited)) } } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn chart(delivered: Vec<u64>, failed: Vec<u64>, waited: Vec<Option<u64>>) -> Chart {
+        Chart { from_ms: 0, stretch_ms: MINUTE_MS, delivered, failed, waited, marks: Vec::new() }
+    }
+
+    #[test]
+    fn the_script_reads_what_there_is() {
+        let mut chart = chart(vec![3, 0], vec![0, 2], vec![None, Some(7)]);
+        chart.marks.push((Timestamp::from_millis(61_000), "started".into()));
+        assert_eq!(chart.numbers(), "0 60|3,0|0,2|,7");
+        assert_eq!(chart.moments(), "61");
+        assert_eq!(chart.left_of(Timestamp::from_millis(90_000)), 15);
+    }
+
+    #[test]
+    fn bars_stand_on_one_line_and_keep_their_proportions() {
+        let (above, below, zero) = chart(vec![30, 10], vec![0, 10], vec![None, None]).bars();
+        assert_eq!(zero, 90);
+        assert_eq!(above, "M1 90v-90h8v90zM11 90v-30h8v30z");
+        assert_eq!(below, "M11 90v30h8v-30z");
+        assert_eq!(chart(vec![0], vec![0], vec![None]).bars(), (String::new(), String::new(), 0));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_leaves_the_picture(
+            counts in prop::collection::vec((0..1_000_000_u64, 0..1_000_000_u64, prop::option::of(0..1_000_000_u64)), 1..170),
+        ) {
+            let chart = chart(
+                counts.iter().map(|(delivered, ..)| *delivered).collect(),
+                counts.iter().map(|(_, failed, _)| *failed).collect(),
+                counts.iter().map(|(.., waited)| *waited).collect(),
+            );
+            let (above, below, zero) = chart.bars();
+            let heights = |path: &str| {
+                path.split('v').skip(1).step_by(2).map(|text| text.split('h').next().unwrap_or_default().trim_start_matches('-').parse::<u64>().expect("a height")).max()
+            };
+            prop_assert!(heights(&above).unwrap_or(0) <= zero.max(1));
+            prop_assert!(zero + heights(&below).unwrap_or(0) <= BARS + 1);
+            for point in chart.line().split(['M', 'L']).filter(|text| !text.is_empty()) {
+                let top: u64 = point.split([' ', 'h']).nth(1).expect("a top").parse().expect("a number");
+                prop_assert!((WAITED.0..=WAITED.1).contains(&top));
+            }
+        }
+    }
+}

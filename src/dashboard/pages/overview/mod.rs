@@ -1,0 +1,248 @@
+//! The first page: does anything need me? What needs somebody, worst first
+//! (`attention`); what happened on all nodes, from the statistics, over an hour, a day or a
+//! week (`chart`); and what this node does just now, from its own counters. And what is to
+//! be done first where nothing has been delivered yet.
+
+mod attention;
+mod chart;
+mod deeds;
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::future::{join, join4, join5};
+use maud::{Markup, html};
+use serde::de::IgnoredAny;
+
+use crate::auth::Permission;
+use crate::dashboard::frame::Page;
+use crate::dashboard::inside::Trouble;
+use crate::dashboard::live::{self, Parts};
+use crate::dashboard::pages::{first_run, head};
+use crate::dashboard::visitor::{About, Visitor};
+use crate::dashboard::wire::{List, Series, Statistics};
+use crate::dashboard::{answers, icons, words};
+use crate::domain::Timestamp;
+
+pub use deeds::act;
+
+/// Deliveries that are counted one by one.
+const COUNTED: usize = 250;
+/// So many looks at the figures go by for each at the rest.
+const SELDOM: u32 = 5;
+/// What was given up so long ago is no news any more.
+const LATELY: Duration = Duration::from_secs(24 * 3_600);
+/// Success is told of so long.
+const JUST_NOW: Duration = Duration::from_secs(5 * 60);
+
+/// The page.
+pub async fn page(visitor: Visitor) -> HttpResponse {
+    visitor.answer(build(&visitor).await)
+}
+
+async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
+    let (attention, states, totals, chart, first) = join5(
+        attention::part(visitor),
+        states(visitor),
+        totals(visitor),
+        chart::part(visitor),
+        first_run::part(visitor),
+    )
+    .await;
+    let body = html! {
+        (head("Overview", html! {}))
+        (first?)
+        (attention)
+        @if visitor.is_operator() { (figures(visitor)) }
+        (totals)
+        (states)
+        @if let Some(chart) = chart {
+            section.panel {
+                (chart::heading(visitor))
+                div #plot hidden aria-hidden="true" {}
+                (chart)
+            }
+        }
+    };
+    let kept: Vec<(&str, &str)> =
+        ["first", "span"].into_iter().filter_map(|name| Some((name, visitor.query.get(name)?))).collect();
+    let page = Page::new("Overview", body).live(visitor.to("/live/overview", &kept));
+    Ok(match visitor.may(Permission::ReadStatistics) {
+        true => page.style("uplot.css").script("uplot.js").script("chart.js"),
+        false => page,
+    })
+}
+
+/// Its live parts.
+pub async fn live(visitor: Visitor, request: HttpRequest) -> HttpResponse {
+    let looks = Cell::new(0_u32);
+    live::stream(visitor, &request, move |visitor| {
+        let is_whole = looks.get().is_multiple_of(SELDOM);
+        looks.set(looks.get().wrapping_add(1));
+        draw(visitor, is_whole)
+    })
+}
+
+async fn draw(visitor: Visitor, is_whole: bool) -> Result<Parts, Trouble> {
+    let mut parts: Parts = Vec::new();
+    if visitor.is_operator() {
+        parts.push(("figures", figures(&visitor)));
+    }
+    parts.push(("first", first_run::part(&visitor).await?));
+    if is_whole {
+        let (attention, states, totals, chart) =
+            join4(attention::part(&visitor), states(&visitor), totals(&visitor), chart::part(&visitor)).await;
+        parts.extend([("attention", attention), ("states", states), ("totals", totals)]);
+        parts.extend(chart.map(|chart| ("chart", chart)));
+    }
+    Ok(parts)
+}
+
+/// A rate, as far as it can be told apart.
+fn rate(rate: f64) -> String {
+    match rate {
+        0.0 => "0".to_owned(),
+        rate if rate < 10.0 => format!("{rate:.1}"),
+        rate => words::count(rate.round() as u64),
+    }
+}
+
+/// What this node does just now.
+fn figures(visitor: &Visitor) -> Markup {
+    let now = visitor.dashboard.watch.figures();
+    let took = |took: Option<Duration>| took.map_or("—".to_owned(), words::span);
+    // Over in about so long, if nothing more came.
+    let drains = (now.in_memory > 0 && now.delivered_rate > 0.0)
+        .then(|| Duration::try_from_secs_f64(now.in_memory as f64 / now.delivered_rate).ok())
+        .flatten();
+    html! {
+        div #figures .told {
+            p.small.muted { "This node, just now" }
+            dl.figures {
+                div { dt { "Delivered" } dd { (rate(now.delivered_rate)) "/s" small { "accepted " (rate(now.accepted_rate)) "/s" } } }
+                div { dt { "Attempts that delivered" } dd { (words::percent(now.delivered, now.attempts)) small { "of " (words::count(now.attempts)) " in 5 min" } } }
+                div { dt { "An attempt takes" } dd { (took(now.median)) small { "p99 " (took(now.p99)) } } }
+                div {
+                    dt { "Backlog" }
+                    dd {
+                        (words::count(now.in_memory))
+                        small {
+                            @match drains {
+                                Some(drains) => { "drains in " (words::span(drains)) },
+                                None if now.in_memory > 0 => "waiting in its memory",
+                                None => "nothing waits in its memory",
+                            }
+                        }
+                    }
+                }
+                div { dt { "Oldest waiting" } dd { @if now.overdue.is_zero() { "—" } @else { (words::span(now.overdue)) } small { "overdue" } } }
+                div { dt { "In flight" } dd { (words::count(now.in_flight)) small { @if now.breakers_open > 0 { (words::of(now.breakers_open, "breaker")) " open" } @else if now.failing > 0 { (words::of(now.failing, "endpoint")) " failing" } @else { "requests" } } } }
+            }
+        }
+    }
+}
+
+/// What the statistics say of a stretch of time: of all nodes, and some seconds old.
+async fn told(visitor: &Visitor, back: Duration, resolution: &str) -> Result<Option<Series>, Trouble> {
+    let since = (visitor.now - back).to_string();
+    let asked = [("since", since.as_str()), ("resolution", resolution)];
+    let found: Statistics = visitor.get("/stats", About::These, &asked).await?;
+    Ok(found.data.into_iter().next())
+}
+
+/// What all nodes did within a day.
+async fn totals(visitor: &Visitor) -> Markup {
+    if !visitor.may(Permission::ReadStatistics) {
+        return html! { div #totals hidden {} };
+    }
+    let (day, minutes) = join(told(visitor, LATELY, "hour"), told(visitor, JUST_NOW, "minute")).await;
+    let took =
+        |millis: Option<u64>| millis.map_or("—".to_owned(), |millis| words::span(Duration::from_millis(millis)));
+    html! {
+        div #totals .told {
+            p.small.muted {
+                "All nodes, within 24 h; some seconds old"
+                @if visitor.partner().is_none() { ", all partners" }
+            }
+            @match (day, minutes) {
+                (Ok(Some(day)), Ok(Some(minutes))) => dl.figures {
+                    @let day = &day.totals;
+                    @let minutes = &minutes.totals;
+                    div { dt { "Events" } dd { (words::count(day.events.unwrap_or(0))) small { "accepted" } } }
+                    div { dt { "Deliveries" } dd { (words::count(day.delivered)) small { "delivered" } } }
+                    div { dt { "Attempt success" } dd { (words::percent(minutes.succeeded, minutes.attempts)) small { "of " (words::count(minutes.attempts)) " in 5 min" } } }
+                    div { dt { "Attempt success, 24 h" } dd { (words::percent(day.succeeded, day.attempts)) small { "of " (words::count(day.attempts)) } } }
+                    div { dt { "An attempt took" } dd { (took(day.attempt_ms.p50)) small { "p99 " (took(day.attempt_ms.p99)) } } }
+                    div {
+                        dt { "Exhausted" }
+                        dd {
+                            a href=(visitor.to("/exhausted", &[])) { (words::count(day.retries_exhausted)) }
+                            small { "given up within 24 h" }
+                        }
+                    }
+                },
+                (Err(trouble), _) | (_, Err(trouble)) => (answers::part(&trouble)),
+                _ => p.muted { "There are no statistics." },
+            }
+        }
+    }
+}
+
+/// How many deliveries there are of a kind: exact up to a bound.
+async fn counted(visitor: &Visitor, status: &str, since: Option<Timestamp>) -> Result<(usize, bool), Trouble> {
+    let (limit, since) = (COUNTED.min(visitor.api.limits.page_max).to_string(), since.map(|since| since.to_string()));
+    let mut asked = vec![("status", status), ("limit", limit.as_str())];
+    asked.extend(since.as_deref().map(|since| ("since", since)));
+    let found: List<IgnoredAny> = visitor.get("/deliveries", About::These, &asked).await?;
+    Ok((found.data.len(), found.next_cursor.is_some()))
+}
+
+fn lately(visitor: &Visitor) -> Timestamp {
+    // To the minute, so that the same page is the same text for a while.
+    let lately = (visitor.now - LATELY).as_millis();
+    Timestamp::from_millis(lately - lately.rem_euclid(60_000))
+}
+
+/// What waits of a partner's, and what was given up lately: read off its endpoints, each by
+/// its index. Over all partners there is no such count.
+async fn states(visitor: &Visitor) -> Markup {
+    if visitor.partner().is_none() {
+        return html! { div #states hidden {} };
+    }
+    let lately = lately(visitor);
+    let (pending, retrying, held, exhausted) = join4(
+        counted(visitor, "pending", None),
+        counted(visitor, "retrying", None),
+        counted(visitor, "held", None),
+        counted(visitor, "retries_exhausted", Some(lately)),
+    )
+    .await;
+    let figure = |status: &'static str, found: Result<(usize, bool), Trouble>, note: &'static str| {
+        let lately = lately.to_string();
+        let mut filter = vec![("status", status)];
+        if status == "retries_exhausted" {
+            filter.push(("since", lately.as_str()));
+        }
+        html! {
+            div {
+                dt { (icons::status(status)) }
+                dd {
+                    @match found {
+                        Ok((count, is_more)) => a href=(visitor.to("/deliveries", &filter)) { (count) @if is_more { "+" } },
+                        Err(_) => "?",
+                    }
+                    small { (note) }
+                }
+            }
+        }
+    };
+    html! {
+        dl #states .figures {
+            (figure("pending", pending, "wait for their first attempt"))
+            (figure("retrying", retrying, "wait for another attempt"))
+            (figure("held", held, "wait behind a pause or a disabled endpoint"))
+            (figure("retries_exhausted", exhausted, "given up within 24 h"))
+        }
+    }
+}
