@@ -279,6 +279,7 @@ impl App {
             neighbours,
             statistics,
             configured: options::configured(&config),
+            refusals: routes::Refusals::since(clock.wall()),
             document: routes::openapi::Document::default(),
         });
         let key_uses = KeyUses::start(api.clone());

@@ -134,7 +134,7 @@ pub fn framed(visitor: &Visitor, page: &Page) -> Markup {
                     (scope(visitor, page))
                     form.search role="search" action={ (ROOT) "/find" } {
                         (carried(visitor))
-                        input #search type="search" name="q" placeholder="Find an id, partner or type" aria-label="Find an id, partner, event type or URL"
+                        input #search type="search" name="q" placeholder="Find an id, a URL, a key, a value" aria-label="Find an id, URL, idempotency key, payload value, partner or event type"
                             value=[visitor.query.get("q")] maxlength="2048" autocomplete="off" required;
                     }
                     span #live.live hidden[true] { button type="button" data-pause { "live" } }
@@ -257,6 +257,11 @@ fn account(visitor: &Visitor) -> Markup {
                     @for theme in ["system", "light", "dark"] {
                         button name="theme" value=(theme) aria-pressed=(if theme == chosen { "true" } else { "false" }) { (theme) }
                     }
+                }
+                // The script's alone: without it, times are relative and say the rest in their titles.
+                form data-times hidden {
+                    span.muted { "Times" }
+                    @for times in ["relative", "UTC", "local"] { button type="button" value=(times) aria-pressed="false" { (times) } }
                 }
                 form method="post" action={ (ROOT) "/logout" } { (token(visitor)) button { "Sign out" } }
             }

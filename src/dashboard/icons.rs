@@ -38,6 +38,7 @@ pub fn status(word: &str) -> Markup {
         "retries_exhausted" => state("exhausted", "exhausted"),
         "filtered" => state("discarded", "filtered out"),
         "not_subscribed" => state("none", "not subscribed"),
+        "not_yet_created" => state("none", "made later"),
         other => state("none", other),
     }
 }

@@ -9,6 +9,7 @@ mod answers;
 mod assets;
 mod cookies;
 mod counts;
+mod difference;
 mod figures;
 mod form;
 mod frame;

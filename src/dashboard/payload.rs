@@ -2,6 +2,8 @@
 //! So large numbers, the order of keys, keys given twice and odd spellings are shown as
 //! they were sent. What is no JSON is shown as it is.
 
+use std::borrow::Cow;
+
 use maud::{Markup, html};
 
 /// Most bytes that are laid out; of more, the raw bytes are offered.
@@ -65,36 +67,84 @@ fn pieces(json: &str) -> Vec<(Kind, &str)> {
     pieces
 }
 
+/// How a piece is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Plain,
+    Key,
+    Text,
+    Word,
+}
+
+/// The text's pieces with the blanks that lay it out.
+fn laid_out(json: &str) -> Vec<(Look, Cow<'_, str>)> {
+    let pieces = pieces(json);
+    let mut shown: Vec<(Look, Cow<'_, str>)> = Vec::with_capacity(pieces.len() * 2);
+    let mut depth = 0_usize;
+    let indent = |depth: usize| Cow::Owned(format!("\n{}", "  ".repeat(depth.min(DEPTH_MAX))));
+    for (at, (kind, text)) in pieces.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|before| pieces.get(before)).map(|(_, text)| *text);
+        let after = pieces.get(at + 1).map(|(_, text)| *text);
+        let look = match kind {
+            Kind::Mark => Look::Plain,
+            Kind::Text if after == Some(":") => Look::Key,
+            Kind::Text => Look::Text,
+            Kind::Word => Look::Word,
+        };
+        let is_mark = *kind == Kind::Mark;
+        if is_mark && matches!(*text, "}" | "]") {
+            depth = depth.saturating_sub(1);
+            if !matches!(before, Some("{" | "[")) {
+                shown.push((Look::Plain, indent(depth)));
+            }
+        }
+        shown.push((look, Cow::Borrowed(text)));
+        match *text {
+            "{" | "[" if is_mark => {
+                depth += 1;
+                if !matches!(after, Some("}" | "]")) {
+                    shown.push((Look::Plain, indent(depth)));
+                }
+            }
+            "," if is_mark => shown.push((Look::Plain, indent(depth))),
+            ":" if is_mark => shown.push((Look::Plain, Cow::Borrowed(" "))),
+            _ => {}
+        }
+    }
+    shown
+}
+
 /// The text, laid out.
 pub fn pretty(json: &str) -> Markup {
-    let pieces = pieces(json);
-    let mut depth = 0_usize;
-    let indent = |depth: usize| format!("\n{}", "  ".repeat(depth.min(DEPTH_MAX)));
     html! {
         pre.json tabindex="0" {
-            @for (at, (kind, text)) in pieces.iter().enumerate() {
-                @let before = at.checked_sub(1).and_then(|before| pieces.get(before)).map(|(_, text)| *text);
-                @let after = pieces.get(at + 1).map(|(_, text)| *text);
-                @let closes = *kind == Kind::Mark && matches!(*text, "}" | "]");
-                @if closes {
-                    @let is_empty = matches!(before, Some("{" | "["));
-                    @let () = depth = depth.saturating_sub(1);
-                    @if !is_empty { (indent(depth)) }
-                    (text)
-                } @else if *kind == Kind::Mark {
-                    (text)
-                    @if matches!(*text, "{" | "[") {
-                        @let () = depth += 1;
-                        @if !matches!(after, Some("}" | "]")) { (indent(depth)) }
-                    } @else if *text == "," {
-                        (indent(depth))
-                    } @else { " " }
-                } @else if *kind == Kind::Text && after == Some(":") {
-                    b { (text) }
-                } @else if *kind == Kind::Text {
-                    i { (text) }
-                } @else {
-                    u { (text) }
+            @for (look, text) in laid_out(json) {
+                @match look {
+                    Look::Plain => (text),
+                    Look::Key => b { (text) },
+                    Look::Text => i { (text) },
+                    Look::Word => u { (text) },
+                }
+            }
+        }
+    }
+}
+
+/// The same without marks, for what is compared line by line.
+pub fn pretty_text(json: &str) -> String {
+    laid_out(json).iter().map(|(_, text)| text.as_ref()).collect()
+}
+
+/// Bytes as they are: as text where they are UTF-8, else as hexadecimal digits, a line for
+/// each sixteen.
+pub fn raw(bytes: &[u8]) -> Markup {
+    html! {
+        @match std::str::from_utf8(bytes) {
+            Ok(text) => pre tabindex="0" { (text) },
+            Err(_) => {
+                p.muted { "It is not UTF-8: these are its bytes." }
+                pre tabindex="0" {
+                    @for line in bytes.chunks(16) { (line.iter().map(|byte| format!("{byte:02x} ")).collect::<String>()) "\n" }
                 }
             }
         }
@@ -127,6 +177,13 @@ mod tests {
         let sent = r#"{"b":1e400,"a":[1,{}],"a":"x, \" {y}","n":12345678901234567890.10}"#;
         let expected = "{\n  \"b\": 1e400,\n  \"a\": [\n    1,\n    {}\n  ],\n  \"a\": \"x, \\\" {y}\",\n  \"n\": 12345678901234567890.10\n}";
         assert_eq!(text_of(&pretty(sent)), expected);
+        assert_eq!(pretty_text(sent), expected);
+    }
+
+    #[test]
+    fn what_is_no_text_is_shown_in_digits() {
+        assert_eq!(text_of(&raw("é\n".as_bytes())), "é\n");
+        assert!(text_of(&raw(&[0xff, 0x00, 0x41])).contains("ff 00 41"));
     }
 
     fn without_blanks(text: &str) -> String {

@@ -136,7 +136,33 @@ pub struct Delivery {
     pub finished_at: Option<At>,
     pub reason: Option<String>,
     #[serde(default)]
+    pub attempts_left: Option<u64>,
+    /// Where it is one of a list.
+    #[serde(default)]
+    pub last_answer: Option<LastAnswer>,
+    #[serde(default)]
+    pub replay: Option<String>,
+    /// Where one is read.
+    #[serde(default)]
+    pub waits_for: Option<WaitsFor>,
+    #[serde(default)]
+    pub planned_attempts: Vec<At>,
+    #[serde(default)]
     pub attempts: Vec<Attempt>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct LastAnswer {
+    pub status_code: Option<u16>,
+    pub error_class: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct WaitsFor {
+    pub kind: String,
+    pub by: Option<String>,
+    pub until: Option<At>,
+    pub delivery: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -147,11 +173,37 @@ pub struct Attempt {
     pub status_code: Option<u16>,
     pub error: Option<AttemptError>,
     pub response_body: String,
+    #[serde(default)]
+    pub timing: Timing,
+    #[serde(default)]
+    pub connection: Option<String>,
+    #[serde(default)]
+    pub address: Option<String>,
+    #[serde(default)]
+    pub settings_version: Option<u32>,
+    #[serde(default)]
+    pub request_headers: Vec<Header>,
+    #[serde(default)]
+    pub response_headers: Vec<Header>,
     /// Of a test.
     #[serde(default)]
     pub delivered: bool,
     #[serde(default)]
     pub event_type: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub struct Timing {
+    pub dns_ms: Option<u64>,
+    pub connect_ms: Option<u64>,
+    pub tls_ms: Option<u64>,
+    pub first_byte_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Header {
+    pub name: String,
+    pub value: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -167,6 +219,93 @@ pub struct Event {
     pub partner: String,
     pub accepted_at: At,
     pub bytes: u64,
+    #[serde(default)]
+    pub indexed: Vec<Indexed>,
+    pub outcomes: Option<OutcomeCounts>,
+}
+
+/// A value that an event is found by.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Indexed {
+    pub pointer: String,
+    pub value: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct OutcomeCounts {
+    pub pending: u64,
+    pub retrying: u64,
+    pub held: u64,
+    pub delivered: u64,
+    pub retries_exhausted: u64,
+    pub discarded: u64,
+    pub complete: bool,
+}
+
+/// Posts that a node refused.
+#[derive(Debug, Deserialize)]
+pub struct Refusals {
+    pub data: Vec<RefusedPost>,
+    pub next_cursor: Option<String>,
+    pub node: String,
+    pub since: At,
+    pub keeps: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct RefusedPost {
+    pub at: At,
+    pub key: Option<String>,
+    pub partner: Option<String>,
+    pub line: Option<u64>,
+    pub event_type: Option<String>,
+    pub idempotency_key: Option<String>,
+    pub indexed: Vec<Indexed>,
+    pub status: u16,
+    pub detail: String,
+    pub errors: Vec<Objection>,
+}
+
+/// What goes by a text.
+#[derive(Debug, Deserialize)]
+pub struct SearchAnswer {
+    pub data: Vec<Hit>,
+    pub searched: Searched,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Hit {
+    pub kind: String,
+    pub id: String,
+    pub why: String,
+    pub pointer: Option<String>,
+    pub event_type: Option<String>,
+    pub partner: Option<String>,
+    pub at: Option<At>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Searched {
+    pub since: Option<At>,
+    pub until: At,
+    pub complete: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct KeptFor {
+    pub effective: EffectiveDays,
+    pub retention_days: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct EffectiveDays {
+    pub payload_days: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Erasure {
+    pub at: At,
+    pub by: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -178,6 +317,10 @@ pub struct WholeEvent {
     pub deliver_at: Option<At>,
     pub expires_at: Option<At>,
     pub bytes: u64,
+    pub idempotency_key: Option<String>,
+    pub indexed: Vec<Indexed>,
+    pub sha256: Option<String>,
+    pub erased: Option<Erasure>,
     pub endpoints: Vec<Outcome>,
     pub payload: Box<RawValue>,
 }
@@ -186,6 +329,14 @@ pub struct WholeEvent {
 pub struct Outcome {
     pub endpoint: String,
     pub outcome: String,
+    #[serde(default)]
+    pub explanation: String,
+    #[serde(default)]
+    pub waits_for: Option<WaitsFor>,
+    #[serde(default)]
+    pub attempts_left: Option<u64>,
+    #[serde(default)]
+    pub subscribed_since: Option<At>,
     #[serde(default)]
     pub filtered_by: Vec<Objection>,
     pub delivery: Option<Delivery>,

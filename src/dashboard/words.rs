@@ -93,6 +93,12 @@ pub fn time(at: Timestamp, now: Timestamp) -> Markup {
     html! { time datetime=(at) title=(absolute(at)) data-t=(at.as_millis()) { (relative(at, now)) } }
 }
 
+/// A time to come as a countdown, in two units: `in 12 min 4 s`. The script counts.
+pub fn countdown(at: Timestamp, now: Timestamp) -> Markup {
+    let text = if at > now { format!("in {}", span(at.since(now))) } else { relative(at, now) };
+    html! { time datetime=(at) title=(absolute(at)) data-t=(at.as_millis()) data-c { (text) } }
+}
+
 /// A time that may be unknown.
 pub fn maybe_time(at: Option<Timestamp>, now: Timestamp) -> Markup {
     match at {

@@ -1,15 +1,20 @@
 //! `GET /deliveries`, `GET /deliveries/{id}`, and what is done to one by hand: `POST
 //! /deliveries/{id}/retry`, `/skip` and `/dismiss`.
 
+use std::collections::HashMap;
+
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::auth::Permission;
-use crate::domain::{Attempt, AuditAction, DeliveryId, DeliveryStatus, DiscardReason, ErasedBy, Event};
+use crate::domain::{
+    Attempt, AuditAction, Delivery, DeliveryId, DeliveryStatus, DiscardReason, EndpointId, ErasedBy, Event,
+};
 use crate::engine::AttemptHeaders;
-use crate::routes::explaining::{self, Subject};
+use crate::policy;
+use crate::routes::explaining::{self, Subject, is_unfinished};
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::{Api, openapi, page, pausing, show};
@@ -39,8 +44,27 @@ pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
         until: query.parsed("until")?,
     };
     let wanted = page::request::<DeliveryId>(query, &api.limits)?;
-    let found = store::blocking(&api.store, move |store| store.deliveries(&scope, &filter, &wanted)).await?;
-    Ok(page::answer(&found, |delivery| delivery.id.to_string(), show::delivery))
+    let environment = scope.environment;
+    let (found, answers, standings) = store::blocking(&api.store, move |store| {
+        let found = store.deliveries(&scope, &filter, &wanted)?;
+        let tried = found.items.iter().filter(|delivery| delivery.attempt_count > 0).map(|delivery| delivery.id);
+        let answers = store.last_answers(&tried.collect::<Vec<_>>())?;
+        let mut unfinished: Vec<EndpointId> =
+            found.items.iter().filter(|delivery| is_unfinished(delivery)).map(|delivery| delivery.endpoint).collect();
+        unfinished.sort_unstable();
+        unfinished.dedup();
+        let standings = if unfinished.is_empty() { HashMap::new() } else { store.standings(&unfinished)? };
+        Ok((found, answers, standings))
+    })
+    .await?;
+    let attempts_left = |delivery: &Delivery| {
+        let standing = standings.get(&delivery.endpoint).filter(|_| is_unfinished(delivery))?;
+        let policy = standing.retry.clone().or_else(|| api.catalogs.retry_of(environment, &delivery.event_type));
+        Some(policy::explaining::attempts_left(&policy.unwrap_or_default(), delivery.scheduled_attempts))
+    };
+    let listed =
+        |delivery: &Delivery| show::listed_delivery(delivery, answers.get(&delivery.id), attempts_left(delivery));
+    Ok(page::answer(&found, |delivery| delivery.id.to_string(), listed))
 }
 
 /// One delivery with every attempt.
@@ -105,6 +129,7 @@ pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) ->
     value["explanation"] = json!(explained.sentence);
     value["waits_for"] = json!(explained.waits_for.as_ref().map(show::waits_for));
     value["attempts_left"] = json!(explained.attempts_left);
+    value["planned_attempts"] = explained.planned.iter().map(|at| show::time(*at)).collect();
     value["request_body"] = json!(body.map(|body| json!({
         "bytes": body.len(),
         "sha256": Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect::<String>(),

@@ -1,19 +1,20 @@
-//! `GET /events`, `GET /events/{id}`: what was accepted, and what became of it.
+//! `GET /events`, `GET /events/{id}` and its payload: what was accepted, and what became of it.
 
 use std::collections::HashMap;
 
 use actix_web::{HttpResponse, web};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::auth::Permission;
 use crate::domain::{Delivery, EndpointId, EventId};
 use crate::policy;
 use crate::routes::explaining::{self, Subject};
 use crate::routes::extract::Caller;
-use crate::routes::problem::{Answer, Problem};
+use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::{Api, idempotency, openapi, page, search, show};
-use crate::store::{self, EventSearch, OUTCOMES_MOST};
+use crate::store::{self, EventSearch, OUTCOMES_MOST, Page};
 
 /// Lists events, newest first.
 #[utoipa::path(
@@ -34,8 +35,38 @@ pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
         field: search::field(query, &api.catalogs.of(scope.environment))?,
     };
     let wanted = page::request::<EventId>(query, &api.limits)?;
-    let found = store::blocking(&api.store, move |store| store.found_events(&scope, &search, &wanted)).await?;
-    Ok(page::answer(&found, |event| event.id.to_string(), show::event))
+    let catalog = api.catalogs.of(scope.environment);
+    let found = store::blocking(&api.store, move |store| {
+        let Page { items, more, cursor } = store.found_events(&scope, &search, &wanted)?;
+        let ids: Vec<EventId> = items.iter().map(|event| event.id).collect();
+        let counts = store.outcome_counts(&scope, &ids)?;
+        let shown = items.iter().map(|event| {
+            let counts = counts.get(&event.id).copied().unwrap_or_default();
+            (event.id, show::listed_event(event, &search::indexed_values(&catalog, event), &counts))
+        });
+        Ok(Page { items: shown.collect(), more, cursor })
+    })
+    .await?;
+    Ok(page::answer(&found, |(id, _)| id.to_string(), |(_, value)| value.clone()))
+}
+
+/// The payload of one event, byte for byte as it was posted.
+#[utoipa::path(
+    get, path = "/events/{id}/payload", operation_id = "read_payload", tag = "events",
+    params(("id" = openapi::EventId, Path, description = "Which event."), openapi::ForPartners),
+    responses((status = 200, description = "The payload, with whatever blanks were around it.", body = openapi::EventBody))
+)]
+pub async fn payload(api: web::Data<Api>, caller: Caller, id: web::Path<String>) -> Answer {
+    caller.may(Permission::ReadDeliveries)?;
+    caller.query().only(&[])?;
+    let scope = api.known(caller.scope()?).await?;
+    let id: EventId = id.parse().map_err(|_| Problem::not_found("event"))?;
+    let found = store::blocking(&api.store, move |store| store.event(&scope, id)).await?;
+    let event = found.ok_or_else(|| Problem::not_found("event"))?;
+    match event.erased {
+        None => Ok(HttpResponse::Ok().content_type("application/json").body(event.body)),
+        Some(erased) => Err(Problem::new(Kind::NotFound, format!("the payload was erased at {}", erased.at))),
+    }
 }
 
 /// One event, its payload, and its outcome for each endpoint.
@@ -88,6 +119,11 @@ pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) ->
     let mut explained = explained.iter();
     let now = api.clock.wall();
     let mut value = show::event(&event);
+    value["indexed"] = show::indexed(&search::indexed_values(&api.catalogs.of(event.environment), &event));
+    value["sha256"] = match event.erased {
+        Some(_) => Value::Null,
+        None => Value::String(Sha256::digest(&event.body).iter().map(|byte| format!("{byte:02x}")).collect()),
+    };
     value["deliveries"] = json!(subjects.len());
     let shown = outcomes.iter().map(|outcome| {
         let is_delivery = matches!(outcome, store::EventOutcome::Delivery { .. });
@@ -103,7 +139,7 @@ pub async fn read(api: web::Data<Api>, caller: Caller, id: web::Path<String>) ->
         Some(_) => "null",
         None => serde_json::from_slice::<&RawValue>(&event.body).map(RawValue::get).map_err(|error| {
             log::error!("the body of {} does not read as JSON: {error}", event.id);
-            Problem::new(crate::routes::problem::Kind::Internal, "the stored payload cannot be shown")
+            Problem::new(Kind::Internal, "the stored payload cannot be shown")
         })?,
     };
     let whole = format!("{},\"payload\":{payload}}}", &text[..text.len() - 1]);

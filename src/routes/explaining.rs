@@ -30,6 +30,8 @@ pub(super) struct Explained {
     pub waits_for: Option<WaitsFor>,
     /// Attempts that its schedule has left; `None` where it has ended.
     pub attempts_left: Option<u32>,
+    /// When these are due if each before them fails at once.
+    pub planned: Vec<Timestamp>,
 }
 
 impl Explained {
@@ -85,7 +87,7 @@ pub(super) async fn explain(
     let nothing = EndpointStanding::default();
     for Subject { delivery, last_error } in subjects {
         if let Some(sentence) = explaining::delivery(delivery, *last_error, erased_at) {
-            explained.push(Explained { sentence, waits_for: None, attempts_left: None });
+            explained.push(Explained { sentence, waits_for: None, attempts_left: None, planned: Vec::new() });
             continue;
         }
         // Nobody removes an endpoint that has deliveries.
@@ -110,9 +112,16 @@ pub(super) async fn explain(
             due.push((explained.len(), delivery.id, delivery.endpoint, lane_of(delivery)));
         }
         let policy = standing.retry.clone().or_else(|| api.catalogs.retry_of(environment, &delivery.event_type));
-        let left = explaining::attempts_left(&policy.unwrap_or_default(), delivery.scheduled_attempts);
+        let policy = policy.unwrap_or_default();
+        let left = explaining::attempts_left(&policy, delivery.scheduled_attempts);
+        let first = delivery.next_attempt_at.unwrap_or(now).max(now);
         // Its sentence is made when the last of it is known.
-        explained.push(Explained { sentence: String::new(), waits_for: Some(waits_for), attempts_left: Some(left) });
+        explained.push(Explained {
+            sentence: String::new(),
+            waits_for: Some(waits_for),
+            attempts_left: Some(left),
+            planned: explaining::planned(&policy, delivery.scheduled_attempts, first),
+        });
     }
     for (place, count) in before_these(&api.store, due).await? {
         if let Some(WaitsFor::Queue { ahead, .. }) = &mut explained[place].waits_for {
@@ -128,7 +137,8 @@ pub(super) async fn explain(
     Ok(explained)
 }
 
-fn is_unfinished(delivery: &Delivery) -> bool {
+/// Whether it has an attempt to come.
+pub(super) fn is_unfinished(delivery: &Delivery) -> bool {
     matches!(delivery.status, DeliveryStatus::Pending | DeliveryStatus::Retrying | DeliveryStatus::Held)
 }
 

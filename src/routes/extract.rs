@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 
 use crate::auth::{Pass, Permission, Principal, Recognised};
-use crate::domain::{Actor, AuditAction, Environment, PartnerName, Role};
+use crate::domain::{Actor, AuditAction, Environment, KeyId, PartnerName, Role};
 use crate::routes::Api;
 use crate::routes::problem::{Kind, Problem};
 use crate::store::{AuditEntry, Scope};
@@ -196,6 +196,16 @@ impl Caller {
     /// Whether it is an operator's key.
     pub fn is_operator(&self) -> bool {
         self.principal.role == Role::Operator
+    }
+
+    /// The key's id; `None` is the configuration's, which has none.
+    pub fn key(&self) -> Option<KeyId> {
+        self.principal.key
+    }
+
+    /// Whether it is a producer's key.
+    pub fn is_producer(&self) -> bool {
+        self.principal.role == Role::Producer
     }
 
     /// What the audit log is to say of something that this request does.

@@ -14,7 +14,7 @@ use crate::domain::DeliveryTimes;
 use crate::metrics::Admission;
 use crate::routes::extract::{self, Producer};
 use crate::routes::problem::{Answer, Kind, Problem};
-use crate::routes::{Api, Dated, idempotency, openapi, retention, timing};
+use crate::routes::{Api, Dated, idempotency, openapi, refused, retention, timing};
 use crate::store::{Accept, Accepted, AcceptedEvent, NewEvent, ReliedOn, Scope, ScopeId, Subscriptions};
 
 const NDJSON: [&str; 4] = ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/json"];
@@ -30,17 +30,32 @@ const MOST_TRIES: usize = 3;
     request_body(content = openapi::EventBody, description = "One event, at most <<event_bytes>> bytes (`event_bytes`). `partner=*` is one event over all partners."),
     responses((status = 202, description = "The event and all its deliveries are on disk.", body = openapi::AcceptedEvent))
 )]
-pub async fn one(api: web::Data<Api>, producer: Producer, request: HttpRequest, mut payload: web::Payload) -> Answer {
-    let answer = accept_one(&api, producer, &request, &mut payload).await;
+pub async fn one(
+    api: web::Data<Api>,
+    mut producer: Producer,
+    request: HttpRequest,
+    mut payload: web::Payload,
+) -> Answer {
+    let mut read = None;
+    let answer = accept_one(&api, &mut producer, &request, &mut payload, &mut read).await;
     if let Err(problem) = &answer {
         api.metrics.count_events(admission(problem), 1);
+        refused::note(&api, producer.caller(), &request, &[(None, read, problem)]);
     }
     answer
 }
 
-async fn accept_one(api: &Api, mut producer: Producer, request: &HttpRequest, payload: &mut web::Payload) -> Answer {
-    let mut scope = posted_to(&producer)?;
+/// What was read of the body is left behind, for whoever wants to know what was refused.
+async fn accept_one(
+    api: &Api,
+    producer: &mut Producer,
+    request: &HttpRequest,
+    payload: &mut web::Payload,
+    read: &mut Option<Bytes>,
+) -> Answer {
+    let mut scope = posted_to(producer)?;
     let body = extract::body(request, payload, &["application/json"], "event_bytes", api.limits.event_bytes).await?;
+    *read = Some(body.clone());
     let times = timing::of(request, api.clock.wall(), api.limits.retries.retention)?;
     let is_unretained = retention::is_unretained(request.headers())?;
     for _ in 0..MOST_TRIES {
@@ -75,8 +90,8 @@ async fn accept_one(api: &Api, mut producer: Producer, request: &HttpRequest, pa
             Err(refusal) if api.still_holds(scope.environment, relied_on).await? => return Err(refusal.into()),
             Err(_) => {}
         }
-        producer = Producer::anew(request).await?;
-        scope = posted_to(&producer)?;
+        *producer = Producer::anew(request).await?;
+        scope = posted_to(producer)?;
     }
     Err(outdated())
 }
@@ -100,34 +115,45 @@ pub async fn batch(
     request: HttpRequest,
     mut payload: web::Payload,
 ) -> Answer {
-    let mut scope = posted_to(&producer)?;
-    let body = extract::body(&request, &mut payload, &NDJSON, "batch_bytes", api.limits.batch_bytes).await?;
+    let answer = accept_batch(&api, &mut producer, &request, &mut payload).await;
+    if let Err(problem) = &answer {
+        refused::note(&api, producer.caller(), &request, &[(None, None, problem)]);
+    }
+    answer
+}
+
+async fn accept_batch(api: &Api, producer: &mut Producer, request: &HttpRequest, payload: &mut web::Payload) -> Answer {
+    let mut scope = posted_to(producer)?;
+    let body = extract::body(request, payload, &NDJSON, "batch_bytes", api.limits.batch_bytes).await?;
     let lines = lines(&body, api.limits.batch_events)?;
-    let times = timing::of(&request, api.clock.wall(), api.limits.retries.retention)?;
+    let times = timing::of(request, api.clock.wall(), api.limits.retries.retention)?;
     let is_unretained = retention::is_unretained(request.headers())?;
     for _ in 0..MOST_TRIES {
         let subscriptions = api.subscriptions(&scope).await?;
         let Dated { catalog, version } = api.catalogs.dated(scope.environment);
         let relied_on = ReliedOn { keys: producer.keys_version(), catalog: version };
         let terms = Terms { times, is_unretained, most_bytes: api.limits.event_bytes };
-        let Checked { events, refused, admissions } = check(&lines, &catalog, &subscriptions, terms);
+        let Checked { events, refused, admissions, problems } = check(&lines, &catalog, &subscriptions, terms);
         let good_lines = events.len();
         if let Err(problem) = within_fan_out(&events, &subscriptions, api.limits.max_fan_out) {
             api.metrics.count_events(admission(&problem), lines.len());
             return Err(problem);
         }
-        let idempotency = idempotency::of(&request, &body, refused.clone())?;
+        let idempotency = idempotency::of(request, &body, refused.clone())?;
         // Also where every line is refused: the transaction judges that too.
         let relied_on = api.to_be_compared(relied_on);
         let id = subscriptions.id;
         let answer = match api.journal.accept(Accept { subscriptions, events, idempotency, relied_on }).await {
             Ok(Accepted::Outdated) => {
-                producer = Producer::anew(&request).await?;
-                scope = posted_to(&producer)?;
+                *producer = Producer::anew(request).await?;
+                scope = posted_to(producer)?;
                 continue;
             }
             Ok(Accepted::New(events)) => {
-                count_accepted(&api, id, &events);
+                count_accepted(api, id, &events);
+                // A repeated request is refused once.
+                let told = problems.iter().map(|(line, problem)| (Some(*line), lines.get(*line).cloned(), problem));
+                refused::note(api, producer.caller(), request, &told.collect::<Vec<_>>());
                 Ok(accepted_json(batch_json(&events, &refused)))
             }
             Ok(Accepted::Repeated { events, refused }) => Ok(accepted_json(batch_json(&events, &refused))),
@@ -183,6 +209,8 @@ struct Checked {
     refused: Bytes,
     /// How each problem counts.
     admissions: Vec<Admission>,
+    /// The first of them, with the places of their lines.
+    problems: Vec<(usize, Problem)>,
 }
 
 /// What is said of all lines of a batch.
@@ -197,8 +225,9 @@ fn check(lines: &[Bytes], catalog: &Catalog, subscriptions: &Subscriptions, term
     let Terms { times, is_unretained, most_bytes } = terms;
     let mut events = Vec::with_capacity(lines.len());
     let mut admissions = Vec::new();
+    let mut problems = Vec::new();
     let mut refused: Vec<Option<Box<RawValue>>> = Vec::with_capacity(lines.len());
-    for line in lines {
+    for (place, line) in lines.iter().enumerate() {
         let checked = if line.len() > most_bytes {
             Err(Problem::too_large("event_bytes", most_bytes))
         } else {
@@ -214,11 +243,14 @@ fn check(lines: &[Bytes], catalog: &Catalog, subscriptions: &Subscriptions, term
                 admissions.push(admission(&problem));
                 let text = problem.to_json().to_string();
                 refused.push(Some(RawValue::from_string(text).expect("a JSON value prints as JSON")));
+                if problems.len() < refused::NOTED_OF_A_BATCH {
+                    problems.push((place, problem));
+                }
             }
         }
     }
     let refused = Bytes::from(serde_json::to_vec(&refused).expect("raw values print as they are"));
-    Checked { events, refused, admissions }
+    Checked { events, refused, admissions, problems }
 }
 
 /// Refuses what would be delivered too often, by whom this node knows to listen.
@@ -257,7 +289,7 @@ fn outdated() -> Problem {
     Problem::new(Kind::StoreUnavailable, "keys or the catalog are being changed; nothing was kept, send it again")
 }
 
-fn admission(problem: &Problem) -> Admission {
+pub(super) fn admission(problem: &Problem) -> Admission {
     if problem.kind.status().is_client_error() { Admission::Refused } else { Admission::Overloaded }
 }
 

@@ -33,6 +33,7 @@ mod pausing;
 pub mod problem;
 mod pull;
 mod rates;
+mod refused;
 mod replays;
 mod reporting;
 mod retention;
@@ -73,6 +74,7 @@ pub use configuration::{Configured, Source};
 pub use extract::{body as read_body, known_by, sign_in};
 use problem::{Kind, PROBLEM_JSON, Problem};
 pub use rates::{RateLimits, Rates};
+pub use refused::Refusals;
 pub use retry::RetryLimits;
 
 /// What a request may ask for (`product.md`, the table of limits).
@@ -151,6 +153,8 @@ pub struct Api {
     pub statistics: Arc<Statistics>,
     /// What this node is configured with, for people who look.
     pub configured: Vec<Configured>,
+    /// The last posts that were not taken.
+    pub refusals: Refusals,
     /// What it tells of itself.
     pub document: openapi::Document,
 }
@@ -303,6 +307,16 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(
             web::resource("/exhausted")
                 .route(web::get().to(exhausted::count))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
+        )
+        .service(
+            web::resource("/events/refused")
+                .route(web::get().to(refused::list))
+                .default_service(web::to(|request| wrong_method(request, "GET"))),
+        )
+        .service(
+            web::resource("/events/{id}/payload")
+                .route(web::get().to(events::payload))
                 .default_service(web::to(|request| wrong_method(request, "GET"))),
         )
         .service(

@@ -136,6 +136,7 @@ pub async fn erase_partner(api: web::Data<Api>, caller: Caller, name: web::Path<
         return Err(Problem::invalid_query("confirm", detail));
     }
     let entry = caller.did(AuditAction::PartnerErasing).belonging_to(None, Some(name.clone())).about(&name);
+    let forgotten = name.clone();
     let erasing = to_the_end(async move {
         let begun = api.journal.change(move |transaction| {
             let begun = transaction.begin_erasing(&name)?;
@@ -146,6 +147,7 @@ pub async fn erase_partner(api: web::Data<Api>, caller: Caller, name: web::Path<
         });
         let begun = begun.await;
         api.auth.keys_changed().await;
+        api.refusals.forget(&forgotten);
         Ok(begun?)
     });
     let partner = erasing.await?.ok_or_else(|| Problem::not_found("partner"))?.into_inner();

@@ -8,7 +8,7 @@ use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
 use crate::auth::Permission;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, read_json};
 use crate::clock::Clock;
 use crate::domain::{
     DeliveryId, EndpointId, Event, EventId, EventType, FieldPointer, KeyId, Monotonic, ReplayId, Timestamp, TypePattern,
@@ -25,6 +25,9 @@ pub(super) const MAX_TEXT_BYTES: usize = 4_096;
 /// Fields that a text is looked for in, at most: of a catalog that is indexed by more, `GET /events`
 /// takes one at a time.
 const MAX_FIELDS: usize = 16;
+
+/// Longest value that is shown beside an event.
+pub(super) const SHOWN_VALUE_BYTES: usize = 256;
 
 /// How long it goes on where nothing is found: well within the time that a read may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -267,6 +270,26 @@ pub(super) fn indexed_by(catalog: &Catalog) -> Vec<FieldPointer> {
         }
     }
     pointers
+}
+
+/// The values that an event is found by, as they are asked for, in the order of its type's
+/// fields. Very long ones are left out.
+pub(super) fn indexed_values(catalog: &Catalog, event: &Event) -> Vec<(FieldPointer, String)> {
+    let pointers = catalog.get(&event.event_type).map_or(&[][..], |definition| &definition.indexed);
+    if pointers.is_empty() || event.erased.is_some() {
+        return Vec::new();
+    }
+    // What was accepted does read.
+    read_json(&event.body).map_or_else(|_| Vec::new(), |body| values_at(pointers, &body))
+}
+
+/// The values at these places of an event.
+pub(super) fn values_at(pointers: &[FieldPointer], event: &Value) -> Vec<(FieldPointer, String)> {
+    let value_of = |pointer: &FieldPointer| {
+        let value = store::text_at(pointer, event).filter(|value| value.len() <= SHOWN_VALUE_BYTES)?;
+        Some((pointer.clone(), value.into_owned()))
+    };
+    pointers.iter().filter_map(value_of).collect()
 }
 
 /// The field and the value of `?field=/id:VALUE`.

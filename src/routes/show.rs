@@ -6,11 +6,11 @@ mod outcomes;
 use serde_json::{Map, Value, json};
 
 use crate::domain::{
-    ClientCertificate, Delivery, DeliveryStatus, Endpoint, EndpointSettings, Event, EventFilter, EventOrder, Partner,
-    PausedBy, Timestamp, Trouble,
+    ClientCertificate, Delivery, DeliveryStatus, Endpoint, EndpointSettings, ErrorClass, Event, EventFilter,
+    EventOrder, FieldPointer, Partner, PausedBy, Timestamp, Trouble,
 };
 use crate::routes::retry;
-use crate::store::{Brake, Due, KeyRecord, NodeRecord};
+use crate::store::{Brake, Due, KeyRecord, LastAnswer, NodeRecord, OutcomeCounts};
 
 pub use outcomes::{attempt, event_outcome, request_headers, waits_for};
 
@@ -157,6 +157,39 @@ pub fn event(event: &Event) -> Value {
         "retain": event.is_unretained.then_some("none"),
         "erased": event.erased.map(|erased| json!({ "at": time(erased.at), "by": erased.by.as_str() })),
     })
+}
+
+/// An event of a list, with the values that it is found by, and where it stands.
+pub fn listed_event(shown: &Event, values: &[(FieldPointer, String)], counts: &OutcomeCounts) -> Value {
+    let mut value = event(shown);
+    value["indexed"] = indexed(values);
+    value["outcomes"] = json!({
+        "pending": counts.pending,
+        "retrying": counts.retrying,
+        "held": counts.held,
+        "delivered": counts.delivered,
+        "retries_exhausted": counts.retries_exhausted,
+        "discarded": counts.discarded,
+        "complete": counts.is_complete,
+    });
+    value
+}
+
+/// Values that an event is found by.
+pub fn indexed(values: &[(FieldPointer, String)]) -> Value {
+    values.iter().map(|(pointer, value)| json!({ "pointer": pointer.as_str(), "value": value })).collect()
+}
+
+/// A delivery of a list, with what it was answered last and how many attempts its
+/// schedule has left.
+pub fn listed_delivery(shown: &Delivery, answer: Option<&LastAnswer>, attempts_left: Option<u32>) -> Value {
+    let mut value = delivery(shown);
+    value["attempts_left"] = json!(attempts_left);
+    value["last_answer"] = json!(answer.map(|answer| json!({
+        "status_code": answer.status_code,
+        "error_class": answer.error.map(ErrorClass::as_str),
+    })));
+    value
 }
 
 /// A partner.

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use crate::catalog::FieldError;
 use crate::domain::{
-    Announcement, Attempt, Delivery, DeliveryId, EndpointId, Environment, EventId, EventType, Outcome, ReplayId,
-    StatusFilter, StoredStatus, Timestamp, Trouble, TypePattern,
+    Announcement, Attempt, Delivery, DeliveryId, EndpointId, Environment, ErrorClass, EventId, EventType, Outcome,
+    ReplayId, StatusFilter, StoredStatus, Timestamp, Trouble, TypePattern,
 };
 use crate::store::Fence;
 
@@ -301,4 +301,33 @@ pub struct Subscribed {
     pub version: u32,
     /// Since when they are in force; `None` where that is not on record.
     pub since: Option<Timestamp>,
+}
+
+/// How many of an event's endpoints are where. What a replay made of it counts in place of
+/// what was there before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OutcomeCounts {
+    /// Never tried.
+    pub pending: u32,
+    /// Tried in vain, and to be tried again.
+    pub retrying: u32,
+    /// Held by their endpoint.
+    pub held: u32,
+    /// Delivered.
+    pub delivered: u32,
+    /// Given up.
+    pub retries_exhausted: u32,
+    /// Discarded.
+    pub discarded: u32,
+    /// Whether all of them were looked at.
+    pub is_complete: bool,
+}
+
+/// What a delivery was answered last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastAnswer {
+    /// The status, if there was an answer.
+    pub status_code: Option<u16>,
+    /// What was wrong, unless that delivered it.
+    pub error: Option<ErrorClass>,
 }

@@ -49,7 +49,8 @@ pub use accept::{Accept, Accepted, AcceptedEvent, Idempotency, NewEvent, ReliedO
 pub use audit::{AuditEnd, AuditEntry, AuditFilter};
 pub use brakes::Brake;
 pub use deliveries::{
-    AttemptKind, Birth, BornSince, DeliveryFilter, Due, EventOutcome, Lane, OUTCOMES_MOST, Payload, Place, Placed,
+    AttemptKind, Birth, BornSince, DeliveryFilter, Due, EventOutcome, Lane, OUTCOMES_MOST, LastAnswer, OutcomeCounts, Payload, Place,
+    Placed,
     Placing, Record, Recorded, Retired, Sighting, Skipped, Subscribed, Unplaced, Verdict, Waiting,
 };
 pub use effect::Effect;
@@ -75,7 +76,7 @@ pub use replaying::{
     RunningTarget, SelectedEvent, WantedEndpoints,
 };
 pub use retention::{Enforced, ErasedPartners, RetentionPlace, Retentions, Slice, StoreUsage, Unretained};
-pub use search::{DroppedSegments, EventSearch, IndexEnd, SEGMENT_EVENTS, Segment, SegmentDraft};
+pub use search::{DroppedSegments, EventSearch, IndexEnd, SEGMENT_EVENTS, Segment, SegmentDraft, text_at};
 pub use standing::{EndpointStanding, SentSettings};
 pub use statistics::{Counted, CountedAbout, CountedTypes, Resolution, StatisticsQuestion};
 pub use subscriptions::{Audience, Judged, Scope, ScopeId, SubscriptionCache, Subscriptions};
@@ -249,6 +250,13 @@ pub trait Store: Send + Sync + 'static {
         endpoint: Option<EndpointId>,
         limit: usize,
     ) -> Result<Vec<EventOutcome>, StoreError>;
+
+    /// How many of each event's endpoints of the scope are where, for a page of events: of
+    /// one with very many endpoints, as far as is looked.
+    fn outcome_counts(&self, scope: &Scope, events: &[EventId]) -> Result<HashMap<EventId, OutcomeCounts>, StoreError>;
+
+    /// What each of these deliveries was answered last; one that was not tried is left out.
+    fn last_answers(&self, deliveries: &[DeliveryId]) -> Result<HashMap<DeliveryId, LastAnswer>, StoreError>;
 
     /// A scope's deliveries, newest first. A page may be short of its limit, as with
     /// [`found_events`](Self::found_events).

@@ -1,112 +1,169 @@
-// What pages can do beyond being read: live parts, keys, copying, times that stay true.
-// Nothing here is needed to read a page or to do something.
-(() => {
-  const d = document, one = s => d.querySelector(s), all = s => [...d.querySelectorAll(s)];
-  const kept = { get: k => { try { return localStorage.getItem(k) } catch { return null } }, set: (k, v) => { try { localStorage.setItem(k, v) } catch { } } };
+// What pages can do beyond being read. Nothing here is needed to read or to do something.
+const d = document, one = s => d.querySelector(s), all = s => [...d.querySelectorAll(s)];
+const kept = { get: k => { try { return localStorage.getItem(k) } catch { } }, set: (k, v) => { try { localStorage.setItem(k, v) } catch { } } };
 
-  // Times: as the server writes them, once a second.
-  const words = at => {
-    const apart = Date.now() + skew - at, past = apart >= 0, s = Math.floor(Math.abs(apart) / 1000);
-    if (past && s < 1) return "just now";
-    const t = s < 60 ? s + " s" : s < 3600 ? Math.floor(s / 60) + " min" : s < 86400 ? Math.floor(s / 3600) + " h" : Math.floor(s / 86400) + " d";
-    return past ? t + " ago" : "in " + t;
-  };
-  let skew = 0;
-  const tick = () => { for (const e of all("time[data-t]")) { const w = words(+e.dataset.t); if (e.textContent !== w) e.textContent = w } };
-  setInterval(() => { if (!d.hidden) tick() }, 1000);
+// Times: as the server writes them, once a second; or in full.
+const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+const span = (s, fine) => {
+  const at = units.findIndex(([, size]) => s >= size || size === 1), told = [];
+  for (const [name, size] of units.slice(at, fine ? at + 2 : at + 1)) {
+    const n = Math.floor(s / size); s %= size;
+    if (n || !told.length) told.push(n, name);
+  }
+  return told.join(" ");
+};
+const words = (at, fine) => {
+  const apart = Date.now() - at, s = Math.floor(Math.abs(apart) / 1000);
+  return apart < 0 ? "in " + span(s, fine) : s < 1 ? "just now" : span(s) + " ago";
+};
+const here = at => new Date(at - new Date(at).getTimezoneOffset() * 60000).toISOString().slice(0, 19).replace("T", " ");
+const mode = () => kept.get("times") || "relative";
+const tick = () => {
+  for (const e of all("time[data-t]")) {
+    const at = +e.dataset.t, fine = "c" in e.dataset, how = fine ? "relative" : mode();
+    const w = how === "UTC" ? e.title : how === "local" ? here(at) : words(at, fine);
+    if (e.textContent !== w) e.textContent = w;
+  }
+};
+setInterval(() => { if (!d.hidden) { tick(); flush() } }, 1000);
 
-  // Copying says so only when it did.
-  const dress = root => { if (navigator.clipboard) for (const b of root.querySelectorAll("[data-copy]")) b.hidden = false };
-  dress(d);
-  d.addEventListener("click", async event => {
-    const b = event.target.closest("[data-copy]");
-    if (b) {
-      try { await navigator.clipboard.writeText(b.dataset.copy); b.textContent = "Copied" } catch { b.textContent = "Not copied" }
-      setTimeout(() => { b.textContent = "Copy" }, 2000);
+// Copying says so only when it did.
+const dress = root => { if (navigator.clipboard) for (const b of root.querySelectorAll("[data-copy]")) b.hidden = false };
+dress(d);
+d.addEventListener("click", async event => {
+  const b = event.target.closest("[data-copy]");
+  if (b) {
+    try { await navigator.clipboard.writeText(b.dataset.copy); b.textContent = "Copied" } catch { b.textContent = "Not copied" }
+    setTimeout(() => b.textContent = "Copy", 2000);
+  }
+  if (event.target.closest("[data-pause]")) toggle();
+  const keys = event.target.closest("[data-keys]"), how = event.target.closest("[data-times] button");
+  if (keys) { kept.set("keys", off() ? "on" : "off"); say() }
+  if (how) { kept.set("times", how.value); say(); tick() }
+  const menu = one(".account[open]");
+  if (menu && !menu.contains(event.target)) menu.open = false;
+});
+const off = () => kept.get("keys") === "off";
+const say = () => {
+  const b = one("[data-keys]"), times = one("[data-times]");
+  if (b) { b.hidden = false; b.textContent = off() ? "Turn keys on" : "Turn keys off" }
+  if (times) { times.hidden = false; for (const t of times.querySelectorAll("button")) t.setAttribute("aria-pressed", t.value === mode()) }
+};
+say();
+tick();
+
+// Rows that are chosen are counted on their button.
+const boxes = (more = "") => all("tbody .pick input" + more);
+const count = () => {
+  const b = one("[data-chosen]"), n = boxes(":checked").length;
+  if (b) { b.was ||= b.textContent; b.textContent = n ? b.dataset.chosen + (n === 1 ? " 1 delivery" : " " + n + " deliveries") : b.was }
+};
+const every = one("[data-all]");
+if (every) every.hidden = false;
+d.addEventListener("change", event => {
+  if (every && every.contains(event.target)) for (const box of boxes()) box.checked = event.target.checked;
+  if (event.target.closest(".pick")) count();
+});
+addEventListener("pageshow", count);
+
+// Live parts are morphed into the page, so that focus, selection, open parts and what was
+// typed survive. What has an id is found by it; a row that has gone stays, grey.
+const morph = (from, to) => {
+  if (from.isEqualNode(to)) return;
+  if (from.nodeType !== to.nodeType || from.nodeName !== to.nodeName) { from.replaceWith(to.cloneNode(true)); return }
+  if (from.nodeType !== 1) { if (from.nodeValue !== to.nodeValue) from.nodeValue = to.nodeValue; return }
+  const current = from.classList.contains("at");
+  for (const { name } of [...from.attributes]) if (!to.hasAttribute(name) && name !== "open") from.removeAttribute(name);
+  for (const { name, value } of [...to.attributes]) if (from.getAttribute(name) !== value && name !== "open") from.setAttribute(name, value);
+  if (current) from.classList.add("at");
+  if (from === d.activeElement && /^(INPUT|TEXTAREA|SELECT)$/.test(from.nodeName)) return;
+  const named = new Map([...from.children].filter(e => e.id).map(e => [e.id, e])), stay = new Set();
+  let at = from.firstChild;
+  for (const child of [...to.childNodes]) {
+    let twin = child.id ? named.get(child.id) : at;
+    if (!child.id) while (twin && (twin.id || twin.nodeName !== child.nodeName)) twin = twin.nextSibling;
+    if (twin && !stay.has(twin) && twin.nodeName === child.nodeName) { at = twin.nextSibling; stay.add(twin); morph(twin, child) }
+    else { const made = child.cloneNode(true); from.insertBefore(made, at); stay.add(made) }
+  }
+  const left = [...from.childNodes].filter(e => !stay.has(e)), grey = left.filter(e => e.nodeName === "TR" && e.id).slice(-10);
+  for (const e of left) grey.includes(e) ? e.classList.add("left") : e.remove();
+};
+// Rows that come on top, and not under whoever points at them.
+let held = [];
+const flush = () => {
+  const body = one("[data-add]"), waiting = one("[data-waiting]");
+  if (!body) return;
+  if (!body.matches(":hover,:focus-within")) {
+    for (const row of held.splice(0)) if (!body.rows[0] || row.id > body.rows[0].id) body.prepend(row);
+    [...body.rows].slice(200).forEach(row => row.remove());
+  }
+  if (waiting) waiting.textContent = held.length ? held.length + " new wait." : "";
+};
+const main = one("main"), mark = one("#live"), from = main?.dataset.live;
+let stream = null, paused = kept.get("paused") === "yes", seen = "", announced = 0;
+const clock = () => new Date().toTimeString().slice(0, 8);
+const show = (kind, text) => { if (mark) { mark.hidden = !from; mark.className = "live " + kind; mark.firstElementChild.textContent = text } };
+const stop = () => { stream?.close(); stream = null };
+const start = () => {
+  if (!from || stream || paused || d.hidden) return;
+  stream = new EventSource(from);
+  stream.onopen = () => show("", "live");
+  stream.onerror = () => { show("lost", "as of " + (seen || clock())); if (stream && stream.readyState === 2) { stop(); setTimeout(start, 5000) } };
+  stream.addEventListener("gone", () => { stop(); location.reload() });
+  stream.addEventListener("part", event => {
+    const box = d.createElement("template");
+    box.innerHTML = event.data;
+    for (const part of [...box.content.children]) {
+      const there = d.getElementById(part.id);
+      if (!there) continue;
+      if ("add" in part.dataset) { held.push(...[...part.rows].reverse()); held = held.slice(-200); flush() }
+      else morph(there, part);
+      dress(there);
     }
-    if (event.target.closest("[data-pause]")) toggle();
-    const keys = event.target.closest("[data-keys]");
-    if (keys) { kept.set("keys", kept.get("keys") === "off" ? "on" : "off"); say() }
-    const menu = one(".account[open]");
-    if (menu && !menu.contains(event.target)) menu.open = false;
+    seen = clock(); tick();
+    const line = one("#headline"), voice = one("#say");
+    if (line && voice && Date.now() - announced > 30000 && voice.textContent !== line.textContent) { announced = Date.now(); voice.textContent = line.textContent }
   });
-  const say = () => { const b = one("[data-keys]"); if (b) { b.hidden = false; b.textContent = kept.get("keys") === "off" ? "Turn keys on" : "Turn keys off" } };
-  say();
+};
+const toggle = () => {
+  paused = !paused; kept.set("paused", paused ? "yes" : "no");
+  if (paused) { stop(); show("paused", "paused since " + clock()) } else { show("", "live"); start() }
+};
+// A browser has six connections for a host: a hidden page keeps none.
+d.addEventListener("visibilitychange", () => { if (d.hidden) stop(); else start() });
+addEventListener("pagehide", stop);
+if (from) { show(paused ? "paused" : "", paused ? "paused" : "live"); start() }
 
   // What can be undone for a moment only.
   for (const f of all("[data-undo]")) setTimeout(() => { f.hidden = true }, +f.dataset.undo);
 
-  // Live parts: each comes as an element with an id, and is morphed into the page, so
-  // that focus, selection, open parts and what was typed survive.
-  const morph = (from, to) => {
-    if (from.isEqualNode(to)) return;
-    if (from.nodeType !== to.nodeType || from.nodeName !== to.nodeName) { from.replaceWith(to.cloneNode(true)); return }
-    if (from.nodeType !== 1) { if (from.nodeValue !== to.nodeValue) from.nodeValue = to.nodeValue; return }
-    for (const { name } of [...from.attributes]) if (!to.hasAttribute(name) && name !== "open") from.removeAttribute(name);
-    for (const { name, value } of [...to.attributes]) if (from.getAttribute(name) !== value && name !== "open") from.setAttribute(name, value);
-    if (from === d.activeElement && /^(INPUT|TEXTAREA|SELECT)$/.test(from.nodeName)) return;
-    const old = [...from.childNodes], now = [...to.childNodes];
-    now.forEach((child, at) => old[at] ? morph(old[at], child) : from.append(child.cloneNode(true)));
-    old.slice(now.length).forEach(child => child.remove());
-  };
-  const main = one("main"), mark = one("#live"), from = main && main.dataset.live;
-  let stream = null, paused = kept.get("paused") === "yes", seen = "", announced = 0;
-  const clock = () => new Date().toTimeString().slice(0, 8);
-  const show = (kind, text) => { if (mark) { mark.hidden = !from; mark.className = "live " + kind; mark.firstElementChild.textContent = text } };
-  const stop = () => { if (stream) stream.close(); stream = null };
-  const start = () => {
-    if (!from || stream || paused || d.hidden) return;
-    stream = new EventSource(from);
-    stream.onopen = () => show("", "live");
-    stream.onerror = () => { show("lost", "as of " + (seen || clock())); if (stream && stream.readyState === 2) { stop(); setTimeout(start, 5000) } };
-    stream.addEventListener("gone", () => { stop(); location.reload() });
-    stream.addEventListener("part", event => {
-      const box = d.createElement("template");
-      box.innerHTML = event.data;
-      for (const part of [...box.content.children]) {
-        const there = d.getElementById(part.id);
-        if (!there) continue;
-        morph(there, part);
-        dress(there);
-      }
-      seen = clock(); tick();
-      const line = one("#headline"), voice = one("#say");
-      if (line && voice && Date.now() - announced > 30000 && voice.textContent !== line.textContent) { announced = Date.now(); voice.textContent = line.textContent }
-    });
-  };
-  const toggle = () => {
-    paused = !paused; kept.set("paused", paused ? "yes" : "no");
-    if (paused) { stop(); show("paused", "paused since " + clock()) } else { show("", "live"); start() }
-  };
-  // A browser has six connections for a host: a page that nobody sees keeps none.
-  d.addEventListener("visibilitychange", () => { if (d.hidden) stop(); else start() });
-  addEventListener("pagehide", stop);
-  if (from) { show(paused ? "paused" : "", paused ? "paused" : "live"); start() }
-
   // Keys.
-  let going = false;
-  const rows = () => all("main tbody tr").filter(row => row.querySelector("a"));
-  const step = by => {
-    const list = rows(); if (!list.length) return;
-    const at = list.findIndex(row => row.classList.contains("at"));
-    const next = list[Math.min(list.length - 1, Math.max(0, at + by))];
-    list.forEach(row => row.classList.remove("at"));
-    next.classList.add("at"); next.querySelector("a").focus({ preventScroll: true }); next.scrollIntoView({ block: "nearest" });
-  };
-  d.addEventListener("keydown", event => {
-    if (event.ctrlKey || event.metaKey || event.altKey || kept.get("keys") === "off") return;
-    const at = event.target;
-    if (event.key === "Escape" && at.blur) { at.blur(); const menu = one(".account[open]"); if (menu) menu.open = false; return }
-    if (/^(INPUT|TEXTAREA|SELECT)$/.test(at.nodeName) || at.isContentEditable) return;
-    const go = key => { const way = all("a[data-go]").find(a => a.dataset.go === key); if (way) way.click() };
-    if (going) { going = false; go(event.key); event.preventDefault(); return }
-    switch (event.key) {
-      case "/": one("#search") && one("#search").focus(); event.preventDefault(); break;
-      case "g": going = true; setTimeout(() => { going = false }, 1500); break;
-      case "j": step(1); break;
-      case "k": step(-1); break;
-      case "p": if (from) toggle(); break;
-      case "?": go("?"); break;
-    }
-  });
-})();
+let going = false;
+const rows = () => all("main tbody tr").filter(row => row.querySelector("a"));
+const step = by => {
+  const list = rows(), at = list.findIndex(row => row.classList.contains("at"));
+  const next = list[Math.min(list.length - 1, Math.max(0, at + by))];
+  if (!next) return;
+  list.forEach(row => row.classList.remove("at"));
+  next.classList.add("at"); next.querySelector("a").focus({ preventScroll: true }); next.scrollIntoView({ block: "nearest" });
+};
+d.addEventListener("keydown", event => {
+  if (event.ctrlKey || event.metaKey || event.altKey || off()) return;
+  const at = event.target, box = at.type === "checkbox";
+  if (event.key === "Escape") { at.blur?.(); one(".account[open]")?.removeAttribute("open"); return }
+  if (/^(INPUT|TEXTAREA|SELECT)$/.test(at.nodeName) && !box || at.isContentEditable) return;
+  const go = key => all("a[data-go]").find(a => a.dataset.go === key)?.click();
+  if (going) { going = false; go(event.key); event.preventDefault(); return }
+  const row = box ? at.closest("tr") : one("main tr.at");
+  switch (event.key) {
+    case "/": one("#search")?.focus(); event.preventDefault(); break;
+    case "g": going = true; setTimeout(() => going = false, 1500); break;
+    case "j": step(1); break;
+    case "k": step(-1); break;
+    case "x": row?.querySelector(".pick input")?.click(); break;
+    // A box would send its form.
+    case "Enter": if (box) { row?.querySelector("a")?.click(); event.preventDefault() } break;
+    case "p": if (from) toggle(); break;
+    case "?": go("?"); break;
+  }
+});

@@ -1,17 +1,22 @@
-//! Deliveries: a list with filters.
+//! Deliveries: a list with filters, of which several can be chosen to be retried.
 
 use actix_web::{HttpRequest, HttpResponse};
 use maud::{Markup, html};
 
+use crate::auth::Permission;
+use crate::dashboard::answers;
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::icons;
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::live::{self, Parts};
-use crate::dashboard::pages::{endpoint_link, head, news, nothing, segment};
-use crate::dashboard::visitor::{About, Visitor};
+use crate::dashboard::pages::events::pairs;
+use crate::dashboard::pages::filters::{self, Filter};
+use crate::dashboard::pages::{endpoint_link, head, news, nothing, outcome, segment};
+use crate::dashboard::visitor::{About, ROOT, Visitor};
 use crate::dashboard::wire::{Delivery, List};
 use crate::dashboard::words;
 
+const PATH: &str = "/deliveries";
 const STATUSES: [(&str, &str); 7] = [
     ("", "any"),
     ("pending", "pending"),
@@ -21,17 +26,46 @@ const STATUSES: [(&str, &str); 7] = [
     ("retries_exhausted", "exhausted"),
     ("discarded", "discarded"),
 ];
-/// What the list is narrowed by.
-const FILTERS: [&str; 5] = ["status", "endpoint", "event", "since", "until"];
+/// What the list is narrowed by: what it is called, and its parameter.
+const FILTERS: [(&str, &[&str]); 7] = [
+    ("status", &["status"]),
+    ("type", &["type"]),
+    ("endpoint", &["endpoint"]),
+    ("event", &["event"]),
+    ("replay", &["replay"]),
+    ("since", &["since"]),
+    ("until", &["until"]),
+];
+/// New ones that are counted.
+const NEWS: &str = "30";
 
-/// What the address says of the list, as the API takes it.
-fn asked(visitor: &Visitor, with_cursor: bool) -> Vec<(&'static str, String)> {
-    let filters = FILTERS.iter().chain(with_cursor.then_some(&"cursor"));
-    filters.filter_map(|name| Some((*name, visitor.query.filled(name)?.to_owned()))).collect()
+/// What the address says of the list, as it is typed there.
+pub fn typed(visitor: &Visitor, with_cursor: bool) -> Vec<(&'static str, String)> {
+    let names = FILTERS.iter().flat_map(|(_, parameters)| parameters.iter()).chain(with_cursor.then_some(&"cursor"));
+    names.filter_map(|name| Some((*name, visitor.query.filled(name)?.to_owned()))).collect()
 }
 
-fn pairs<'a>(asked: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
-    asked.iter().map(|(name, value)| (*name, value.as_str())).collect()
+/// The same as the API takes it.
+fn asked(visitor: &Visitor, typed: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
+    let read = |name: &str, value: &str| match name {
+        "since" | "until" => filters::time(value, visitor.now),
+        _ => value.to_owned(),
+    };
+    typed.iter().map(|(name, value)| (*name, read(name, value))).collect()
+}
+
+fn in_use(visitor: &Visitor) -> Vec<Filter<'static>> {
+    let mut filters = Vec::new();
+    for (label, parameters) in FILTERS {
+        let value = parameters.first().and_then(|name| visitor.query.filled(name));
+        let word = |value: &str| match STATUSES.iter().find(|(known, _)| *known == value).filter(|_| label == "status")
+        {
+            Some((_, word)) => (*word).to_owned(),
+            None => words::short(value),
+        };
+        filters.extend(value.map(|value| Filter { label, value: word(value), parameters }));
+    }
+    filters
 }
 
 /// The page.
@@ -40,18 +74,53 @@ pub async fn list(visitor: Visitor) -> HttpResponse {
 }
 
 async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
-    let asked = asked(visitor, true);
-    let asked = pairs(&asked);
-    let found: Result<List<Delivery>, Trouble> = visitor.get("/deliveries", About::These, &asked).await;
-    let is_filtered = asked.iter().any(|(name, _)| *name != "cursor");
-    let top = found.as_ref().ok().and_then(|found| found.data.first()).map(|first| first.id.clone());
+    let typed = typed(visitor, true);
+    let asked = asked(visitor, &typed);
+    let (typed, asked) = (pairs(&typed), pairs(&asked));
+    let found: Result<List<Delivery>, Trouble> = visitor.get(PATH, About::These, &asked).await;
+    let in_use = in_use(visitor);
+    let chips = filters::chips(visitor, PATH, &typed, &in_use);
     let yet = html! {
         p { "No delivery yet: each event makes one for each endpoint that wants it." }
         a.button href=(visitor.to("/endpoints/new", &[])) { "Make an endpoint" }
     };
     let body = html! {
         (head("Deliveries", html! { (news(0, false, "")) }))
-        form.filters action={ (crate::dashboard::visitor::ROOT) "/deliveries" } {
+        (form(visitor))
+        @match &found {
+            // What was typed stays where it was typed.
+            Err(trouble) => { (chips) (answers::part(trouble)) }
+            Ok(found) if found.data.is_empty() && in_use.is_empty() => div.list { (nothing(false, "", &yet)) },
+            Ok(found) if found.data.is_empty() => {
+                @let older = found.next_cursor.as_deref().map(|cursor| {
+                    let kept = typed.iter().copied().filter(|(name, _)| *name != "cursor");
+                    visitor.to(PATH, &kept.chain([("cursor", cursor)]).collect::<Vec<_>>())
+                });
+                div.list { (filters::none_fits("delivery", &chips, older.as_deref())) }
+            }
+            Ok(found) => {
+                (chips)
+                (chosen_from(visitor, &typed, &found.data))
+                (frame::next(visitor, PATH, &typed, found.next_cursor.as_deref()))
+            }
+        }
+        (frame::as_call(visitor, PATH, About::These, &asked))
+    };
+    let page = Page::new("Deliveries", body);
+    let is_first = visitor.query.get("cursor").is_none();
+    Ok(match found.ok().filter(|_| is_first) {
+        Some(found) => {
+            let mut watched = typed;
+            watched.extend(found.data.first().map(|first| ("top", first.id.as_str())));
+            page.live(visitor.to("/live/deliveries", &watched))
+        }
+        None => page,
+    })
+}
+
+fn form(visitor: &Visitor) -> Markup {
+    html! {
+        form.filters action={ (ROOT) (PATH) } {
             (frame::carried(visitor))
             label { span.small.muted { "Status" }
                 select name="status" {
@@ -60,78 +129,91 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
                     }
                 }
             }
-            (filter(visitor, "endpoint", "Endpoint", "ep_…"))
-            (filter(visitor, "event", "Event", "evt_…"))
-            (filter(visitor, "since", "Since", "2026-01-31T12:00:00Z"))
-            (filter(visitor, "until", "Until", "2026-01-31T13:00:00Z"))
+            (filters::field(visitor, "type", "Type", "campaign.*"))
+            (filters::field(visitor, "endpoint", "Endpoint", "ep_…"))
+            (filters::field(visitor, "event", "Event", "evt_…"))
+            (filters::field(visitor, "since", "Since", "24h or 2026-01-31 12:00"))
+            (filters::field(visitor, "until", "Until", "1h or 2026-01-31 13:00"))
+            // One that a link has set stays.
+            @if let Some(replay) = visitor.query.filled("replay") { input type="hidden" name="replay" value=(replay); }
             button { "Filter" }
-            @if is_filtered { a href=(visitor.to("/deliveries", &[])) { "Remove filters" } }
-        }
-        @match &found {
-            Ok(found) if found.data.is_empty() => div.list { (nothing(is_filtered, &visitor.to("/deliveries", &[]), &yet)) },
-            Ok(found) => {
-                (table(visitor, &found.data, "Newest first."))
-                (frame::next(visitor, "/deliveries", &asked, found.next_cursor.as_deref()))
-            }
-            // What was typed stays where it was typed.
-            Err(trouble) => (crate::dashboard::answers::part(trouble)),
-        }
-        (frame::as_call(visitor, "/deliveries", About::These, &asked))
-    };
-    let page = Page::new("Deliveries", body);
-    let is_first = visitor.query.get("cursor").is_none();
-    Ok(match top.filter(|_| is_first) {
-        Some(top) => {
-            let mut watched = asked.clone();
-            watched.push(("top", &top));
-            page.live(visitor.to("/live/deliveries", &watched))
-        }
-        None => page,
-    })
-}
-
-fn filter(visitor: &Visitor, name: &str, label: &str, example: &str) -> Markup {
-    html! {
-        label { span.small.muted { (label) }
-            input type="text" name=(name) value=[visitor.query.get(name)] placeholder=(example) maxlength="64" spellcheck="false";
         }
     }
 }
 
 /// A table of deliveries.
 pub fn table(visitor: &Visitor, deliveries: &[Delivery], caption: &str) -> Markup {
+    html! { div.list { (rows(visitor, deliveries, caption, false)) } }
+}
+
+/// The same in a form: those that are chosen can be retried.
+fn chosen_from(visitor: &Visitor, typed: &[(&str, &str)], deliveries: &[Delivery]) -> Markup {
+    if !visitor.may(Permission::RetryDeliveries) {
+        return table(visitor, deliveries, "Newest first.");
+    }
     html! {
-        div.list {
-            table {
-                caption { (caption) }
-                thead {
-                    tr {
-                        th scope="col" { "Status" } th scope="col" { "Delivery" } th scope="col" { "Type" }
-                        th scope="col" { "Endpoint" } th.num scope="col" { "Attempts" } th scope="col" { "Next attempt" }
-                        th.num scope="col" { "Age" }
-                    }
-                }
-                tbody {
-                    @for delivery in deliveries {
-                        tr id=(delivery.id) {
-                            td.nowrap { (icons::status(&delivery.status)) }
-                            td.nowrap { a href=(visitor.to_one(&format!("/deliveries/{}", segment(&delivery.id)))) { (words::id(&delivery.id)) } }
-                            td { (delivery.event_type) }
-                            td.nowrap data-l="to" { (endpoint_link(visitor, &delivery.endpoint)) }
-                            td.num data-l="attempts" { (words::count(delivery.attempt_count)) }
-                            td.nowrap {
-                                @match delivery.next_attempt_at {
-                                    Some(next) if next.0 > visitor.now => (words::time(next.0, visitor.now)),
-                                    Some(_) => span.muted { "due" },
-                                    None => {}
-                                }
-                            }
-                            td.num.nowrap.last { (words::time(delivery.created_at.0, visitor.now)) }
-                        }
-                    }
-                }
+        form.bulk method="post" action=(visitor.to("/deliveries/retry", typed)) {
+            (frame::token(visitor))
+            div.list { (rows(visitor, deliveries, "Newest first.", true)) }
+            div.actions {
+                button data-chosen="Retry" { "Retry the chosen deliveries" }
+                span.muted { "One more attempt of each, now, with the same " code { "webhook-id" } "." }
             }
         }
+    }
+}
+
+fn rows(visitor: &Visitor, deliveries: &[Delivery], caption: &str, can_be_chosen: bool) -> Markup {
+    html! {
+        table {
+            caption { (caption) " Attempts are those made, and behind the plus those to come." }
+            thead {
+                tr {
+                    th scope="col" {
+                        @if can_be_chosen { label.pick data-all hidden { input type="checkbox" aria-label="Choose all of this page"; } }
+                        "Status"
+                    }
+                    th scope="col" { "Delivery" } th scope="col" { "Type" } th scope="col" { "Endpoint" }
+                    th.num scope="col" { "Attempts" } th scope="col" { "Last answer" } th scope="col" { "Next attempt" }
+                    th.num scope="col" { "Age" }
+                }
+            }
+            tbody { @for delivery in deliveries { (row(visitor, delivery, can_be_chosen)) } }
+        }
+    }
+}
+
+fn row(visitor: &Visitor, delivery: &Delivery, can_be_chosen: bool) -> Markup {
+    html! {
+        tr id=(delivery.id) {
+            td.nowrap {
+                @if can_be_chosen {
+                    label.pick { input type="checkbox" name="delivery" value=(delivery.id) aria-label={ "Choose " (words::short(&delivery.id)) }; }
+                }
+                (icons::status(&delivery.status))
+            }
+            td.nowrap { a href=(visitor.to_one(&format!("/deliveries/{}", segment(&delivery.id)))) { (words::id(&delivery.id)) } }
+            td { (delivery.event_type) }
+            td.nowrap data-l="to" { (endpoint_link(visitor, &delivery.endpoint)) }
+            td.num data-l="attempts" { (attempts(delivery)) }
+            td.nowrap data-l="answer" { @if let Some(answer) = &delivery.last_answer { (outcome::answer(answer)) } }
+            td.nowrap {
+                @match delivery.next_attempt_at {
+                    Some(next) if next.0 > visitor.now => (words::time(next.0, visitor.now)),
+                    Some(_) => span.muted { "due" },
+                    None => {}
+                }
+            }
+            td.num.nowrap.last { (words::time(delivery.created_at.0, visitor.now)) }
+        }
+    }
+}
+
+/// How many were made, and how many are to come: `4 +11`.
+pub fn attempts(delivery: &Delivery) -> Markup {
+    html! {
+        (words::count(delivery.attempt_count))
+        @if let Some(left) = delivery.attempts_left.filter(|left| *left > 0) { " " span.muted title={ (left) " to come" } { "+" (left) } }
     }
 }
 
@@ -141,12 +223,14 @@ pub async fn live(visitor: Visitor, request: HttpRequest) -> HttpResponse {
 }
 
 async fn draw(visitor: Visitor) -> Result<Parts, Trouble> {
-    let asked = asked(&visitor, false);
-    let asked = pairs(&asked);
-    let found: List<Delivery> = visitor.get("/deliveries", About::These, &asked).await?;
+    let typed = typed(&visitor, false);
+    let asked = asked(&visitor, &typed);
+    let mut asked = pairs(&asked);
+    asked.push(("limit", NEWS));
+    let found: List<Delivery> = visitor.get(PATH, About::These, &asked).await?;
     let top = visitor.query.get("top").unwrap_or_default();
     // Ids grow with time.
     let new = found.data.iter().filter(|delivery| delivery.id.as_str() > top).count();
     let is_more = new == found.data.len() && found.next_cursor.is_some();
-    Ok(vec![("news", news(new, is_more, &visitor.to("/deliveries", &asked)))])
+    Ok(vec![("news", news(new, is_more, &visitor.to(PATH, &pairs(&typed))))])
 }

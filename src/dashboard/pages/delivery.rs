@@ -1,5 +1,7 @@
 //! One delivery: why it is where it is, what comes next, and every attempt.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix_web::http::Method;
@@ -11,14 +13,18 @@ use crate::dashboard::frame::{self, Page};
 use crate::dashboard::icons;
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::live::{self, Parts};
-use crate::dashboard::pages::{endpoint_link, outcome, segment, timeline};
+use crate::dashboard::pages::attempt::{self, Sent};
+use crate::dashboard::pages::event_outcomes::{left, waits};
+use crate::dashboard::pages::{endpoint_link, event_payload, outcome, segment, timeline};
 use crate::dashboard::visitor::{About, Posted, Visitor};
-use crate::dashboard::wire::{Delivery, Endpoint};
+use crate::dashboard::wire::{Attempt, Delivery, Endpoint};
 use crate::dashboard::words;
-use crate::domain::Timestamp;
 
-/// Attempts that are shown whole; of more, the last.
-const ATTEMPTS_SHOWN: usize = 30;
+/// Bytes of the payload that are shown here.
+const BODY_BYTES_MAX: usize = 512;
+
+/// The beginning of a payload, and how long it is.
+type Body = Option<(String, usize)>;
 
 async fn read(visitor: &Visitor, id: &str) -> Result<Delivery, Trouble> {
     visitor.get(&format!("/deliveries/{}", segment(id)), About::These, &[]).await
@@ -31,6 +37,13 @@ async fn endpoint_of(visitor: &Visitor, delivery: &Delivery) -> Option<Endpoint>
     visitor.get(&format!("/webhook/{}", segment(&delivery.endpoint)), About::These, &[]).await.ok()
 }
 
+async fn body_of(visitor: &Visitor, delivery: &Delivery) -> Body {
+    let bytes = event_payload::bytes(visitor, &delivery.event).await.ok()?;
+    let begin = &bytes[..bytes.len().min(BODY_BYTES_MAX + 4)];
+    let text = String::from_utf8_lossy(begin);
+    Some((attempt::beginning(&text, BODY_BYTES_MAX).to_owned(), bytes.len()))
+}
+
 /// The page.
 pub async fn page(visitor: Visitor, id: web::Path<String>) -> HttpResponse {
     visitor.answer(build(&visitor, &id).await)
@@ -39,21 +52,42 @@ pub async fn page(visitor: Visitor, id: web::Path<String>) -> HttpResponse {
 async fn build(visitor: &Visitor, id: &str) -> Result<Page, Trouble> {
     let delivery = read(visitor, id).await?;
     let endpoint = endpoint_of(visitor, &delivery).await;
+    let body_sent = body_of(visitor, &delivery).await;
     let path = format!("/deliveries/{}", segment(&delivery.id));
+    let chosen = chosen(visitor, &delivery);
     let body = html! {
         div.head {
             h1 { "Delivery " span.mono { (words::short(&delivery.id)) } " " span.muted { (delivery.event_type) } }
             div.row { (frame::copy(&delivery.id)) }
         }
         (state(visitor, &delivery, endpoint.as_ref()))
+        (facts(visitor, &delivery, endpoint.as_ref()))
+        (attempts(visitor, &delivery, endpoint.as_ref(), &body_sent))
+        (frame::as_call(visitor, &path, About::These, &[]))
+    };
+    // What somebody looks at stays, whatever attempt comes next.
+    let number = chosen.map(|attempt| attempt.number.to_string());
+    let with = visitor.query.filled("with").map(str::to_owned);
+    let mut watched: Vec<(&str, &str)> = Vec::new();
+    watched.extend(number.as_deref().map(|number| ("attempt", number)));
+    watched.extend(with.as_deref().map(|with| ("with", with)));
+    Ok(Page::new(format!("Delivery {}", words::short(&delivery.id)), body)
+        .live(visitor.to(&format!("/live/delivery/{}", segment(id)), &watched)))
+}
+
+fn facts(visitor: &Visitor, delivery: &Delivery, endpoint: Option<&Endpoint>) -> Markup {
+    html! {
         section.panel {
             dl.facts {
                 dt { "Event" } dd { a href=(visitor.to_one(&format!("/events/{}", segment(&delivery.event)))) { (words::id(&delivery.event)) } " " span.muted { (delivery.event_type) } }
                 dt { "Endpoint" } dd {
-                    @match &endpoint {
+                    @match endpoint {
                         Some(endpoint) => a href=(visitor.to_one(&format!("/endpoints/{}", segment(&endpoint.id)))) { (endpoint.url) },
                         None => (endpoint_link(visitor, &delivery.endpoint)),
                     }
+                }
+                @if let Some(replay) = &delivery.replay {
+                    dt { "Replay" } dd { a href=(visitor.to("/deliveries", &[("replay", replay)])) { "All deliveries of " (words::short(replay)) } }
                 }
                 dt { "Made" } dd { (words::time(delivery.created_at.0, visitor.now)) " " span.muted.nowrap { (words::absolute(delivery.created_at.0)) } }
                 @if let Some(finished) = delivery.finished_at {
@@ -61,34 +95,40 @@ async fn build(visitor: &Visitor, id: &str) -> Result<Page, Trouble> {
                 }
             }
         }
-        (attempts(&delivery, visitor.now))
-        (frame::as_call(visitor, &path, About::These, &[]))
-    };
-    Ok(Page::new(format!("Delivery {}", words::short(&delivery.id)), body)
-        .live(visitor.to(&format!("/live/delivery/{}", segment(id)), &[])))
+    }
 }
 
 /// Where it stands and what can be done.
 fn state(visitor: &Visitor, delivery: &Delivery, endpoint: Option<&Endpoint>) -> Markup {
-    let at = |verb: &str| visitor.to_one(&format!("/deliveries/{}/{verb}", segment(&delivery.id)));
-    let may_retry = visitor.may(Permission::RetryDeliveries);
-    let is_over = delivery.finished_at.is_some()
-        || matches!(delivery.status.as_str(), "delivered" | "discarded" | "retries_exhausted");
-    let is_paused = endpoint.is_some_and(|endpoint| endpoint.status != "active");
     html! {
         section #state .panel {
-            div.head { p.sentence { (icons::status(&delivery.status)) " " (sentence(delivery, endpoint, visitor.now)) } }
-            @if !delivery.attempts.is_empty() || delivery.next_attempt_at.is_some() { (timeline::line(delivery)) }
-            @if may_retry {
-                div.actions {
-                    @if is_paused {
-                        a.button href=(visitor.to_one(&format!("/endpoints/{}", segment(&delivery.endpoint)))) { "To the endpoint, which holds it" }
-                    } @else if delivery.status != "discarded" {
-                        (frame::action(visitor, &at("retry"), if delivery.status == "delivered" { "Send it once more" } else { "Retry now" }))
-                    }
-                    @if !is_over {
-                        (frame::confirmed(visitor, &at("skip"), "Skip", "It is given up and not tried again. What waits behind it in order goes on.", "Skip 1 delivery"))
-                    }
+            div.head { p.sentence { (icons::status(&delivery.status)) " " (sentence(visitor, delivery, endpoint)) } }
+            @if !delivery.attempts.is_empty() || delivery.next_attempt_at.is_some() { (timeline::line(delivery, visitor.now)) }
+            (actions(visitor, delivery, endpoint))
+        }
+    }
+}
+
+fn actions(visitor: &Visitor, delivery: &Delivery, endpoint: Option<&Endpoint>) -> Markup {
+    let at = |verb: &str| visitor.to_one(&format!("/deliveries/{}/{verb}", segment(&delivery.id)));
+    let of_endpoint = |verb: &str| visitor.to_one(&format!("/endpoints/{}/{verb}", segment(&delivery.endpoint)));
+    let is_over = delivery.finished_at.is_some()
+        || matches!(delivery.status.as_str(), "delivered" | "discarded" | "retries_exhausted");
+    let can_be_sent = !matches!(delivery.reason.as_deref(), Some("endpoint_deleted" | "retention"));
+    let holder = delivery.waits_for.as_ref().filter(|waits_for| waits_for.kind == "hold");
+    let is_held = holder.is_some() || endpoint.is_some_and(|endpoint| endpoint.status != "active");
+    html! {
+        @if visitor.may(Permission::RetryDeliveries) {
+            div.actions {
+                @match (holder.and_then(|holder| holder.by.as_deref()), endpoint) {
+                    (Some("partner" | "both"), Some(_)) => (frame::action(visitor, &of_endpoint("resume"), "Resume the endpoint")),
+                    (Some("settings" | "failing" | "gone"), Some(_)) => (frame::action(visitor, &of_endpoint("enable"), "Enable the endpoint")),
+                    _ if is_held => a.button href=(visitor.to_one(&format!("/endpoints/{}", segment(&delivery.endpoint)))) { "To the endpoint, which holds it" },
+                    _ if can_be_sent => (frame::action(visitor, &at("retry"), if delivery.status == "delivered" { "Send it once more" } else { "Retry now" })),
+                    _ => {}
+                }
+                @if !is_over {
+                    (frame::confirmed(visitor, &at("skip"), "Skip", "It is given up and not tried again. What waits behind it in order goes on.", "Skip 1 delivery"))
                 }
             }
         }
@@ -96,17 +136,12 @@ fn state(visitor: &Visitor, delivery: &Delivery, endpoint: Option<&Endpoint>) ->
 }
 
 /// Where it stands, with what comes next.
-fn sentence(delivery: &Delivery, endpoint: Option<&Endpoint>, now: Timestamp) -> Markup {
-    let next = html! {
-        @match delivery.next_attempt_at {
-            Some(at) if at.0 > now => { "next " (words::time(at.0, now)) }
-            Some(_) => "the next is due now",
-            None => "none is planned",
-        }
-    };
+fn sentence(visitor: &Visitor, delivery: &Delivery, endpoint: Option<&Endpoint>) -> Markup {
+    let now = visitor.now;
     let last = delivery.attempts.last().map(|attempt| {
         html! { "Attempt " (attempt.number) " " (outcome::verb(attempt)) " " (words::time(attempt.started_at.0, now)) }
     });
+    let next = html! { (waits(delivery.waits_for.as_ref(), delivery, now)) (left(delivery.attempts_left)) };
     html! {
         @match delivery.status.as_str() {
             "delivered" => {
@@ -119,21 +154,17 @@ fn sentence(delivery: &Delivery, endpoint: Option<&Endpoint>, now: Timestamp) ->
                 }
             }
             "retries_exhausted" => { @if let Some(last) = last { (last) ", the last of its schedule. " } "It is not tried again by itself." }
-            "discarded" => { "Not sent: " (delivery.reason.as_deref().unwrap_or("no reason is known").replace('_', " ")) "." }
-            "held" => {
-                "Its endpoint "
-                @match endpoint.map(|endpoint| endpoint.status.as_str()) {
-                    Some("disabled") => "is disabled",
-                    Some("paused") => "is paused",
-                    _ => "holds everything",
-                }
-                ". It goes out when that ends."
+            "discarded" => {
+                "Given up: " (delivery.reason.as_deref().unwrap_or("no reason is known").replace('_', " ")) "."
                 @if let Some(last) = last { " " (last) "." }
             }
             _ => {
                 @match last {
                     Some(last) => { (last) "; " (next) "." }
                     None => { "Not tried yet; " (next) "." }
+                }
+                @if let Some(first) = delivery.waits_for.as_ref().and_then(|waits_for| waits_for.delivery.as_deref()) {
+                    " It waits for " a href=(visitor.to_one(&format!("/deliveries/{}", segment(first)))) { (words::id(first)) } "."
                 }
                 @if let Some(health) = endpoint.and_then(|endpoint| endpoint.health.as_ref()).filter(|health| health.breaker == "open") {
                     " " (super::endpoint::trouble(health, now))
@@ -143,12 +174,39 @@ fn sentence(delivery: &Delivery, endpoint: Option<&Endpoint>, now: Timestamp) ->
     }
 }
 
-fn attempts(delivery: &Delivery, now: Timestamp) -> Markup {
-    let hidden = delivery.attempts.len().saturating_sub(ATTEMPTS_SHOWN);
+/// The attempt that is looked at: the one that the address names, or else the last.
+fn chosen<'a>(visitor: &Visitor, delivery: &'a Delivery) -> Option<&'a Attempt> {
+    let named = visitor.query.filled("attempt").and_then(|number| numbered(delivery, number));
+    named.or(delivery.attempts.last())
+}
+
+fn numbered<'a>(delivery: &'a Delivery, number: &str) -> Option<&'a Attempt> {
+    let number: u64 = number.parse().ok()?;
+    delivery.attempts.iter().find(|attempt| attempt.number == number)
+}
+
+fn attempts(visitor: &Visitor, delivery: &Delivery, endpoint: Option<&Endpoint>, body: &Body) -> Markup {
+    let path = format!("/deliveries/{}", segment(&delivery.id));
+    let page = |parameters: &[(&str, &str)]| visitor.to(&path, parameters);
+    let sent = Sent {
+        delivery,
+        target: endpoint.map(|endpoint| (endpoint.url.as_str(), endpoint.version)),
+        body: body.as_ref(),
+        page: &page,
+        now: visitor.now,
+    };
+    let chosen = chosen(visitor, delivery);
+    let with = visitor.query.filled("with").and_then(|number| numbered(delivery, number));
     html! {
         div #attempts .panel-list {
-            @for attempt in delivery.attempts.iter().rev().take(ATTEMPTS_SHOWN) { (outcome::whole(attempt, now)) }
-            @if hidden > 0 { p.muted { (words::of(hidden as u64, "earlier attempt")) " are in the API's answer." } }
+            @if let Some(chosen) = chosen {
+                (attempt::table(&sent, Some(chosen.number)))
+                @if let Some(with) = with.filter(|with| with.number != chosen.number) {
+                    @let (earlier, later) = if with.number < chosen.number { (with, chosen) } else { (chosen, with) };
+                    (attempt::compared(earlier, later))
+                }
+                (attempt::whole(&sent, chosen))
+            }
         }
     }
 }
@@ -156,13 +214,25 @@ fn attempts(delivery: &Delivery, now: Timestamp) -> Markup {
 /// Its live parts.
 pub async fn live(visitor: Visitor, id: web::Path<String>, request: HttpRequest) -> HttpResponse {
     let id = id.into_inner();
-    live::stream(visitor, &request, move |visitor| draw(visitor, id.clone()))
+    // A payload does not change: it is read once.
+    let body: Rc<RefCell<Option<Body>>> = Rc::default();
+    live::stream(visitor, &request, move |visitor| draw(visitor, id.clone(), Rc::clone(&body)))
 }
 
-async fn draw(visitor: Visitor, id: String) -> Result<Parts, Trouble> {
+async fn draw(visitor: Visitor, id: String, body: Rc<RefCell<Option<Body>>>) -> Result<Parts, Trouble> {
     let delivery = read(&visitor, &id).await?;
     let endpoint = endpoint_of(&visitor, &delivery).await;
-    Ok(vec![("state", state(&visitor, &delivery, endpoint.as_ref())), ("attempts", attempts(&delivery, visitor.now))])
+    let known = body.borrow().clone();
+    let known = match known {
+        Some(known) => known,
+        None => {
+            let found = body_of(&visitor, &delivery).await;
+            body.replace(Some(found.clone()));
+            found
+        }
+    };
+    let shown = attempts(&visitor, &delivery, endpoint.as_ref(), &known);
+    Ok(vec![("state", state(&visitor, &delivery, endpoint.as_ref())), ("attempts", shown)])
 }
 
 /// Retries or skips it.

@@ -1,108 +1,267 @@
-//! Finding by what somebody has in hand: an id of whatever kind, a partner's name, an
-//! event type, an endpoint's URL.
+//! Finding by what somebody has in hand: an id of whatever kind, a URL, an idempotency key, a
+//! value of a payload, a partner's name, an event type. What one thing goes by leads there;
+//! of several there is a list, and of nothing what was looked through.
 
 use actix_web::HttpResponse;
-use maud::html;
+use maud::{Markup, html};
 use serde::de::IgnoredAny;
 
 use crate::auth::Permission;
 use crate::dashboard::answers;
-use crate::dashboard::form;
-use crate::dashboard::frame::Page;
+use crate::dashboard::form::Form;
+use crate::dashboard::frame::{self, Page};
 use crate::dashboard::inside::Trouble;
-use crate::dashboard::pages::{head, segment};
-use crate::dashboard::visitor::{About, ROOT, Visitor};
-use crate::dashboard::wire::{Endpoint, List};
+use crate::dashboard::pages::{head, refused, segment};
+use crate::dashboard::visitor::{About, Visitor};
+use crate::dashboard::wire::{Hit, KeptFor, Refusals, SearchAnswer, Searched};
+use crate::dashboard::words;
 
-/// Endpoints whose URLs are compared.
-const COMPARED: usize = 250;
+/// Hits of each kind that are listed.
+const LIMIT: &str = "25";
+/// Refused posts that are shown where nothing else is.
+const REFUSED: &str = "10";
 
-/// Goes to what was found, or says what was looked for.
+/// Goes to what was found, lists it, or says what was looked for.
 pub async fn page(visitor: Visitor) -> HttpResponse {
     let wanted = visitor.query.filled("q").unwrap_or_default().to_owned();
     match found(&visitor, &wanted).await {
-        Ok(Some(to)) => answers::go(&to),
-        Ok(None) => visitor.answer(Ok(not_found(&visitor, &wanted))),
+        Ok(Found::One(to)) => answers::go(&to),
+        Ok(Found::Several(there, answer)) => visitor.answer(Ok(several(&there, &wanted, &answer))),
+        Ok(Found::Nothing(searched)) => visitor.answer(Ok(not_found(&visitor, &wanted, searched.as_ref()).await)),
         Err(trouble) => visitor.answer(Err(trouble)),
     }
 }
 
-/// Where it is.
-async fn found(visitor: &Visitor, wanted: &str) -> Result<Option<String>, Trouble> {
-    let kind = wanted.split_once('_').map_or("", |(kind, _)| kind);
-    let room = match kind {
-        "ep" => Some(("/webhook", "/endpoints", Permission::ManageEndpoints)),
-        "evt" => Some(("/events", "/events", Permission::ReadDeliveries)),
-        "dlv" => Some(("/deliveries", "/deliveries", Permission::ReadDeliveries)),
-        _ => None,
-    };
-    if let Some((api, page, _)) = room.filter(|(_, _, permission)| visitor.may(*permission)) {
-        return by_id(visitor, wanted, api, page).await;
-    }
-    if visitor.may(Permission::ReadEventTypes)
-        && is_there(visitor, &format!("/event-types/{}", segment(wanted)), About::These).await?
-    {
-        return Ok(Some(visitor.to(&format!("/catalog/{}", segment(wanted)), &[])));
-    }
-    if visitor.may(Permission::Operate)
-        && is_there(visitor, &format!("/partners/{}", segment(wanted)), About::Nobody).await?
-    {
-        return Ok(Some(visitor.address(&format!("/partners/{}", segment(wanted)), None, &[])));
-    }
-    if visitor.may(Permission::ManageEndpoints) && wanted.contains("://") {
-        return by_url(visitor, wanted).await;
-    }
-    Ok(None)
+enum Found {
+    /// Where it is.
+    One(String),
+    /// As somebody sees it who looks there.
+    Several(Box<Visitor>, SearchAnswer),
+    /// What was looked through, if the text could be looked for.
+    Nothing(Option<Searched>),
 }
 
-/// An id says neither environment nor partner: both environments are looked at.
-async fn by_id(visitor: &Visitor, id: &str, api: &str, page: &str) -> Result<Option<String>, Trouble> {
-    let own = visitor.environment().to_owned();
-    let mut environments = vec![own.as_str()];
-    if visitor.chooses_environment() {
-        environments.push(if own == "sandbox" { "production" } else { "sandbox" });
+/// Looks where somebody is, then over all partners, then in the other environment: what is
+/// in hand says neither.
+async fn found(visitor: &Visitor, wanted: &str) -> Result<Found, Trouble> {
+    if wanted.is_empty() {
+        return Ok(Found::Nothing(None));
     }
-    for environment in environments {
-        let mut there = visitor.clone();
-        there.query = form::Form::default();
-        if visitor.chooses_environment() {
-            there.query.set("env", environment);
+    if visitor.may(Permission::Operate) && is_partner(visitor, wanted).await? {
+        return Ok(Found::One(visitor.address(&format!("/partners/{}", segment(wanted)), None, &[])));
+    }
+    let mut searched = None;
+    for there in places(visitor) {
+        let answer: SearchAnswer = match there.get("/search", About::These, &[("q", wanted), ("limit", LIMIT)]).await {
+            Ok(answer) => answer,
+            // It is nothing that could be looked for.
+            Err(trouble) if trouble.status == 422 => return Ok(Found::Nothing(None)),
+            Err(trouble) => return Err(trouble),
+        };
+        let hits = once_each(answer.data);
+        if let Some(only) = the_one(&hits) {
+            return Ok(Found::One(there.to(&address(only), &[])));
         }
-        if is_there(&there, &format!("{api}/{}", segment(id)), About::These).await? {
-            return Ok(Some(there.to(&format!("{page}/{}", segment(id)), &[])));
+        if !hits.is_empty() {
+            return Ok(Found::Several(Box::new(there), SearchAnswer { data: hits, searched: answer.searched }));
         }
+        // What is said is how far it went where somebody is.
+        searched.get_or_insert(answer.searched);
     }
-    Ok(None)
+    Ok(Found::Nothing(searched))
 }
 
-async fn by_url(visitor: &Visitor, url: &str) -> Result<Option<String>, Trouble> {
-    let limit = COMPARED.min(visitor.api.limits.page_max).to_string();
-    let found: List<Endpoint> = visitor.get("/webhook", About::These, &[("limit", &limit)]).await?;
-    let first = found.data.iter().find(|endpoint| endpoint.url.trim_end_matches('/') == url.trim_end_matches('/'));
-    Ok(first.map(|endpoint| visitor.to(&format!("/endpoints/{}", segment(&endpoint.id)), &[])))
-}
-
-async fn is_there(visitor: &Visitor, path: &str, about: About<'_>) -> Result<bool, Trouble> {
-    match visitor.get::<IgnoredAny>(path, about, &[]).await {
+async fn is_partner(visitor: &Visitor, name: &str) -> Result<bool, Trouble> {
+    match visitor.get::<IgnoredAny>(&format!("/partners/{}", segment(name)), About::Nobody, &[]).await {
         Ok(_) => Ok(true),
         Err(trouble) if matches!(trouble.status, 404 | 422) => Ok(false),
         Err(trouble) => Err(trouble),
     }
 }
 
-fn not_found(visitor: &Visitor, wanted: &str) -> Page {
+/// Where is looked, one after the other.
+fn places(visitor: &Visitor) -> Vec<Visitor> {
+    let at = |environment: &str| {
+        let mut there = visitor.clone();
+        there.query = Form::default();
+        if visitor.chooses_environment() {
+            there.query.set("env", environment);
+        }
+        there
+    };
+    let mut places = Vec::new();
+    if visitor.chooses_partner() && visitor.partner().is_some() {
+        places.push(visitor.clone());
+    }
+    places.push(at(visitor.environment()));
+    if visitor.chooses_environment() {
+        places.push(at(if visitor.environment() == "sandbox" { "production" } else { "sandbox" }));
+    }
+    places
+}
+
+/// A thing may be found in several ways.
+fn once_each(hits: Vec<Hit>) -> Vec<Hit> {
+    let mut kept: Vec<Hit> = Vec::with_capacity(hits.len());
+    for hit in hits {
+        if !kept.iter().any(|known| known.kind == hit.kind && known.id == hit.id) {
+            kept.push(hit);
+        }
+    }
+    kept
+}
+
+/// What is meant, where there is no doubt: the only hit, or the one that is called so.
+fn the_one(hits: &[Hit]) -> Option<&Hit> {
+    if let [only] = hits {
+        return Some(only);
+    }
+    let mut called_so = hits.iter().filter(|hit| matches!(hit.why.as_str(), "id" | "url" | "name"));
+    called_so.next().filter(|_| called_so.next().is_none())
+}
+
+/// The page of a hit.
+fn address(hit: &Hit) -> String {
+    let id = segment(&hit.id);
+    match hit.kind.as_str() {
+        "delivery" => format!("/deliveries/{id}"),
+        "webhook" => format!("/endpoints/{id}"),
+        "event_type" => format!("/catalog/{id}"),
+        "replay" => format!("/replays/{id}"),
+        "key" => "/keys".to_owned(),
+        _ => format!("/events/{id}"),
+    }
+}
+
+fn several(there: &Visitor, wanted: &str, answer: &SearchAnswer) -> Page {
+    let body = html! {
+        (head("Found", html! {}))
+        p.sentence { (words::of(answer.data.len() as u64, "thing")) " in " (there.environment()) " go by " b { (wanted) } "." }
+        div.list {
+            table {
+                caption { (range(there, &answer.searched)) }
+                thead {
+                    tr {
+                        th scope="col" { "What" } th scope="col" { "Which" } th scope="col" { "Type" } th scope="col" { "Partner" }
+                        th scope="col" { "Found by" } th.num scope="col" { "Age" }
+                    }
+                }
+                tbody {
+                    @for hit in &answer.data {
+                        tr {
+                            td.nowrap { (kind(hit)) }
+                            td.nowrap { a href=(there.to(&address(hit), &[])) { (words::id(&hit.id)) } }
+                            td { (hit.event_type.as_deref().unwrap_or_default()) }
+                            td { @match hit.partner.as_deref() { Some("*") => "all", Some(name) => (name), None => {} } }
+                            td { (why(hit)) }
+                            td.num.nowrap.last { @if let Some(at) = hit.at { (words::time(at.0, there.now)) } }
+                        }
+                    }
+                }
+            }
+        }
+        (frame::as_call(there, "/search", About::These, &[("q", wanted), ("limit", LIMIT)]))
+    };
+    Page::new("Found", body)
+}
+
+fn kind(hit: &Hit) -> &str {
+    match hit.kind.as_str() {
+        "webhook" => "endpoint",
+        "event_type" => "event type",
+        other => other,
+    }
+}
+
+fn why(hit: &Hit) -> Markup {
+    html! {
+        @match (hit.why.as_str(), &hit.pointer) {
+            ("field", Some(pointer)) => code { (pointer) },
+            ("idempotency_key", _) => "its idempotency key",
+            ("event_type", _) => "its type",
+            ("url", _) => "its URL",
+            ("name", _) => "its name",
+            _ => "its id",
+        }
+    }
+}
+
+/// What was looked through.
+fn range(there: &Visitor, searched: &Searched) -> Markup {
+    let until = words::absolute(searched.until.0);
+    html! {
+        @match searched.since {
+            Some(since) if !searched.complete => {
+                "Events were looked through from " (words::absolute(since.0)) " to " (until) ": there may be older ones. "
+                a href=(there.to("/events", &[("until", &since.0.to_string())])) { "Those before" } " "
+            }
+            _ => { "All events that are kept were looked through, to " (until) ". " }
+        }
+    }
+}
+
+async fn not_found(visitor: &Visitor, wanted: &str, searched: Option<&Searched>) -> Page {
     let body = html! {
         (head("Nothing found", html! {}))
         section.panel {
-            p.sentence { "There is nothing here that is called " b { (wanted) } ", or it is not yours to see." }
+            p.sentence {
+                @if wanted.is_empty() { "Say what is to be found." }
+                @else { "There is nothing here that goes by " b { (wanted) } ", or it is not yours to see." }
+            }
+            @if let Some(searched) = searched {
+                p {
+                    (range(visitor, searched))
+                    @if visitor.chooses_environment() { "The other environment was looked through, too." }
+                }
+            }
+            (horizon(visitor).await)
             p { "What can be found is, whole and exactly as it is written:" }
             ul {
-                li { "the id of an event (" code { "evt_…" } "), a delivery (" code { "dlv_…" } ") or an endpoint (" code { "ep_…" } "), in both environments where your key has both" }
+                li { "the id of an event (" code { "evt_…" } "), a delivery (" code { "dlv_…" } "), an endpoint (" code { "ep_…" } ") or a replay" }
+                li { "the URL of an endpoint" }
+                li { "an idempotency key, or a value of a payload in a field that its type is indexed by" }
                 li { "the name of an event type" @if visitor.is_operator() { ", or of a partner" } }
-                li { "the URL of an endpoint, among the newest " (COMPARED) " in " (visitor.environment()) }
             }
-            p { "What is older than the retention is gone. " a href={ (ROOT) "/events" } { "All events" } " · " a href=(visitor.to("/deliveries", &[])) { "All deliveries" } }
+            p { a href=(visitor.to("/events", &[])) { "All events" } " · " a href=(visitor.to("/deliveries", &[])) { "All deliveries" } }
         }
+        @if !wanted.is_empty() { (refused_posts(visitor, wanted).await) }
     };
     Page::new("Nothing found", body)
+}
+
+/// For how long anything is kept.
+async fn horizon(visitor: &Visitor) -> Markup {
+    if !visitor.may(Permission::ReadRetention) {
+        return html! { p { "What is older than the retention is gone." } };
+    }
+    match visitor.get::<KeptFor>("/retention", About::These, &[]).await {
+        Err(trouble) => answers::part(&trouble),
+        Ok(kept) => {
+            let days = kept.retention_days;
+            let since = visitor.now - std::time::Duration::from_secs(days * 86_400);
+            html! {
+                p {
+                    "Events are kept for " (words::of(days, "day")) ": what was accepted before " (words::absolute(since)) " may be gone."
+                    @if kept.effective.payload_days < days { " Payloads, and with them the values they are found by, go after " (words::of(kept.effective.payload_days, "day")) "." }
+                }
+            }
+        }
+    }
+}
+
+/// Posts that go by it and were not taken.
+async fn refused_posts(visitor: &Visitor, wanted: &str) -> Markup {
+    let asked = [("q", wanted), ("limit", REFUSED)];
+    match visitor.get::<Refusals>("/events/refused", About::These, &asked).await {
+        // It is nothing that could be looked for.
+        Err(trouble) if trouble.status == 422 => html! {},
+        Err(trouble) => answers::part(&trouble),
+        Ok(found) if found.data.is_empty() => html! {
+            p.muted { "No refused post goes by it either, as far as this node remembers: since " (words::time(found.since.0, visitor.now)) "." }
+        },
+        Ok(found) => html! {
+            h2 { "But posts that go by it were refused" }
+            (refused::table(visitor, &found.data, html! { "As this node remembers them. " a href=(visitor.to("/events", &[("tab", "refused"), ("q", wanted)])) { "All of them" } }))
+        },
+    }
 }

@@ -1,5 +1,6 @@
 //! The pages, a file for each noun, and where they are.
 
+mod attempt;
 mod audit;
 mod bulk;
 mod catalog;
@@ -11,8 +12,11 @@ mod endpoint_acts;
 mod endpoint_form;
 mod endpoints;
 mod event;
+mod event_outcomes;
+mod event_payload;
 mod events;
 mod exhausted;
+mod filters;
 mod find;
 mod first_run;
 mod keys;
@@ -21,10 +25,13 @@ mod outcome;
 mod overview;
 mod partners;
 mod replays;
+mod retrying;
+mod refused;
 mod schema;
 mod settings;
 mod shortcuts;
 mod signing_in;
+mod tail;
 mod timeline;
 pub mod undo;
 
@@ -76,8 +83,9 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/endpoints/{id}/{act}", web::post().to(endpoint_acts::act))
         .route("/events", web::get().to(events::list))
         .route("/events/{id}", web::get().to(event::page))
-        .route("/events/{id}/payload", web::get().to(event::payload))
+        .route("/events/{id}/payload", web::get().to(event_payload::download))
         .route("/deliveries", web::get().to(deliveries::list))
+        .route("/deliveries/retry", web::post().to(retrying::retry))
         .route("/deliveries/{id}", web::get().to(delivery::page))
         .route("/deliveries/{id}/{act}", web::post().to(delivery::act))
         .route("/catalog", web::get().to(catalog::list))
@@ -100,6 +108,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/live/endpoint/{id}", web::get().to(endpoint::live))
         .route("/live/delivery/{id}", web::get().to(delivery::live))
         .route("/live/events", web::get().to(events::live))
+        .route("/live/tail", web::get().to(tail::live))
         .route("/live/deliveries", web::get().to(deliveries::live))
         .route("/static/{file}", web::get().to(assets::file))
         .default_service(web::to(nowhere));

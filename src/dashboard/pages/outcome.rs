@@ -3,9 +3,7 @@
 use maud::{Markup, html};
 
 use crate::dashboard::icons;
-use crate::dashboard::wire::Attempt;
-use crate::dashboard::words;
-use std::time::Duration;
+use crate::dashboard::wire::{Attempt, LastAnswer};
 
 /// Whether it delivered.
 pub fn is_delivered(attempt: &Attempt) -> bool {
@@ -29,29 +27,25 @@ pub fn verb(attempt: &Attempt) -> String {
     }
 }
 
-/// Its answer as a state: `200`, `503`, `timeout`.
-pub fn state(attempt: &Attempt) -> Markup {
-    let word = match (attempt.status_code, &attempt.error) {
+/// Its answer as a word: `200`, `503`, `timeout`.
+fn word(status_code: Option<u16>, class: Option<&str>) -> String {
+    match (status_code, class) {
         (Some(code), _) => code.to_string(),
-        (None, Some(error)) => error.class.replace('_', " "),
+        (None, Some(class)) => class.replace('_', " "),
         (None, None) => "no answer".to_owned(),
-    };
+    }
+}
+
+/// Its answer as a state.
+pub fn state(attempt: &Attempt) -> Markup {
+    let word = word(attempt.status_code, attempt.error.as_ref().map(|error| error.class.as_str()));
     icons::state(if is_delivered(attempt) { "delivered" } else { "exhausted" }, &word)
 }
 
-/// All that is known of it.
-pub fn whole(attempt: &Attempt, now: crate::domain::Timestamp) -> Markup {
-    html! {
-        section.panel id={ "attempt-" (attempt.number) } {
-            div.head {
-                h3 { "Attempt " (attempt.number) " " (state(attempt)) }
-                span.muted { (words::time(attempt.started_at.0, now)) " · " (words::span(Duration::from_millis(attempt.duration_ms))) }
-            }
-            // That the status says it is no news.
-            @if let Some(error) = attempt.error.as_ref().filter(|error| error.class != "http_status") { p { b { (error.class.replace('_', " ")) } ": " (error.message) } }
-            (body(attempt))
-        }
-    }
+/// The last answer of a delivery, as a row has it: without a tint, beside a status that has
+/// one.
+pub fn answer(answer: &LastAnswer) -> Markup {
+    html! { (word(answer.status_code, answer.error_class.as_deref())) }
 }
 
 /// The beginning of the answer's body.

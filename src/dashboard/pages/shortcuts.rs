@@ -8,7 +8,7 @@ use crate::dashboard::pages::head;
 use crate::dashboard::visitor::Visitor;
 
 const KEYS: &[(&[&str], &str)] = &[
-    (&["/"], "Find: an id, a partner, an event type, a URL"),
+    (&["/"], "Find: an id, a URL, an idempotency key, a value of a payload, a partner, an event type"),
     (&["g", "o"], "Overview"),
     (&["g", "x"], "Exhausted"),
     (&["g", "r"], "Replays"),
@@ -24,6 +24,7 @@ const KEYS: &[(&[&str], &str)] = &[
     (&["j"], "Next row"),
     (&["k"], "Row before"),
     (&["Enter"], "Open the row"),
+    (&["x"], "Choose the row, or not, where rows can be chosen"),
     (&["p"], "Pause live parts, on all pages, or let them go on"),
     (&["Esc"], "Leave a field, close a menu"),
     (&["?"], "This page"),

@@ -1,5 +1,6 @@
-//! A delivery's attempts on a line: time grows logarithmically, since retries of seconds
-//! and of hours are to be seen on one. Pure.
+//! A delivery's attempts on a line, a slot for each: those made, and hollow those to come.
+//! Time grows logarithmically, since retries of seconds and of hours are to be seen on one.
+//! Pure.
 
 use std::time::Duration;
 
@@ -8,9 +9,14 @@ use maud::{Markup, html};
 use crate::dashboard::pages::outcome;
 use crate::dashboard::wire::Delivery;
 use crate::dashboard::words;
+use crate::domain::Timestamp;
 
 /// Percent of the width that stay free on each side.
 const MARGIN: f64 = 3.0;
+/// Percent between the names of two marks, at least.
+const APART: f64 = 9.0;
+/// Attempts that have a slot; of more, the last.
+const SLOTS_MAX: usize = 60;
 
 /// Where a time after the beginning stands, of so much that is shown.
 fn place(after: Duration, whole: Duration) -> f64 {
@@ -23,33 +29,85 @@ fn percent(place: f64) -> String {
     format!("{place:.1}%")
 }
 
+/// The spans that are named below the line: each with room before the next.
+fn marks(whole: Duration) -> Vec<(Duration, f64)> {
+    let all = [1, 10, 60, 600, 3_600, 21_600, 86_400, 604_800].map(Duration::from_secs);
+    let mut marks: Vec<(Duration, f64)> = Vec::new();
+    for mark in all.into_iter().filter(|mark| *mark <= whole) {
+        let at = place(mark, whole);
+        if marks.last().is_none_or(|(_, last)| at - last >= APART) {
+            marks.push((mark, at));
+        }
+    }
+    marks
+}
+
 /// The line. The attempts themselves stand below it as text.
-pub fn line(delivery: &Delivery) -> Markup {
+pub fn line(delivery: &Delivery, now: Timestamp) -> Markup {
     let begun = delivery.created_at.0;
-    let after = |at: crate::domain::Timestamp| at.since(begun);
-    let last = delivery.attempts.iter().map(|attempt| after(attempt.started_at.0)).max().unwrap_or_default();
-    let next = delivery.next_attempt_at.map(|at| after(at.0));
-    let whole = last.max(next.unwrap_or_default()).max(Duration::from_secs(10));
-    let marks = [1, 10, 60, 600, 3_600, 21_600, 86_400, 604_800].map(Duration::from_secs);
+    let after = |at: Timestamp| at.since(begun);
+    let is_over = delivery.finished_at.is_some();
+    let planned: Vec<Duration> = match delivery.planned_attempts.as_slice() {
+        _ if is_over => Vec::new(),
+        [] => delivery.next_attempt_at.iter().map(|at| after(at.0)).collect(),
+        planned => planned.iter().map(|at| after(at.0)).collect(),
+    };
+    let made: Vec<Duration> = delivery.attempts.iter().map(|attempt| after(attempt.started_at.0)).collect();
+    let last = made.iter().max().copied().unwrap_or_default();
+    let end = planned.last().copied().unwrap_or_default();
+    let whole = last.max(end).max(Duration::from_secs(10));
+    let skipped = delivery.attempts.len().saturating_sub(SLOTS_MAX);
     html! {
         svg.line role="img"
-            aria-label={ (words::of(delivery.attempts.len() as u64, "attempt")) " over " (words::span(last)) } {
+            aria-label={ (words::of(made.len() as u64, "attempt")) " made over " (words::span(last)) ", " (planned.len()) " to come" } {
             line.axis x1="0" x2="100%" y1="40" y2="40" stroke-width="1" {}
-            @for mark in marks.iter().filter(|mark| **mark <= whole) {
-                @let x = percent(place(*mark, whole));
+            @for (mark, at) in marks(whole) {
+                @let x = percent(at);
                 line.axis x1=(x) x2=(x) y1="34" y2="46" stroke-width="1" {}
-                text x=(x) y="66" text-anchor="middle" { (words::span(*mark)) }
+                text x=(x) y="66" text-anchor="middle" { (words::span(mark)) }
             }
-            @for attempt in &delivery.attempts {
-                @let x = place(after(attempt.started_at.0), whole);
+            @if !is_over {
+                @let x = percent(place(after(now), whole));
+                line.now x1=(x) x2=(x) y1="22" y2="52" stroke-width="2" {}
+            }
+            @for at in planned.iter().skip(1) { circle.to-come cx=(percent(place(*at, whole))) cy="40" r="6" stroke-width="1.5" {} }
+            @if let Some(next) = planned.first() { circle.next cx=(percent(place(*next, whole))) cy="40" r="7" stroke-width="2" {} }
+            @for (attempt, at) in delivery.attempts.iter().zip(&made).skip(skipped) {
+                @let x = percent(place(*at, whole));
                 @if outcome::is_delivered(attempt) {
-                    circle.ok cx=(percent(x)) cy="40" r="8" {}
+                    circle.ok cx=(x) cy="40" r="8" {}
                 } @else {
-                    svg x=(percent(x)) y="40" overflow="visible" { rect.no x="-6" y="-8" width="12" height="16" {} }
+                    svg x=(x) y="40" overflow="visible" { rect.no x="-6" y="-8" width="12" height="16" {} }
                 }
             }
-            @if let Some(next) = next {
-                circle.to-come cx=(percent(place(next, whole))) cy="40" r="7" stroke-width="2" stroke-dasharray="3 2" {}
+        }
+        p.small.muted {
+            "From when it was made, on a scale that grows with time: discs delivered, blocks failed"
+            @if !planned.is_empty() { ", rings are to come" }
+            @if !is_over { "; the upright line is now" }
+            "."
+        }
+        @if planned.len() > 1 { (table(delivery, now)) }
+    }
+}
+
+/// What the rings say.
+fn table(delivery: &Delivery, now: Timestamp) -> Markup {
+    html! {
+        details {
+            summary { (words::of(delivery.planned_attempts.len() as u64, "attempt")) " to come" }
+            table {
+                caption { "When each is due if those before it fail at once; chance adds a little." }
+                thead { tr { th scope="col" { "Attempt" } th scope="col" { "Due" } th scope="col" { "After it was made" } } }
+                tbody {
+                    @for (behind, at) in delivery.planned_attempts.iter().enumerate() {
+                        tr {
+                            td { (delivery.attempt_count + behind as u64 + 1) }
+                            td { (words::time(at.0, now)) }
+                            td { (words::span(at.0.since(delivery.created_at.0))) }
+                        }
+                    }
+                }
             }
         }
     }
@@ -69,6 +127,8 @@ mod tests {
             let (left, right) = (place(first, whole), place(second, whole));
             prop_assert!(left <= right);
             prop_assert!((MARGIN..=100.0 - MARGIN).contains(&left) && (MARGIN..=100.0 - MARGIN).contains(&right));
+            let marks = marks(whole);
+            prop_assert!(marks.is_sorted_by(|(_, one), (_, other)| other - one >= APART));
         }
     }
 }

@@ -249,6 +249,20 @@ pub fn attempts_left(policy: &RetryPolicy, scheduled_attempts: u32) -> u32 {
     policy.retries().saturating_add(1).saturating_sub(scheduled_attempts)
 }
 
+/// When the attempts that a schedule has left are due, the first of them at `first`, if each
+/// fails as it begins and no jitter is added.
+pub fn planned(policy: &RetryPolicy, scheduled_attempts: u32, first: Timestamp) -> Vec<Timestamp> {
+    let left = attempts_left(policy, scheduled_attempts);
+    let waits = (1..left).map_while(|behind| policy.wait(scheduled_attempts + behind));
+    let mut at = first;
+    let mut planned: Vec<Timestamp> = (left > 0).then_some(first).into_iter().collect();
+    for wait in waits {
+        at = at + wait;
+        planned.push(at);
+    }
+    planned
+}
+
 /// A span as a person says it: in its two largest units at most.
 fn span(duration: Duration) -> String {
     let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());

@@ -46,6 +46,20 @@ fn due(trouble: &Trouble) -> Facts<'_> {
 }
 
 #[test]
+fn what_is_planned_is_what_the_schedule_has_left() {
+    let waits = [1_000, 2_000, 3_000].map(Duration::from_millis);
+    let policy = RetryPolicy::Schedule(waits.to_vec());
+    assert_eq!(planned(&policy, 0, NOW), [NOW, after(1_000), after(3_000), after(6_000)]);
+    assert_eq!(planned(&policy, 2, after(500)), [after(500), after(3_500)]);
+    assert_eq!(planned(&policy, 3, NOW), [NOW]);
+    assert_eq!(planned(&policy, 4, NOW), []);
+    for made in 0..20 {
+        let policy = RetryPolicy::default();
+        assert_eq!(planned(&policy, made, NOW).len(), attempts_left(&policy, made) as usize, "{made}");
+    }
+}
+
+#[test]
 fn each_thing_that_keeps_a_delivery_waiting_is_told() {
     let well = Trouble::default();
     let check = |facts: Facts<'_>, expected: WaitsFor| assert_eq!(WaitsFor::of(&facts, NOW), expected, "{facts:?}");

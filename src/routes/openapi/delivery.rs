@@ -72,6 +72,17 @@ delivery! {
     Delivery {}
 }
 delivery! {
+    /// A delivery of a list.
+    ListedDelivery {
+        /// How many attempts its schedule has left; `null` where it has ended.
+        #[schema(required = true)]
+        attempts_left: Option<u32>,
+        /// What its last attempt was answered; `null` where there was none, or is none any more.
+        #[schema(required = true)]
+        last_answer: Option<LastAnswer>,
+    }
+}
+delivery! {
     /// A delivery, and every attempt at it.
     DeliveryWithAttempts {
         /// Why it is where it is, and what can be done about it, in a plain sentence.
@@ -82,12 +93,26 @@ delivery! {
         /// How many attempts its schedule has left; `null` where it has ended.
         #[schema(required = true)]
         attempts_left: Option<u32>,
+        /// When these are due if each before them fails as it begins; jitter comes on top.
+        planned_attempts: Vec<Timestamp>,
         /// What each attempt sends: the event's payload, which `GET /events/{id}` shows; `null` once erased.
         #[schema(required = true)]
         request_body: Option<RequestBody>,
         /// In the order of their numbers.
         attempts: Vec<Attempt>,
     }
+}
+
+/// What an attempt was answered, in short.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LastAnswer {
+    /// `null` if there was no answer.
+    #[schema(required = true, minimum = 100, maximum = 999)]
+    status_code: Option<u16>,
+    /// `null` where it delivered.
+    #[schema(required = true)]
+    error_class: Option<ErrorClass>,
 }
 
 /// What each attempt of a delivery sends.

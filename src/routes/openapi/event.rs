@@ -8,7 +8,8 @@ use super::delivery::{Delivery, LastAttempt, WaitsFor};
 use super::parameters::RetainWord;
 use super::problem::Problem;
 use super::values::{
-    EndpointId, EnvironmentName, EventBody, EventId, EventTypeName, IdempotencyKey, PartnerOrAll, Timestamp,
+    EndpointId, EnvironmentName, EventBody, EventId, EventTypeName, FieldPointer, IdempotencyKey, PartnerOrAll,
+    Timestamp,
 };
 
 /// An event that was accepted: it and all its deliveries are on disk.
@@ -72,12 +73,21 @@ macro_rules! event {
 }
 
 event! {
-    /// An event without its payload.
-    Event {}
+    /// An event of a list, without its payload.
+    ListedEvent {
+        /// The values that it is found by. Very long ones are left out.
+        indexed: Vec<IndexedField>,
+        outcomes: OutcomeCounts,
+    }
 }
 event! {
     /// An event, its payload, and what became of it.
     EventWithOutcomes {
+        /// The values that it is found by. Very long ones are left out.
+        indexed: Vec<IndexedField>,
+        /// Of the payload's bytes, in hexadecimal; `null` where they were erased.
+        #[schema(required = true)]
+        sha256: Option<String>,
         /// How many of `endpoints` it goes to.
         deliveries: u64,
         /// What became of it, endpoint by endpoint; the first 1,000.
@@ -88,6 +98,29 @@ event! {
         #[schema(required = true)]
         payload: Option<EventBody>,
     }
+}
+
+/// A value of an event that it is found by: `GET /events?field=`.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IndexedField {
+    pointer: FieldPointer,
+    value: String,
+}
+
+/// How many of an event's endpoints are where. What a replay made of it counts in place of
+/// what was there before.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OutcomeCounts {
+    pending: u32,
+    retrying: u32,
+    held: u32,
+    delivered: u32,
+    retries_exhausted: u32,
+    discarded: u32,
+    /// Whether all of them were looked at. Of an event with very many endpoints, only the first are.
+    complete: bool,
 }
 
 /// When a payload was erased, and why.

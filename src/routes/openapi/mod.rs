@@ -30,6 +30,7 @@ mod operations;
 mod page;
 mod parameters;
 mod problem;
+mod refused;
 mod replay;
 mod search;
 mod statistics;
@@ -44,7 +45,7 @@ use utoipa::OpenApi;
 use crate::routes::{
     Limits, audit as auditing, brakes, configuration, deliveries, description, encryption, event_types, events,
     exhausted,
-    harm as suffering,  health as watching, hurrying, ingest, nodes, operator, pausing, pull, replays, retention,
+    harm as suffering,  health as watching, hurrying, ingest, nodes, operator, pausing, pull, refused as refusing, replays, retention,
     search as searching, statistics as counting, webhook,
 };
 
@@ -72,6 +73,7 @@ pub(super) use parameters::{
     PullQuestion,
     ReplayQuestion,  WebhookQuestion,
 };
+pub(super) use refused::{RefusedPosts, RefusedQuestion};
 pub(super) use replay::{
     ExhaustedDismissed, NewDismissal, NewReplay, NewReplayOfSeveral, Replay, ReplayPreview, ReplayWithProgress,
     RetriesBroughtForward,
@@ -108,7 +110,9 @@ Bounds are those of the node that answers; most can be configured, by the option
         ingest::one,
         ingest::batch,
         events::list,
+        refusing::list,
         events::read,
+        events::payload,
         searching::search,
         webhook::create,
         webhook::list,

@@ -6,9 +6,9 @@ use utoipa::ToSchema;
 
 use super::administration::Partner;
 use super::audit::AuditEntry;
-use super::delivery::Delivery;
+use super::delivery::ListedDelivery;
 use super::endpoint::{HarmedWebhook, Webhook};
-use super::event::Event;
+use super::event::ListedEvent;
 use super::event_type::EventTypeShown;
 use super::harm::PartnerStanding;
 use super::key::Key;
@@ -36,9 +36,9 @@ pages! {
     /// Partners, newest first.
     PartnersStanding of PartnerStanding;
     /// Events, newest first.
-    Events of Event;
+    Events of ListedEvent;
     /// Deliveries, newest first.
-    Deliveries of Delivery;
+    Deliveries of ListedDelivery;
     /// Replays, newest first.
     Replays of Replay;
     /// Endpoints with exhausted deliveries, newest first.

@@ -54,6 +54,8 @@ mod statements;
 #[path = "../common/statistics.rs"]
 mod statistics;
 mod store;
+#[path = "../common/summaries.rs"]
+mod summaries;
 mod transaction;
 #[path = "../common/verifying.rs"]
 mod verifying;

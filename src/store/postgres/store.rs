@@ -18,17 +18,13 @@ use crate::store::ids::first_key_at;
 use crate::store::postgres::error::translate;
 use crate::store::postgres::{
     PostgresStore, administration, at_once, audit, brakes, encryption, exhausted, harm, listing, marks, outcomes, pull,
-    reads, replaying, replays, retention, search, segments, standing, statistics, verifying, versions, views, watched,
+    reads, replaying, replays, retention, search, segments, standing, statistics, summaries, verifying, versions,
+    views, watched,
     work,
 };
 use crate::store::verifying::{Inspected, Stretch, Walk};
 use crate::store::{
-    AttemptSeen, AuditEnd, AuditFilter, Backlog, BornSince, Brake, Changes, Counted, DeliveryFilter, Due,
-    EncryptedPlace, EncryptionCounts, EndpointRuntime, EndpointStanding, EventOutcome, EventSearch, ExhaustedEndpoint,
-    HarmFilter, HarmPlace, HarmedEndpoint, IndexEnd, KeyRecord, Lane, Leases, Page, PageRequest, PartnerStanding,
-    Payload, Place, PullRequest, Pulled, ReadPool, ReplayConflict, ReplayPreview, ReplayProgress, ReplaySummary,
-    Retentions, RunningReplay, Scope, SegmentDraft, SentSettings, Sighting, StatisticsQuestion, Store, StoreError,
-    StoreUsage, StoredSecret, Subscriptions, Unplaced, Versions, Waiting, WantedEndpoints, Writer,
+    AttemptSeen, AuditEnd, AuditFilter, Backlog, BornSince, Brake, Changes, Counted, DeliveryFilter, Due, EncryptedPlace, EncryptionCounts, EndpointRuntime, EndpointStanding, EventOutcome, EventSearch, ExhaustedEndpoint, HarmFilter, HarmPlace, HarmedEndpoint, IndexEnd, KeyRecord, Lane, LastAnswer, Leases, OutcomeCounts, Page, PageRequest, PartnerStanding, Payload, Place, PullRequest, Pulled, ReadPool, ReplayConflict, ReplayPreview, ReplayProgress, ReplaySummary, Retentions, RunningReplay, Scope, SegmentDraft, SentSettings, Sighting, StatisticsQuestion, Store, StoreError, StoreUsage, StoredSecret, Subscriptions, Unplaced, Versions, Waiting, WantedEndpoints, Writer,
 };
 
 /// A transaction that has taken keys has ended so long after: every statement of it has a
@@ -217,6 +213,14 @@ impl Store for PostgresStore {
         limit: usize,
     ) -> Result<Vec<EventOutcome>, StoreError> {
         self.read_at_once(|reader| outcomes::event_outcomes(reader, &self.ids, scope, event, endpoint, limit))
+    }
+
+    fn outcome_counts(&self, scope: &Scope, events: &[EventId]) -> Result<HashMap<EventId, OutcomeCounts>, StoreError> {
+        self.read_at_once(|reader| summaries::outcome_counts(reader, &self.ids, scope, events))
+    }
+
+    fn last_answers(&self, deliveries: &[DeliveryId]) -> Result<HashMap<DeliveryId, LastAnswer>, StoreError> {
+        self.read(|reader| summaries::last_answers(reader, &self.ids, deliveries))
     }
 
     fn deliveries(

@@ -19,6 +19,8 @@ use crate::store::StoreError;
 use crate::store::ids::RowKey;
 use packing::Packed;
 
+pub use terms::text_at;
+
 /// Events of one segment.
 pub const SEGMENT_EVENTS: usize = 8_192;
 

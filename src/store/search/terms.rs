@@ -105,7 +105,7 @@ pub(in crate::store) fn text_of(value: &Value) -> Option<Cow<'_, str>> {
 }
 
 /// What is at this place of an event, as it is asked for.
-pub(in crate::store) fn text_at<'a>(pointer: &FieldPointer, event: &'a Value) -> Option<Cow<'a, str>> {
+pub fn text_at<'a>(pointer: &FieldPointer, event: &'a Value) -> Option<Cow<'a, str>> {
     text_of(pointer.lead(event)?)
 }
 

@@ -148,7 +148,7 @@ fn a_delivery_is_retried_and_skipped() {
     let operator = Reader::signed_in(&node, OPERATOR_KEY);
     let id = waiting["id"].as_str().unwrap();
     let skipped = operator.post_and_follow(&format!("/dashboard/deliveries/{id}/skip"), &[]);
-    assert!(skipped.body.contains("Skipped: it is not tried again") && skipped.body.contains("Not sent: skipped"));
+    assert!(skipped.body.contains("Skipped: it is not tried again") && skipped.body.contains("Given up: skipped"));
 }
 
 #[test]

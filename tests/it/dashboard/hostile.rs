@@ -62,7 +62,14 @@ fn furnished(node: &Node) -> Vec<String> {
     for attack in CORPUS {
         body[attack] = json!(attack);
     }
+    tenant.event(body.to_string());
+    body["status"] = json!("PAUSED");
     let accepted = tenant.event(body.to_string());
+    body["provider"] = json!(CORPUS[3]);
+    let headers = [("content-type", "application/json"), ("idempotency-key", CORPUS[2])];
+    tenant.producer.send("POST", "/events", &headers, body.to_string().as_bytes()).problem(422, "invalid-event");
+    body["event"] = json!(CORPUS[1]);
+    tenant.producer.post("/events", body.to_string()).problem(422, "unknown-event-type");
     let waiting = tenant.settled(&accepted, "retrying");
     node.operator()
         .post("/keys", json!({ "role": "operator", "description": CORPUS.join(" ") }).to_string())
@@ -90,8 +97,8 @@ fn furnished(node: &Node) -> Vec<String> {
     let path = format!("/webhook/{}", made["id"].as_str().unwrap());
     tenant.partner.patch(&path, json!({ "description": CORPUS[1..].join(" ") }).to_string()).expect(200);
     let id = |value: &serde_json::Value| value["id"].as_str().unwrap().to_owned();
-    let (endpoint, event, delivery) = (id(&made), id(&accepted), id(&waiting));
     let attack: String = url::form_urlencoded::byte_serialize(CORPUS[2].as_bytes()).collect();
+    let (endpoint, event, delivery) = (id(&made), id(&accepted), id(&waiting));
     vec![
         "/dashboard".to_owned(),
         "/dashboard/endpoints".to_owned(),
@@ -108,7 +115,19 @@ fn furnished(node: &Node) -> Vec<String> {
         format!("/dashboard/partners/{braked}"),
         format!("/dashboard/events/{event}"),
         format!("/dashboard/events/{event}?view=raw"),
+        format!("/dashboard/events/{event}?view=changes"),
+        "/dashboard/events".to_owned(),
+        "/dashboard/events?tab=tail".to_owned(),
+        "/dashboard/events?tab=refused".to_owned(),
+        format!("/dashboard/events?tab=refused&type={attack}&q={attack}"),
+        format!(
+            "/dashboard/events?type={attack}&at={attack}&value={attack}&since={attack}&until={attack}&idempotency_key={attack}"
+        ),
+        format!("/dashboard/events?tab=tail&type={attack}"),
         format!("/dashboard/deliveries/{delivery}"),
+        format!("/dashboard/deliveries/{delivery}?attempt=1&with={attack}"),
+        format!("/dashboard/deliveries/{delivery}?attempt=2&with=1"),
+        format!("/dashboard/find?q={}", url::form_urlencoded::byte_serialize(CORPUS[0].as_bytes()).collect::<String>()),
         "/dashboard/keys".to_owned(),
         "/dashboard/audit".to_owned(),
         "/dashboard/catalog".to_owned(),

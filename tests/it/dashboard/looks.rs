@@ -92,6 +92,11 @@ pub fn furnished(node: &Node) -> Furnished {
     for number in 0..40 {
         waiting = globex.event(campaign("campaign.updated", &format!("g-{number}")));
     }
+    globex.event(campaign("campaign.created", "23849001"));
+    let changed = globex.event(campaign("campaign.updated", "23849001").replace("ACTIVE", "PAUSED"));
+    let refused = campaign("campaign.created", "23849002").replace("facebook", "myspace");
+    globex.producer.post("/events", refused).problem(422, "invalid-event");
+    globex.producer.post("/events", r#"{"event": "campaign.create"}"#).problem(422, "unknown-event-type");
     acme.partner.post_empty(&format!("/webhook/{}/test", off["id"].as_str().unwrap()));
     let id = |value: &serde_json::Value| value["id"].as_str().unwrap().to_owned();
     let find = |tenant: &crate::support::node::Tenant, accepted: &serde_json::Value, status: &str| {
@@ -153,6 +158,14 @@ pub fn furnished(node: &Node) -> Furnished {
         ("events", "/dashboard/events".to_owned()),
         ("event", format!("/dashboard/events/{}", id(&exhausted))),
         ("event-raw", format!("/dashboard/events/{}?view=raw", id(&waiting))),
+        ("event-changes", format!("/dashboard/events/{}?view=changes", id(&changed))),
+        ("events-filtered", "/dashboard/events?type=campaign.*&at=/id&value=23849001".to_owned()),
+        ("events-no-match", "/dashboard/events?type=campaign.created&value=nothing&since=24h".to_owned()),
+        ("events-tail", "/dashboard/events?tab=tail".to_owned()),
+        ("events-refused", "/dashboard/events?tab=refused".to_owned()),
+        ("delivery-compared", format!("/dashboard/deliveries/{tried}?attempt=2&with=1")),
+        ("found-several", "/dashboard/find?q=23849001".to_owned()),
+        ("not-found-refused", "/dashboard/find?q=23849002".to_owned()),
         ("deliveries", "/dashboard/deliveries".to_owned()),
         ("deliveries-retrying", "/dashboard/deliveries?status=retrying".to_owned()),
         ("deliveries-none", "/dashboard/deliveries?status=pending&partner=umbrella-media".to_owned()),

@@ -5,6 +5,7 @@ mod access;
 mod browser;
 mod browsing;
 mod endpoints;
+mod finding;
 mod forms;
 mod hostile;
 mod looks;

@@ -62,6 +62,7 @@ mod signing;
 mod sqlite;
 mod standing;
 mod statistics;
+mod summaries;
 mod timing;
 mod trouble;
 mod verifying;

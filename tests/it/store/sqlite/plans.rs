@@ -166,6 +166,12 @@ fn what_partners_look_at_goes_by_index() {
     let plans =
         planner.look("event_outcomes", || store.event_outcomes(&acme, &stored, None, posthaste::store::OUTCOMES_MOST));
     assert!(plans.contains("deliveries USING INDEX deliveries_replayed (event=?"), "{plans}");
+    for scope in [&acme, &Scope::all(acme.environment)] {
+        let plans = planner.check("outcome_counts", || store.outcome_counts(scope, &[event]));
+        assert!(plans.contains("deliveries USING INDEX deliveries_replayed (event=?"), "{plans}");
+    }
+    let plans = planner.check("last_answers", || store.last_answers(&[delivery.id]));
+    assert!(plans.contains("SEARCH attempts USING"), "{plans}");
     planner.check("delivery", || store.delivery(&acme, delivery.id));
     planner.check("attempts", || store.attempts(delivery.id));
     planner.check("standings", || store.standings(&[delivery.endpoint]));

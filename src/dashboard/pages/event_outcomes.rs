@@ -1,0 +1,185 @@
+//! What became of an event at each endpoint: a sentence, and beside it what cures it.
+
+use maud::{Markup, html};
+
+use crate::auth::Permission;
+use crate::dashboard::frame;
+use crate::dashboard::icons;
+use crate::dashboard::pages::{endpoint_link, outcome, segment};
+use crate::dashboard::visitor::Visitor;
+use crate::dashboard::wire::{Delivery, Outcome, WaitsFor, WholeEvent};
+use crate::dashboard::words;
+use crate::domain::Timestamp;
+
+/// Endpoints that are shown; of an event over all partners there may be thousands.
+const SHOWN_MAX: usize = 50;
+
+/// The table; nothing where there is no endpoint.
+pub fn table(visitor: &Visitor, event: &WholeEvent) -> Markup {
+    html! {
+        @if !event.endpoints.is_empty() {
+            div.list {
+                table {
+                    caption { "What became of it at each endpoint." }
+                    thead {
+                        tr {
+                            th scope="col" { "Outcome" } th scope="col" { "Endpoint" } th scope="col" { "Delivery" }
+                            th scope="col" { "Why" } th scope="col" { "What to do" }
+                        }
+                    }
+                    tbody { @for found in event.endpoints.iter().take(SHOWN_MAX) { (row(visitor, event, found)) } }
+                }
+            }
+            @if event.endpoints.len() > SHOWN_MAX {
+                nav.pages { a href=(visitor.to("/deliveries", &[("event", &event.id)])) { "All of its deliveries" } }
+            }
+        }
+    }
+}
+
+fn row(visitor: &Visitor, event: &WholeEvent, found: &Outcome) -> Markup {
+    html! {
+        tr id={ "at-" (found.delivery.as_ref().map_or(&found.endpoint, |delivery| &delivery.id)) } {
+            td.nowrap { (icons::status(&found.outcome)) }
+            td.nowrap { (endpoint_link(visitor, &found.endpoint)) }
+            td.nowrap {
+                @if let Some(delivery) = &found.delivery {
+                    a href=(visitor.to_one(&format!("/deliveries/{}", segment(&delivery.id)))) { (words::id(&delivery.id)) }
+                }
+            }
+            @let was_sent_again = is_superseded(event, found);
+            td.line2 { (why(found, visitor.now)) @if was_sent_again { " " span.muted { "It has been sent again since." } } }
+            td { @if !was_sent_again { (cure(visitor, event, found)) } }
+        }
+    }
+}
+
+/// Whether a replay has made another delivery of it to the same endpoint. Ids grow with time.
+fn is_superseded(event: &WholeEvent, found: &Outcome) -> bool {
+    let Some(delivery) = found.delivery.as_ref().filter(|delivery| delivery.status != "delivered") else {
+        return false;
+    };
+    let others = event.endpoints.iter().filter(|other| other.endpoint == found.endpoint);
+    others.filter_map(|other| other.delivery.as_ref()).any(|other| other.id > delivery.id)
+}
+
+/// An outcome as a sentence.
+fn why(found: &Outcome, now: Timestamp) -> Markup {
+    html! {
+        @match (found.outcome.as_str(), &found.delivery) {
+            ("filtered", _) => {
+                "Filtered out by "
+                @for (at, objection) in found.filtered_by.iter().enumerate() {
+                    @if at > 0 { "; " }
+                    @if !objection.pointer.is_empty() { code { (objection.pointer) } " " }
+                    (objection.detail)
+                }
+                "."
+            }
+            ("not_subscribed", _) => {
+                "Not subscribed "
+                @match found.subscribed_since { Some(at) => { "until " (words::time(at.0, now)) ", after it was accepted." }, None => "when it was accepted, nor since." }
+            }
+            ("not_yet_created", _) => {
+                "The endpoint was made after the event was accepted"
+                @if found.subscribed_since.is_none() { ", and does not take this type" }
+                "."
+            }
+            (_, Some(delivery)) => (of_delivery(found, delivery, now)),
+            _ => (found.explanation),
+        }
+    }
+}
+
+/// The same of one that has a delivery.
+fn of_delivery(found: &Outcome, delivery: &Delivery, now: Timestamp) -> Markup {
+    html! {
+        @match &found.last_attempt {
+            Some(attempt) => { "Attempt " (attempt.number) " " (outcome::verb(attempt)) " " (words::time(attempt.started_at.0, now)) }
+            None => "No attempt yet",
+        }
+        @match delivery.status.as_str() {
+            "delivered" => ".",
+            "retries_exhausted" => ", the last of its schedule.",
+            "discarded" => { "; discarded: " (delivery.reason.as_deref().unwrap_or("no reason is known").replace('_', " ")) "." }
+            _ => { "; " (waits(found.waits_for.as_ref(), delivery, now)) (left(found.attempts_left)) "." }
+        }
+    }
+}
+
+/// What it waits for.
+pub fn waits(waits_for: Option<&WaitsFor>, delivery: &Delivery, now: Timestamp) -> Markup {
+    let until = waits_for.and_then(|waits_for| waits_for.until).or(delivery.next_attempt_at);
+    let when = html! {
+        @match until { Some(at) if at.0 > now => (words::countdown(at.0, now)), _ => "now" }
+    };
+    html! {
+        @match waits_for.map(|waits_for| (waits_for.kind.as_str(), waits_for.by.as_deref())) {
+            Some(("hold", Some("operator"))) => "an operator's brake holds it",
+            Some(("hold", Some("both"))) => "it is paused, and an operator's brake holds it",
+            Some(("hold", Some("partner"))) => "its endpoint is paused",
+            Some(("hold", Some("failing"))) => "its endpoint was disabled because it failed for too long",
+            Some(("hold", Some("gone"))) => "its endpoint was disabled because it answered 410",
+            Some(("hold", _)) => "its endpoint is disabled",
+            Some(("attempt", _)) => "an attempt is under way",
+            Some(("deliver_at", _)) => { "it is not to be delivered before " (when) }
+            Some(("breaker", _)) => { "the breaker of its endpoint is open, the next probe " (when) }
+            Some(("retry_after", _)) => { "the receiver asked for no request yet, the next " (when) }
+            Some(("rate_limit", _)) => { "the rate limit lets the next go " (when) }
+            Some(("order", _)) => "another is before it in the order of its endpoint",
+            Some(("owner_node", _)) => "no node sends it just now",
+            Some(("queue", _)) => "it is due, and waits for its turn",
+            _ => { "next " (when) }
+        }
+    }
+}
+
+/// How many attempts its schedule has left.
+pub fn left(attempts_left: Option<u64>) -> Markup {
+    html! { @if let Some(left) = attempts_left { ", " (words::count(left)) " left" } }
+}
+
+/// What can be done about it.
+fn cure(visitor: &Visitor, event: &WholeEvent, found: &Outcome) -> Markup {
+    let endpoint = |below: &str| visitor.to_one(&format!("/endpoints/{}{below}", segment(&found.endpoint)));
+    let may_set = visitor.may(Permission::ManageEndpoints);
+    let may_retry = visitor.may(Permission::RetryDeliveries) && event.erased.is_none();
+    let retry = |delivery: &Delivery| {
+        let to = visitor.to_one(&format!("/deliveries/{}/retry", segment(&delivery.id)));
+        html! { @if may_retry { (frame::action(visitor, &to, "Retry now")) } }
+    };
+    html! {
+        @match (found.outcome.as_str(), &found.delivery) {
+            ("filtered", _) if may_set => a href=(visitor.to(&format!("/endpoints/{}", segment(&found.endpoint)), &[("tab", "settings")])) { "Change its filter" },
+            ("not_subscribed" | "not_yet_created", _) if found.subscribed_since.is_some() && may_retry => {
+                a.button href=(missed(visitor, event, &found.endpoint)) { "Deliver it" }
+            }
+            ("not_subscribed" | "not_yet_created", _) if may_set => {
+                a href=(visitor.to(&format!("/endpoints/{}", segment(&found.endpoint)), &[("tab", "settings")])) { "Change its types" }
+            }
+            ("held", _) if may_set => {
+                @match found.waits_for.as_ref().and_then(|waits_for| waits_for.by.as_deref()) {
+                    Some("partner" | "both") => (frame::action(visitor, &endpoint("/resume"), "Resume")),
+                    Some("settings" | "failing" | "gone") => (frame::action(visitor, &endpoint("/enable"), "Enable")),
+                    _ => {}
+                }
+            }
+            ("retrying" | "retries_exhausted" | "pending" | "discarded", Some(delivery)) if !is_final(delivery) => (retry(delivery)),
+            _ => {}
+        }
+    }
+}
+
+/// What nothing can be sent of any more.
+fn is_final(delivery: &Delivery) -> bool {
+    matches!(delivery.reason.as_deref(), Some("endpoint_deleted" | "retention"))
+}
+
+/// The page that begins a replay of what an endpoint missed, for the moment of this event.
+fn missed(visitor: &Visitor, event: &WholeEvent, endpoint: &str) -> String {
+    let at = event.accepted_at.0;
+    let until = at + std::time::Duration::from_millis(1);
+    let parameters: [(&str, &str); 4] =
+        [("missing", "on"), ("types", &event.event), ("since", &at.to_string()), ("until", &until.to_string())];
+    visitor.to(&format!("/endpoints/{}/replay", segment(endpoint)), &parameters)
+}

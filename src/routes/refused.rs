@@ -1,0 +1,303 @@
+//! What was refused at the door: the last posts of events that this node did not take, with
+//! what was wrong with each and without their bodies. They are in this node's memory, for a
+//! day at most: an aid to whoever looks for an event that never came, and no record. `GET
+//! /events/refused` shows them, to a producer what its own key posted.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::auth::Permission;
+use crate::catalog::{Catalog, read_json};
+use crate::domain::{Environment, EventType, FieldPointer, KeyId, PartnerName, Timestamp, TypePattern};
+use crate::metrics::Admission;
+use crate::policy::matching;
+use crate::routes::extract::Caller;
+use crate::routes::problem::{Answer, FieldProblem, Kind, Problem};
+use crate::routes::{Api, ingest, openapi, page, search, show};
+use crate::store::{Page, PageRequest, Scope};
+
+/// Posts that are kept at most.
+const KEPT: usize = 1_000;
+/// For how long they are.
+const KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
+/// Lines of one batch that are kept, so that a bad one does not push out all else.
+pub(super) const NOTED_OF_A_BATCH: usize = 20;
+
+/// Characters of each thing that somebody else wrote.
+const TYPE_CHARS: usize = 128;
+const KEY_CHARS: usize = 255;
+const POINTER_CHARS: usize = 200;
+const DETAIL_CHARS: usize = 400;
+/// Fields that are named, of those that were wrong.
+const ERRORS: usize = 4;
+
+/// A post that was not taken.
+#[derive(Debug, Clone)]
+struct Refused {
+    /// From 1, in their order.
+    number: u64,
+    at: Timestamp,
+    key: Option<KeyId>,
+    environment: Option<Environment>,
+    /// Whose it was to be; `None` where that could not be read.
+    scope: Option<Scope>,
+    line: Option<usize>,
+    event_type: Option<String>,
+    idempotency_key: Option<String>,
+    indexed: Vec<(FieldPointer, String)>,
+    kind: Kind,
+    detail: String,
+    errors: Vec<FieldProblem>,
+}
+
+/// The last posts that were not taken, of one node since its start.
+#[derive(Debug)]
+pub struct Refusals {
+    since: Timestamp,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// The oldest first.
+    posts: VecDeque<Refused>,
+    last_number: u64,
+}
+
+impl Kept {
+    fn add(&mut self, post: Refused) {
+        if self.posts.len() >= KEPT {
+            self.posts.pop_front();
+        }
+        self.last_number += 1;
+        self.posts.push_back(Refused { number: self.last_number, ..post });
+    }
+
+    fn forget_before(&mut self, time: Timestamp) {
+        while self.posts.front().is_some_and(|post| post.at < time) {
+            self.posts.pop_front();
+        }
+    }
+
+    /// The newest of those that fit, behind a number.
+    fn page(&self, request: &PageRequest<u64>, fits: impl Fn(&Refused) -> bool) -> Page<Refused> {
+        let after = request.after.unwrap_or(u64::MAX);
+        let found = self.posts.iter().rev().filter(|post| post.number < after && fits(post));
+        Page::from_overread(found.take(request.limit + 1).cloned().collect(), request.limit)
+    }
+}
+
+impl Refusals {
+    /// None yet, of a node that starts now.
+    pub fn since(now: Timestamp) -> Self {
+        Self { since: now, kept: Mutex::default() }
+    }
+
+    /// A partner is being erased, and what was posted for it.
+    pub fn forget(&self, partner: &PartnerName) {
+        let is_theirs = |post: &Refused| post.scope.as_ref().and_then(|scope| scope.partner.as_ref()) == Some(partner);
+        self.kept().posts.retain(|post| !is_theirs(post));
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // Whoever panicked left whole posts behind.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps what was wrong with these posts of a request: the place of its line in a batch, and
+/// the bytes, as far as they were read. That a node or its store had no room is nobody's
+/// mistake and is left out.
+pub(super) fn note(
+    api: &Api,
+    caller: &Caller,
+    request: &HttpRequest,
+    posts: &[(Option<usize>, Option<Bytes>, &Problem)],
+) {
+    if posts.is_empty() {
+        return;
+    }
+    let refused = posts.iter().filter(|(.., problem)| ingest::admission(problem) == Admission::Refused);
+    let scope = caller.scope().ok();
+    let environment = caller.environment().ok();
+    let catalog = environment.map(|environment| api.catalogs.of(environment));
+    let key = request.headers().get("idempotency-key").and_then(|value| value.to_str().ok());
+    let now = api.clock.wall();
+    for (place, body, problem) in refused {
+        let (event_type, indexed) = match (body, &catalog) {
+            (Some(body), Some(catalog)) => told_of(body, catalog),
+            _ => (None, Vec::new()),
+        };
+        let errors = problem.errors.iter().take(ERRORS).map(|error| FieldProblem {
+            pointer: cut(&error.pointer, POINTER_CHARS),
+            detail: cut(&error.detail, DETAIL_CHARS),
+        });
+        let post = Refused {
+            number: 0,
+            at: now,
+            key: caller.key(),
+            environment,
+            scope: scope.clone(),
+            line: place.map(|place| place + 1),
+            event_type,
+            idempotency_key: key.map(|key| cut(key, KEY_CHARS)),
+            indexed,
+            kind: problem.kind,
+            detail: cut(&problem.detail, DETAIL_CHARS),
+            errors: errors.collect(),
+        };
+        let mut kept = api.refusals.kept();
+        kept.forget_before(now - KEPT_FOR);
+        kept.add(post);
+    }
+}
+
+/// The type that a body says it is, and the values that it would have been found by.
+fn told_of(body: &[u8], catalog: &Catalog) -> (Option<String>, Vec<(FieldPointer, String)>) {
+    let Ok(event) = read_json(body) else { return (None, Vec::new()) };
+    let Some(name) = event.get("event").and_then(Value::as_str) else { return (None, Vec::new()) };
+    let known = name.parse::<EventType>().ok();
+    let indexed = known.and_then(|name| Some(search::values_at(&catalog.get(&name)?.indexed, &event)));
+    (Some(cut(name, TYPE_CHARS)), indexed.unwrap_or_default())
+}
+
+/// The beginning of a text.
+fn cut(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Lists the posts that this node refused, newest first.
+#[utoipa::path(
+    get, path = "/events/refused", operation_id = "list_refused", tag = "events",
+    params(openapi::RefusedQuestion, openapi::ForPartners, openapi::Page),
+    responses((status = 200, description = "A page. Other nodes have their own.", body = openapi::RefusedPosts))
+)]
+pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
+    caller.may(Permission::ReadDeliveries)?;
+    let query = caller.query();
+    query.only(&["limit", "cursor", "type", "q"])?;
+    let scope = api.known(caller.scope()?).await?;
+    let types: Option<TypePattern> = query.parsed("type")?;
+    let text = query.get("q");
+    if text.is_some_and(|text| text.is_empty() || text.len() > search::MAX_TEXT_BYTES) {
+        return Err(Problem::invalid_query("q", format!("1 to {} bytes", search::MAX_TEXT_BYTES)));
+    }
+    let wanted = page::request::<u64>(query, &api.limits)?;
+    let oldest = api.clock.wall() - KEPT_FOR;
+    let own_key = caller.is_producer().then(|| caller.key());
+    let fits = |post: &Refused| {
+        post.at >= oldest
+            && own_key.is_none_or(|key| post.key == key)
+            && is_within(post, &scope)
+            && types.as_ref().is_none_or(|pattern| is_of(post, pattern))
+            && text.is_none_or(|text| goes_by(post, text))
+    };
+    let found = api.refusals.kept().page(&wanted, fits);
+    let behind_last = found.items.last().filter(|_| found.more).map(|post| post.number.to_string());
+    Ok(HttpResponse::Ok().json(json!({
+        "data": found.items.iter().map(shown).collect::<Vec<_>>(),
+        "next_cursor": behind_last,
+        "node": api.node.id.to_string(),
+        "since": show::time(api.refusals.since),
+        "keeps": KEPT,
+    })))
+}
+
+/// Whether somebody who looks at a scope is shown it. Of what did not say where it was to
+/// go, those are told who look over all partners.
+fn is_within(post: &Refused, scope: &Scope) -> bool {
+    match &scope.partner {
+        Some(_) => post.scope.as_ref() == Some(scope),
+        None => post.environment.is_none_or(|environment| environment == scope.environment),
+    }
+}
+
+fn is_of(post: &Refused, pattern: &TypePattern) -> bool {
+    let name = post.event_type.as_deref().and_then(|name| name.parse::<EventType>().ok());
+    name.is_some_and(|name| matching::covers(pattern, &name))
+}
+
+fn goes_by(post: &Refused, text: &str) -> bool {
+    post.event_type.as_deref() == Some(text)
+        || post.idempotency_key.as_deref() == Some(text)
+        || post.indexed.iter().any(|(_, value)| value == text)
+        || post.key.is_some_and(|key| key.to_string() == text)
+}
+
+fn shown(post: &Refused) -> Value {
+    let partner = post.scope.as_ref().map(|scope| scope.partner.as_ref().map_or("*", PartnerName::as_str));
+    json!({
+        "at": show::time(post.at),
+        "key": post.key.map(|key| key.to_string()),
+        "environment": post.environment.map(Environment::as_str),
+        "partner": partner,
+        "line": post.line,
+        "event_type": post.event_type,
+        "idempotency_key": post.idempotency_key,
+        "indexed": show::indexed(&post.indexed),
+        "problem": post.kind.uri(),
+        "status": post.kind.status().as_u16(),
+        "detail": post.detail,
+        "errors": post.errors,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn post(at: i64) -> Refused {
+        Refused {
+            number: 0,
+            at: Timestamp::from_millis(at),
+            key: None,
+            environment: Some(Environment::Production),
+            scope: Some(Scope::all(Environment::Production)),
+            line: None,
+            event_type: None,
+            idempotency_key: None,
+            indexed: Vec::new(),
+            kind: Kind::InvalidEvent,
+            detail: "it is wrong".to_owned(),
+            errors: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_last_are_kept_and_read_page_by_page() {
+        let mut kept = Kept::default();
+        for at in 0..KEPT as i64 + 5 {
+            kept.add(post(at));
+        }
+        assert_eq!(kept.posts.len(), KEPT);
+        let mut seen = Vec::new();
+        let mut after = None;
+        loop {
+            let page = kept.page(&PageRequest { after, limit: 250 }, |post| post.number % 2 == 0);
+            seen.extend(page.items.iter().map(|post| post.number));
+            after = seen.last().copied();
+            if !page.more {
+                break;
+            }
+        }
+        let expected: Vec<u64> = (6..=KEPT as u64 + 5).rev().filter(|number| number % 2 == 0).collect();
+        assert_eq!(seen, expected);
+        kept.forget_before(Timestamp::from_millis(10));
+        assert_eq!(kept.posts.front().map(|post| post.at), Some(Timestamp::from_millis(10)));
+    }
+
+    #[test]
+    fn what_others_wrote_is_cut_at_a_character() {
+        assert_eq!(cut("abc", 3), "abc");
+        assert_eq!(cut("abcd", 3), "abc…");
+        assert_eq!(cut("ééé", 2), "éé…");
+    }
+}
