@@ -8,6 +8,7 @@ pub mod keys;
 mod membership;
 mod options;
 mod outbound;
+mod portal;
 mod statistics;
 
 use std::io;
@@ -46,6 +47,7 @@ use crate::transport::{CaFileError, TlsClient};
 
 use key_uses::KeyUses;
 use membership::{Joining, Membership};
+use portal::LogoError;
 use statistics::StatisticsWriter;
 
 /// How long open requests get when the server stops.
@@ -83,6 +85,9 @@ pub enum AppError {
     /// The system gives no random bytes.
     #[error("the system has no randomness for a key: {0}")]
     Randomness(getrandom::Error),
+    /// The portal's logo is not there, or no picture.
+    #[error(transparent)]
+    Logo(#[from] LogoError),
     /// A certificate is not there, or of no use.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -135,6 +140,7 @@ impl App {
         let certificates = inbound::certificates(&config)?;
         let scheme = if certificates.is_some() { "https" } else { "http" };
         let max_connections = inbound::max_connections(&config);
+        let portal = portal::options(&config.portal)?;
 
         // What cannot be used ends the start before the store is touched.
         let addresses = outbound::addresses(&config);
@@ -284,7 +290,7 @@ impl App {
         });
         let key_uses = KeyUses::start(api.clone());
         let statistics = StatisticsWriter::start(api.clone());
-        let dashboard = web::Data::new(Dashboard::start(&api));
+        let dashboard = web::Data::new(Dashboard::start(&api, portal));
         let pages = dashboard.clone();
         let now = clock.wall();
         let server_options = ServerOptions {

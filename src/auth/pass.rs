@@ -1,5 +1,5 @@
-//! Who has shown a key before, and is known by it from then on without showing it
-//! again: sessions of the dashboard. Whether the key is still good is asked each time,
+//! Who has shown a key before, or opened a link to the portal, and is known by it from then
+//! on without showing it again: sessions of the dashboard. Whether the key is still good is asked each time,
 //! of the store, so that a revocation ends what began with the key.
 
 use std::fmt;
@@ -18,17 +18,22 @@ use crate::store::{self, StoreError};
 pub enum Pass {
     /// One of the store's.
     Key(KeyId),
+    /// A link to the portal, which was opened.
+    Link(KeyId),
     /// The configuration's, by what of it can be told: another key there ends it.
     Configured([u8; 8]),
 }
 
 /// What stands before a configured key's fingerprint.
 const CONFIGURED: &str = "configured-";
+/// What stands before a link's id.
+const LINK: &str = "link-";
 
 impl fmt::Display for Pass {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(id) => id.fmt(formatter),
+            Self::Link(id) => write!(formatter, "{LINK}{id}"),
             Self::Configured(print) => write!(formatter, "{CONFIGURED}{:016x}", u64::from_be_bytes(*print)),
         }
     }
@@ -43,6 +48,9 @@ impl FromStr for Pass {
     type Err = PassProblem;
 
     fn from_str(text: &str) -> Result<Self, PassProblem> {
+        if let Some(id) = text.strip_prefix(LINK) {
+            return id.parse().map(Self::Link).map_err(|_| PassProblem);
+        }
         match text.strip_prefix(CONFIGURED) {
             Some(print) => u64::from_str_radix(print, 16)
                 .map(|print| Self::Configured(print.to_be_bytes()))
@@ -76,10 +84,11 @@ impl Authenticator {
                 let is_it = self.configured.as_ref().is_some_and(|hash| print(hash) == shown);
                 is_it.then_some(Principal { role: Role::Operator, environment: None, partner: None, key: None })
             }
-            Pass::Key(id) => {
+            Pass::Key(id) | Pass::Link(id) => {
+                let is_link = matches!(pass, Pass::Link(_));
                 let now = self.clock.wall();
                 let found = store::blocking(&self.store, move |store| store.key(id)).await?;
-                let live = found.filter(|record| record.is_live(now));
+                let live = found.filter(|record| record.is_live(now) && record.link.is_some() == is_link);
                 if live.is_some() {
                     self.kept_to_change().left.leave(id, now);
                 }
@@ -104,7 +113,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_pass_is_read_as_it_is_written(id in any::<u128>(), shown in any::<[u8; 8]>()) {
-            for pass in [Pass::Key(KeyId::from_uuid(uuid::Uuid::from_u128(id))), Pass::Configured(shown)] {
+            let id = KeyId::from_uuid(uuid::Uuid::from_u128(id));
+            for pass in [Pass::Key(id), Pass::Link(id), Pass::Configured(shown)] {
                 prop_assert_eq!(pass.to_string().parse(), Ok(pass));
             }
         }

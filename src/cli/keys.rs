@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use tokio::sync::oneshot;
 
-use crate::auth::{ApiKey, told_of_key};
+use crate::auth::{ApiKey, told_of_key, told_of_link};
 use crate::catalog;
 use crate::clock::Clock;
 use crate::config::{Config, OptionArgs, StoreLocation};
@@ -54,7 +54,7 @@ pub enum KeysCommand {
     },
     /// List all keys, newest first, without the keys themselves.
     List,
-    /// Make a key useless.
+    /// Make a key, or a link to the portal, useless.
     Revoke {
         /// The key's id, `key_…`.
         id: KeyId,
@@ -148,7 +148,10 @@ async fn carry_out(
         KeysCommand::Revoke { id } => {
             let none = || format!("there is no key {id} that still opens anything");
             let record = store.key(id)?.ok_or_else(none)?;
-            let entry = told_of_key(AuditEntry::new(Actor::Command, AuditAction::KeyRevoked), &record);
+            let entry = match record.link {
+                None => told_of_key(AuditEntry::new(Actor::Command, AuditAction::KeyRevoked), &record),
+                Some(_) => told_of_link(AuditEntry::new(Actor::Command, AuditAction::PortalLinkRevoked), &record),
+            };
             let revoked = journal.change(move |transaction| {
                 let revoked = transaction.revoke_key(id)?;
                 if revoked {

@@ -10,6 +10,7 @@ mod file;
 mod inbound;
 mod options;
 mod outbound;
+mod portal;
 mod postgres_url;
 mod telling;
 
@@ -28,6 +29,7 @@ pub use outbound::{
     NameServerList, NameServerListError, OutboundConfig, PortList, PortListError, ProxyUrl, ProxyUrlProblem,
     SourceList, SourceListError,
 };
+pub use portal::PortalConfig;
 pub use postgres_url::{PostgresUrl, PostgresUrlProblem};
 pub use telling::{Setting, Telling};
 
@@ -49,6 +51,8 @@ pub struct Config {
     pub addresses: AddressConfig,
     /// Limits of requests.
     pub limits: LimitConfig,
+    /// The partner portal.
+    pub portal: PortalConfig,
     /// Attempts.
     pub transport: TransportConfig,
     /// How connections to receivers are opened.
@@ -200,6 +204,7 @@ impl Config {
             cluster: check.cluster(&values)?,
             addresses: check.addresses(&values),
             limits: check.limits(&values)?,
+            portal: check.portal(&values)?,
             transport: check.transport(&values)?,
             outbound: check.outbound(&values)?,
             engine: check.engine(&values)?,

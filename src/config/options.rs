@@ -173,6 +173,13 @@ options! {
         failed_authentications_per_minute: u32 = "POSTHASTE_FAILED_AUTHENTICATIONS_PER_MINUTE";
         tests_per_minute: u32 = "POSTHASTE_TESTS_PER_MINUTE";
     }
+    "Portal" {
+        portal_frame_origins: String = "POSTHASTE_PORTAL_FRAME_ORIGINS";
+        portal_name: String = "POSTHASTE_PORTAL_NAME";
+        portal_logo: String = "POSTHASTE_PORTAL_LOGO";
+        portal_accent_light: String = "POSTHASTE_PORTAL_ACCENT_LIGHT";
+        portal_accent_dark: String = "POSTHASTE_PORTAL_ACCENT_DARK";
+    }
     "Transport" {
         connect_timeout_ms: u64 = "POSTHASTE_CONNECT_TIMEOUT_MS";
         response_read_bytes: usize = "POSTHASTE_RESPONSE_READ_BYTES";

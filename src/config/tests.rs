@@ -87,6 +87,7 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!((config.inbound.key_requests_per_second, config.inbound.partner_requests_per_second), (500, 1_000));
     assert_eq!(config.inbound.producer_requests_per_second, 0);
     assert_eq!((config.inbound.failed_authentications_per_minute, config.inbound.tests_per_minute), (60, 60));
+    assert_eq!(config.portal, PortalConfig::default());
     assert_eq!(config.limits.max_retries, 30);
     assert_eq!(config.limits.max_retry_span, Duration::from_secs(30 * 86_400));
     assert_eq!(config.transport.connect_timeout, Duration::from_secs(5));
@@ -284,6 +285,35 @@ fn without_tls_a_url_that_asks_for_it_is_refused() {
     }
     for mode in ["sslmode=disable", "sslmode=prefer", "sslmode=allow"] {
         assert!(load(&["--store", &format!("postgres://db/x?{mode}")]).is_ok(), "{mode}");
+    }
+}
+
+#[test]
+fn what_the_portal_looks_like_is_checked() {
+    let words = [
+        "--portal-frame-origins",
+        "https://app.example.com, https://app.example.com:443,http://localhost:3000",
+        "--portal-name",
+        " Acme Ads ",
+        "--portal-accent-light",
+        "#c0FFee",
+    ];
+    let portal = load(&words).unwrap().portal;
+    assert_eq!(portal.frame_origins, ["https://app.example.com", "http://localhost:3000"]);
+    assert_eq!((portal.name.as_deref(), portal.accent_light), (Some("Acme Ads"), Some([0xc0, 0xff, 0xee])));
+    for (flag, value, told) in [
+        (
+            "--portal-frame-origins",
+            "https://a.example,http://b.example",
+            "has `http://b.example`: a page without https",
+        ),
+        ("--portal-frame-origins", "https://*.example.com", "every host is named"),
+        ("--portal-accent-dark", "red", "must be a colour such as #0A5AB0"),
+        ("--portal-accent-dark", "#12345g", "must be a colour such as #0A5AB0"),
+        ("--portal-name", &"x".repeat(41), "must have at most 40 characters"),
+    ] {
+        let error = refusal(&[flag, value]);
+        assert!(error.starts_with(&format!("`{}", flag[2..].replace('-', "_"))) && error.contains(told), "{error}");
     }
 }
 

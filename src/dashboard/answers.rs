@@ -1,12 +1,17 @@
 //! What pages are answered as: with which headers and cookies, and what is shown where
 //! something went wrong.
 
-use actix_web::HttpResponse;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{LOCATION, SET_COOKIE};
-use actix_web::middleware::DefaultHeaders;
+use actix_web::http::header::{
+    CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, LOCATION, SET_COOKIE, X_FRAME_OPTIONS,
+};
+use actix_web::middleware::Next;
+use actix_web::{HttpMessage as _, HttpResponse};
 use maud::{Markup, html};
 
+use crate::dashboard::branding::{MayBeFramed, Portal};
 use crate::dashboard::cookies;
 use crate::dashboard::form;
 use crate::dashboard::frame::{self, Page};
@@ -14,21 +19,54 @@ use crate::dashboard::inside::{FieldTrouble, Trouble};
 use crate::dashboard::visitor::{ROOT, Visitor};
 use crate::routes::problem::Problem;
 
-/// Nothing runs but this server's own script, nothing is loaded from elsewhere, and
-/// nobody puts these pages into theirs.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
-                      form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+macro_rules! policy {
+    () => {
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+         form-action 'self'; base-uri 'none'"
+    };
+}
 
-/// The headers of everything here; what is set otherwise stays.
-pub fn headers() -> DefaultHeaders {
-    DefaultHeaders::new()
-        .add(("Content-Security-Policy", POLICY))
-        .add(("X-Content-Type-Options", "nosniff"))
-        .add(("X-Frame-Options", "DENY"))
-        .add(("Referrer-Policy", "same-origin"))
-        .add(("Cross-Origin-Opener-Policy", "same-origin"))
-        .add(("Cross-Origin-Resource-Policy", "same-origin"))
-        .add(("Cache-Control", "no-store"))
+/// Nothing runs but this server's own script, and nothing is loaded from elsewhere.
+pub const POLICY: &str = policy!();
+/// And nobody puts these pages into theirs.
+const UNFRAMED: &str = concat!(policy!(), "; frame-ancestors 'none'");
+
+/// What else is told of everything here; what is set otherwise stays.
+const HEADERS: [(&str, &str); 5] = [
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("cache-control", "no-store"),
+];
+
+/// Gives every answer its headers. Only one that was said to be the portal's, to whoever
+/// came by a link, may be framed ([`Portal::allow_frames`]), and by those alone who are
+/// configured.
+pub async fn guarded<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    let mut answer = next.call(request).await?;
+    let framed = answer.request().extensions().get::<MayBeFramed>().cloned();
+    let headers = answer.headers_mut();
+    let has_policy = headers.contains_key(CONTENT_SECURITY_POLICY);
+    match framed.filter(|_| !has_policy) {
+        Some(MayBeFramed(policy)) => headers.insert(CONTENT_SECURITY_POLICY, policy),
+        None => {
+            if !has_policy {
+                headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(UNFRAMED));
+            }
+            headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"))
+        }
+    };
+    for (name, value) in HEADERS {
+        let name = HeaderName::from_static(name);
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+    Ok(answer)
 }
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -56,6 +94,19 @@ pub fn go(to: &str) -> HttpResponse {
 pub fn to_sign_in(back: &str) -> HttpResponse {
     let query = if back == ROOT { String::new() } else { form::query(&[("next", back)]) };
     go(&format!("{ROOT}/login{query}"))
+}
+
+/// What whoever came by a link is told when that has ended: there is no way to sign in again.
+pub fn ended(portal: &Portal) -> HttpResponse {
+    let body = html! {
+        section.panel {
+            h1 { "Your session has ended" }
+            p { "The link by which you came has expired or was revoked, you signed out, or this browser did not keep the session." }
+            p { "Ask whoever sent you the link for another one." }
+            p.muted { "Do you have an API key? " a href={ (ROOT) "/login" } target="_top" { "Sign in with it" } }
+        }
+    };
+    bare(StatusCode::UNAUTHORIZED, frame::bare_portal(portal, "Your session has ended", None, body))
 }
 
 /// A whole page for whoever has not signed in.
@@ -97,13 +148,18 @@ impl Visitor {
         match page {
             Ok(page) => self.page(StatusCode::OK, &page),
             // The key was revoked between two looks at it.
-            Err(trouble) if trouble.status == 401 => to_sign_in(ROOT),
+            Err(trouble) if trouble.status == 401 => self.out(),
             Err(trouble) => {
                 let status = StatusCode::from_u16(trouble.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
                 let here = self.to(self.path.strip_prefix(ROOT).unwrap_or_default(), &[]);
                 self.page(status, &Page::new(trouble.title.clone(), shown(&trouble, Some(&here))))
             }
         }
+    }
+
+    /// For whoever is known no more: to sign in, or the words that their link has ended.
+    pub fn out(&self) -> HttpResponse {
+        if self.is_by_link() { ended(&self.dashboard.portal) } else { to_sign_in(ROOT) }
     }
 
     /// A page with this status.
@@ -118,7 +174,7 @@ impl Visitor {
             }
         }
         if self.heard.is_some() {
-            answer.append_header((SET_COOKIE, cookies::nothing_said()));
+            answer.append_header((SET_COOKIE, cookies::nothing_said(self.seen())));
         }
         if self.undo.is_some() {
             answer.append_header((SET_COOKIE, cookies::nothing_to_undo()));
@@ -129,7 +185,7 @@ impl Visitor {
     /// Goes to a page that says this first.
     pub fn say(&self, to: &str, said: &str) -> HttpResponse {
         let mut answer = go(to);
-        if let Ok(cookie) = cookies::said(said).parse() {
+        if let Ok(cookie) = cookies::said(said, self.seen()).parse() {
             answer.headers_mut().append(SET_COOKIE, cookie);
         }
         answer
@@ -139,7 +195,7 @@ impl Visitor {
     pub fn say_either<T>(&self, to: &str, done: Result<T, Trouble>, said: impl FnOnce(T) -> String) -> HttpResponse {
         match done {
             Ok(done) => self.say(to, &said(done)),
-            Err(trouble) if trouble.status == 401 => to_sign_in(ROOT),
+            Err(trouble) if trouble.status == 401 => self.out(),
             Err(trouble) => self.say(to, &format!("!{}: {}", trouble.title, trouble.detail)),
         }
     }

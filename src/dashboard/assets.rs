@@ -7,6 +7,7 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::{HttpResponse, web};
 use sha2::{Digest as _, Sha256};
 
+use crate::dashboard::Dashboard;
 use crate::dashboard::visitor::ROOT;
 
 struct Asset {
@@ -43,8 +44,11 @@ pub fn address(name: &str) -> &'static str {
 }
 
 /// One of them. What another release called it is not there.
-pub async fn file(name: web::Path<String>) -> HttpResponse {
+pub async fn file(dashboard: web::Data<Dashboard>, name: web::Path<String>) -> HttpResponse {
     let wanted = format!("{ROOT}/static/{name}");
+    if let Some(file) = dashboard.portal.file(&wanted) {
+        return file;
+    }
     let Some(asset) = ASSETS.iter().find(|asset| asset.address == wanted) else {
         return HttpResponse::NotFound().content_type("text/html; charset=utf-8").body("There is no such file.");
     };

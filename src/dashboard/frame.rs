@@ -3,6 +3,7 @@
 use maud::{DOCTYPE, Markup, html};
 
 use crate::auth::Permission;
+use crate::dashboard::branding::Portal;
 use crate::dashboard::visitor::{About, ROOT, Visitor};
 use crate::dashboard::{assets, icons};
 
@@ -92,13 +93,14 @@ const WAYS: &[(&str, &[Way])] = &[
     ),
 ];
 
-fn head(title: &str) -> Markup {
+fn head(title: &str, portal: Option<&Portal>) -> Markup {
     html! {
         meta charset="utf-8";
         meta name="viewport" content="width=device-width, initial-scale=1";
         meta name="color-scheme" content="light dark";
-        title { (title) " · Posthaste" }
+        title { (title) " · " (portal.map_or("Posthaste", Portal::name)) }
         link rel="stylesheet" href=(assets::address("style.css"));
+        @if let Some(portal) = portal { (portal.style()) }
         link rel="icon" type="image/svg+xml" href=(assets::address("icon.svg"));
         script defer src=(assets::address("dashboard.js")) {}
     }
@@ -106,10 +108,19 @@ fn head(title: &str) -> Markup {
 
 /// A page without ways, for whoever has not signed in.
 pub fn bare(title: &str, theme: Option<&str>, body: Markup) -> Markup {
+    without_ways(title, theme, None, body)
+}
+
+/// The same for whoever comes by a link to the portal.
+pub fn bare_portal(portal: &Portal, title: &str, theme: Option<&str>, body: Markup) -> Markup {
+    without_ways(title, theme, Some(portal), body)
+}
+
+fn without_ways(title: &str, theme: Option<&str>, portal: Option<&Portal>, body: Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" data-theme=[theme] {
-            head { (head(title)) }
+            head { (head(title, portal)) }
             body.bare { (icons::symbols()) main #main { (body) } }
         }
     }
@@ -118,11 +129,12 @@ pub fn bare(title: &str, theme: Option<&str>, body: Markup) -> Markup {
 /// A page with everything around it.
 pub fn framed(visitor: &Visitor, page: &Page) -> Markup {
     let is_sandbox = visitor.environment() == "sandbox" && page.about_partners;
+    let portal = visitor.is_partner().then(|| visitor.dashboard.portal.as_ref());
     html! {
         (DOCTYPE)
         html lang="en" data-theme=[visitor.theme.as_deref()] {
             head {
-                (head(&page.title))
+                (head(&page.title, portal))
                 @for name in &page.styles { link rel="stylesheet" href=(assets::address(name)); }
                 @for name in &page.scripts { script defer src=(assets::address(name)) {} }
             }
@@ -130,7 +142,7 @@ pub fn framed(visitor: &Visitor, page: &Page) -> Markup {
                 a.skip href="#main" { "Skip to content" }
                 (icons::symbols())
                 header.top {
-                    a.brand href=(visitor.to("", &[])) { "Posthaste" }
+                    a.brand href=(visitor.to("", &[])) { @match portal { Some(portal) => (portal.brand()), None => "Posthaste" } }
                     (scope(visitor, page))
                     form.search role="search" action={ (ROOT) "/find" } {
                         (carried(visitor))
@@ -178,14 +190,17 @@ fn ways(visitor: &Visitor) -> Markup {
                     @for way in open {
                         li {
                             a href=(visitor.to(way.path, &[])) data-go=(way.key)
-                                aria-current=[is_here(way.path).then_some("page")] { (way.name) }
+                                aria-current=[is_here(way.path).then_some("page")] {
+                                @if way.path.is_empty() && visitor.is_partner() { "Webhooks" } @else { (way.name) }
+                            }
                         }
                     }
                 }
             }
         }
         ul.also {
-            li { a href="/docs" { "API" } }
+            // Pages that are not the dashboard's are shown in no frame.
+            li { a href="/docs" target=[visitor.is_by_link().then_some("_blank")] { "API" } }
             li { a href=(visitor.to("/shortcuts", &[])) data-go="?" { "Shortcuts" } }
         }
     }
@@ -248,7 +263,7 @@ fn account(visitor: &Visitor) -> Markup {
     let chosen = visitor.theme.as_deref().unwrap_or("system");
     html! {
         details.account {
-            summary { (visitor.role()) }
+            summary { @if visitor.is_by_link() { "by link" } @else { (visitor.role()) } }
             div {
                 form method="post" action={ (ROOT) "/theme" } {
                     (token(visitor))
@@ -293,8 +308,11 @@ pub fn confirmed(visitor: &Visitor, to: &str, label: &str, consequence: &str, do
     }
 }
 
-/// What a list was asked of the API by.
+/// What a list was asked of the API by. Whoever came by a link has no key to ask with.
 pub fn as_call(visitor: &Visitor, path: &str, about: About<'_>, parameters: &[(&str, &str)]) -> Markup {
+    if visitor.is_by_link() {
+        return html! {};
+    }
     let uri = visitor.uri(path, about, parameters);
     let command = format!("curl -H \"Authorization: Bearer $KEY\" '{}{uri}'", visitor.base);
     html! {
@@ -308,6 +326,11 @@ pub fn as_call(visitor: &Visitor, path: &str, about: About<'_>, parameters: &[(&
 /// A button that copies, where the browser can.
 pub fn copy(text: &str) -> Markup {
     html! { button.copy type="button" data-copy=(text) hidden[true] { "Copy" } }
+}
+
+/// The same for what stands in an element: it is on the page once.
+pub fn copy_of(id: &str) -> Markup {
+    html! { button.copy type="button" data-copy="" data-of=(id) hidden[true] { "Copy" } }
 }
 
 /// To the next page of a list.

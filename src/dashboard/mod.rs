@@ -7,6 +7,7 @@
 
 mod answers;
 mod assets;
+mod branding;
 mod cookies;
 mod counts;
 mod difference;
@@ -19,17 +20,21 @@ mod live;
 mod origin;
 mod pages;
 mod payload;
+mod receivers;
 mod session;
 mod svg;
+mod theme;
 mod visitor;
 mod wire;
 mod words;
 
 use actix_web::http::header::ACCEPT;
+use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::routes::{self, Api};
 
+pub use branding::{Logo, PortalOptions};
 pub use inside::Inside;
 
 /// What all pages share.
@@ -37,15 +42,18 @@ pub struct Dashboard {
     seals: session::Seals,
     watch: figures::Watch,
     streams: live::Streams,
+    portal: std::sync::Arc<branding::Portal>,
 }
 
 impl Dashboard {
-    /// The dashboard over these routes. To be called on an actix system that lasts.
-    pub fn start(api: &Api) -> Self {
+    /// The dashboard over these routes, and what it is to look like to partners. To be called on an actix system
+    /// that lasts.
+    pub fn start(api: &Api, portal: PortalOptions) -> Self {
         Self {
             seals: session::Seals::of(std::sync::Arc::clone(&api.store)),
             watch: figures::Watch::start(std::sync::Arc::clone(&api.metrics), api.clock.clone()),
             streams: live::Streams::default(),
+            portal: std::sync::Arc::new(branding::Portal::of(portal, answers::POLICY)),
         }
     }
 
@@ -60,7 +68,7 @@ impl Dashboard {
 pub fn configure(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/").route(web::get().to(entrance)).default_service(web::to(routes::nowhere)))
-        .service(web::scope(visitor::ROOT).wrap(answers::headers()).configure(pages::configure));
+        .service(web::scope(visitor::ROOT).wrap(from_fn(answers::guarded)).configure(pages::configure));
 }
 
 /// Browsers are shown the dashboard; whatever else asks is told that there is no such

@@ -38,7 +38,14 @@ pub fn keeps_cookies(request: &HttpRequest) -> bool {
     !is_plain || text(headers, HOST.as_str()).is_some_and(is_loopback)
 }
 
-/// Whether a form was sent from a page of this server, as far as the browser says.
+/// Whether this is for a frame, as far as the browser says.
+pub fn is_for_a_frame(request: &HttpRequest) -> bool {
+    let goes_to = text(request.headers(), "sec-fetch-dest").unwrap_or_default();
+    matches!(goes_to, "iframe" | "frame" | "fencedframe" | "embed" | "object")
+}
+
+/// Whether a form was sent from a page of this server, as far as the browser says. It does
+/// not matter whose pages are around that: what they send themselves is another site's.
 pub fn is_from_here(request: &HttpRequest) -> bool {
     let headers = request.headers();
     if let Some(site) = text(headers, "sec-fetch-site") {

@@ -47,10 +47,26 @@ impl Session {
         Ok(Self { pass, issued_at: now, expires_at: now + LASTS, nonce: u128::from_be_bytes(random) })
     }
 
+    /// One of a link to the portal, which lasts as long as that: whoever opened one that
+    /// opens once has no other way back.
+    pub fn begin_until(pass: Pass, now: Timestamp, expires_at: Timestamp) -> Result<Self, getrandom::Error> {
+        Ok(Self { expires_at, ..Self::begin(pass, now)? })
+    }
+
+    /// Whether it began with a link.
+    pub fn is_by_link(&self) -> bool {
+        matches!(self.pass, Pass::Link(_))
+    }
+
     /// The same, lasting on; `None` where that is not worth a cookie yet.
     pub fn renewed(&self, now: Timestamp) -> Option<Self> {
-        let is_due = now.since(self.issued_at) >= RENEWED_AFTER;
+        let is_due = now.since(self.issued_at) >= RENEWED_AFTER && !self.is_by_link();
         is_due.then(|| Self { issued_at: now, expires_at: now + LASTS, ..self.clone() })
+    }
+
+    /// How long it lasts from now on.
+    pub fn left(&self, now: Timestamp) -> Duration {
+        self.expires_at.since(now)
     }
 
     /// Whether its time is not over.
@@ -174,6 +190,17 @@ mod tests {
         fn whatever_is_read_is_no_fault(text in ".{0,80}") {
             let _ = Session::from_text(&text);
         }
+    }
+
+    #[test]
+    fn one_of_a_link_ends_with_it() {
+        let at = |hours: i64| Timestamp::from_millis(hours * 3_600_000);
+        let link = Pass::Link(crate::domain::KeyId::from_uuid(uuid::Uuid::from_u128(7)));
+        let session = Session::begin_until(link, at(0), at(100)).expect("the system has randomness");
+        assert!(session.is_by_link() && session.is_live(at(99)) && !session.is_live(at(100)));
+        assert_eq!(session.renewed(at(50)), None, "using it makes it no longer");
+        assert_eq!(session.left(at(99)), Duration::from_secs(3_600));
+        assert_eq!(Session::from_text(&session.to_text()), Some(session));
     }
 
     #[test]

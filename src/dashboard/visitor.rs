@@ -14,9 +14,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::auth::{Permission, Principal};
+use crate::dashboard::branding::Portal;
+use crate::dashboard::cookies::Seen;
 use crate::dashboard::form::{self, Form};
 use crate::dashboard::inside::{self, Call, Inside, Trouble};
-use crate::dashboard::origin::{base_of, is_from_here};
+use crate::dashboard::origin::{base_of, is_for_a_frame, is_from_here};
 use crate::dashboard::pages::undo::Undo;
 use crate::dashboard::session::Session;
 use crate::dashboard::{Dashboard, answers, cookies};
@@ -25,6 +27,10 @@ use crate::routes::{self, Api};
 
 /// Where everything here is.
 pub const ROOT: &str = "/dashboard";
+
+/// What the addresses of live parts say of whoever came by a link: browsers do not say of
+/// these that they are for a frame.
+const VIA_LINK: (&str, &str) = ("via", "link");
 
 /// See the module.
 #[derive(Clone)]
@@ -74,6 +80,21 @@ impl Visitor {
     /// Whether they see everything.
     pub fn is_operator(&self) -> bool {
         self.principal.role == Role::Operator
+    }
+
+    /// Whether they see what a partner sees: its portal.
+    pub fn is_partner(&self) -> bool {
+        self.principal.role == Role::Partner
+    }
+
+    /// Whether they came by a link to the portal, and have no key.
+    pub fn is_by_link(&self) -> bool {
+        self.session.is_by_link()
+    }
+
+    /// Where they see pages, for cookies. Whoever signed in with a key is never framed.
+    pub fn seen(&self) -> Seen {
+        if self.is_by_link() { seen(&self.dashboard.portal) } else { Seen::Apart }
     }
 
     /// Their role, in a word.
@@ -128,6 +149,9 @@ impl Visitor {
             all.push(("partner", partner));
         }
         all.extend_from_slice(parameters);
+        if path.starts_with("/live/") && self.is_by_link() {
+            all.push(VIA_LINK);
+        }
         format!("{ROOT}{path}{}", form::query(&all))
     }
 
@@ -216,11 +240,18 @@ impl Visitor {
     }
 }
 
+/// Where whoever comes by a link sees pages.
+pub fn seen(portal: &Portal) -> Seen {
+    if portal.has_frames() { Seen::Framed } else { Seen::Apart }
+}
+
 /// Why somebody is not let to a page.
 #[derive(Debug)]
 pub enum Turned {
     /// They are to sign in first, and come back to here.
     Away(String),
+    /// They came by a link to this portal, and that has ended.
+    Ended(Arc<Portal>),
     /// The API says no.
     Refused(Trouble),
 }
@@ -229,6 +260,7 @@ impl std::fmt::Display for Turned {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Away(_) => formatter.write_str("sign in first"),
+            Self::Ended(_) => formatter.write_str("the link to the portal has ended"),
             Self::Refused(trouble) => formatter.write_str(&trouble.detail),
         }
     }
@@ -242,6 +274,7 @@ impl ResponseError for Turned {
     fn error_response(&self) -> HttpResponse {
         match self {
             Self::Away(back) => answers::to_sign_in(back),
+            Self::Ended(portal) => answers::ended(portal),
             Self::Refused(trouble) => answers::bare_trouble(trouble),
         }
     }
@@ -262,20 +295,34 @@ async fn recognised(request: &HttpRequest) -> Result<Visitor, Turned> {
     let dashboard: &web::Data<Dashboard> = request.app_data().expect("the server is built with its state");
     let inside: &web::Data<Inside> = request.app_data().expect("each thread has built the routes");
     let now = api.clock.wall();
-    let away = || Turned::Away(back_to(request));
-    let session = cookies::read(request, cookies::SESSION).and_then(|text| dashboard.seals.open(text, now));
-    let session = session.ok_or_else(away)?;
-    let known = routes::known_by(api, session.pass).await.map_err(|problem| Turned::Refused(answers::of(&problem)))?;
+    let query = Form::parse(request.query_string().as_bytes());
+    let is_for_links = is_for_a_frame(request) || query.get(VIA_LINK.0) == Some(VIA_LINK.1);
+    let found = match by_link(request, api, dashboard, now).await? {
+        Some(found) => Some(found),
+        // Nobody's key is looked at for a frame: what it opens is never shown in one.
+        None if is_for_links => None,
+        None => by_key(request, api, dashboard, now).await?,
+    };
+    let Some((session, principal)) = found else {
+        if is_for_links || cookies::read(request, cookies::PORTAL).is_some() {
+            dashboard.portal.allow_frames(request);
+            return Err(Turned::Ended(Arc::clone(&dashboard.portal)));
+        }
+        return Err(Turned::Away(back_to(request)));
+    };
+    if session.is_by_link() {
+        dashboard.portal.allow_frames(request);
+    }
     let undo = cookies::undo_of(request).and_then(|text| Undo::opened(&dashboard.seals, &session, &text, now));
     Ok(Visitor {
         api: api.clone(),
         dashboard: dashboard.clone(),
         inside: inside.clone(),
-        principal: known.ok_or_else(away)?,
+        principal,
         session,
         peer: request.peer_addr(),
         path: request.path().to_owned(),
-        query: Form::parse(request.query_string().as_bytes()),
+        query,
         base: base_of(request),
         theme: cookies::read(request, cookies::THEME)
             .filter(|theme| matches!(*theme, "light" | "dark"))
@@ -284,6 +331,32 @@ async fn recognised(request: &HttpRequest) -> Result<Visitor, Turned> {
         undo,
         now,
     })
+}
+
+type Found = Option<(Session, Arc<Principal>)>;
+
+/// Whoever opened a link, as long as that holds. They are looked for first: whoever has a
+/// key as well has it still when they sign out of the portal.
+async fn by_link(request: &HttpRequest, api: &Api, dashboard: &Dashboard, now: Timestamp) -> Result<Found, Turned> {
+    let opened = cookies::all(request, cookies::PORTAL).filter_map(|text| dashboard.seals.open(text, now));
+    match opened.filter(Session::is_by_link).next() {
+        Some(session) => still_known(api, session).await,
+        None => Ok(None),
+    }
+}
+
+/// Whoever signed in with a key.
+async fn by_key(request: &HttpRequest, api: &Api, dashboard: &Dashboard, now: Timestamp) -> Result<Found, Turned> {
+    let session = cookies::read(request, cookies::SESSION).and_then(|text| dashboard.seals.open(text, now));
+    match session.filter(|session| !session.is_by_link()) {
+        Some(session) => still_known(api, session).await,
+        None => Ok(None),
+    }
+}
+
+async fn still_known(api: &Api, session: Session) -> Result<Found, Turned> {
+    let known = routes::known_by(api, session.pass).await.map_err(|problem| Turned::Refused(answers::of(&problem)))?;
+    Ok(known.map(|principal| (session, principal)))
 }
 
 /// Where somebody is to come back to: what a form was sent to cannot be gone to.

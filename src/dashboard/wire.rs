@@ -477,6 +477,20 @@ pub struct Key {
 }
 
 #[derive(Debug, Deserialize)]
+pub struct PortalLink {
+    pub id: String,
+    pub environment: String,
+    pub description: Option<String>,
+    pub single_use: bool,
+    pub expires_at: At,
+    pub opened_at: Option<At>,
+    pub revoked_at: Option<At>,
+    /// Where it was just made.
+    #[serde(default)]
+    pub url: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
 pub struct AuditEntry {
     pub number: u64,
     pub at: At,

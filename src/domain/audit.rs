@@ -31,6 +31,12 @@ actions! {
     KeyCreated = "key.created";
     /// A key was revoked.
     KeyRevoked = "key.revoked";
+    /// A link to the portal was made.
+    PortalLinkCreated = "portal_link.created";
+    /// Somebody opened one.
+    PortalLinkOpened = "portal_link.opened";
+    /// One was revoked.
+    PortalLinkRevoked = "portal_link.revoked";
     /// A partner was made.
     PartnerCreated = "partner.created";
     /// Everything of a partner is to be erased.

@@ -30,6 +30,7 @@ pub mod openapi;
 mod operator;
 mod page;
 mod pausing;
+mod portal_links;
 pub mod problem;
 mod pull;
 mod rates;
@@ -72,6 +73,7 @@ pub use cluster::HintsIn;
 pub use coherence::Coherence;
 pub use configuration::{Configured, Source};
 pub use extract::{body as read_body, known_by, sign_in};
+pub use portal_links::{Openable, PORTAL_PATH, find as find_link, open as open_link};
 use problem::{Kind, PROBLEM_JSON, Problem};
 pub use rates::{RateLimits, Rates};
 pub use refused::Refusals;
@@ -382,6 +384,17 @@ pub fn configure(config: &mut web::ServiceConfig) {
                 .route(web::get().to(operator::read_partner))
                 .route(web::delete().to(operator::erase_partner))
                 .default_service(web::to(|request| wrong_method(request, "GET, DELETE"))),
+        )
+        .service(
+            web::resource("/partners/{name}/portal-links")
+                .route(web::post().to(portal_links::create))
+                .route(web::get().to(portal_links::list))
+                .default_service(web::to(|request| wrong_method(request, "GET, POST"))),
+        )
+        .service(
+            web::resource("/partners/{name}/portal-links/{id}")
+                .route(web::delete().to(portal_links::revoke))
+                .default_service(web::to(|request| wrong_method(request, "DELETE"))),
         )
         .service(
             web::resource("/keys")

@@ -9,7 +9,7 @@ use crate::domain::{AuditAction, Environment, KeyId, PartnerName, Role, Timestam
 use crate::routes::extract::{self, Caller};
 use crate::routes::problem::{Answer, FieldProblem, Kind, Problem};
 use crate::routes::{Api, openapi, page, settings, show, to_the_end};
-use crate::store::{self, NewKey};
+use crate::store::{self, KeyRecord, NewKey};
 
 async fn fields(api: &Api, request: &HttpRequest, payload: &mut web::Payload) -> Result<Map<String, Value>, Problem> {
     let limit = api.limits.settings_bytes;
@@ -269,8 +269,13 @@ pub async fn read_key(api: web::Data<Api>, caller: Caller, id: web::Path<String>
     caller.query().only_these(&[])?;
     let id: KeyId = id.parse().map_err(|_| Problem::not_found("key"))?;
     let found = store::blocking(&api.store, move |store| store.key(id)).await?;
-    let record = found.ok_or_else(|| Problem::not_found("key"))?;
+    let record = found.filter(is_key).ok_or_else(|| Problem::not_found("key"))?;
     Ok(HttpResponse::Ok().json(show::key(&record)))
+}
+
+/// Links to the portal are in `portal_links`.
+fn is_key(record: &KeyRecord) -> bool {
+    record.link.is_none()
 }
 
 /// Revokes a key: from the answer on it opens nothing.
@@ -284,7 +289,7 @@ pub async fn revoke_key(api: web::Data<Api>, caller: Caller, id: web::Path<Strin
     caller.query().only_these(&[])?;
     let id: KeyId = id.parse().map_err(|_| Problem::not_found("key"))?;
     let found = store::blocking(&api.store, move |store| store.key(id)).await?;
-    let record = found.ok_or_else(|| Problem::not_found("key"))?;
+    let record = found.filter(is_key).ok_or_else(|| Problem::not_found("key"))?;
     let entry = told_of_key(caller.did(AuditAction::KeyRevoked), &record);
     let revoked = to_the_end(async move {
         let revoking = api.journal.change(move |transaction| {

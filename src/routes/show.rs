@@ -225,6 +225,21 @@ pub fn brake(brake: &Brake) -> Value {
     })
 }
 
+/// A link to the portal, without its token.
+pub fn portal_link(record: &KeyRecord) -> Value {
+    json!({
+        "id": record.id.to_string(),
+        "partner": record.partner.as_ref().map(|partner| partner.as_str()),
+        "environment": record.environment.map(|environment| environment.as_str()),
+        "description": record.description,
+        "single_use": record.link.is_some_and(|link| link.single_use),
+        "created_at": time(record.created_at),
+        "expires_at": maybe_time(record.expires_at),
+        "opened_at": maybe_time(record.link.and_then(|link| link.spent_at)),
+        "revoked_at": maybe_time(record.revoked_at),
+    })
+}
+
 /// A key, without the key.
 pub fn key(record: &KeyRecord) -> Value {
     json!({

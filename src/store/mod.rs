@@ -65,7 +65,7 @@ pub use harm::{
     PartnerStanding,
 };
 pub use journal::{Journal, JournalError, Notice};
-pub use keys::{KeyRecord, NewKey};
+pub use keys::{KeyRecord, LINKS_KEPT, NewKey, NewPortalLink, PortalLink};
 pub use leases::{Fence, Lease, Leases, NodeRecord, NodeReport, Owner, Renewed};
 pub use page::{Page, PageRequest};
 pub use pull::{PullRequest, Pulled, PulledDelivery};
@@ -343,14 +343,17 @@ pub trait Store: Send + Sync + 'static {
     /// How large the store is, and how far back it reaches.
     fn usage(&self) -> Result<StoreUsage, StoreError>;
 
-    /// The key with this SHA-256, revoked and expired ones included.
+    /// The key or link with this hash, revoked and expired ones included.
     fn key_by_hash(&self, hash: &[u8; 32]) -> Result<Option<KeyRecord>, StoreError>;
 
-    /// A key by its id.
+    /// A key or link by its id.
     fn key(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError>;
 
-    /// All keys, newest first.
+    /// All keys, newest first, without the links to the portal.
     fn keys(&self, page: &PageRequest<KeyId>) -> Result<Page<KeyRecord>, StoreError>;
+
+    /// A partner's links to the portal, in both environments, newest first.
+    fn portal_links(&self, partner: &PartnerName, page: &PageRequest<KeyId>) -> Result<Page<KeyRecord>, StoreError>;
 
     /// Entries of the audit log, newest first; the cursor is an entry's number.
     fn audit(&self, filter: &AuditFilter, page: &PageRequest<u64>) -> Result<Page<AuditRecord>, StoreError>;
@@ -648,7 +651,14 @@ pub trait Transaction {
     /// Makes a key.
     fn create_key(&mut self, new: &NewKey) -> Result<KeyRecord, StoreError>;
 
-    /// Makes a key useless from now on. False when there is none, or it
+    /// Makes a link to the portal, and forgets a few that ended long ago.
+    fn create_portal_link(&mut self, new: &NewPortalLink) -> Result<KeyRecord, StoreError>;
+
+    /// Opens the link with this hash, for whoever is first where it opens once. `None`
+    /// when it opens nothing (any more).
+    fn spend_portal_link(&mut self, hash: &[u8; 32]) -> Result<Option<KeyRecord>, StoreError>;
+
+    /// Makes a key or link useless from now on. False when there is none, or it
     /// was revoked before.
     fn revoke_key(&mut self, key: KeyId) -> Result<bool, StoreError>;
 

@@ -236,6 +236,8 @@ diesel::table! {
         expires_at -> Nullable<BigInt>,
         revoked_at -> Nullable<BigInt>,
         last_used_at -> Nullable<BigInt>,
+        portal_link -> Nullable<BigInt>,
+        spent_at -> Nullable<BigInt>,
     }
 }
 

@@ -33,7 +33,8 @@ dress(d);
 d.addEventListener("click", async event => {
   const b = event.target.closest("[data-copy]");
   if (b) {
-    try { await navigator.clipboard.writeText(b.dataset.copy); b.textContent = "Copied" } catch { b.textContent = "Not copied" }
+    const of = b.dataset.of && d.getElementById(b.dataset.of);
+    try { await navigator.clipboard.writeText(of ? of.textContent : b.dataset.copy); b.textContent = "Copied" } catch { b.textContent = "Not copied" }
     setTimeout(() => b.textContent = "Copy", 2000);
   }
   if (event.target.closest("[data-pause]")) toggle();

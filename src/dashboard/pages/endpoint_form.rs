@@ -7,7 +7,7 @@ use serde_json::{Map, Number, Value, json};
 use crate::dashboard::form::{Form, Mistakes};
 use crate::dashboard::frame;
 use crate::dashboard::inside::Trouble;
-use crate::dashboard::pages::segment;
+use crate::dashboard::pages::{choosing, segment};
 use crate::dashboard::visitor::{About, Visitor};
 use crate::dashboard::wire::{Endpoint, EventType, List};
 use crate::dashboard::words;
@@ -156,7 +156,7 @@ pub fn form(visitor: &Visitor, kind: &Kind<'_>, form: &Form, mistakes: &Mistakes
             @if is_new && visitor.chooses_partner() {
                 (text(&with_partner(visitor, form), mistakes, "partner", "Partner", "text", "default", "Whose endpoint it is."))
             }
-            (events(form, mistakes, types))
+            (events(visitor, kind, form, mistakes, types))
             (text(form, mistakes, "description", "Description", "text", "", "For people; may be empty."))
             details open[is_open] {
                 summary { "Pace, order, retries, filter, headers" }
@@ -199,7 +199,7 @@ fn with_partner(visitor: &Visitor, form: &Form) -> Form {
     form
 }
 
-fn events(form: &Form, mistakes: &Mistakes, types: &[EventType]) -> Markup {
+fn events(visitor: &Visitor, kind: &Kind<'_>, form: &Form, mistakes: &Mistakes, types: &[EventType]) -> Markup {
     let ticked: Vec<&str> = form.all("events").collect();
     let patterns: Vec<&str> =
         ticked.iter().copied().filter(|event| !types.iter().any(|known| known.name == *event)).collect();
@@ -207,14 +207,16 @@ fn events(form: &Form, mistakes: &Mistakes, types: &[EventType]) -> Markup {
     html! {
         fieldset.field aria-describedby="events-hint" {
             legend.legend { "Event types" }
-            div.boxes {
+            // Whoever makes an endpoint sees what each is; whoever changes one knows.
+            @if matches!(kind, Kind::New) { (choosing::boxes(visitor, types, &ticked)) }
+            @else { div.boxes {
                 @for known in types {
                     label title=(known.description) {
                         input type="checkbox" name="events" value=(known.name) checked[ticked.contains(&known.name.as_str())];
                         (known.name)
                     }
                 }
-            }
+            } }
             input type="text" name="patterns" value=(patterns) placeholder="campaign.*" aria-label="Patterns" spellcheck="false";
             p.hint #events-hint { "Or patterns: " code { "campaign.*" } ", or " code { "*" } " for all that there are and will be." }
             (wrong(mistakes, "events"))

@@ -14,7 +14,7 @@ use crate::dashboard::frame::{self, Page};
 use crate::dashboard::icons;
 use crate::dashboard::inside::{self, Trouble};
 use crate::dashboard::pages::endpoint_form::{self, Kind};
-use crate::dashboard::pages::{head, segment};
+use crate::dashboard::pages::{created, head, segment};
 use crate::dashboard::visitor::{About, Posted, Visitor};
 use crate::dashboard::wire::Endpoint;
 
@@ -56,7 +56,7 @@ pub async fn create(posted: Posted) -> HttpResponse {
             let body = Value::Object(settings);
             let made = visitor.send(Method::POST, "/webhook", About::Partner(&partner), Some(&body)).await;
             match made.and_then(|made| inside::read::<Endpoint>(&made)) {
-                Ok(made) => return visitor.page(StatusCode::CREATED, &made_page(&visitor, &made)),
+                Ok(made) => return visitor.page(StatusCode::CREATED, &created::page(&visitor, &made)),
                 Err(trouble) if trouble.status == 401 => return visitor.answer(Err(trouble)),
                 Err(trouble) => Mistakes::of(&trouble, &endpoint_form::FIELDS),
             }
@@ -66,32 +66,4 @@ pub async fn create(posted: Posted) -> HttpResponse {
         Ok(page) => visitor.page(StatusCode::UNPROCESSABLE_ENTITY, &page),
         Err(trouble) => visitor.answer(Err(trouble)),
     }
-}
-
-/// What follows a new endpoint: its secret, and a first test.
-fn made_page(visitor: &Visitor, made: &Endpoint) -> Page {
-    let path = format!("/endpoints/{}", segment(&made.id));
-    let body = html! {
-        (head("The endpoint is made", html! { a href=(visitor.to_one(&path)) { "To the endpoint" } }))
-        section.panel {
-            p.sentence { (made.url) " gets " (made.events.join(", ")) " of " (made.partner) " in " (made.environment) "." }
-            @match (&made.secret, &made.public_key) {
-                (Some(secret), _) => {
-                    h2 { "Its secret" }
-                    p { "Your receiver checks with it that a request is ours. It is shown here, and on the endpoint's page when somebody asks for it." }
-                    div.row { code.secret { (secret) } (frame::copy(secret)) }
-                }
-                (None, Some(key)) => {
-                    h2 { "Its public key" }
-                    p { "Your receiver checks with it that a request is ours." }
-                    div.row { code.secret { (key) } (frame::copy(key)) }
-                }
-                _ => {}
-            }
-            h2 { "Next" }
-            p { "Send an example now, and see what it answers." }
-            div.actions { (frame::action(visitor, &visitor.to_one(&format!("{path}/test")), "Send a test")) }
-        }
-    };
-    Page::new("The endpoint is made", body)
 }

@@ -5,6 +5,8 @@ mod audit;
 mod bulk;
 mod catalog;
 mod catalog_form;
+mod choosing;
+mod created;
 mod deliveries;
 mod delivery;
 mod endpoint;
@@ -21,12 +23,15 @@ mod find;
 mod first_run;
 mod keys;
 mod nodes;
+mod opening;
 mod outcome;
 mod overview;
 mod partners;
 mod replays;
 mod retrying;
 mod refused;
+mod portal;
+mod portal_links;
 mod schema;
 mod settings;
 mod shortcuts;
@@ -50,8 +55,10 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.'
 /// Every page and everything that forms do.
 pub fn configure(config: &mut web::ServiceConfig) {
     config
-        .route("", web::get().to(overview::page))
-        .route("/", web::get().to(overview::page))
+        .route("", web::get().to(first))
+        .route("/", web::get().to(first))
+        .route("/portal/{token}", web::get().to(opening::page))
+        .route("/portal/{token}", web::post().to(opening::open))
         .route("/login", web::get().to(signing_in::page))
         .route("/login", web::post().to(signing_in::sign_in))
         .route("/arrived", web::get().to(signing_in::arrived))
@@ -73,6 +80,9 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/partners", web::get().to(partners::list))
         .route("/partners", web::post().to(partners::create))
         .route("/partners/{name}", web::get().to(partners::one::page))
+        .route("/partners/{name}", web::get().to(partners::one))
+        .route("/partners/{name}/portal-links", web::post().to(portal_links::create))
+        .route("/partners/{name}/portal-links/{id}/revoke", web::post().to(portal_links::revoke))
         .route("/partners/{name}/{act}", web::post().to(partners::act))
         .route("/endpoints", web::get().to(endpoints::list::page))
         .route("/endpoints", web::post().to(endpoints::create))
@@ -80,6 +90,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/endpoints/bulk", web::post().to(endpoints::bulk::act))
         .route("/endpoints/{id}", web::get().to(endpoint::page))
         .route("/endpoints/{id}/settings", web::post().to(endpoint_acts::change))
+        .route("/endpoints/{id}/created", web::post().to(created::test))
         .route("/endpoints/{id}/{act}", web::post().to(endpoint_acts::act))
         .route("/events", web::get().to(events::list))
         .route("/events/{id}", web::get().to(event::page))
@@ -112,6 +123,11 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/live/deliveries", web::get().to(deliveries::live))
         .route("/static/{file}", web::get().to(assets::file))
         .default_service(web::to(nowhere));
+}
+
+/// The first page, by whose it is.
+async fn first(visitor: Visitor) -> HttpResponse {
+    if visitor.is_partner() { portal::page(&visitor).await } else { overview::page(visitor).await }
 }
 
 async fn nowhere(visitor: Result<Visitor, Turned>) -> HttpResponse {

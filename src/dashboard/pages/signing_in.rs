@@ -119,9 +119,19 @@ pub async fn arrived(visitor: Result<Visitor, visitor::Turned>, request: HttpReq
 }
 
 /// Ends the session in this browser.
-pub async fn sign_out(_: Posted) -> HttpResponse {
-    let mut answer = answers::go(&format!("{ROOT}/login"));
-    if let Ok(cookie) = cookies::no_session().parse() {
+///
+/// Whoever came by a link has nowhere to sign in; whoever has a key as well has it still.
+pub async fn sign_out(posted: Posted, request: HttpRequest) -> HttpResponse {
+    let visitor = posted.visitor;
+    let (mut answer, cookie) = match visitor.is_by_link() {
+        true => {
+            let has_key = cookies::read(&request, cookies::SESSION).is_some();
+            let answer = if has_key { answers::go(ROOT) } else { answers::ended(&visitor.dashboard.portal) };
+            (answer, cookies::no_portal(visitor.seen()))
+        }
+        false => (answers::go(&format!("{ROOT}/login")), cookies::no_session()),
+    };
+    if let Ok(cookie) = cookie.parse() {
         answer.headers_mut().append(SET_COOKIE, cookie);
     }
     answer
@@ -135,7 +145,7 @@ pub async fn theme(posted: Posted) -> HttpResponse {
         _ => "system",
     };
     let mut answer = answers::go(own_path(posted.form.get("back").unwrap_or(ROOT)));
-    if let Ok(cookie) = cookies::theme(chosen).parse() {
+    if let Ok(cookie) = cookies::theme(chosen, posted.visitor.seen()).parse() {
         answer.headers_mut().append(SET_COOKIE, cookie);
     }
     answer

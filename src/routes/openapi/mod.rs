@@ -29,6 +29,7 @@ mod key;
 mod operations;
 mod page;
 mod parameters;
+mod portal_link;
 mod problem;
 mod refused;
 mod replay;
@@ -45,7 +46,7 @@ use utoipa::OpenApi;
 use crate::routes::{
     Limits, audit as auditing, brakes, configuration, deliveries, description, encryption, event_types, events,
     exhausted,
-    harm as suffering,  health as watching, hurrying, ingest, nodes, operator, pausing, pull, refused as refusing, replays, retention,
+    harm as suffering,  health as watching, hurrying, ingest, nodes, operator, pausing, portal_links, pull, refused as refusing, replays, retention,
     search as searching, statistics as counting, webhook,
 };
 
@@ -65,8 +66,8 @@ pub(super) use kept::{Retention, RetentionDays};
 pub(super) use key::{Key, MadeKey, NewKey};
 pub use operations::{OPERATIONS, Operation};
 pub(super) use page::{
-    AuditEntries, Deliveries, EventTypes, Events, Exhausted, HarmedWebhooks, Keys, Partners, PartnersStanding, Replays,
-    Webhooks,
+    AuditEntries, Deliveries, EventTypes, Events, Exhausted, HarmedWebhooks, Keys, Partners, PartnersStanding, PortalLinks,
+    Replays, Webhooks,
 };
 pub(super) use parameters::{
     AskedOnce, Braked, BuiltIn, Confirmation, DeliveryQuestion, ForPartner, ForPartners, NamedScope, Page, Posting,
@@ -74,6 +75,7 @@ pub(super) use parameters::{
     ReplayQuestion,  WebhookQuestion,
 };
 pub(super) use refused::{RefusedPosts, RefusedQuestion};
+pub(super) use portal_link::{MadePortalLink, NewPortalLink};
 pub(super) use replay::{
     ExhaustedDismissed, NewDismissal, NewReplay, NewReplayOfSeveral, Replay, ReplayPreview, ReplayWithProgress,
     RetriesBroughtForward,
@@ -151,6 +153,9 @@ Bounds are those of the node that answers; most can be configured, by the option
         suffering::partners,
         operator::read_partner,
         operator::erase_partner,
+        portal_links::create,
+        portal_links::list,
+        portal_links::revoke,
         operator::create_key,
         operator::list_keys,
         operator::read_key,

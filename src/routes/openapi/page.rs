@@ -12,6 +12,7 @@ use super::event::ListedEvent;
 use super::event_type::EventTypeShown;
 use super::harm::PartnerStanding;
 use super::key::Key;
+use super::portal_link::PortalLink;
 use super::replay::{ExhaustedEndpoint, Replay};
 
 macro_rules! pages {
@@ -49,6 +50,8 @@ pages! {
     Partners of Partner;
     /// Keys, newest first.
     Keys of Key;
+    /// Links to a partner's portal, newest first.
+    PortalLinks of PortalLink;
     /// Entries of the audit log, newest first.
     AuditEntries of AuditEntry;
 }

@@ -18,7 +18,7 @@ use crate::domain::{
     MAX_URL_BYTES, MAX_WAIT_MS, MIN_TIMEOUT_MS, Signing,
 };
 use crate::policy::signature::{MAX_KEY_BYTES, MIN_KEY_BYTES};
-use crate::routes::{brakes, harm, idempotency, search, signing};
+use crate::routes::{brakes, harm, idempotency, portal_links, search, signing};
 
 /// What every example id is made of: a UUIDv7 of 2026.
 const EXAMPLE: Uuid = Uuid::from_u128(0x019c_2a5e_7400_7abc_8def_0123_4567_89ab);
@@ -166,6 +166,12 @@ values! {
     TypeDescription = text_of_any().max_length(Some(CatalogLimits::default().description_chars));
     /// An API key. Whoever has it can use it.
     ApiKey = text("^ph_[a-km-z2-9]{52}$").examples(["ph_2vq7m4c6d3f5g7h8j9k2m3n4p5q6r7s8t9u2v3w4x5y6z7a8b9c2"]);
+    /// Seconds until a link to the portal ends, and the sessions that began with it: 7 days unless said, at most 30.
+    LinkSeconds = number(*portal_links::SECONDS.start(), *portal_links::SECONDS.end())
+        .default(Some(json!(portal_links::DEFAULT_SECONDS)));
+    /// Where a browser opens the portal. Whoever has it can.
+    PortalUrl = text("/dashboard/portal/phl_[a-km-z2-9]{52}$")
+        .examples(["https://hooks.example.com/dashboard/portal/phl_2vq7m4c6d3f5g7h8j9k2m3n4p5q6r7s8t9u2v3w4x5y6z7a8b9c2"]);
     /// Entries of a page. The default and the most are the options `page` and `page_max`.
     PageLimit = number(1, 250).default(Some(json!(50)));
     /// A number that `posthaste-sequence` has said, or 0.

@@ -4,14 +4,14 @@
 
 use diesel::prelude::*;
 
-use super::reads::scope_of;
+use super::reads::{partner_number, scope_of};
 use super::{Connection, translate};
 use crate::catalog::TypeDefinition;
 use crate::domain::{Environment, FieldPointer, KeyId, Partner, PartnerName, Role, Timestamp};
 use crate::store::ids::{IdCodec, RowKey, time_of_key};
 use crate::store::rows::{RetryRow, environment_number, environment_of, from_json, parsed};
 use crate::store::schema::{api_keys, event_types, partners};
-use crate::store::{KeyRecord, Page, PageRequest, ScopeId, StoreError};
+use crate::store::{KeyRecord, Page, PageRequest, PortalLink, ScopeId, StoreError};
 
 type EventTypeRow = (String, String, String, String, Option<String>, Option<String>);
 
@@ -87,7 +87,19 @@ pub(super) fn partners(
     Page::from_overread(rows, page.limit).try_map(|(name, row)| Ok(partner_of(parsed(&name)?, row)))
 }
 
-type KeyRow = (i64, String, String, Option<i64>, Option<i64>, Option<String>, Option<i64>, Option<i64>, Option<i64>);
+type KeyRow = (
+    i64,
+    String,
+    String,
+    Option<i64>,
+    Option<i64>,
+    Option<String>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+);
 
 const KEY_COLUMNS: (
     api_keys::id,
@@ -99,6 +111,8 @@ const KEY_COLUMNS: (
     api_keys::expires_at,
     api_keys::revoked_at,
     api_keys::last_used_at,
+    api_keys::portal_link,
+    api_keys::spent_at,
 ) = (
     api_keys::id,
     api_keys::prefix,
@@ -109,10 +123,13 @@ const KEY_COLUMNS: (
     api_keys::expires_at,
     api_keys::revoked_at,
     api_keys::last_used_at,
+    api_keys::portal_link,
+    api_keys::spent_at,
 );
 
 fn key_of(connection: &mut Connection, ids: &IdCodec, row: KeyRow) -> Result<KeyRecord, StoreError> {
-    let (key, prefix, role, environment, partner, description, expires_at, revoked_at, last_used_at) = row;
+    let (key, prefix, role, environment, partner, description, expires_at, revoked_at, last_used_at, link, spent_at) =
+        row;
     let partner = match partner {
         Some(number) => scope_of(connection, ScopeId(number * 2))?.partner,
         None => None,
@@ -128,6 +145,7 @@ fn key_of(connection: &mut Connection, ids: &IdCodec, row: KeyRow) -> Result<Key
         expires_at: expires_at.map(Timestamp::from_millis),
         revoked_at: revoked_at.map(Timestamp::from_millis),
         last_used_at: last_used_at.map(Timestamp::from_millis),
+        link: link.map(|uses| PortalLink { single_use: uses == 1, spent_at: spent_at.map(Timestamp::from_millis) }),
     })
 }
 
@@ -152,6 +170,29 @@ pub(super) fn keys(
 ) -> Result<Page<KeyRecord>, StoreError> {
     let before = page.after.map_or(RowKey::MAX, |after| ids.api_key_key(after).unwrap_or(0));
     let rows: Vec<KeyRow> = api_keys::table
+        .filter(api_keys::portal_link.is_null())
+        .filter(api_keys::id.lt(before))
+        .order(api_keys::id.desc())
+        .limit(page.limit as i64 + 1)
+        .select(KEY_COLUMNS)
+        .load(connection)
+        .map_err(translate)?;
+    Page::from_overread(rows, page.limit).try_map(|row| key_of(connection, ids, row))
+}
+
+pub(super) fn portal_links(
+    connection: &mut Connection,
+    ids: &IdCodec,
+    partner: &PartnerName,
+    page: &PageRequest<KeyId>,
+) -> Result<Page<KeyRecord>, StoreError> {
+    let Some(number) = partner_number(connection, partner)? else {
+        return Ok(Page::empty());
+    };
+    let before = page.after.map_or(RowKey::MAX, |after| ids.api_key_key(after).unwrap_or(0));
+    let rows: Vec<KeyRow> = api_keys::table
+        .filter(api_keys::partner.eq(number))
+        .filter(api_keys::portal_link.is_not_null())
         .filter(api_keys::id.lt(before))
         .order(api_keys::id.desc())
         .limit(page.limit as i64 + 1)

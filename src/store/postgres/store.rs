@@ -339,6 +339,10 @@ impl Store for PostgresStore {
         self.read(|reader| administration::keys(reader, &self.ids, page))
     }
 
+    fn portal_links(&self, partner: &PartnerName, page: &PageRequest<KeyId>) -> Result<Page<KeyRecord>, StoreError> {
+        self.read(|reader| administration::portal_links(reader, &self.ids, partner, page))
+    }
+
     fn audit(&self, filter: &AuditFilter, page: &PageRequest<u64>) -> Result<Page<AuditRecord>, StoreError> {
         self.read(|reader| audit::entries(reader, filter, page))
     }

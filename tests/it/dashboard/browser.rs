@@ -124,6 +124,18 @@ impl Browser {
         self.ask("POST", &self.path(&format!("/element/{found}/value")), &json!({ "text": text }));
     }
 
+    /// Into the page of a frame.
+    #[track_caller]
+    pub fn frame(&self, css: &str) {
+        let found = self.wait(css);
+        self.ask("POST", &self.path("/frame"), &json!({ "id": { ELEMENT: found } }));
+    }
+
+    /// Out of all frames.
+    pub fn top(&self) {
+        self.ask("POST", &self.path("/frame"), &json!({ "id": null }));
+    }
+
     /// Presses a key, wherever the focus is.
     pub fn press(&self, keys: &str) {
         let actions: Vec<Value> = keys

@@ -10,6 +10,8 @@ mod forms;
 mod hostile;
 mod looks;
 mod pages;
+mod portal;
+mod portal_frames;
 mod reader;
 mod setting_up;
 mod replaying;

@@ -47,8 +47,14 @@ impl Reader {
     }
 
     pub fn get(&self, path: &str) -> Response {
+        self.get_with(path, &[])
+    }
+
+    /// The same with more headers.
+    pub fn get_with(&self, path: &str, more: &[(&str, &str)]) -> Response {
         let cookie = self.cookie();
-        let headers: Vec<(&str, &str)> = cookie.as_deref().map(|cookie| ("cookie", cookie)).into_iter().collect();
+        let mut headers: Vec<(&str, &str)> = cookie.as_deref().map(|cookie| ("cookie", cookie)).into_iter().collect();
+        headers.extend_from_slice(more);
         self.heard(self.client.send("GET", path, &headers, b""))
     }
 

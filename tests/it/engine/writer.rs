@@ -13,9 +13,11 @@ use posthaste::keyring::RingKeyId;
 use posthaste::store::{
     Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, CommitError, Counted, CountedAbout, Dismissal,
     Dismissed, DismissedSlice, DroppedSegments, Effect, EncryptedPlace, EndpointChange, EndpointConflict, Enforced,
-    ErasedPartners, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, NewReplay, Notice, Place, Placed, Placing, Record,
-    Recorded, ReencryptedSlice, ReplayConflict, ReplaySlice, ReplaySummary, Replayed, RetentionPlace, Retired,
-    Rotation, RotationConflict, Scope, Segment, Skipped, Slice, StoreError, Transaction, Unretained, Writer,
+    ErasedPartners, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, NewPortalLink, NewReplay, Notice, Place, Placed, Placing, Record,
+    Recorded,
+    ReencryptedSlice, ReplayConflict, ReplaySlice, ReplaySummary, Replayed, RetentionPlace, Retired,
+    Rotation,
+    RotationConflict, Scope, Segment, Skipped, Slice, StoreError, Transaction, Unretained, Writer,
 };
 use tokio::sync::mpsc;
 
@@ -256,6 +258,14 @@ impl Transaction for Fencing<'_> {
 
     fn create_key(&mut self, new: &NewKey) -> Result<KeyRecord, StoreError> {
         self.0.create_key(new)
+    }
+
+    fn create_portal_link(&mut self, new: &NewPortalLink) -> Result<KeyRecord, StoreError> {
+        self.0.create_portal_link(new)
+    }
+
+    fn spend_portal_link(&mut self, hash: &[u8; 32]) -> Result<Option<KeyRecord>, StoreError> {
+        self.0.spend_portal_link(hash)
     }
 
     fn revoke_key(&mut self, key: KeyId) -> Result<bool, StoreError> {

@@ -33,6 +33,7 @@ mod ordering;
 mod overload;
 mod pausing;
 mod permissions;
+mod portal_links;
 mod pull;
 mod refusals;
 mod refused;

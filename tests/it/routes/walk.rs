@@ -92,6 +92,9 @@ pub const ROWS: &[Row] = &[
     row("list_partner_health", About::Scope, 200),
     row("read_partner", About::Whole, 200),
     row("erase_partner", About::Whole, 202),
+    with(r#"{"expires_in_seconds": 60, "description": "NEW"}"#, row("create_portal_link", About::Whole, 201)),
+    row("list_portal_links", About::Whole, 200),
+    row("revoke_portal_link", About::Whole, 204),
     with(r#"{"role": "producer", "description": "NEW"}"#, row("create_key", About::Whole, 201)),
     row("list_keys", About::Whole, 200),
     row("read_key", About::Whole, 200),
@@ -257,7 +260,11 @@ impl Owner<'_> {
                 operator.post("/partners", json!({ "name": name }).to_string()).expect(201);
                 name
             }
-            "/partners/{name}" => self.partner.clone(),
+            "/partners/{name}" | "/partners/{name}/portal-links" => self.partner.clone(),
+            "/partners/{name}/portal-links/{id}" => {
+                let made = operator.post_empty(&format!("/partners/{}/portal-links", self.partner)).expect(201);
+                format!("{}/portal-links/{}", self.partner, text(&made["id"]))
+            }
             "/keys/{id}" => text(&operator.post("/keys", r#"{"role": "producer"}"#).expect(201)["id"]),
             "/nodes/{id}/release" => text(&operator.get("/nodes").expect(200)["data"][0]["id"]),
             "/docs/{file}" => "start.js".to_owned(),
@@ -312,10 +319,13 @@ impl Owner<'_> {
     }
 }
 
-/// A path with its parameter filled in.
+/// A path with its parameters filled in. A thing below another brings both of their names,
+/// and what stands between them.
 pub fn filled(path: &str, thing: &str) -> String {
-    match (path.find('{'), path.find('}')) {
-        (Some(begin), Some(end)) => format!("{}{thing}{}", &path[..begin], &path[end + 1..]),
+    let is_below = thing.contains("/portal-links/");
+    match (path.find('{'), path.find('}'), path.rfind('}')) {
+        (Some(begin), _, Some(end)) if is_below => format!("{}{thing}{}", &path[..begin], &path[end + 1..]),
+        (Some(begin), Some(end), _) => format!("{}{thing}{}", &path[..begin], filled(&path[end + 1..], thing)),
         _ => path.to_owned(),
     }
 }

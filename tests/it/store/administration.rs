@@ -167,6 +167,7 @@ fn a_key_is_found_by_its_hash(world: &mut World) {
             expires_at: new.expires_at,
             revoked_at: None,
             last_used_at: None,
+            link: None,
         };
         assert_eq!(made, expected);
         assert_eq!(world.store().key_by_hash(&new.hash).expect("readable"), Some(expected.clone()));

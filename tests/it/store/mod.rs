@@ -53,6 +53,7 @@ mod model;
 mod numbers;
 mod ordering;
 mod pausing;
+mod portal_links;
 mod postgres;
 mod recording;
 mod replaying;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::pages::partners::kept;
-use crate::dashboard::pages::{endpoint_link, endpoints, segment};
+use crate::dashboard::pages::{endpoint_link, endpoints, portal_links, segment};
 use crate::dashboard::visitor::{About, Visitor};
 use crate::dashboard::wire::{At, Brake, Endpoint, Event, Key, List, Partner, PartnerStanding};
 use crate::dashboard::{answers, icons, words};
@@ -70,7 +70,7 @@ async fn build(visitor: &Visitor, name: &str) -> Result<Page, Trouble> {
         @match &events { Ok(found) => (newest(visitor, &found.data)), Err(trouble) => (answers::part(trouble)) }
         h2 { "Keys" }
         @match &keys { Ok(keys) => (theirs(visitor, name, keys)), Err(trouble) => (answers::part(trouble)) }
-        // PORTAL LINKS: `(portal_links::section(visitor, name).await)` goes here.
+        (portal_links::section(visitor, name).await)
         (kept::section(visitor, name, None).await)
         (kept::ending(visitor, name))
     };

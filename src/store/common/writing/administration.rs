@@ -185,6 +185,7 @@ pub(super) fn create_key(transaction: &mut Tx<'_>, new: &NewKey) -> Result<KeyRe
         expires_at: new.expires_at,
         revoked_at: None,
         last_used_at: None,
+        link: None,
     })
 }
 

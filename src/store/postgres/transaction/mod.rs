@@ -33,6 +33,8 @@ mod ordering;
 mod payloads;
 #[path = "../../common/writing/placing.rs"]
 mod placing;
+#[path = "../../common/writing/portal_links.rs"]
+mod portal_links;
 mod recording;
 #[path = "../../common/writing/replaying.rs"]
 mod replaying;
@@ -72,9 +74,11 @@ use crate::store::statistics::{StatisticsKey, StatisticsRow};
 use crate::store::{
     Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, Counted, CountedAbout, Dismissal, Dismissed,
     DismissedSlice, DroppedSegments, Effect, EncryptedPlace, EndpointChange, EndpointConflict, Enforced,
-    ErasedPartners, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, NewReplay, Notice, Place, Placed, Placing, Record,
-    Recorded, ReencryptedSlice, ReliedOn, ReplayConflict, ReplaySlice, ReplaySummary, Replayed, RetentionPlace,
-    Retired, Rotation, RotationConflict, Scope, ScopeId, Segment, Skipped, Slice, StoreError, Subscriptions,
+    ErasedPartners, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, NewPortalLink, NewReplay, Notice, Place, Placed, Placing, Record,
+    Recorded, ReencryptedSlice,
+    ReliedOn, ReplayConflict, ReplaySlice, ReplaySummary, Replayed, RetentionPlace,
+    Retired, Rotation,
+    RotationConflict, Scope, ScopeId, Segment, Skipped, Slice, StoreError, Subscriptions,
     Transaction, Unretained,
 };
 
@@ -610,6 +614,14 @@ impl Transaction for PostgresTransaction<'_> {
 
     fn create_key(&mut self, new: &NewKey) -> Result<KeyRecord, StoreError> {
         administration::create_key(self, new)
+    }
+
+    fn create_portal_link(&mut self, new: &NewPortalLink) -> Result<KeyRecord, StoreError> {
+        portal_links::create(self, new)
+    }
+
+    fn spend_portal_link(&mut self, hash: &[u8; 32]) -> Result<Option<KeyRecord>, StoreError> {
+        portal_links::spend(self, hash)
     }
 
     fn revoke_key(&mut self, key: KeyId) -> Result<bool, StoreError> {

@@ -436,6 +436,8 @@ fn what_operators_look_at_is_in_the_order_of_its_table() {
     let everyone = Scope::all(Environment::Production);
     let store = world.store();
     planner.check("keys", || store.keys(&PageRequest { after: None, limit: 50 }));
+    let partner = posthaste::domain::PartnerName::default_partner();
+    planner.check("portal links", || store.portal_links(&partner, &PageRequest { after: None, limit: 50 }));
     planner.check("partners", || store.partners(&PageRequest { after: None, limit: 50 }));
     planner.check("events", || store.events(&everyone, &PageRequest { after: None, limit: 50 }));
     let page = PageRequest { after: None, limit: 50 };
