@@ -435,11 +435,6 @@ pub struct Retention {
 }
 
 #[derive(Debug, Deserialize)]
-pub struct BroughtForward {
-    pub brought_forward: u64,
-}
-
-#[derive(Debug, Deserialize)]
 pub struct Node {
     pub id: String,
     pub address: Option<String>,
@@ -635,6 +630,9 @@ pub struct RefusedEvent {
     pub accepted_at: At,
     pub pointer: String,
     pub detail: String,
+}
+
+#[derive(Debug, Deserialize)]
 pub struct Statistics {
     pub data: Vec<Series>,
 }

@@ -49,9 +49,9 @@ pub use accept::{Accept, Accepted, AcceptedEvent, Idempotency, NewEvent, ReliedO
 pub use audit::{AuditEnd, AuditEntry, AuditFilter};
 pub use brakes::Brake;
 pub use deliveries::{
-    AttemptKind, Birth, BornSince, DeliveryFilter, Due, EventOutcome, Lane, OUTCOMES_MOST, LastAnswer, OutcomeCounts, Payload, Place,
-    Placed,
-    Placing, Record, Recorded, Retired, Sighting, Skipped, Subscribed, Unplaced, Verdict, Waiting,
+    AttemptKind, Birth, BornSince, DeliveryFilter, Due, EventOutcome, Lane, LastAnswer, OUTCOMES_MOST, OutcomeCounts,
+    Payload, Place, Placed, Placing, Record, Recorded, Retired, Sighting, Skipped, Subscribed, Unplaced, Verdict,
+    Waiting,
 };
 pub use effect::Effect;
 pub use encryption::{EncryptedPlace, EncryptionCounts, Reencrypted, ReencryptedSlice, reencrypt};

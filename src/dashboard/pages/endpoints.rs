@@ -10,11 +10,11 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use crate::dashboard::form::{Form, Mistakes};
-use crate::dashboard::frame::{self, Page};
+use crate::dashboard::frame::Page;
 use crate::dashboard::icons;
 use crate::dashboard::inside::{self, Trouble};
 use crate::dashboard::pages::endpoint_form::{self, Kind};
-use crate::dashboard::pages::{created, head, segment};
+use crate::dashboard::pages::{created, head};
 use crate::dashboard::visitor::{About, Posted, Visitor};
 use crate::dashboard::wire::Endpoint;
 

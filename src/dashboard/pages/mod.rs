@@ -27,11 +27,11 @@ mod opening;
 mod outcome;
 mod overview;
 mod partners;
-mod replays;
-mod retrying;
-mod refused;
 mod portal;
 mod portal_links;
+mod refused;
+mod replays;
+mod retrying;
 mod schema;
 mod settings;
 mod shortcuts;
@@ -80,7 +80,6 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/partners", web::get().to(partners::list))
         .route("/partners", web::post().to(partners::create))
         .route("/partners/{name}", web::get().to(partners::one::page))
-        .route("/partners/{name}", web::get().to(partners::one))
         .route("/partners/{name}/portal-links", web::post().to(portal_links::create))
         .route("/partners/{name}/portal-links/{id}/revoke", web::post().to(portal_links::revoke))
         .route("/partners/{name}/{act}", web::post().to(partners::act))

@@ -45,9 +45,8 @@ use utoipa::OpenApi;
 
 use crate::routes::{
     Limits, audit as auditing, brakes, configuration, deliveries, description, encryption, event_types, events,
-    exhausted,
-    harm as suffering,  health as watching, hurrying, ingest, nodes, operator, pausing, portal_links, pull, refused as refusing, replays, retention,
-    search as searching, statistics as counting, webhook,
+    exhausted, harm as suffering, health as watching, hurrying, ingest, nodes, operator, pausing, portal_links, pull,
+    refused as refusing, replays, retention, search as searching, statistics as counting, webhook,
 };
 
 pub(super) use administration::{
@@ -66,16 +65,15 @@ pub(super) use kept::{Retention, RetentionDays};
 pub(super) use key::{Key, MadeKey, NewKey};
 pub use operations::{OPERATIONS, Operation};
 pub(super) use page::{
-    AuditEntries, Deliveries, EventTypes, Events, Exhausted, HarmedWebhooks, Keys, Partners, PartnersStanding, PortalLinks,
-    Replays, Webhooks,
+    AuditEntries, Deliveries, EventTypes, Events, Exhausted, HarmedWebhooks, Keys, Partners, PartnersStanding,
+    PortalLinks, Replays, Webhooks,
 };
 pub(super) use parameters::{
     AskedOnce, Braked, BuiltIn, Confirmation, DeliveryQuestion, ForPartner, ForPartners, NamedScope, Page, Posting,
-    PullQuestion,
-    ReplayQuestion,  WebhookQuestion,
+    PullQuestion, ReplayQuestion, WebhookQuestion,
 };
-pub(super) use refused::{RefusedPosts, RefusedQuestion};
 pub(super) use portal_link::{MadePortalLink, NewPortalLink};
+pub(super) use refused::{RefusedPosts, RefusedQuestion};
 pub(super) use replay::{
     ExhaustedDismissed, NewDismissal, NewReplay, NewReplayOfSeveral, Replay, ReplayPreview, ReplayWithProgress,
     RetriesBroughtForward,

@@ -19,12 +19,17 @@ use crate::store::postgres::error::translate;
 use crate::store::postgres::{
     PostgresStore, administration, at_once, audit, brakes, encryption, exhausted, harm, listing, marks, outcomes, pull,
     reads, replaying, replays, retention, search, segments, standing, statistics, summaries, verifying, versions,
-    views, watched,
-    work,
+    views, watched, work,
 };
 use crate::store::verifying::{Inspected, Stretch, Walk};
 use crate::store::{
-    AttemptSeen, AuditEnd, AuditFilter, Backlog, BornSince, Brake, Changes, Counted, DeliveryFilter, Due, EncryptedPlace, EncryptionCounts, EndpointRuntime, EndpointStanding, EventOutcome, EventSearch, ExhaustedEndpoint, HarmFilter, HarmPlace, HarmedEndpoint, IndexEnd, KeyRecord, Lane, LastAnswer, Leases, OutcomeCounts, Page, PageRequest, PartnerStanding, Payload, Place, PullRequest, Pulled, ReadPool, ReplayConflict, ReplayPreview, ReplayProgress, ReplaySummary, Retentions, RunningReplay, Scope, SegmentDraft, SentSettings, Sighting, StatisticsQuestion, Store, StoreError, StoreUsage, StoredSecret, Subscriptions, Unplaced, Versions, Waiting, WantedEndpoints, Writer,
+    AttemptSeen, AuditEnd, AuditFilter, Backlog, BornSince, Brake, Changes, Counted, DeliveryFilter, Due,
+    EncryptedPlace, EncryptionCounts, EndpointRuntime, EndpointStanding, EventOutcome, EventSearch, ExhaustedEndpoint,
+    HarmFilter, HarmPlace, HarmedEndpoint, IndexEnd, KeyRecord, Lane, LastAnswer, Leases, OutcomeCounts, Page,
+    PageRequest, PartnerStanding, Payload, Place, PullRequest, Pulled, ReadPool, ReplayConflict, ReplayPreview,
+    ReplayProgress, ReplaySummary, Retentions, RunningReplay, Scope, SegmentDraft, SentSettings, Sighting,
+    StatisticsQuestion, Store, StoreError, StoreUsage, StoredSecret, Subscriptions, Unplaced, Versions, Waiting,
+    WantedEndpoints, Writer,
 };
 
 /// A transaction that has taken keys has ended so long after: every statement of it has a

@@ -18,11 +18,18 @@ use crate::store::ids::RowKey;
 use crate::store::sqlite::error::translate;
 use crate::store::sqlite::{
     SqliteStore, administration, audit, brakes, encryption, exhausted, harm, listing, marks, outcomes, pull, reads,
-    replaying, replays, retention, search, segments, standing, statistics, summaries, verifying, versions, views, watched, work,
+    replaying, replays, retention, search, segments, standing, statistics, summaries, verifying, versions, views,
+    watched, work,
 };
 use crate::store::verifying::{Inspected, Stretch, Walk};
 use crate::store::{
-    AttemptSeen, AuditEnd, AuditFilter, Backlog, BornSince, Brake, Changes, Counted, DeliveryFilter, Due, EncryptedPlace, EncryptionCounts, EndpointRuntime, EndpointStanding, EventOutcome, EventSearch, ExhaustedEndpoint, HarmFilter, HarmPlace, HarmedEndpoint, IndexEnd, KeyRecord, Lane, LastAnswer, Leases, OutcomeCounts, Page, PageRequest, PartnerStanding, Payload, Place, PullRequest, Pulled, ReadPool, ReplayConflict, ReplayPreview, ReplayProgress, ReplaySummary, Retentions, RunningReplay, Scope, SegmentDraft, SentSettings, Sighting, StatisticsQuestion, Store, StoreError, StoreUsage, StoredSecret, Subscriptions, Unplaced, Versions, Waiting, WantedEndpoints, Writer,
+    AttemptSeen, AuditEnd, AuditFilter, Backlog, BornSince, Brake, Changes, Counted, DeliveryFilter, Due,
+    EncryptedPlace, EncryptionCounts, EndpointRuntime, EndpointStanding, EventOutcome, EventSearch, ExhaustedEndpoint,
+    HarmFilter, HarmPlace, HarmedEndpoint, IndexEnd, KeyRecord, Lane, LastAnswer, Leases, OutcomeCounts, Page,
+    PageRequest, PartnerStanding, Payload, Place, PullRequest, Pulled, ReadPool, ReplayConflict, ReplayPreview,
+    ReplayProgress, ReplaySummary, Retentions, RunningReplay, Scope, SegmentDraft, SentSettings, Sighting,
+    StatisticsQuestion, Store, StoreError, StoreUsage, StoredSecret, Subscriptions, Unplaced, Versions, Waiting,
+    WantedEndpoints, Writer,
 };
 
 impl Store for SqliteStore {

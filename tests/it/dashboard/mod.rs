@@ -13,7 +13,7 @@ mod pages;
 mod portal;
 mod portal_frames;
 mod reader;
-mod setting_up;
 mod replaying;
+mod setting_up;
 mod signing_in;
 mod watching;

@@ -13,11 +13,9 @@ use posthaste::keyring::RingKeyId;
 use posthaste::store::{
     Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, CommitError, Counted, CountedAbout, Dismissal,
     Dismissed, DismissedSlice, DroppedSegments, Effect, EncryptedPlace, EndpointChange, EndpointConflict, Enforced,
-    ErasedPartners, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, NewPortalLink, NewReplay, Notice, Place, Placed, Placing, Record,
-    Recorded,
-    ReencryptedSlice, ReplayConflict, ReplaySlice, ReplaySummary, Replayed, RetentionPlace, Retired,
-    Rotation,
-    RotationConflict, Scope, Segment, Skipped, Slice, StoreError, Transaction, Unretained, Writer,
+    ErasedPartners, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, NewPortalLink, NewReplay, Notice, Place, Placed,
+    Placing, Record, Recorded, ReencryptedSlice, ReplayConflict, ReplaySlice, ReplaySummary, Replayed, RetentionPlace,
+    Retired, Rotation, RotationConflict, Scope, Segment, Skipped, Slice, StoreError, Transaction, Unretained, Writer,
 };
 use tokio::sync::mpsc;
 

@@ -279,6 +279,7 @@ fn replay(world: &mut World, scope: &Scope, endpoint: EndpointId) -> posthaste::
         per_second: None,
         actor: "partner".into(),
         key: None,
+        request: None,
         most_running: 100,
     };
     let id = world.commit(|transaction| transaction.create_replay(&new)).expect("it is there").replay.id;

@@ -74,12 +74,10 @@ use crate::store::statistics::{StatisticsKey, StatisticsRow};
 use crate::store::{
     Accept, Accepted, AuditEntry, Begun, Brake, BroughtForward, Counted, CountedAbout, Dismissal, Dismissed,
     DismissedSlice, DroppedSegments, Effect, EncryptedPlace, EndpointChange, EndpointConflict, Enforced,
-    ErasedPartners, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, NewPortalLink, NewReplay, Notice, Place, Placed, Placing, Record,
-    Recorded, ReencryptedSlice,
-    ReliedOn, ReplayConflict, ReplaySlice, ReplaySummary, Replayed, RetentionPlace,
-    Retired, Rotation,
-    RotationConflict, Scope, ScopeId, Segment, Skipped, Slice, StoreError, Subscriptions,
-    Transaction, Unretained,
+    ErasedPartners, FanOut, Fence, KeyRecord, NewEndpoint, NewKey, NewPortalLink, NewReplay, Notice, Place, Placed,
+    Placing, Record, Recorded, ReencryptedSlice, ReliedOn, ReplayConflict, ReplaySlice, ReplaySummary, Replayed,
+    RetentionPlace, Retired, Rotation, RotationConflict, Scope, ScopeId, Segment, Skipped, Slice, StoreError,
+    Subscriptions, Transaction, Unretained,
 };
 
 /// How long an idempotency key holds (`product.md`: 24 h).

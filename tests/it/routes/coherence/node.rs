@@ -19,7 +19,8 @@ use posthaste::engine::{Statistics, Supervisor};
 use posthaste::metrics::Metrics;
 use posthaste::policy::address::AddressPolicy;
 use posthaste::routes::{
-    Api, Catalogs, Coherence, Limits, RateLimits, Rates, RetryLimits, ThisNode, all_errors_are_problems, configure,
+    Api, Catalogs, Coherence, Limits, RateLimits, Rates, Refusals, RetryLimits, ThisNode, all_errors_are_problems,
+    configure,
 };
 use posthaste::store::journal::JournalOptions;
 use posthaste::store::sqlite::SqliteStore;
@@ -120,6 +121,7 @@ pub fn node(coherence: impl FnOnce() -> Coherence, story: impl AsyncFnOnce(&Node
             neighbours: None,
             statistics: Arc::new(Statistics::new(NodeId::from_uuid(Uuid::from_u128(1)), 100)),
             configured: Vec::new(),
+            refusals: Refusals::since(Timestamp::from_millis(0)),
             document: Default::default(),
         };
         let scope = Scope::of(Environment::Production, PartnerName::default_partner());

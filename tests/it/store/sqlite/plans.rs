@@ -14,7 +14,7 @@ use posthaste::domain::{
 use posthaste::store::verifying::{Thoroughness, verify};
 use posthaste::store::{
     AuditFilter, Begun, CountedTypes, DeliveryFilter, Dismissal, EventSearch, HarmFilter, Lane, NewReplay, PageRequest,
-    PullRequest, Record,  ReplaySlice, Resolution, RetentionPlace, Scope, Slice, StatisticsQuestion, Verdict,
+    PullRequest, Record, ReplaySlice, Resolution, RetentionPlace, Scope, Slice, StatisticsQuestion, Verdict,
     WantedEndpoints,
 };
 use serde_json::json;
