@@ -201,7 +201,7 @@ fn ways(visitor: &Visitor) -> Markup {
         ul.also {
             // Pages that are not the dashboard's are shown in no frame.
             li { a href="/docs" target=[visitor.is_by_link().then_some("_blank")] { "API" } }
-            li { a href=(visitor.to("/shortcuts", &[])) data-go="?" { "Shortcuts" } }
+            li { a href=(visitor.to("/shortcuts", &[])) data-go="?" aria-current=[is_here("/shortcuts").then_some("page")] { "Shortcuts" } }
         }
     }
 }

@@ -130,6 +130,15 @@ pub fn percent(part: u64, whole: u64) -> String {
     if thousandths == 1_000 { "100 %".to_owned() } else { format!("{}.{} %", thousandths / 10, thousandths % 10) }
 }
 
+/// A text in which what stands between backticks is code.
+pub fn marked(text: &str) -> Markup {
+    html! {
+        @for (at, part) in text.split('`').enumerate() {
+            @if at % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -164,6 +173,12 @@ mod tests {
         assert_eq!((percent(0, 0), percent(3, 3)), ("—".to_owned(), "100 %".to_owned()));
         assert_eq!((of(1, "event"), of(2_000, "event")), ("1 event".to_owned(), "2,000 events".to_owned()));
         assert_eq!((bytes(512), bytes(65_536)), ("512 B".to_owned(), "65 kB".to_owned()));
+    }
+
+    #[test]
+    fn what_stands_between_backticks_is_code() {
+        assert_eq!(marked("as `a_b` <is>, `c`.").into_string(), "as <code>a_b</code> &lt;is&gt;, <code>c</code>.");
+        assert_eq!(marked("").into_string(), "");
     }
 
     #[test]

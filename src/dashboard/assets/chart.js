@@ -13,6 +13,7 @@
   };
   let now = read(), plots = [];
   const room = () => Math.max(240, plot.clientWidth);
+  const stamp = at => new Date(at * 1e3).toISOString().slice(0, 16).replace("T", " ");
   const whole = n => n === null || n === undefined ? "—" : String(Math.abs(n));
   const marked = { hooks: { draw: u => {
     const { ctx, bbox } = u;
@@ -25,14 +26,15 @@
   const series = (label, name, more) => ({ label, stroke: colour(name), fill: colour(name), width: 0, points: { show: false }, value: (u, n) => whole(n), ...more });
   const options = (height, lines, more) => ({
     width: room(), height, plugins: [marked], cursor: { sync: { key: "overview" }, drag: { x: false, y: false }, points: { show: false } },
-    scales: { y: { range: (u, low, high) => [Math.min(0, low || 0), Math.max(1, high || 0)] } },
-    axes: [axis(), axis({ size: 52, values: (u, all) => all.map(n => n % 1 ? "" : whole(n)) })], series: [{}, ...lines], ...more,
+    tzDate: at => uPlot.tzDate(new Date(at * 1e3), "Etc/UTC"),
+    scales: { x: { range: (u, first, last) => [first, last + now.step] }, y: { range: (u, low, high) => [Math.min(0, low || 0), Math.max(1, high || 0)] } },
+    axes: [axis({ values: (u, all) => all.map(at => stamp(at).slice(...(now.data[0].length * now.step > 9e4 ? [5, 10] : [11, 16]))) }), axis({ size: 52, values: (u, all) => all.map(n => n % 1 ? "" : whole(n)) })], series: [{ label: "from", value: (u, at) => at ? stamp(at) + " UTC" : "—" }, ...lines], ...more,
   });
   const draw = () => {
     for (const old of plots) old.destroy();
     const [times, up, down, wait] = now.data;
     plots = [new uPlot(options(220, [series("delivered", "delivered", { paths: bars }), series("failed attempts", "exhausted", { paths: bars })]), [times, up, down], plot)];
-    if (wait.some(n => n !== null)) plots.push(new uPlot(options(110, [series("waiting", "pending", { width: 1.5, fill: colour("pending-t") })]), [times, wait], plot));
+    if (wait.some(n => n !== null)) plots.push(new uPlot(options(150, [series("waiting", "pending", { width: 1.5, fill: colour("pending-t"), paths: uPlot.paths.stepped({ align: 1 }) })]), [times, wait], plot));
   };
   plot.hidden = false;
   draw();

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use crate::dashboard::pages::outcome;
 use crate::dashboard::wire::{Attempt, Delivery, Header};
-use crate::dashboard::{difference, frame, icons, words};
+use crate::dashboard::{difference, frame, words};
 use crate::domain::Timestamp;
 
 /// Attempts that have a row; of more, the last.
@@ -283,7 +283,7 @@ fn others(sent: &Sent<'_>, attempt: &Attempt) -> Markup {
 pub fn compared(earlier: &Attempt, later: &Attempt) -> Markup {
     html! {
         section #compared .panel {
-            h2 { "From attempt " (earlier.number) " " (icons::icon("none")) " to attempt " (later.number) }
+            h2 { "From attempt " (earlier.number) " to attempt " (later.number) }
             (difference::lines(&as_text(earlier), &as_text(later)))
         }
     }

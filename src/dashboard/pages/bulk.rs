@@ -36,7 +36,7 @@ pub struct Deed<'a> {
 
 /// The tick of a row, for the form of this id.
 pub fn tick(form: &str, value: &str, label: &str) -> Markup {
-    html! { input type="checkbox" name="pick" value=(value) form=(form) aria-label={ "Select " (label) }; }
+    html! { label.tick { input type="checkbox" name="pick" value=(value) form=(form) aria-label={ "Select " (label) }; } }
 }
 
 /// The bar over a list: how many are ticked, and what is done to them.

@@ -144,7 +144,7 @@ fn table(
                 @for known in types {
                     tr {
                         td.nowrap { a href=(visitor.to(&format!("/catalog/{}", segment(&known.name)), &[])) { (known.name) } }
-                        td.line2 { (known.description) }
+                        td.line2 { (words::marked(&known.description)) }
                         @if let Some(endpoints) = endpoints { td.num data-l="subscribers" { (how_many(endpoints, &known.name)) } }
                         @if let Some(counts) = counts { td.num data-l="events 24 h" { (counts.shown(&known.name)) } }
                     }
@@ -180,7 +180,7 @@ async fn build_one(visitor: &Visitor, name: &str) -> Result<Page, Trouble> {
                 }
             }
         }
-        p.sentence { (known.description) }
+        p.sentence { (words::marked(&known.description)) }
         div.two {
             section.panel {
                 div.head {

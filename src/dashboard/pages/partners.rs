@@ -46,7 +46,7 @@ async fn build(visitor: &Visitor, form: &Form, mistakes: &Mistakes) -> Result<Pa
             (frame::token(visitor))
             label { span.small.muted { "New partner" }
                 input type="text" name="name" value=[form.get("name")] placeholder="acme" maxlength="64" required spellcheck="false"
-                    aria-invalid=[(!mistakes.is_empty()).then_some("true")] aria-describedby="name-wrong";
+                    aria-invalid=[(!mistakes.is_empty()).then_some("true")] aria-describedby=[(!mistakes.is_empty()).then_some("name-wrong")];
             }
             button { "Make it" }
         }

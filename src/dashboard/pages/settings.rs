@@ -116,27 +116,7 @@ fn row(option: &Setting) -> Markup {
                     @if let Some(at) = &option.source.at { div.small.muted { (at) } }
                 }
             }
-            td.line2 { (marked(&option.meaning)) }
+            td.line2 { (words::marked(&option.meaning)) }
         }
-    }
-}
-
-/// A text in which what stands between backticks is code.
-fn marked(text: &str) -> Markup {
-    html! {
-        @for (at, part) in text.split('`').enumerate() {
-            @if at % 2 == 1 { code { (part) } } @else { (part) }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_stands_between_backticks_is_code() {
-        assert_eq!(marked("as `a_b` <is>, `c`.").into_string(), "as <code>a_b</code> &lt;is&gt;, <code>c</code>.");
-        assert_eq!(marked("").into_string(), "");
     }
 }

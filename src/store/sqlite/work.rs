@@ -248,7 +248,9 @@ struct UsageRow {
 /// What the file system has left for whoever is not root.
 fn disk_free(path: &Path) -> Option<u64> {
     let system = nix::sys::statvfs::statvfs(path).ok()?;
-    Some(u64::from(system.blocks_available()).saturating_mul(u64::from(system.fragment_size())))
+    #[allow(clippy::useless_conversion, reason = "they are smaller on some systems")]
+    let (blocks, each) = (u64::from(system.blocks_available()), u64::from(system.fragment_size()));
+    Some(blocks.saturating_mul(each))
 }
 
 /// How large the file is, and how far back it reaches.

@@ -15,5 +15,5 @@ for (const e of all) {
   if (!e.matches(":focus-visible")) bad.push(`the browser does not show the focus of ${what}`);
   else if (s.outlineStyle === "none" || parseFloat(s.outlineWidth) < 2) bad.push(`${what} has an outline of ${s.outlineWidth} ${s.outlineStyle}`);
 }
-if (looked < 3) bad.push(`only ${looked} things took the focus`);
+if (looked < 2) bad.push(`only ${looked} things took the focus`);
 return bad;

@@ -138,7 +138,7 @@ fn what_needs_somebody_has_its_remedy() {
     }
     let page = eventually("its breaker is told of", || {
         let page = reader.get("/dashboard");
-        page.body.contains("breaker open").then_some(page)
+        page.body.contains("</svg>breaker open</span>").then_some(page)
     });
     assert!(page.body.contains("1 thing needs you") && page.body.contains("2 wait."), "{}", page.body);
     assert!(page.body.contains("Retry now") && !page.body.contains("<b>in"), "{}", page.body);

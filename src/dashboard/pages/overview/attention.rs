@@ -202,7 +202,8 @@ async fn of_brakes(visitor: &Visitor) -> Result<Vec<Item>, Trouble> {
         return Ok(Vec::new());
     }
     let brakes: List<Brake> = visitor.get("/brakes", About::Nobody, &[]).await?;
-    let items = brakes.data.into_iter().map(|brake| {
+    let is_about = |brake: &Brake| visitor.partner().is_none_or(|partner| ["*", partner].contains(&&*brake.partner));
+    let items = brakes.data.into_iter().filter(is_about).map(|brake| {
         let is_here = brake.environment == visitor.environment();
         let partner = visitor.address(&format!("/partners/{}", segment(&brake.partner)), None, &[]);
         Item {

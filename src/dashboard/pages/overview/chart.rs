@@ -122,9 +122,9 @@ async fn read(visitor: &Visitor, span: &Span) -> Result<Chart, Trouble> {
             }
         }
         let node = words::short(&visitor.api.node.id.to_string());
-        let started = watch.since().map(|at| (at, format!("node {node} started")));
+        let started = watch.since().map(|at| (at, format!("{node} started")));
         let taken = watch.takeovers().into_iter();
-        let taken = taken.map(|(at, count)| (at, format!("node {node} took {}", words::of(count, "partition"))));
+        let taken = taken.map(|(at, count)| (at, format!("{node} took {}", words::of(count, "partition"))));
         chart.marks = started.into_iter().chain(taken).filter(|(at, _)| *at >= since).collect();
     }
     Ok(chart)

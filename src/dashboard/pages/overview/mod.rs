@@ -121,7 +121,7 @@ fn figures(visitor: &Visitor) -> Markup {
             p.small.muted { "This node, just now" }
             dl.figures {
                 div { dt { "Delivered" } dd { (rate(now.delivered_rate)) "/s" small { "accepted " (rate(now.accepted_rate)) "/s" } } }
-                div { dt { "Attempts that delivered" } dd { (words::percent(now.delivered, now.attempts)) small { "of " (words::count(now.attempts)) " in 5 min" } } }
+                div { dt { "Attempt success" } dd { (words::percent(now.delivered, now.attempts)) small { "of " (words::count(now.attempts)) " in 5 min" } } }
                 div { dt { "An attempt takes" } dd { (took(now.median)) small { "p99 " (took(now.p99)) } } }
                 div {
                     dt { "Backlog" }

@@ -111,6 +111,7 @@ pub fn node(coherence: impl FnOnce() -> Coherence, story: impl AsyncFnOnce(&Node
                 },
             },
             rates: Rates::new(&RateLimits::default(), clock.clone(), Arc::clone(&metrics)),
+            refusals: posthaste::routes::Refusals::since(clock.wall()),
             journal,
             clock,
             metrics,
