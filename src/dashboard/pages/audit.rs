@@ -32,6 +32,12 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
     // Without a partner an operator sees everything: both environments, and what is nobody's.
     let about = if visitor.is_operator() && visitor.partner().is_none() { About::Nobody } else { About::These };
     let found: Result<List<AuditEntry>, Trouble> = visitor.get("/audit", about, &asked).await;
+    // Whoever may not look at it gets no page of it.
+    if let Err(trouble) = &found
+        && matches!(trouble.status, 401 | 403)
+    {
+        return Err(trouble.clone());
+    }
     let filters: Vec<(&str, &str)> = asked.iter().copied().filter(|(name, _)| *name != "cursor").collect();
     let body = html! {
         (head("Audit", html! {

@@ -75,6 +75,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/replays/{id}", web::get().to(replays::page))
         .route("/replays/{id}/cancel", web::post().to(replays::cancel))
         .route("/endpoints/{id}/replay", web::get().to(replays::of_endpoint))
+        .route("/figures", web::get().to(overview::page))
         .route("/find", web::get().to(find::page))
         .route("/shortcuts", web::get().to(shortcuts::page))
         .route("/partners", web::get().to(partners::list))

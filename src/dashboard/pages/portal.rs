@@ -53,7 +53,7 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
     }));
     let (endpoints, given_up, exhausted, retrying) =
         join4(read, given_up, failed("retries_exhausted"), failed("retrying")).await;
-    let make = html! { a.button.primary href=(visitor.to("/endpoints/new", &[])) { "Make an endpoint" } };
+    let make = html! { a.button href=(visitor.to("/figures", &[])) { "Figures" } a.button.primary href=(visitor.to("/endpoints/new", &[])) { "Make an endpoint" } };
     let body = html! {
         @if endpoints.is_empty() {
             (head("Webhooks", html! {}))

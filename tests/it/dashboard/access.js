@@ -13,7 +13,7 @@ const byIds = (e, name) => (e.getAttribute(name) || "").split(/\s+/).filter(Bool
 const nameOf = e => byIds(e, "aria-labelledby").map(id => document.getElementById(id)).filter(Boolean).map(text).join(" ")
   || (e.getAttribute("aria-label") || "").trim()
   || (e.labels && [...e.labels].map(text).join(" ").trim())
-  || (/^(A|BUTTON|SUMMARY)$/.test(e.tagName) ? text(e) : "")
+  || (/^(A|BUTTON|SUMMARY)$/i.test(e.tagName) ? text(e) : "")
   || (e.getAttribute("title") || "").trim();
 
 // The page as a whole.
@@ -26,9 +26,10 @@ const controls = [...document.querySelectorAll("a[href], button, summary, select
 for (const e of controls) if (!nameOf(e)) bad.push(`${what(e)} has no name`);
 for (const e of document.querySelectorAll("svg, img")) {
   if (e.closest("[aria-hidden=true]") || e.parentElement.closest("svg")) continue;
-  if (!(e.tagName === "IMG" ? e.alt : e.getAttribute("role") === "img" && e.getAttribute("aria-label"))) bad.push(`${what(e)} is a picture without a name`);
+  if (!(e.tagName === "IMG" ? e.alt : /^(img|group)$/.test(e.getAttribute("role")) && (e.getAttribute("aria-label") || text(e.querySelector(":scope > title") || e)))) bad.push(`${what(e)} is a picture without a name`);
 }
 for (const e of document.querySelectorAll("table")) {
+  if (e.closest("[aria-hidden=true]")) continue;
   if (!e.caption || !text(e.caption)) bad.push(`${what(e)} has no caption`);
   for (const th of e.querySelectorAll("th")) if (!th.scope) bad.push(`${what(th)} does not say of what it is the head`);
 }
@@ -60,9 +61,10 @@ const targets = controls.filter(e => !isUnseen(e)).map(e => {
   return { e, b, x: b.left + b.width / 2, y: b.top + b.height / 2, isSmall: b.width < 23.9 || b.height < 23.9 };
 });
 const outside = (t, b) => Math.hypot(Math.max(b.left - t.x, 0, t.x - b.right), Math.max(b.top - t.y, 0, t.y - b.bottom));
-for (const t of targets.filter(t => t.isSmall && !isInSentence(t.e))) {
-  // What an open menu lies over is out of reach while it is open.
-  const near = targets.find(o => o !== t && !o.e.contains(t.e) && !t.e.contains(o.e) && o.e.closest(".account > div") === t.e.closest(".account > div") && (o.isSmall ? Math.hypot(o.x - t.x, o.y - t.y) < 24 : outside(t, o.b) < 12));
+// A chart's marks are as small as what they count; the table beside it has the same links.
+for (const t of targets.filter(t => t.isSmall && !isInSentence(t.e) && !t.e.closest("svg.ticks"))) {
+  // What opens lies over its neighbours, which are out of reach while it is open.
+  const near = targets.find(o => o !== t && !o.e.contains(t.e) && !t.e.contains(o.e) && o.e.closest("details > :not(summary)") === t.e.closest("details > :not(summary)") && (o.isSmall ? Math.hypot(o.x - t.x, o.y - t.y) < 24 : outside(t, o.b) < 12));
   if (near) bad.push(`${what(t.e)} is ${Math.round(t.b.width)} × ${Math.round(t.b.height)} px, and ${what(near.e)} is next to it`);
 }
 

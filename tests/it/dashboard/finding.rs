@@ -370,7 +370,7 @@ fn rows_are_chosen_by_keys_and_counted() {
     let browser = Browser::start();
     browser.sign_in(&base(&node), key_of(&tenant));
     browser.go(&format!("{}/dashboard/deliveries", base(&node)));
-    let button = "button[data-bulk]";
+    let button = "button[data-chosen]";
     assert_eq!(browser.text(button), "Retry the chosen deliveries");
     browser.press("jx");
     assert_eq!(browser.text(button), "Retry 1 delivery");

@@ -176,7 +176,9 @@ fn keys_partners_and_brakes_are_the_operators() {
     let wrong = operator.post("/dashboard/keys", &[("role", "partner")]);
     assert_eq!(wrong.status, 422);
     assert!(wrong.body.contains("`partner` is required"));
-    let id = node.operator().get("/keys?limit=1").expect(200)["data"][0]["id"].as_str().unwrap().to_owned();
+    let keys = node.operator().get("/keys?limit=250").expect(200);
+    let its = |found: &&Value| found["prefix"].as_str().is_some_and(|prefix| key.starts_with(prefix));
+    let id = keys["data"].as_array().unwrap().iter().find(its).unwrap()["id"].as_str().unwrap().to_owned();
     operator.post_and_follow(&format!("/dashboard/keys/{id}/revoke"), &[]);
     assert_eq!(node.client(&key).get("/webhook").status, 401);
 
