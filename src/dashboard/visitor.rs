@@ -338,8 +338,8 @@ type Found = Option<(Session, Arc<Principal>)>;
 /// Whoever opened a link, as long as that holds. They are looked for first: whoever has a
 /// key as well has it still when they sign out of the portal.
 async fn by_link(request: &HttpRequest, api: &Api, dashboard: &Dashboard, now: Timestamp) -> Result<Found, Turned> {
-    let opened = cookies::all(request, cookies::PORTAL).filter_map(|text| dashboard.seals.open(text, now));
-    match opened.filter(Session::is_by_link).next() {
+    let mut opened = cookies::all(request, cookies::PORTAL).filter_map(|text| dashboard.seals.open(text, now));
+    match opened.find(Session::is_by_link) {
         Some(session) => still_known(api, session).await,
         None => Ok(None),
     }

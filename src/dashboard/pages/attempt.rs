@@ -15,6 +15,9 @@ const ROWS_MAX: usize = 30;
 /// Bytes of an answer's body that are shown of one attempt.
 const BODY_BYTES_MAX: usize = 8 * 1_024;
 
+/// The address of a page with these parameters.
+pub type PageOf<'a> = dyn Fn(&[(&str, &str)]) -> String + 'a;
+
 /// What is known of the request that all attempts share.
 pub struct Sent<'a> {
     pub delivery: &'a Delivery,
@@ -23,7 +26,7 @@ pub struct Sent<'a> {
     /// The beginning of the payload, and how long it is; `None` where it is not there.
     pub body: Option<&'a (String, usize)>,
     /// Where the delivery's page is, for one attempt or for two.
-    pub page: &'a dyn Fn(&[(&str, &str)]) -> String,
+    pub page: &'a PageOf<'a>,
     pub now: Timestamp,
 }
 

@@ -287,7 +287,7 @@ fn breaking(checked: &TypeChecked) -> Markup {
                         @for found in &checked.breaking {
                             tr {
                                 td { code { (found.pointer) } }
-                                td { (found.detail) }
+                                td { (words::marked(&found.detail)) }
                                 td.nowrap { (whom(&found.whom)) }
                             }
                         }
@@ -329,7 +329,7 @@ fn recent(visitor: &Visitor, recent: &RecentEvents) -> Markup {
                             tr {
                                 td.nowrap { a href=(visitor.to(&format!("/events/{}", segment(&refused.event)), &[])) { (words::id(&refused.event)) } }
                                 td { code { (refused.pointer) } }
-                                td.line2 { (refused.detail) }
+                                td.line2 { (words::marked(&refused.detail)) }
                                 td.num.nowrap { (words::time(refused.accepted_at.0, visitor.now)) }
                             }
                         }

@@ -22,11 +22,6 @@ use crate::dashboard::words;
 /// The form asks for hours, the API for seconds.
 const SECONDS_OF_AN_HOUR: u64 = 3_600;
 
-/// Says what was done, and for a while how it is undone: by a form of these fields.
-pub fn undoable(visitor: &Visitor, to: &str, said: &str, _undo: &str, _fields: &[(&str, &str)]) -> HttpResponse {
-    visitor.say(to, said)
-}
-
 /// Saves settings.
 pub async fn change(posted: Posted, id: web::Path<String>) -> HttpResponse {
     let Posted { visitor, form } = posted;
@@ -57,7 +52,7 @@ pub async fn change(posted: Posted, id: web::Path<String>) -> HttpResponse {
                     return match saved::undo(&before, &saved) {
                         Some(was) => {
                             let undo = visitor.to_one(&format!("{here}/undo"));
-                            undoable(&visitor, &to, &said, &undo, &[("settings", &was), ("version", &version)])
+                            visitor.say_with_undo(&to, &said, &undo, &[("settings", &was), ("version", &version)])
                         }
                         None => visitor.say(&to, &said),
                     };
@@ -95,7 +90,7 @@ pub async fn act(posted: Posted, path: web::Path<(String, String)>) -> HttpRespo
         "pause" => match asked.send(Method::POST, "/pause", None).await {
             Ok(_) => {
                 let said = format!("Paused: nothing is lost, and {held}.");
-                undoable(&visitor, &here, &said, &asked.at("resume"), &[])
+                visitor.say_with_undo(&here, &said, &asked.at("resume"), &[])
             }
             refused => visitor.say_either(&here, refused, |_| String::new()),
         },
@@ -105,7 +100,7 @@ pub async fn act(posted: Posted, path: web::Path<(String, String)>) -> HttpRespo
         "disable" => match asked.send(Method::PATCH, "", Some(&json!({ "enabled": false }))).await {
             Ok(_) => {
                 let said = format!("Disabled: its events are kept, and {held}.");
-                undoable(&visitor, &here, &said, &asked.at("enable"), &[])
+                visitor.say_with_undo(&here, &said, &asked.at("enable"), &[])
             }
             refused => visitor.say_either(&here, refused, |_| String::new()),
         },

@@ -127,7 +127,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
 
 /// The first page, by whose it is.
 async fn first(visitor: Visitor) -> HttpResponse {
-    if visitor.is_partner() { portal::page(&visitor).await } else { overview::page(visitor).await }
+    if visitor.is_partner() { portal::page(&visitor).await } else { Box::pin(overview::page(visitor)).await }
 }
 
 async fn nowhere(visitor: Result<Visitor, Turned>) -> HttpResponse {

@@ -328,7 +328,7 @@ fn a_change_is_checked_and_saved_in_a_browser() {
         browser.run(spoil);
         browser.click("button[value=check]");
         browser.wait_for_text("#verdict", "20 would be refused");
-        browser.wait_for_text("#verdict", "`owner` is required now");
+        browser.wait_for_text("#verdict", "owner is required now");
         let needed = browser.run("return document.documentElement.scrollWidth").as_u64().unwrap();
         assert!(needed <= u64::from(width), "it needs {needed} px at {width}");
         assert_eq!(browser.run(include_str!("access.js")), json!([]), "at {width}, {scheme}");

@@ -6,7 +6,6 @@ use actix_web::http::Method;
 
 use crate::dashboard::form::Form;
 use crate::dashboard::inside::{self, Trouble};
-use crate::dashboard::pages::endpoint_acts::undoable;
 use crate::dashboard::pages::segment;
 use crate::dashboard::visitor::{About, Posted, ROOT, Visitor};
 use crate::dashboard::wire::BroughtForward;
@@ -91,7 +90,7 @@ pub async fn act(posted: Posted) -> HttpResponse {
     }
     let mut fields: Vec<(&str, &str)> = vec![("verb", Verb::Resume.path()), ("back", to)];
     fields.extend(done.iter().map(|one| ("endpoint", one.as_str())));
-    undoable(&visitor, to, &said, &visitor.to("/endpoints/bulk", &[]), &fields)
+    visitor.say_with_undo(to, &said, &visitor.to("/endpoints/bulk", &[]), &fields)
 }
 
 fn said(verb: Verb, done: usize, all: usize, retries: u64, refused: Option<&Trouble>) -> String {

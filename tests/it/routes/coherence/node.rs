@@ -111,7 +111,7 @@ pub fn node(coherence: impl FnOnce() -> Coherence, story: impl AsyncFnOnce(&Node
                 },
             },
             rates: Rates::new(&RateLimits::default(), clock.clone(), Arc::clone(&metrics)),
-            refusals: posthaste::routes::Refusals::since(clock.wall()),
+            refusals: Refusals::since(clock.wall()),
             journal,
             clock,
             metrics,
@@ -122,7 +122,6 @@ pub fn node(coherence: impl FnOnce() -> Coherence, story: impl AsyncFnOnce(&Node
             neighbours: None,
             statistics: Arc::new(Statistics::new(NodeId::from_uuid(Uuid::from_u128(1)), 100)),
             configured: Vec::new(),
-            refusals: Refusals::since(Timestamp::from_millis(0)),
             document: Default::default(),
         };
         let scope = Scope::of(Environment::Production, PartnerName::default_partner());
