@@ -22,7 +22,7 @@ if (!document.title) bad.push("the page has no title");
 if (document.querySelectorAll("main").length !== 1) bad.push("not one main part");
 
 // Names.
-const controls = [...document.querySelectorAll("a[href], button, summary, select, textarea, input:not([type=hidden])")].filter(e => isShown(e));
+const controls = [...document.querySelectorAll("a[href], button, summary, select, textarea, input:not([type=hidden])")].filter(e => isShown(e) && !e.closest("[aria-hidden=true]"));
 for (const e of controls) if (!nameOf(e)) bad.push(`${what(e)} has no name`);
 for (const e of document.querySelectorAll("svg, img")) {
   if (e.closest("[aria-hidden=true]") || e.parentElement.closest("svg")) continue;

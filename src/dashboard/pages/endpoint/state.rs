@@ -110,7 +110,8 @@ fn actor(visitor: &Visitor, endpoint: &Endpoint, health: &Health) -> Markup {
     let in_memory = [window.fresh, window.retries, window.manual].into_iter().flatten().sum::<u64>();
     html! {
         dl.figures {
-            div {
+            // How Posthaste works inside is its operators'.
+            @if !visitor.is_partner() { div {
                 dt { "Actor" }
                 dd {
                     @match (actor.reachable, actor.live) { (false, _) => "unknown", (true, Some(true)) => "live", _ => "asleep" }
@@ -120,7 +121,7 @@ fn actor(visitor: &Visitor, endpoint: &Endpoint, health: &Health) -> Markup {
                         @else { "no work, no actor" }
                     }
                 }
-            }
+            } }
             div {
                 dt { "In flight" }
                 dd {
@@ -128,7 +129,7 @@ fn actor(visitor: &Visitor, endpoint: &Endpoint, health: &Health) -> Markup {
                     small { @if actor.slow_start == Some(true) { "slow start, of " (known(actor.max_concurrency)) } @else { "at once" } }
                 }
             }
-            div {
+            @if !visitor.is_partner() { div {
                 dt { "Window" }
                 dd {
                     (words::count(in_memory))
@@ -138,7 +139,7 @@ fn actor(visitor: &Visitor, endpoint: &Endpoint, health: &Health) -> Markup {
                         @if window.more_in_store == Some(true) { "; more in the store" }
                     }
                 }
-            }
+            } }
             div {
                 dt { "Rate" }
                 dd {

@@ -46,6 +46,12 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
     asked.push(("limit", PAGE));
     asked.extend(cursor.map(|cursor| ("cursor", cursor)));
     let found: Result<List<Endpoint>, Trouble> = visitor.get("/webhook-health", About::These, &asked).await;
+    // Whoever may see none is told so by the whole page.
+    if let Err(trouble) = &found
+        && matches!(trouble.status, 401 | 403)
+    {
+        return Err(trouble.clone());
+    }
     let is_filtered = !filters.is_empty() || (visitor.chooses_partner() && visitor.partner().is_some());
     let yet = html! {
         p { "No endpoint yet. It says where a partner's events go." }
