@@ -177,7 +177,7 @@ impl Visitor {
             answer.append_header((SET_COOKIE, cookies::nothing_said(self.seen())));
         }
         if self.undo.is_some() {
-            answer.append_header((SET_COOKIE, cookies::nothing_to_undo()));
+            answer.append_header((SET_COOKIE, cookies::nothing_to_undo(self.seen())));
         }
         answer.content_type(HTML).body(frame::framed(self, page).into_string())
     }

@@ -108,13 +108,13 @@ pub fn heard(request: &HttpRequest) -> Option<String> {
 }
 
 /// What the next page has to undo what was done: a text of ours.
-pub fn undo(text: &str) -> String {
-    format!("{UNDO}={}; Path=/dashboard; HttpOnly; SameSite=Lax; Max-Age=60", BASE64.encode(text))
+pub fn undo(text: &str, seen: Seen) -> String {
+    format!("{UNDO}={}; Path=/dashboard; {}; Max-Age=60", BASE64.encode(text), seen.attributes())
 }
 
 /// It was shown.
-pub fn nothing_to_undo() -> String {
-    format!("{UNDO}=; Path=/dashboard; HttpOnly; SameSite=Lax; Max-Age=0")
+pub fn nothing_to_undo(seen: Seen) -> String {
+    format!("{UNDO}=; Path=/dashboard; {}; Max-Age=0", seen.attributes())
 }
 
 /// The text that such a cookie carries, whoever made it.

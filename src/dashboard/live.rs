@@ -5,8 +5,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::http::header::CACHE_CONTROL;
@@ -16,6 +15,7 @@ use futures_util::stream;
 use maud::Markup;
 use tokio::sync::watch;
 
+use crate::auth::Pass;
 use crate::dashboard::answers;
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::visitor::Visitor;
@@ -23,6 +23,8 @@ use crate::server::Connection;
 
 /// Streams of a node at once. Each holds a connection, and asks the API now and then.
 const STREAMS_MAX: usize = 200;
+/// Of those at most so many of one key or link.
+const STREAMS_OF_ONE: usize = 50;
 /// Between two looks: at most one patch of each part.
 const EVERY: Duration = Duration::from_secs(1);
 /// Looks without news after which a line is sent all the same, by which a reader that
@@ -37,7 +39,8 @@ type Drawn = Pin<Box<dyn Future<Output = Result<Parts, Trouble>>>>;
 /// All streams of this node.
 #[derive(Clone)]
 pub struct Streams {
-    open: Arc<AtomicUsize>,
+    /// Whose they are.
+    open: Arc<Mutex<Vec<Pass>>>,
     stopping: Arc<watch::Sender<bool>>,
 }
 
@@ -48,11 +51,14 @@ impl Default for Streams {
 }
 
 /// A stream's place. It ends when this is dropped.
-struct Place(Arc<AtomicUsize>);
+struct Place(Arc<Mutex<Vec<Pass>>>, Pass);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = open.iter().position(|pass| *pass == self.1) {
+            open.swap_remove(at);
+        }
     }
 }
 
@@ -62,9 +68,14 @@ impl Streams {
         self.stopping.send_replace(true);
     }
 
-    fn enter(&self) -> Option<Place> {
-        let place = Place(Arc::clone(&self.open));
-        (self.open.fetch_add(1, Ordering::Relaxed) < STREAMS_MAX).then_some(place)
+    fn enter(&self, pass: Pass) -> Option<Place> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = open.iter().filter(|other| **other == pass).count();
+        if open.len() >= STREAMS_MAX || own >= STREAMS_OF_ONE {
+            return None;
+        }
+        open.push(pass);
+        Some(Place(Arc::clone(&self.open), pass))
     }
 }
 
@@ -90,8 +101,10 @@ where
     F: Future<Output = Result<Parts, Trouble>> + 'static,
 {
     let streams = visitor.dashboard.streams.clone();
-    let Some(place) = streams.enter() else {
-        let detail = format!("{STREAMS_MAX} pages of this node are live already: reload to see news");
+    let Some(place) = streams.enter(visitor.session.pass) else {
+        let detail = format!(
+            "{STREAMS_MAX} pages of this node, or {STREAMS_OF_ONE} of whoever looks, are live already: reload to see news"
+        );
         return answers::bare_trouble(&Trouble {
             status: 503,
             title: "Too many live pages".to_owned(),
@@ -228,10 +241,12 @@ mod tests {
     #[test]
     fn there_is_a_bound_for_streams() {
         let streams = Streams::default();
-        let places: Vec<Place> = (0..STREAMS_MAX).filter_map(|_| streams.enter()).collect();
-        assert_eq!(places.len(), STREAMS_MAX);
-        assert!(streams.enter().is_none() && streams.enter().is_none());
-        drop(places);
-        assert!(streams.enter().is_some());
+        let pass = |number: usize| Pass::Configured([number as u8; 8]);
+        let own: Vec<Place> = (0..STREAMS_MAX).filter_map(|_| streams.enter(pass(0))).collect();
+        assert_eq!(own.len(), STREAMS_OF_ONE, "the others keep theirs");
+        let others: Vec<Place> = (0..STREAMS_MAX).filter_map(|number| streams.enter(pass(1 + number % 10))).collect();
+        assert_eq!(own.len() + others.len(), STREAMS_MAX);
+        drop(own);
+        assert!(streams.enter(pass(11)).is_some());
     }
 }

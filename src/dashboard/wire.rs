@@ -689,7 +689,7 @@ pub struct ExhaustedReason {
 #[derive(Debug, Deserialize)]
 pub struct Dismissed {
     pub dismissed: u64,
-    pub more: bool,
+    pub next: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

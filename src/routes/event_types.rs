@@ -127,9 +127,12 @@ pub async fn check(
     let name = name_of(&name)?;
     let checked = checked(&api, name, &request, &mut payload).await?;
     let known = api.catalogs.of(environment).get(&checked.name).cloned();
-    let breaking: Vec<Value> = known
+    let (before, after) = (known.as_ref().map(|known| known.schema.clone()), checked.schema.clone());
+    // Of large schemas this takes a while.
+    let found = web::block(move || before.map_or_else(Vec::new, |before| catalog::breaks(&before, &after)));
+    let found = found.await.map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
+    let breaking: Vec<Value> = found
         .iter()
-        .flat_map(|known| catalog::breaks(&known.schema, &checked.schema))
         .map(|found| json!({ "pointer": format!("/schema{}", found.pointer), "detail": found.detail, "whom": found.whom.as_str() }))
         .collect();
     let changed = known.as_ref().map_or_else(Vec::new, |known| parts_changed(known, &checked));

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::auth::Permission;
 use crate::catalog::pointer_below;
-use crate::domain::{AuditAction, EndpointId, ErrorClass, Timestamp};
+use crate::domain::{AuditAction, DeliveryId, EndpointId, ErrorClass, Timestamp};
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, FieldProblem, Problem};
 use crate::routes::webhook::{optional_fields, scope_of};
@@ -73,12 +73,12 @@ pub async fn dismiss(
     caller.may(Permission::RetryDeliveries)?;
     caller.query().only(&[])?;
     let scope = scope_of(&api, &caller, &id).await?;
-    let (meant, detail) = meant(optional_fields(&api, &request, &mut payload).await?, api.clock.wall())?;
+    let (meant, mut before, detail) = meant(optional_fields(&api, &request, &mut payload).await?, api.clock.wall())?;
     let id: EndpointId = id.parse().map_err(|_| Problem::not_found("endpoint"))?;
     let entry = caller.did(AuditAction::ExhaustedDismissed).of(&scope).about(id).with(detail);
     let api = api.clone();
     to_the_end(async move {
-        let (mut dismissed, mut before) = (0, None);
+        let mut dismissed = 0;
         for _ in 0..MOST_COMMITS {
             let (within, entry, meant, is_first) = (scope.clone(), entry.clone(), meant.clone(), dismissed == 0);
             let slice = api.journal.change(move |transaction| {
@@ -97,13 +97,17 @@ pub async fn dismiss(
             }
         }
         log::info!("{dismissed} exhausted deliveries of {id} were dismissed");
-        Ok(HttpResponse::Ok().json(json!({ "dismissed": dismissed, "more": before.is_some() })))
+        Ok(HttpResponse::Ok().json(json!({
+            "dismissed": dismissed,
+            "more": before.is_some(),
+            "next": before.map(|next| next.to_string()),
+        })))
     })
     .await
 }
 
 /// What a body asks for, and what the audit log says of it.
-fn meant(mut fields: Map<String, Value>, now: Timestamp) -> Result<(Dismissal, Value), Problem> {
+fn meant(mut fields: Map<String, Value>, now: Timestamp) -> Result<(Dismissal, Option<DeliveryId>, Value), Problem> {
     let mut errors = Vec::new();
     let has_reason = fields.contains_key("error_class") || fields.contains_key("status_code");
     let class = match fields.remove("error_class") {
@@ -134,13 +138,23 @@ fn meant(mut fields: Map<String, Value>, now: Timestamp) -> Result<(Dismissal, V
             now
         }),
     };
+    let before = match fields.remove("before") {
+        None | Some(Value::Null) => None,
+        Some(value) => {
+            let id = value.as_str().and_then(|text| text.parse::<DeliveryId>().ok());
+            if id.is_none() {
+                errors.push(FieldProblem::new("/before", "expected the `next` of the answer before, or null"));
+            }
+            id
+        }
+    };
     for unknown in fields.keys() {
-        let detail = "unknown field; there is `error_class`, `status_code`, `until`";
+        let detail = "unknown field; there is `before`, `error_class`, `status_code`, `until`";
         errors.push(FieldProblem::new(pointer_below("", unknown), detail));
     }
     if !errors.is_empty() {
         return Err(Problem::invalid(errors));
     }
     let detail = json!({ "error_class": class, "status_code": status, "until": show::time(until), "all": !has_reason });
-    Ok((Dismissal { reason: has_reason.then_some((class, status)), until }, detail))
+    Ok((Dismissal { reason: has_reason.then_some((class, status)), until }, before, detail))
 }

@@ -106,6 +106,9 @@ pub async fn partners(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.query().only(&["limit", "cursor"])?;
     let wanted = page::request::<PartnerName>(caller.query(), &api.limits)?;
     let Scope { environment, partner } = api.known(caller.scope()?).await?;
+    if partner.is_some() && wanted.after.is_some() {
+        return Err(Problem::invalid_query("cursor", "of one partner there is no next page"));
+    }
     let read = move |store: &dyn Store| {
         let page = match &partner {
             Some(name) => Page::from_overread(store.partner(name)?.into_iter().collect(), 1),

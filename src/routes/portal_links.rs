@@ -265,7 +265,9 @@ pub async fn open(api: web::Data<Api>, request: &HttpRequest, link: Openable) ->
             let opened = transaction.spend_portal_link(&hash)?;
             if let Some(record) = &opened {
                 let entry = AuditEntry { key: Some(record.id), ..entry.clone() };
-                transaction.audit(&told_of_link(entry, record));
+                // The partner reads this entry, and what an operator noted of the link is not for them.
+                let record = KeyRecord { description: None, ..record.clone() };
+                transaction.audit(&told_of_link(entry, &record));
             }
             Ok(opened)
         });

@@ -18,11 +18,13 @@ use crate::metrics::Admission;
 use crate::policy::matching;
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, FieldProblem, Kind, Problem};
-use crate::routes::{Api, ingest, openapi, page, search, show};
-use crate::store::{Page, PageRequest, Scope};
+use crate::routes::{Api, ingest, openapi, page, retention, search, show};
+use crate::store::{self, Page, PageRequest, Scope};
 
 /// Posts that are kept at most.
 const KEPT: usize = 1_000;
+/// Of those at most so many of one key, so that it does not push out all others.
+const KEPT_OF_A_KEY: usize = 250;
 /// For how long they are.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
 /// Lines of one batch that are kept, so that a bad one does not push out all else.
@@ -71,6 +73,12 @@ struct Kept {
 
 impl Kept {
     fn add(&mut self, post: Refused) {
+        let is_same = |kept: &Refused| kept.key == post.key;
+        if self.posts.iter().filter(|kept| is_same(kept)).count() >= KEPT_OF_A_KEY
+            && let Some(oldest) = self.posts.iter().position(is_same)
+        {
+            self.posts.remove(oldest);
+        }
         if self.posts.len() >= KEPT {
             self.posts.pop_front();
         }
@@ -123,19 +131,22 @@ pub(super) fn note(
         return;
     }
     let refused = posts.iter().filter(|(.., problem)| ingest::admission(problem) == Admission::Refused);
-    let scope = caller.scope().ok();
+    // Of a partner that there is: one that is made later does not see what was meant for another.
+    let is_unknown = |(.., problem): &(_, _, &Problem)| problem.kind == Kind::NotFound;
+    let scope = caller.scope().ok().filter(|_| !posts.iter().any(is_unknown));
+    let is_unretained = retention::is_unretained(request.headers()).unwrap_or(true);
     let environment = caller.environment().ok();
     let catalog = environment.map(|environment| api.catalogs.of(environment));
     let key = request.headers().get("idempotency-key").and_then(|value| value.to_str().ok());
     let now = api.clock.wall();
     for (place, body, problem) in refused {
         let (event_type, indexed) = match (body, &catalog) {
-            (Some(body), Some(catalog)) => told_of(body, catalog),
+            (Some(body), Some(catalog)) if !is_unretained => told_of(body, catalog),
             _ => (None, Vec::new()),
         };
         let errors = problem.errors.iter().take(ERRORS).map(|error| FieldProblem {
             pointer: cut(&error.pointer, POINTER_CHARS),
-            detail: cut(&error.detail, DETAIL_CHARS),
+            detail: cut(without_value(&error.detail), DETAIL_CHARS),
         });
         let post = Refused {
             number: 0,
@@ -148,7 +159,7 @@ pub(super) fn note(
             idempotency_key: key.map(|key| cut(key, KEY_CHARS)),
             indexed,
             kind: problem.kind,
-            detail: cut(&problem.detail, DETAIL_CHARS),
+            detail: cut(without_value(&problem.detail), DETAIL_CHARS),
             errors: errors.collect(),
         };
         let mut kept = api.refusals.kept();
@@ -164,6 +175,11 @@ fn told_of(body: &[u8], catalog: &Catalog) -> (Option<String>, Vec<(FieldPointer
     let known = name.parse::<EventType>().ok();
     let indexed = known.and_then(|name| Some(search::values_at(&catalog.get(&name)?.indexed, &event)));
     (Some(cut(name, TYPE_CHARS)), indexed.unwrap_or_default())
+}
+
+/// What is wrong, without what stands there: no body is kept, nor a part of one.
+fn without_value(detail: &str) -> &str {
+    detail.split_once("; found ").map_or(detail, |(wrong, _)| wrong)
 }
 
 /// The beginning of a text.
@@ -193,17 +209,27 @@ pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
     let wanted = page::request::<u64>(query, &api.limits)?;
     let oldest = api.clock.wall() - KEPT_FOR;
     let own_key = caller.is_producer().then(|| caller.key());
+    // A partner that is erased and made again sees nothing from before.
+    let made_at = match scope.partner.clone() {
+        Some(name) => {
+            store::blocking(&api.store, move |store| store.partner(&name)).await?.map(|found| found.created_at)
+        }
+        None => None,
+    };
+    // Whose keys there are is nobody's business but the operators'.
+    let shows_key = |post: &Refused| caller.is_operator() || post.key == caller.key();
     let fits = |post: &Refused| {
         post.at >= oldest
+            && made_at.is_none_or(|made_at| post.at >= made_at)
             && own_key.is_none_or(|key| post.key == key)
             && is_within(post, &scope)
             && types.as_ref().is_none_or(|pattern| is_of(post, pattern))
-            && text.is_none_or(|text| goes_by(post, text))
+            && text.is_none_or(|text| goes_by(post, text, shows_key(post)))
     };
     let found = api.refusals.kept().page(&wanted, fits);
     let behind_last = found.items.last().filter(|_| found.more).map(|post| post.number.to_string());
     Ok(HttpResponse::Ok().json(json!({
-        "data": found.items.iter().map(shown).collect::<Vec<_>>(),
+        "data": found.items.iter().map(|post| shown(post, shows_key(post))).collect::<Vec<_>>(),
         "next_cursor": behind_last,
         "node": api.node.id.to_string(),
         "since": show::time(api.refusals.since),
@@ -225,18 +251,18 @@ fn is_of(post: &Refused, pattern: &TypePattern) -> bool {
     name.is_some_and(|name| matching::covers(pattern, &name))
 }
 
-fn goes_by(post: &Refused, text: &str) -> bool {
+fn goes_by(post: &Refused, text: &str, by_key: bool) -> bool {
     post.event_type.as_deref() == Some(text)
         || post.idempotency_key.as_deref() == Some(text)
         || post.indexed.iter().any(|(_, value)| value == text)
-        || post.key.is_some_and(|key| key.to_string() == text)
+        || by_key && post.key.is_some_and(|key| key.to_string() == text)
 }
 
-fn shown(post: &Refused) -> Value {
+fn shown(post: &Refused, with_key: bool) -> Value {
     let partner = post.scope.as_ref().map(|scope| scope.partner.as_ref().map_or("*", PartnerName::as_str));
     json!({
         "at": show::time(post.at),
-        "key": post.key.map(|key| key.to_string()),
+        "key": post.key.filter(|_| with_key).map(|key| key.to_string()),
         "environment": post.environment.map(Environment::as_str),
         "partner": partner,
         "line": post.line,

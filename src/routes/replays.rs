@@ -10,7 +10,9 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::auth::Permission;
-use crate::domain::{Actor, AuditAction, EndpointId, ReplayId, ReplaySelection, ReplayState, Role, Timestamp};
+use crate::domain::{
+    Actor, AuditAction, EndpointId, PartnerName, ReplayId, ReplaySelection, ReplayState, Role, Timestamp,
+};
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::webhook::{optional_fields, scope_of};
@@ -282,7 +284,9 @@ fn request_of(
     let Some(asked) = idempotency::of(request, body.as_bytes(), Bytes::new())? else { return Ok(None) };
     let who = caller.did(AuditAction::ReplayStarted);
     let key = who.key.map(|key| key.to_string()).unwrap_or_default();
-    let known = format!("{}\0{key}\0{}", who.actor.as_str(), asked.key);
+    let Scope { environment, partner } = caller.scope()?;
+    let partner = partner.as_ref().map_or("*", PartnerName::as_str);
+    let known = format!("{}\0{partner}\0{}\0{key}\0{}", environment.as_str(), who.actor.as_str(), asked.key);
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     Ok(Some(ReplayRequest { key: hex(&Sha256::digest(known.as_bytes())), digest: hex(&asked.request) }))
 }

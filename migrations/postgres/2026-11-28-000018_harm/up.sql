@@ -4,3 +4,6 @@ CREATE INDEX endpoint_health_open ON endpoint_health (endpoint) WHERE opened_at 
 CREATE INDEX endpoint_health_disabled ON endpoint_health (endpoint) WHERE disabled_at IS NOT NULL;
 CREATE INDEX endpoint_health_failing ON endpoint_health (endpoint)
 WHERE failing_since IS NOT NULL AND opened_at IS NULL AND disabled_at IS NULL;
+
+-- What was done with a key, newest last.
+CREATE INDEX audit_log_of_key ON audit_log (actor_key, number) WHERE actor_key IS NOT NULL;

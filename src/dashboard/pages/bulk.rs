@@ -2,6 +2,7 @@
 //! that say verb, number and object. What is very many is typed. A row is ticked for a form
 //! that stands elsewhere on the page, so that rows may have forms of their own.
 
+use std::collections::HashSet;
 use std::future::Future;
 
 use maud::{Markup, html};
@@ -66,7 +67,8 @@ pub fn bar(visitor: &Visitor, id: &str, deed: &Deed<'_>, more: &Markup) -> Marku
 
 /// The rows that were ticked.
 pub fn picked(form: &Form) -> Vec<&str> {
-    form.all("pick").take(PICKED_MAX).collect()
+    let mut seen = HashSet::new();
+    form.all("pick").filter(|pick| seen.insert(*pick)).take(PICKED_MAX).collect()
 }
 
 /// Whether all that matches is meant.

@@ -1,6 +1,8 @@
 //! What was given up: by endpoint and by what it failed at last, with what can be done
 //! about it, sending it again or leaving it at that.
 
+use std::cell::Cell;
+
 use actix_web::HttpResponse;
 use actix_web::http::Method;
 use futures_util::future::join_all;
@@ -24,8 +26,8 @@ const PAGE: &str = "10";
 /// Pages of endpoints that one press of a button is about at most, and how long each is.
 const PAGES_MAX: usize = 4;
 const PAGE_OF_ALL: &str = "25";
-/// How often the API is asked for one of them: each time is for up to 50,000.
-const ASKED_MAX: usize = 20;
+/// How often the API is asked for one press: each time looks at up to 50,000.
+const ASKED_MAX: usize = 100;
 /// The form that rows are ticked for.
 const FORM: &str = "dismissal";
 
@@ -196,15 +198,24 @@ fn meant<'a>(group: &'a str, until: &str) -> Option<(&'a str, &'a str, Value)> {
     Some((endpoint, partner, json!({ "error_class": class, "status_code": code, "until": until })))
 }
 
-async fn dismiss_at(visitor: &Visitor, endpoint: &str, partner: &str, body: &Value) -> Result<u64, Trouble> {
+async fn dismiss_at(
+    visitor: &Visitor,
+    endpoint: &str,
+    partner: &str,
+    body: &Value,
+    asks: &Cell<usize>,
+) -> Result<u64, Trouble> {
     let path = format!("/webhook/{}/dismiss", segment(endpoint));
+    let mut body = body.clone();
     let mut all = 0;
-    for _ in 0..ASKED_MAX {
-        let done = visitor.send(Method::POST, &path, About::Partner(partner), Some(body)).await?;
+    while asks.get() > 0 {
+        asks.set(asks.get() - 1);
+        let done = visitor.send(Method::POST, &path, About::Partner(partner), Some(&body)).await?;
         let done: Dismissed = inside::read(&done)?;
         all += done.dismissed;
-        if !done.more {
-            break;
+        match done.next {
+            Some(next) => body["before"] = Value::String(next),
+            None => break,
         }
     }
     Ok(all)
@@ -226,9 +237,10 @@ pub async fn dismiss(posted: Posted) -> HttpResponse {
     if groups.is_empty() {
         return visitor.say(&here, "!Nothing was dismissed: no row was selected.");
     }
-    let asked = &visitor;
-    let done = bulk::each(&groups, |(endpoint, partner, body)| dismiss_at(asked, endpoint, partner, body)).await;
-    visitor.say(&here, &done.said("Dismissed", DELIVERIES))
+    let (asked, asks) = (&visitor, &Cell::new(ASKED_MAX));
+    let done = bulk::each(&groups, |(endpoint, partner, body)| dismiss_at(asked, endpoint, partner, body, asks)).await;
+    let more = if asks.get() == 0 { " There may be more: press again." } else { "" };
+    visitor.say(&here, &format!("{}{more}", done.said("Dismissed", DELIVERIES)))
 }
 
 const DELIVERIES: (&str, &str) = ("delivery", "deliveries");
@@ -242,6 +254,7 @@ async fn dismiss_all(visitor: &Visitor, form: &Form, here: &str, until: &str) ->
     }
     let body = json!({ "until": until });
     let (mut all, mut cursor) = (bulk::Done::default(), None::<String>);
+    let asks = &Cell::new(ASKED_MAX);
     for _ in 0..PAGES_MAX {
         let mut asked = vec![("limit", PAGE_OF_ALL)];
         asked.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
@@ -251,13 +264,15 @@ async fn dismiss_all(visitor: &Visitor, form: &Form, here: &str, until: &str) ->
             Err(trouble) => return visitor.say_either(here, Err::<(), _>(trouble), |()| String::new()),
         };
         let body = &body;
-        all.add(bulk::each(&found.data, |found| dismiss_at(visitor, &found.endpoint, &found.partner, body)).await);
+        all.add(
+            bulk::each(&found.data, |found| dismiss_at(visitor, &found.endpoint, &found.partner, body, asks)).await,
+        );
         cursor = found.next_cursor;
-        if cursor.is_none() {
+        if cursor.is_none() || asks.get() == 0 {
             break;
         }
     }
-    let more = if cursor.is_some() { " There are more endpoints: press again." } else { "" };
+    let more = if cursor.is_some() || asks.get() == 0 { " There may be more: press again." } else { "" };
     visitor.say(here, &format!("{}{more}", all.said("Dismissed", DELIVERIES)))
 }
 

@@ -57,7 +57,8 @@ fn none(visitor: &Visitor, found: &Refusals) -> Markup {
 /// How far back it goes.
 fn remembered(visitor: &Visitor, found: &Refusals) -> Markup {
     html! {
-        "Node " (words::id(&found.node)) " remembers the last " (words::count(found.keeps)) " that it refused since it started "
+        @if visitor.is_partner() { "Posthaste" } @else { "Node " (words::id(&found.node)) }
+        " remembers the last " (words::count(found.keeps)) " that it refused since it started "
         (words::time(found.since.0, visitor.now)) ", for a day at most, and no bodies."
     }
 }

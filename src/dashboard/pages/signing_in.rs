@@ -86,7 +86,9 @@ pub async fn sign_in(
         Ok(text) => {
             let arrived = format!("{ROOT}/arrived{}", form::query(&[("next", next)]));
             let mut answer = answers::go(&arrived);
-            if let Ok(cookie) = cookies::session(&text).parse() {
+            // A link that was opened in this browser would be looked at first.
+            let no_portal = cookies::no_portal(visitor::seen(&dashboard.portal));
+            for cookie in [cookies::session(&text), no_portal].iter().filter_map(|text| text.parse().ok()) {
                 answer.headers_mut().append(SET_COOKIE, cookie);
             }
             answer

@@ -84,7 +84,8 @@ impl Visitor {
     /// fields to `undo_path`, the address of a form of ours, for ten seconds.
     pub fn say_with_undo(&self, to: &str, said: &str, undo_path: &str, fields: &[(&str, &str)]) -> HttpResponse {
         let mut answer = self.say(to, said);
-        let cookie = Undo::made(self, to, undo_path, fields).and_then(|text| cookies::undo(&text).parse().ok());
+        let cookie =
+            Undo::made(self, to, undo_path, fields).and_then(|text| cookies::undo(&text, self.seen()).parse().ok());
         if let Some(cookie) = cookie {
             answer.headers_mut().append(SET_COOKIE, cookie);
         }

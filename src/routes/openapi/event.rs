@@ -88,7 +88,7 @@ event! {
         /// Of the payload's bytes, in hexadecimal; `null` where they were erased.
         #[schema(required = true)]
         sha256: Option<String>,
-        /// How many of `endpoints` it goes to.
+        /// How many deliveries are among `endpoints`.
         deliveries: u64,
         /// What became of it, endpoint by endpoint; the first 1,000.
         endpoints: Vec<EventOutcome>,

@@ -139,6 +139,7 @@ pub struct PartnerStanding {
     exhausted: u32,
     /// Whether there may be more.
     exhausted_has_more: bool,
+    /// The newest that was posted for it alone.
     #[schema(required = true)]
     last_event: Option<LastEvent>,
 }

@@ -273,6 +273,8 @@ pub struct NewDismissal {
     status_code: Option<u16>,
     /// Those that were given up before then; until now, if it is left out.
     until: Option<GivenTime>,
+    /// Goes on behind this one: the `next` of an answer.
+    before: Option<DeliveryId>,
 }
 
 /// What became of them.
@@ -281,6 +283,9 @@ pub struct NewDismissal {
 pub struct ExhaustedDismissed {
     /// How many are dismissed now.
     dismissed: u64,
-    /// Whether there may be more: ask again.
+    /// Whether there may be more: ask again, with `next` as `before`.
     more: bool,
+    /// Where to go on.
+    #[schema(required = true)]
+    next: Option<DeliveryId>,
 }

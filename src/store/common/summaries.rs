@@ -4,7 +4,7 @@
 //!
 //! Compiled once for each backend, against its own `Connection`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 
@@ -18,6 +18,8 @@ use crate::store::{LastAnswer, OutcomeCounts, Scope, StoreError};
 
 /// Deliveries of one event that are looked at.
 const OF_AN_EVENT: i64 = 100;
+/// Endpoints of one partner that are looked for among those of a wide event.
+const OF_A_PARTNER: i64 = 500;
 /// Deliveries that replays made of a page's events, over all of them.
 const REPLAYED: i64 = 2_000;
 /// Rows that one statement asks for by their keys.
@@ -50,9 +52,12 @@ pub(super) fn outcome_counts(
         .load(connection)
         .map_err(translate)?;
     // An event's deliveries follow it in key.
-    let own: Vec<RowKey> =
-        fan_outs.iter().flat_map(|(event, fan_out)| event + 1..=event + fan_out.min(&OF_AN_EVENT)).collect();
     let whose = scope.partner.is_some().then_some(id.0);
+    // Of what went to very many, those of one partner are looked for among them.
+    let (wide, narrow): (Vec<_>, Vec<_>) =
+        fan_outs.iter().copied().partition(|(_, fan_out)| whose.is_some() && *fan_out > OF_AN_EVENT);
+    let own: Vec<RowKey> =
+        narrow.iter().flat_map(|(event, fan_out)| event + 1..=event + fan_out.min(&OF_AN_EVENT)).collect();
     let mut found: Vec<Row> = Vec::with_capacity(own.len());
     for some in own.chunks(AT_ONCE) {
         let mut query = rows().filter(deliveries::id.eq_any(some)).into_boxed();
@@ -60,6 +65,29 @@ pub(super) fn outcome_counts(
             query = query.filter(endpoints::scope.eq(scope));
         }
         found.extend(query.load::<Row>(connection).map_err(translate)?);
+    }
+    let mut is_cut: HashSet<RowKey> = HashSet::new();
+    if let Some(scope) = whose.filter(|_| !wide.is_empty()) {
+        let theirs: Vec<RowKey> = endpoints::table
+            .filter(endpoints::scope.eq(scope))
+            .order(endpoints::id)
+            .limit(OF_A_PARTNER)
+            .select(endpoints::id)
+            .load(connection)
+            .map_err(translate)?;
+        for (event, fan_out) in &wide {
+            let got: Vec<Row> = rows()
+                .filter(deliveries::endpoint.eq_any(&theirs))
+                .filter(deliveries::id.between(event + 1, event + fan_out))
+                .limit(OF_AN_EVENT)
+                .load(connection)
+                .map_err(translate)?;
+            let may_be_cut = got.len() as i64 >= OF_AN_EVENT || theirs.len() as i64 >= OF_A_PARTNER;
+            if may_be_cut {
+                is_cut.insert(*event);
+            }
+            found.extend(got);
+        }
     }
     let mut query = rows()
         .filter(deliveries::event.eq_any(&keys))
@@ -85,7 +113,8 @@ pub(super) fn outcome_counts(
     let mut counts: HashMap<RowKey, OutcomeCounts> = fan_outs
         .iter()
         .map(|(event, fan_out)| {
-            let is_complete = has_all_replayed && *fan_out <= OF_AN_EVENT;
+            let has_all = if whose.is_some() { !is_cut.contains(event) } else { *fan_out <= OF_AN_EVENT };
+            let is_complete = has_all_replayed && has_all;
             (*event, OutcomeCounts { is_complete, ..OutcomeCounts::default() })
         })
         .collect();

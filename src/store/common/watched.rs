@@ -11,7 +11,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable};
 
 use super::reads::{IS_SEALED, scope_id};
-use super::{Connection, EXHAUSTED_AS_ENDED, REPLAYED_AS_LATER, UNFINISHED_AS_WAITING, translate, work};
+use super::{Connection, EXHAUSTED_AS_ENDED, REPLAYED_AS_LATER, UNFINISHED_AS_WAITING, beside_own, translate, work};
 use crate::domain::{EndpointId, Environment, PartnerName, Timestamp};
 use crate::store::ids::{IdCodec, RowKey};
 use crate::store::rows::{attempt_error, count_of};
@@ -110,19 +110,19 @@ pub(super) fn partner_standings(
     let numbers: Vec<i64> = scopes.keys().copied().collect();
     let own = "own.scope = asked.scope AND own.deleted_at IS NULL";
     // The endpoints first: they are few, and what they have is found by index.
+    let ended = beside_own(EXHAUSTED_AS_ENDED, "ended", "ended.endpoint = own.id AND ended.status = 3", limit);
     let ended = format!(
         "SELECT ended.id AS id, ended.event AS event, ended.endpoint AS endpoint \
-         FROM endpoints AS own CROSS JOIN {EXHAUSTED_AS_ENDED} \
-         WHERE {own} AND ended.endpoint = own.id AND ended.status = 3 LIMIT {limit}"
+         FROM endpoints AS own {ended} AND {own} LIMIT {limit}"
     );
+    let waits = "waiting.endpoint = own.id AND waiting.next_at IS NOT NULL \
+                 AND NOT EXISTS (SELECT 1 FROM unsealed WHERE waiting.id BETWEEN first_key AND last_key)";
+    let waiting = beside_own(UNFINISHED_AS_WAITING, "waiting", waits, limit);
     let rows: Vec<PartnerRow> = diesel::sql_query(format!(
         "WITH asked (scope) AS (VALUES {}) SELECT CAST(asked.scope AS BIGINT) AS scope, \
            (SELECT COUNT(*) FROM (SELECT 1 AS one FROM endpoints AS own WHERE {own} LIMIT {limit}) AS counted) AS endpoints, \
            (SELECT COUNT(*) FROM ( \
-             SELECT 1 AS one FROM endpoints AS own CROSS JOIN {UNFINISHED_AS_WAITING} \
-             WHERE {own} AND waiting.endpoint = own.id AND waiting.next_at IS NOT NULL \
-               AND NOT EXISTS (SELECT 1 FROM unsealed WHERE waiting.id BETWEEN first_key AND last_key) \
-             LIMIT {limit}) AS counted) AS backlog, \
+             SELECT 1 AS one FROM endpoints AS own {waiting} AND {own} LIMIT {limit}) AS counted) AS backlog, \
            (SELECT COUNT(*) FROM ({ended}) AS looked WHERE NOT EXISTS ( \
              SELECT 1 FROM {REPLAYED_AS_LATER} \
              WHERE later.replay IS NOT NULL AND later.event = looked.event AND later.endpoint = looked.endpoint \

@@ -110,6 +110,15 @@ const HISTORY: &str = "finished";
 /// Those that are exhausted, by the index that has no others.
 const EXHAUSTED_AS_ENDED: &str = "finished AS ended";
 
+/// How SQL names, beside each endpoint `own`, up to `limit` rows of a table that are like
+/// this, the newest ones: PostgreSQL would otherwise join the whole of it, whoever's it is.
+fn beside_own(table: &str, name: &str, which: &str, limit: usize) -> String {
+    format!(
+        "CROSS JOIN LATERAL (SELECT {name}.* FROM {table} WHERE {which} ORDER BY {name}.id DESC LIMIT {limit}) AS {name} \
+         WHERE TRUE"
+    )
+}
+
 /// Those that have an attempt to come.
 const UNFINISHED_AS_WAITING: &str = "pending AS waiting";
 

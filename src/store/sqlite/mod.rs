@@ -104,6 +104,12 @@ const HISTORY: &str = "deliveries";
 /// Those that are exhausted, by the index that has no others.
 const EXHAUSTED_AS_ENDED: &str = "deliveries AS ended INDEXED BY deliveries_exhausted";
 
+/// How SQL names, beside each endpoint `own`, up to `limit` rows of a table that are like
+/// this. SQLite keeps to the order of a cross join.
+fn beside_own(table: &str, _: &str, which: &str, _: usize) -> String {
+    format!("CROSS JOIN {table} WHERE {which}")
+}
+
 /// Those that have an attempt to come, by the index that has no others.
 const UNFINISHED_AS_WAITING: &str = "deliveries AS waiting INDEXED BY deliveries_due";
 

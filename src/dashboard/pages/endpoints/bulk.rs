@@ -6,6 +6,7 @@ use actix_web::http::Method;
 
 use crate::dashboard::form::Form;
 use crate::dashboard::inside::{self, Trouble};
+use crate::dashboard::origin::own_path;
 use crate::dashboard::pages::segment;
 use crate::dashboard::visitor::{About, Posted, ROOT, Visitor};
 use crate::dashboard::wire::BroughtForward;
@@ -54,7 +55,7 @@ fn asked(form: &Form) -> Option<(Verb, Vec<(&str, &str)>)> {
 fn back<'a>(visitor: &Visitor, form: &'a Form) -> Option<&'a str> {
     let list = visitor.address("/endpoints", None, &[]);
     let list = list.split('?').next().unwrap_or(ROOT);
-    form.get("back").filter(|back| back.split('?').next() == Some(list))
+    form.get("back").filter(|back| back.split('?').next() == Some(list) && own_path(back) == *back)
 }
 
 /// Does it.
