@@ -267,7 +267,7 @@ fn account(visitor: &Visitor) -> Markup {
             div {
                 form method="post" action={ (ROOT) "/theme" } {
                     (token(visitor))
-                    input type="hidden" name="back" value=(visitor.to(visitor.path.strip_prefix(ROOT).unwrap_or_default(), &[]));
+                    input type="hidden" name="back" value=(visitor.here);
                     span.muted { "Theme" }
                     @for theme in ["system", "light", "dark"] {
                         button name="theme" value=(theme) aria-pressed=(if theme == chosen { "true" } else { "false" }) { (theme) }

@@ -46,6 +46,8 @@ pub struct Visitor {
     peer: Option<SocketAddr>,
     /// The page's own path.
     pub path: String,
+    /// Where they come back to it.
+    pub here: String,
     /// What the address says beside it.
     pub query: Form,
     /// The server as their browser calls it.
@@ -322,6 +324,7 @@ async fn recognised(request: &HttpRequest) -> Result<Visitor, Turned> {
         session,
         peer: request.peer_addr(),
         path: request.path().to_owned(),
+        here: back_to(request),
         query,
         base: base_of(request),
         theme: cookies::read(request, cookies::THEME)
@@ -359,12 +362,10 @@ async fn still_known(api: &Api, session: Session) -> Result<Found, Turned> {
     Ok(known.map(|principal| (session, principal)))
 }
 
-/// Where somebody is to come back to: what a form was sent to cannot be gone to.
+/// Where somebody is to come back to. Where a form was sent to one is led to the page that
+/// it was on.
 fn back_to(request: &HttpRequest) -> String {
-    match *request.method() {
-        Method::GET if !request.path().starts_with("/dashboard/live/") => request.uri().to_string(),
-        _ => ROOT.to_owned(),
-    }
+    if request.path().starts_with("/dashboard/live/") { ROOT.to_owned() } else { request.uri().to_string() }
 }
 
 /// A form that is believed: from a page of this server, of this session.

@@ -40,13 +40,13 @@ mod tail;
 mod timeline;
 pub mod undo;
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::auth::Permission;
 use crate::dashboard::inside::Trouble;
-use crate::dashboard::visitor::{Turned, Visitor};
+use crate::dashboard::visitor::{self, Turned, Visitor};
 use crate::dashboard::{answers, assets, words};
 
 /// What stands in a path as it is.
@@ -88,6 +88,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/endpoints", web::post().to(endpoints::create))
         .route("/endpoints/new", web::get().to(endpoints::new))
         .route("/endpoints/bulk", web::post().to(endpoints::bulk::act))
+        .route("/endpoints/bulk", web::get().to(up))
         .route("/endpoints/{id}", web::get().to(endpoint::page))
         .route("/endpoints/{id}/settings", web::post().to(endpoint_acts::change))
         .route("/endpoints/{id}/created", web::post().to(created::test))
@@ -97,6 +98,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/events/{id}/payload", web::get().to(event_payload::download))
         .route("/deliveries", web::get().to(deliveries::list))
         .route("/deliveries/retry", web::post().to(retrying::retry))
+        .route("/deliveries/retry", web::get().to(up))
         .route("/deliveries/{id}", web::get().to(delivery::page))
         .route("/deliveries/{id}/{act}", web::post().to(delivery::act))
         .route("/catalog", web::get().to(catalog::list))
@@ -114,6 +116,18 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/audit", web::get().to(audit::list))
         .route("/audit/verify", web::post().to(audit::verify))
         .route("/settings", web::get().to(settings::page))
+        // Who comes back to where a form was sent, or loads it again, is led to the page it was on.
+        .route("/overview/{act}", web::get().to(to_start))
+        .route("/undo", web::get().to(to_start))
+        .route("/exhausted/dismiss", web::get().to(up))
+        .route("/replays/{id}/cancel", web::get().to(up))
+        .route("/partners/{name}/{act}", web::get().to(up))
+        .route("/endpoints/{id}/{act}", web::get().to(up))
+        .route("/deliveries/{id}/{act}", web::get().to(up))
+        .route("/catalog/{name}/{act}", web::get().to(up))
+        .route("/nodes/{id}/release", web::get().to(twice_up))
+        .route("/keys/{id}/revoke", web::get().to(twice_up))
+        .route("/audit/verify", web::get().to(up))
         .route("/live/overview", web::get().to(overview::live))
         .route("/live/replay/{id}", web::get().to(replays::live))
         .route("/live/endpoint/{id}", web::get().to(endpoint::live))
@@ -128,6 +142,25 @@ pub fn configure(config: &mut web::ServiceConfig) {
 /// The first page, by whose it is.
 async fn first(visitor: Visitor) -> HttpResponse {
     if visitor.is_partner() { portal::page(&visitor).await } else { Box::pin(overview::page(visitor)).await }
+}
+
+async fn to_start() -> HttpResponse {
+    answers::go(visitor::ROOT)
+}
+
+/// To the page above, with what the address says beside its path.
+async fn up(request: HttpRequest) -> HttpResponse {
+    above(&request, 1)
+}
+
+async fn twice_up(request: HttpRequest) -> HttpResponse {
+    above(&request, 2)
+}
+
+fn above(request: &HttpRequest, steps: usize) -> HttpResponse {
+    let page = request.path().rsplitn(steps + 1, '/').last().unwrap_or(visitor::ROOT);
+    let query = request.query_string();
+    answers::go(&if query.is_empty() { page.to_owned() } else { format!("{page}?{query}") })
 }
 
 async fn nowhere(visitor: Result<Visitor, Turned>) -> HttpResponse {

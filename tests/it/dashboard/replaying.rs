@@ -78,7 +78,7 @@ fn from_what_was_given_up_to_its_delivery() {
     browser.press("gx");
     browser.wait_for_text(".nothing", "Good news");
     assert_eq!(browser.console(), Vec::<String>::new());
-    assert_eq!(tenant.partner.get(&format!("/exhausted?limit=5")).expect(200)["data"], json!([]), "{made}");
+    assert_eq!(tenant.partner.get("/exhausted?limit=5").expect(200)["data"], json!([]), "{made}");
 }
 
 #[test]

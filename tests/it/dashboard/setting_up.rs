@@ -59,7 +59,7 @@ fn every_way_leads_to_whom_it_is_shown_and_to_nobody_else() {
             }
         }
     }
-    assert_eq!(ways(&Reader::signed_in(&node, key_of(&tenant))).contains("/dashboard/settings"), false);
+    assert!(!ways(&Reader::signed_in(&node, key_of(&tenant))).contains("/dashboard/settings"));
 }
 
 const SCHEMA: &str =

@@ -188,6 +188,18 @@ fn a_session_holds_on_every_node_of_a_store_and_ends_on_all() {
 fn signing_out_and_the_theme_are_forms() {
     let node = NODE.get();
     let reader = Reader::signed_in(&node, OPERATOR_KEY);
+    // One comes back to the very list, and to the page that a form was on.
+    let list = reader.get("/dashboard/deliveries?status=delivered&limit=5").body;
+    assert!(list.contains("name=\"back\" value=\"/dashboard/deliveries?status=delivered&amp;limit=5\""), "{list}");
+    for (form, page) in [
+        ("/dashboard/audit/verify?env=sandbox", "/dashboard/audit?env=sandbox"),
+        ("/dashboard/endpoints/ep_1/test", "/dashboard/endpoints/ep_1"),
+        ("/dashboard/keys/key_1/revoke", "/dashboard/keys"),
+        ("/dashboard/deliveries/retry?status=held", "/dashboard/deliveries?status=held"),
+        ("/dashboard/overview/retry-now", "/dashboard"),
+    ] {
+        assert_eq!(reader.get(form).header("location"), Some(page), "{form}");
+    }
     let dark = reader.post_and_follow("/dashboard/theme", &[("theme", "dark"), ("back", "/dashboard/events")]);
     assert!(dark.body.contains("<html lang=\"en\" data-theme=\"dark\">"));
     assert!(dark.body.contains("<h1>Events</h1>"));

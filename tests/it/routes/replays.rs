@@ -388,11 +388,15 @@ fn all_that_failed_at_the_same_can_be_left_at_that() {
     let answer = |body: Value| tenant.partner.post(&dismiss, body.to_string());
     let wrong = answer(json!({ "error_class": "bad luck", "status_code": 7, "until": "soon", "all": true }));
     assert_eq!(wrong.pointers(), ["/error_class", "/status_code", "/until", "/all"]);
-    let nothing = json!({ "dismissed": 0, "more": false });
+    assert_eq!(answer(json!({ "before": "evt_1" })).pointers(), ["/before"]);
+    // It goes on behind the one that is named.
+    let behind = answer(json!({ "before": tenant.delivery_of(&lost[0])["id"] })).expect(200);
+    let nothing = json!({ "dismissed": 0, "more": false, "next": null });
+    assert_eq!(behind, nothing);
     assert_eq!(answer(json!({ "error_class": "timeout" })).expect(200), nothing);
     assert_eq!(answer(json!({ "until": "2020-01-01T00:00:00Z" })).expect(200), nothing);
     let meant = json!({ "error_class": "http_status", "status_code": 503 });
-    assert_eq!(answer(meant.clone()).expect(200), json!({ "dismissed": 4, "more": false }));
+    assert_eq!(answer(meant.clone()).expect(200), json!({ "dismissed": 4, "more": false, "next": null }));
     assert_eq!(tenant.delivery_of(&lost[3])["reason"], "dismissed");
     assert_eq!(tenant.partner.get("/exhausted").expect(200)["data"], json!([]));
     assert_eq!(answer(meant).expect(200), nothing, "once is enough");
