@@ -23,8 +23,17 @@ pub async fn page(visitor: Visitor, id: web::Path<String>) -> HttpResponse {
 }
 
 async fn build(visitor: &Visitor, id: &str) -> Result<Page, Trouble> {
-    let event = read(visitor, id).await?;
+    let mut event = read(visitor, id).await?;
     let path = format!("/events/{}", segment(&event.id));
+    let is_over_all = visitor.partner().is_none_or(|partner| partner == "*");
+    let whose = (is_over_all && event.partner != "*").then(|| event.partner.clone());
+    if let Some(partner) = &whose {
+        // Over all partners the API leaves out who did not get it; of the partner alone it
+        // leaves out who got it of all of them.
+        let own: WholeEvent = visitor.get(&path, About::Partner(partner), &[]).await?;
+        event.endpoints.extend(own.endpoints.into_iter().filter(|found| found.delivery.is_none()));
+    }
+    let about = whose.as_deref().map_or(About::These, About::Partner);
     let payload = event_payload::shown(visitor, &event, &path).await;
     let body = html! {
         div.head {
@@ -37,7 +46,7 @@ async fn build(visitor: &Visitor, id: &str) -> Result<Page, Trouble> {
             (payload)
             (facts(visitor, &event))
         }
-        (frame::as_call(visitor, &path, About::These, &[]))
+        (frame::as_call(visitor, &path, about, &[]))
     };
     Ok(Page::new(format!("Event {}", words::short(&event.id)), body))
 }

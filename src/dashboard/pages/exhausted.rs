@@ -176,7 +176,7 @@ fn row(
             td.nowrap data-l="last" { (words::time(reason.last_at.0, visitor.now)) }
             td.nowrap data-l="sample" { a href=(visitor.to_one(&format!("/deliveries/{}", segment(&reason.sample)))) { (words::id(&reason.sample)) } }
             @if may {
-                td.nowrap { @if at == 0 { a.button href=(visitor.to(&path, &[("status", "retries_exhausted")])) { "Replay…" } } }
+                td.nowrap { @if at == 0 { a.button href=(visitor.to(&path, &[("status", "retries_exhausted"), ("within", "all")])) { "Replay…" } } }
             }
         }
     }

@@ -257,11 +257,15 @@ async fn refused_posts(visitor: &Visitor, wanted: &str) -> Markup {
         Err(trouble) if trouble.status == 422 => html! {},
         Err(trouble) => answers::part(&trouble),
         Ok(found) if found.data.is_empty() => html! {
-            p.muted { "No refused post goes by it either, as far as this node remembers: since " (words::time(found.since.0, visitor.now)) "." }
+            p.muted {
+                "No refused post goes by it either"
+                @if visitor.is_partner() { ", among those that were lately refused: since " } @else { ", as far as this node remembers: since " }
+                (words::time(found.since.0, visitor.now)) "."
+            }
         },
         Ok(found) => html! {
             h2 { "But posts that go by it were refused" }
-            (refused::table(visitor, &found.data, html! { "As this node remembers them. " a href=(visitor.to("/events", &[("tab", "refused"), ("q", wanted)])) { "All of them" } }))
+            (refused::table(visitor, &found.data, html! { @if visitor.is_partner() { "Lately refused. " } @else { "As this node remembers them. " } a href=(visitor.to("/events", &[("tab", "refused"), ("q", wanted)])) { "All of them" } }))
         },
     }
 }

@@ -2,7 +2,7 @@
 //! their endpoints. Nothing of how Posthaste works inside.
 
 use actix_web::HttpResponse;
-use futures_util::future::{join_all, join4};
+use futures_util::future::join4;
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -13,8 +13,10 @@ use crate::dashboard::visitor::{About, Visitor};
 use crate::dashboard::wire::{At, Delivery, Endpoint, Health, List};
 use crate::dashboard::{answers, icons, words};
 
-/// Endpoints of the page: of each it is asked how it is.
+/// Endpoints of the page, the most harmed of all.
 const ENDPOINTS: &str = "20";
+/// How often it is asked for them: a page has none where very many were passed over for it.
+const ASKED_MAX: usize = 4;
 /// Endpoints with given up deliveries, and failed deliveries of each kind.
 const FAILURES: &str = "10";
 
@@ -39,32 +41,43 @@ pub async fn page(visitor: &Visitor) -> HttpResponse {
     visitor.answer(build(visitor).await)
 }
 
+/// Endpoints with how they are, the most harmed first.
+pub async fn most_harmed(visitor: &Visitor, limit: &str) -> Result<List<Endpoint>, Trouble> {
+    let (mut cursor, mut left) = (None::<String>, ASKED_MAX);
+    loop {
+        let mut asked = vec![("limit", limit)];
+        asked.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+        let found: List<Endpoint> = visitor.get("/webhook-health", About::These, &asked).await?;
+        left -= 1;
+        if left == 0 || !found.data.is_empty() || found.next_cursor.is_none() {
+            return Ok(found);
+        }
+        cursor = found.next_cursor;
+    }
+}
+
 async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
-    let listed: List<Endpoint> = visitor.get("/webhook", About::These, &[("limit", ENDPOINTS)]).await?;
     let failed = |status: &'static str| {
         let asked = [("status", status), ("limit", FAILURES)];
         async move { visitor.get::<List<Delivery>>("/deliveries", About::These, &asked).await }
     };
     let given_up = async { visitor.get::<List<GivenUp>>("/exhausted", About::These, &[("limit", FAILURES)]).await };
-    let read = join_all(listed.data.iter().map(|endpoint| async {
-        let path = format!("/webhook/{}", segment(&endpoint.id));
-        // One that was deleted meanwhile stays as it was listed.
-        visitor.get::<Endpoint>(&path, About::These, &[]).await.unwrap_or_else(|_| endpoint.clone())
-    }));
-    let (endpoints, given_up, exhausted, retrying) =
-        join4(read, given_up, failed("retries_exhausted"), failed("retrying")).await;
+    let (listed, given_up, exhausted, retrying) =
+        join4(most_harmed(visitor, ENDPOINTS), given_up, failed("retries_exhausted"), failed("retrying")).await;
+    let List { data: endpoints, next_cursor } = listed?;
+    let has_more = next_cursor.is_some();
     let make = html! { a.button href=(visitor.to("/figures", &[])) { "Figures" } a.button.primary href=(visitor.to("/endpoints/new", &[])) { "Make an endpoint" } };
     let body = html! {
-        @if endpoints.is_empty() {
+        @if endpoints.is_empty() && !has_more {
             (head("Webhooks", html! {}))
             (first(visitor))
         } @else {
             (head("Webhooks", make))
-            (needs(visitor, &endpoints, &given_up))
+            (needs(visitor, &endpoints, has_more, &given_up))
             (failures(visitor, exhausted, retrying))
-            (table(visitor, &endpoints, listed.next_cursor.is_some()))
+            (table(visitor, &endpoints, has_more))
         }
-        (frame::as_call(visitor, "/webhook", About::These, &[("limit", ENDPOINTS)]))
+        (frame::as_call(visitor, "/webhook-health", About::These, &[("limit", ENDPOINTS)]))
     };
     Ok(Page::new("Webhooks", body))
 }
@@ -88,7 +101,9 @@ fn first(visitor: &Visitor) -> Markup {
 fn trouble(endpoint: &Endpoint) -> Option<Markup> {
     match (endpoint.status.as_str(), &endpoint.health) {
         ("disabled", Some(health)) if health.disabled_at.is_some() => Some(icons::state("exhausted", "disabled")),
-        ("active", Some(health)) if health.failing_since.is_some() => Some(icons::state("failing", "failing")),
+        ("active", Some(health)) if health.failing_since.is_some() || health.breaker == "open" => {
+            Some(icons::state("failing", "failing"))
+        }
         _ => None,
     }
 }
@@ -111,18 +126,26 @@ fn waiting(health: &Health) -> String {
 }
 
 /// The first line, and what is behind it: worst first.
-fn needs(visitor: &Visitor, endpoints: &[Endpoint], given_up: &Result<List<GivenUp>, Trouble>) -> Markup {
+fn needs(
+    visitor: &Visitor,
+    endpoints: &[Endpoint],
+    has_more: bool,
+    given_up: &Result<List<GivenUp>, Trouble>,
+) -> Markup {
     let troubled: Vec<&Endpoint> = endpoints.iter().filter(|endpoint| trouble(endpoint).is_some()).collect();
     let given_up = given_up.as_ref().map(|list| list.data.iter().filter(|one| one.count > 0).collect::<Vec<_>>());
     let count = troubled.len() + given_up.as_ref().map_or(0, Vec::len);
+    // The most harmed come first: behind one that is well there is none that fails.
+    let more = if has_more && endpoints.last().is_some_and(|last| trouble(last).is_some()) { "+" } else { "" };
     html! {
         section #needs .panel {
             p.sentence #headline {
                 @match (count, &given_up) {
+                    (0, _) if endpoints.is_empty() => "No endpoint that fails was found; not all could be looked at.",
                     (0, Ok(_)) => { (icons::state("delivered", "All well")) " Every endpoint takes what it is sent." }
                     (0, Err(_)) => "No endpoint fails now.",
-                    (1, _) => { (icons::state("failing", "1 thing")) " needs you." }
-                    (count, _) => { (icons::state("failing", &format!("{count} things"))) " need you." }
+                    (1, _) if more.is_empty() => { (icons::state("failing", "1 thing")) " needs you." }
+                    (count, _) => { (icons::state("failing", &format!("{count}{more} things"))) " need you." }
                 }
             }
             @if let Err(trouble) = &given_up { (answers::part(trouble)) }
@@ -146,7 +169,7 @@ fn failing(visitor: &Visitor, endpoint: &Endpoint) -> Markup {
                             (words::time(at.0, visitor.now)) "; " (waiting(health)) " until you enable it."
                         }
                         (_, Some(since)) => { "has only failed since " (words::time(since.0, visitor.now)) "; " (waiting(health)) "." }
-                        _ => {}
+                        _ => { "does not take what it is sent; " (waiting(health)) "." }
                     }
                 }
             }
@@ -235,7 +258,7 @@ fn table(visitor: &Visitor, endpoints: &[Endpoint], has_more: bool) -> Markup {
         h2 { "Your endpoints" }
         div.list {
             table {
-                caption { "Newest first." }
+                caption { "Most harmed first." }
                 thead { tr { th scope="col" { "Health" } th scope="col" { "URL" } th scope="col" { "Types" } th.num scope="col" { "Waiting" } } }
                 tbody {
                     @for endpoint in endpoints {

@@ -4,23 +4,23 @@
 
 use std::time::Duration;
 
-use futures_util::future::{join_all, join5};
+use futures_util::future::join5;
 use maud::{Markup, html};
 
 use crate::auth::Permission;
 use crate::dashboard::frame;
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::pages::overview::{LATELY, told};
-use crate::dashboard::pages::{endpoint, exhausted, segment};
+use crate::dashboard::pages::{endpoint, exhausted, portal, segment};
 use crate::dashboard::visitor::{About, Visitor};
-use crate::dashboard::wire::{At, AuditEntry, Brake, Endpoint, ExhaustedEndpoint, List, Node};
+use crate::dashboard::wire::{At, Brake, Endpoint, ExhaustedEndpoint, List, Node};
 use crate::dashboard::{answers, icons, words};
 use crate::domain::Timestamp;
 
 /// Endpoints in trouble that are named.
 const NAMED: usize = 8;
-/// Endpoints of a partner that are looked at.
-const LOOKED_AT: &str = "20";
+/// Endpoints that are looked at, the most harmed of all.
+const LOOKED_AT: &str = "25";
 /// Endpoints with exhausted deliveries that are looked at.
 const GIVEN_UP: &str = "3";
 /// An endpoint that has failed for so long is warned of, and disabled later on.
@@ -33,6 +33,8 @@ const COMMITS_MIN: u64 = 20;
 const DISK_MIN: u64 = 1_000_000_000;
 /// A backlog below this is none to speak of.
 const BACKLOG_MIN: u64 = 1_000;
+/// The rank of endpoints that have failed for a while: over all partners there always are.
+const FAILING: u8 = 7;
 
 /// Something that somebody should look at.
 struct Item {
@@ -256,46 +258,33 @@ async fn of_exhausted(visitor: &Visitor) -> Result<Vec<Item>, Trouble> {
     Ok(items.collect())
 }
 
-/// Endpoints in trouble: of operators those whose breaker is open on this node, and those
-/// that Posthaste disabled lately; of a partner those among its newest.
+/// Endpoints in trouble, the most harmed of all. Over all partners those whose breaker is
+/// open, that are soon disabled, and that Posthaste disabled lately.
 async fn of_endpoints(visitor: &Visitor) -> Result<Vec<Item>, Trouble> {
-    let ids: Vec<String> = if visitor.is_operator() && visitor.partner().is_none() {
-        let open = visitor.dashboard.watch.figures().open_breakers;
-        let since = (visitor.now - LATELY * 7).to_string();
-        let asked = [("action", "endpoint.disabled"), ("since", since.as_str()), ("limit", "10")];
-        let disabled: List<AuditEntry> = visitor.get("/audit", About::These, &asked).await?;
-        let mut ids: Vec<String> = Vec::new();
-        for id in disabled.data.into_iter().map(|entry| entry.subject).chain(open) {
-            if !ids.contains(&id) {
-                ids.push(id);
-            }
-        }
-        ids.truncate(2 * NAMED);
-        ids
-    } else {
-        let found: List<Endpoint> = visitor.get("/webhook", About::These, &[("limit", LOOKED_AT)]).await?;
-        found.data.into_iter().map(|endpoint| endpoint.id).collect()
-    };
-    let read = ids
-        .iter()
-        .map(|id| async { visitor.get::<Endpoint>(&format!("/webhook/{}", segment(id)), About::These, &[]).await });
-    let mut items = Vec::new();
-    for found in join_all(read).await {
-        match found {
-            Ok(found) => items.extend(in_trouble(visitor, &found)),
-            // Of the other environment, or deleted meanwhile.
-            Err(trouble) if trouble.status == 404 => {}
-            Err(trouble) => return Err(trouble),
-        }
-    }
+    let found = portal::most_harmed(visitor, LOOKED_AT).await?;
+    let (is_over_all, lately) = (visitor.partner().is_none(), visitor.now - LATELY * 7);
+    let disabled_at = |endpoint: &Endpoint| endpoint.health.as_ref().and_then(|health| health.disabled_at);
+    let harmed = found.data.iter().filter(|endpoint| {
+        // What was disabled long ago is no news there.
+        !is_over_all || disabled_at(endpoint).is_none_or(|at| at.0 >= lately)
+    });
+    let mut items: Vec<Item> = harmed.filter_map(|endpoint| in_trouble(visitor, endpoint)).collect();
+    let is_meant = |item: &Item| !is_over_all || item.rank < FAILING;
+    items.retain(is_meant);
+    // The most harmed come first: behind one that is not meant there is none that is.
+    let last = found.data.last().filter(|_| found.next_cursor.is_some());
+    let has_more = last.and_then(|last| in_trouble(visitor, last)).is_some_and(|item| is_meant(&item));
     items.sort_by_key(|item| (item.rank, item.since));
     let more = items.len().saturating_sub(NAMED);
     if more > 0 {
         items.truncate(NAMED);
         items.push(Item {
-            rank: 7,
+            rank: FAILING,
             mark: icons::state("failing", "failing"),
-            what: html! { (words::of(more as u64, "more endpoint")) },
+            what: html! {
+                (words::at_least(more as u64, has_more))
+                @if more == 1 && !has_more { " more endpoint" } @else { " more endpoints" }
+            },
             since: None,
             detail: html! { "The list of endpoints has all of them." },
             action: look(&visitor.to("/endpoints", &[]), "Look"),
@@ -312,9 +301,14 @@ fn in_trouble(visitor: &Visitor, found: &Endpoint) -> Option<Item> {
     } else if lasts {
         (5, icons::state("failing", "soon disabled"), health.failing_since)
     } else if health.breaker == "open" {
-        (5, icons::state("breaker", "breaker open"), health.breaker_opened_at)
+        // How Posthaste works inside is its operators'.
+        let mark = match visitor.is_partner() {
+            true => icons::state("failing", "failing"),
+            false => icons::state("breaker", "breaker open"),
+        };
+        (5, mark, health.breaker_opened_at)
     } else {
-        (7, icons::state("failing", "failing"), Some(health.failing_since?))
+        (FAILING, icons::state("failing", "failing"), Some(health.failing_since?))
     };
     let page = visitor.to_one(&format!("/endpoints/{}", segment(&found.id)));
     let may_hurry = found.status == "active" && visitor.may(Permission::RetryDeliveries) && health.backlog > 0;
@@ -328,7 +322,9 @@ fn in_trouble(visitor: &Visitor, found: &Endpoint) -> Option<Item> {
         since: since.map(|since| since.0),
         detail: html! {
             (words::count(health.backlog)) @if health.backlog_has_more { "+" } @if health.backlog == 1 { " waits. " } @else { " wait. " }
-            (endpoint::trouble(health, visitor.now))
+            @if visitor.is_partner() && health.disabled_at.is_none() {
+                @if let Some(since) = health.failing_since { "It has only failed since " (words::time(since.0, visitor.now)) "." }
+            } @else { (endpoint::trouble(health, visitor.now)) }
             @if lasts && health.disabled_at.is_none() { " An endpoint that goes on failing is disabled." }
         },
         action: html! {

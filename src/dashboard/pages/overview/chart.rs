@@ -64,13 +64,15 @@ struct Chart {
 /// Its name, and how far back it goes: links.
 pub fn heading(visitor: &Visitor) -> Markup {
     let chosen = span(visitor);
+    // Partners see another page first.
+    let path = if visitor.is_partner() { "/figures" } else { "" };
     html! {
         div.head {
             h2 { "Delivered and failed" }
             nav.switch aria-label="How far back" {
                 @for span in &SPANS {
                     @let parameters: &[(&str, &str)] = if span.name == SPANS[0].name { &[] } else { &[("span", span.name)] };
-                    a href=(visitor.to("", parameters)) aria-current=[(span.name == chosen.name).then_some("true")] {
+                    a href=(visitor.to(path, parameters)) aria-current=[(span.name == chosen.name).then_some("true")] {
                         (span.name.replace('h', " h").replace('d', " d"))
                     }
                 }
@@ -86,7 +88,7 @@ pub async fn part(visitor: &Visitor) -> Option<Markup> {
     }
     let span = span(visitor);
     Some(match read(visitor, span).await {
-        Ok(chart) => drawn(&chart, span, visitor.now),
+        Ok(chart) => drawn(&chart, span, visitor),
         Err(trouble) => html! { figure #chart .chart data-chart="0 60|||" { (answers::part(&trouble)) } },
     })
 }
@@ -116,7 +118,9 @@ async fn read(visitor: &Visitor, span: &Span) -> Result<Chart, Trouble> {
     }
     if visitor.is_operator() && visitor.partner().is_none() {
         let watch = &visitor.dashboard.watch;
-        for (at, most) in watch.waited(since, span.stretch_ms) {
+        // What waits here is of both environments.
+        let is_told = super::shows_figures(visitor);
+        for (at, most) in watch.waited(since, span.stretch_ms).into_iter().filter(|_| is_told) {
             if let Some(at) = place(at).filter(|at| *at < count) {
                 chart.waited[at] = Some(most);
             }
@@ -197,7 +201,7 @@ impl Chart {
     }
 }
 
-fn drawn(chart: &Chart, span: &Span, now: Timestamp) -> Markup {
+fn drawn(chart: &Chart, span: &Span, visitor: &Visitor) -> Markup {
     let (above, below, zero) = chart.bars();
     let line = chart.line();
     let width = span.stretches * STRETCH;
@@ -215,14 +219,15 @@ fn drawn(chart: &Chart, span: &Span, now: Timestamp) -> Markup {
                 }
             }
             figcaption.small.muted {
-                "All nodes, a bar for " (span.unit) ". Above: delivered, most " (most(&chart.delivered))
+                @if visitor.is_partner() { "A bar for " } @else { "All nodes, a bar for " }
+                (span.unit) ". Above: delivered, most " (most(&chart.delivered))
                 ". Below: failed attempts, most " (most(&chart.failed)) "."
                 @if let Some(waited) = waited { " Beneath: what waited in this node's memory, most " (words::count(waited)) "." }
                 @if !chart.marks.is_empty() {
                     " Dashed: "
                     @for (at, (when, what)) in chart.marks.iter().rev().take(MARKS_SAID).enumerate() {
                         @if at > 0 { "; " }
-                        (what) " " (words::time(*when, now))
+                        (what) " " (words::time(*when, visitor.now))
                     }
                     "."
                 }

@@ -50,11 +50,13 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
         first_run::part(visitor),
     )
     .await;
+    // Their first page is another.
+    let title = if visitor.is_partner() { "Figures" } else { "Overview" };
     let body = html! {
-        (head("Overview", html! {}))
+        (head(title, html! {}))
         (first?)
         (attention)
-        @if visitor.is_operator() { (figures(visitor)) }
+        @if shows_figures(visitor) { (figures(visitor)) }
         (totals)
         (states)
         @if let Some(chart) = chart {
@@ -67,7 +69,7 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
     };
     let kept: Vec<(&str, &str)> =
         ["first", "span"].into_iter().filter_map(|name| Some((name, visitor.query.get(name)?))).collect();
-    let page = Page::new("Overview", body).live(visitor.to("/live/overview", &kept));
+    let page = Page::new(title, body).live(visitor.to("/live/overview", &kept));
     Ok(match visitor.may(Permission::ReadStatistics) {
         true => page.style("uplot.css").script("uplot.js").script("chart.js"),
         false => page,
@@ -86,7 +88,7 @@ pub async fn live(visitor: Visitor, request: HttpRequest) -> HttpResponse {
 
 async fn draw(visitor: Visitor, is_whole: bool) -> Result<Parts, Trouble> {
     let mut parts: Parts = Vec::new();
-    if visitor.is_operator() {
+    if shows_figures(&visitor) {
         parts.push(("figures", figures(&visitor)));
     }
     parts.push(("first", first_run::part(&visitor).await?));
@@ -108,6 +110,11 @@ fn rate(rate: f64) -> String {
     }
 }
 
+/// Whether this node's own figures say anything of what is looked at: they are of all.
+fn shows_figures(visitor: &Visitor) -> bool {
+    visitor.is_operator() && visitor.partner().is_none() && visitor.environment() == "production"
+}
+
 /// What this node does just now.
 fn figures(visitor: &Visitor) -> Markup {
     let now = visitor.dashboard.watch.figures();
@@ -118,7 +125,7 @@ fn figures(visitor: &Visitor) -> Markup {
         .flatten();
     html! {
         div #figures .told {
-            p.small.muted { "This node, just now" }
+            p.small.muted { "This node, just now; all partners, both environments" }
             dl.figures {
                 div { dt { "Delivered" } dd { (rate(now.delivered_rate)) "/s" small { "accepted " (rate(now.accepted_rate)) "/s" } } }
                 div { dt { "Attempt success" } dd { (words::percent(now.delivered, now.attempts)) small { "of " (words::count(now.attempts)) " in 5 min" } } }
@@ -162,7 +169,7 @@ async fn totals(visitor: &Visitor) -> Markup {
     html! {
         div #totals .told {
             p.small.muted {
-                "All nodes, within 24 h; some seconds old"
+                @if visitor.is_partner() { "Within 24 h; some seconds old" } @else { "All nodes, within 24 h; some seconds old" }
                 @if visitor.partner().is_none() { ", all partners" }
             }
             @match (day, minutes) {

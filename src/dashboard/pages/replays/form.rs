@@ -187,8 +187,8 @@ fn when(form: &Form, mistakes: &Mistakes) -> Markup {
                 @for (value, word, _) in WITHIN { option value=(value) selected[value == chosen] { (word) } }
             }
         }
-        (field(form, mistakes, "since", "Accepted since", "2026-01-31T12:00:00Z", "Used with the first choice only."))
-        (field(form, mistakes, "until", "Accepted before", "2026-01-31T13:00:00Z", "Empty is now."))
+        (field(form, mistakes, "since", "Accepted since", "24h or 2026-01-31 12:00", "UTC, or so long ago. Where a time is written here or below, it counts, and the choice above does not."))
+        (field(form, mistakes, "until", "Accepted before", "1h or 2026-01-31 13:00", "Empty is now."))
     }
 }
 

@@ -2,6 +2,7 @@
 //! events are meant and up to when, so that it is the same page tomorrow. And what begins
 //! it: once, however often the button is pressed.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -17,7 +18,7 @@ use crate::dashboard::icons;
 use crate::dashboard::inside::{self, Trouble};
 use crate::dashboard::pages::bulk;
 use crate::dashboard::pages::replays::form::{self, FIELDS, SAID, WITHIN};
-use crate::dashboard::pages::{endpoint, endpoint_link, head, segment};
+use crate::dashboard::pages::{endpoint, endpoint_link, filters, head, segment};
 use crate::dashboard::visitor::{About, Posted, Visitor};
 use crate::dashboard::wire::{Endpoint, PreviewedCount, Replay, ReplayPreview};
 use crate::dashboard::words;
@@ -36,24 +37,28 @@ pub async fn look(visitor: Visitor) -> HttpResponse {
     shown(&visitor, &asked, &Mistakes::default()).await
 }
 
-/// The same with its times fixed, where they were not.
+/// The same with its times fixed, where they were not. Times that are typed count, and how
+/// far back was chosen counts only without any.
 fn frozen(asked: &Form, now: Timestamp) -> Option<Form> {
-    let within = asked.get("within").unwrap_or_default();
-    let back = WITHIN.iter().find(|(name, ..)| *name == within).map_or(0, |(.., millis)| *millis);
-    if within.is_empty() && asked.filled("until").is_some() {
+    let typed = |name: &str| asked.filled(name).map(|text| filters::time(text, now));
+    let (since, until) = (typed("since"), typed("until"));
+    let chosen = asked.filled("within");
+    let is_as_typed = since.as_deref() == asked.filled("since") && until.as_deref() == asked.filled("until");
+    if chosen.is_none() && until.is_some() && is_as_typed {
         return None;
     }
+    let within = chosen.filter(|_| since.is_none() && until.is_none()).unwrap_or_default();
+    let back = WITHIN.iter().find(|(name, ..)| *name == within).map_or(0, |(.., millis)| *millis);
     let mut frozen = Form::default();
     for name in SAID.iter().filter(|name| !matches!(**name, "since" | "until")) {
         asked.all(name).filter(|value| !value.trim().is_empty()).for_each(|value| frozen.set(name, value));
     }
     match within {
-        "" => asked.filled("since").into_iter().for_each(|since| frozen.set("since", since)),
+        "" => since.into_iter().for_each(|since| frozen.set("since", since)),
         "all" => {}
         _ => frozen.set("since", Timestamp::from_millis(now.as_millis().saturating_sub(back)).to_string()),
     }
-    let until = asked.filled("until").filter(|_| within.is_empty());
-    frozen.set("until", until.map_or_else(|| now.to_string(), str::to_owned));
+    frozen.set("until", until.unwrap_or_else(|| now.to_string()));
     Some(frozen)
 }
 
@@ -167,22 +172,28 @@ impl Looked<'_> {
         Page::new("What it would do", body)
     }
 
-    fn events(&self) -> String {
-        format!("{}{}", words::of(self.preview.events, "event"), if self.preview.at_least { " or more" } else { "" })
+    /// How many it would make: the API calls them events, and counts one for each endpoint.
+    fn made(&self) -> String {
+        format!("{}{}", deliveries(self.preview.events), if self.preview.at_least { " or more" } else { "" })
     }
 
     fn sentence(&self) -> Markup {
         let preview = &self.preview;
+        let reached: HashSet<&str> = preview.counts.iter().map(|count| count.endpoint.as_str()).collect();
+        let reached = reached.len() as u64;
         html! {
             @if preview.events == 0 {
                 "Nothing fits: no event of that time, type and state."
             } @else {
-                (self.events()) " would be delivered again"
+                (self.made()) " would be made"
                 @match self.endpoint {
                     Some(endpoint) => { " to " b { (endpoint.url) } }
-                    None => { " to " (words::of(preview.targets, "endpoint")) }
+                    None => {
+                        " to " (words::of(reached, "endpoint"))
+                        @if preview.targets > reached { " of the " (words::count(preview.targets)) " that are asked for" }
+                    }
                 }
-                ", each with the " b { "same webhook-id" } " that it had: a receiver that has seen it can tell."
+                ", each with the " b { "same webhook-id" } " that its event had: a receiver that has seen it can tell."
             }
         }
     }
@@ -208,7 +219,7 @@ impl Looked<'_> {
                         _ => "as fast as the endpoints keep up, and no faster",
                     }
                 }
-                @if preview.skipped > 0 { dt { "Passed over" } dd { (words::of(preview.skipped, "event")) ": the payload is gone, or nobody should get it any more" } }
+                @if preview.skipped > 0 { dt { "Passed over" } dd { (deliveries(preview.skipped)) ": the payload is gone, or nobody should get it any more" } }
             }
         }
     }
@@ -224,12 +235,12 @@ impl Looked<'_> {
                 input type="hidden" name="events" value=(events);
                 @for wrong in mistakes.at("") { p.wrong role="alert" { (wrong) } }
                 @if is_typed {
-                    label for="typed" { "So many are typed: " (words::count(events)) }
+                    label for="typed" { "So many deliveries are typed: " (words::count(events)) }
                     input #typed type="text" name="typed" inputmode="numeric" autocomplete="off" value=[self.asked.get("typed")]
                         aria-invalid=[(!mistakes.at("typed").is_empty()).then_some("true")] aria-describedby=[(!mistakes.at("typed").is_empty()).then_some("typed-wrong")];
                     @if !mistakes.at("typed").is_empty() { div #typed-wrong { @for wrong in mistakes.at("typed") { p.wrong { (wrong) } } } }
                 }
-                div.actions { button.primary { "Replay " (self.events()) } }
+                div.actions { button.primary { "Replay " (self.made()) } }
             }
         }
     }
@@ -242,7 +253,7 @@ impl Looked<'_> {
             div.list {
                 table {
                     caption { "What it would make, the most first." @if hidden > 0 { " " (words::of(hidden as u64, "more kind")) " not shown." } }
-                    thead { tr { th scope="col" { "Was" } th scope="col" { "Type" } th scope="col" { "Endpoint" } th.num scope="col" { "Events" } } }
+                    thead { tr { th scope="col" { "Was" } th scope="col" { "Type" } th scope="col" { "Endpoint" } th.num scope="col" { "Deliveries" } } }
                     tbody {
                         @for count in counts.into_iter().take(COUNTS_SHOWN) {
                             tr {
@@ -279,6 +290,10 @@ impl Looked<'_> {
             }
         }
     }
+}
+
+fn deliveries(count: u64) -> String {
+    format!("{} {}", words::count(count), if count == 1 { "delivery" } else { "deliveries" })
 }
 
 /// How an event stands before it is sent again.
@@ -335,10 +350,16 @@ mod tests {
             Some(&*format!("endpoint=ep_1&until={at}&status=delivered"))
         );
         let day_before = Timestamp::from_millis(9 * 86_400_000).to_string();
+        let day = format!("since={day_before}&until={at}");
+        assert_eq!(fixed("within=24h&since=+&until=").as_deref(), Some(&*day));
+        // What is typed counts, as lists take it.
+        assert_eq!(fixed("within=7d&since=24h").as_deref(), Some(&*day));
         assert_eq!(
-            fixed("within=24h&since=kept-out&until=too").as_deref(),
-            Some(&*format!("since={day_before}&until={at}"))
+            fixed("within=24h&since=2026-01-31&until=2026-01-31+12:00").as_deref(),
+            Some("since=2026-01-31T00:00:00Z&until=2026-01-31T12:00:00Z")
         );
+        assert_eq!(fixed("within=all&until=2027").as_deref(), Some("until=2027"));
+        assert_eq!(fixed("since=2026-01-31T00:00:00Z&until=2026-01-31T12:00:00Z"), None, "it is the same page");
         assert_eq!(fixed("within=all&missing=on").as_deref(), Some(&*format!("until={at}&missing=on")));
         assert_eq!(fixed("since=2026&until=2027&token=x"), None, "they are fixed already");
     }
