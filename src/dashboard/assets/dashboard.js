@@ -14,7 +14,7 @@ const span = (s, fine) => {
 };
 const words = (at, fine) => {
   const apart = Date.now() - at, s = Math.floor(Math.abs(apart) / 1000);
-  return apart < 0 ? "in " + span(s, fine) : s < 1 ? "just now" : span(s) + " ago";
+  return apart < 0 ? "in " + span(s, fine) : fine ? "due now" : s < 1 ? "just now" : span(s) + " ago";
 };
 const here = at => new Date(at - new Date(at).getTimezoneOffset() * 60000).toISOString().slice(0, 19).replace("T", " ");
 const mode = () => kept.get("times") || "relative";
@@ -161,7 +161,7 @@ d.addEventListener("keydown", event => {
     case "g": going = true; setTimeout(() => going = false, 1500); break;
     case "j": step(1); break;
     case "k": step(-1); break;
-    case "x": row?.querySelector(".pick input")?.click(); break;
+    case "x": row?.querySelector("input[type=checkbox]")?.click(); break;
     // A box would send its form.
     case "Enter": if (box) { row?.querySelector("a")?.click(); event.preventDefault() } break;
     case "p": if (from) toggle(); break;

@@ -6,9 +6,8 @@ use crate::dashboard::pages::segment;
 use crate::dashboard::payload;
 use crate::dashboard::visitor::Visitor;
 use crate::dashboard::wire::EventType;
+use crate::dashboard::words;
 
-/// Up to so many types, their examples are open.
-const OPEN: usize = 8;
 /// Longest example that is shown; a longer one is on its type's page.
 const EXAMPLE_BYTES_MAX: usize = 1_500;
 /// How much of the page examples may be.
@@ -32,10 +31,10 @@ pub fn boxes(visitor: &Visitor, types: &[EventType], ticked: &[&str]) -> Markup 
                             input type="checkbox" name="events" value=(known.name) checked[ticked.contains(&known.name.as_str())];
                             b.mono { (known.name) }
                         }
-                        p.muted { (known.description) }
+                        p.muted { (words::marked(&known.description)) }
                     }
                     @match example(known) {
-                        Some(shown) => details open[types.len() <= OPEN] { summary { "Example" } (shown) },
+                        Some(shown) => details open[ticked.contains(&known.name.as_str())] { summary { "Example" } (shown) },
                         None => p { a href=(visitor.to(&format!("/catalog/{}", segment(&known.name)), &[])) { "Its example" } },
                     }
                 }

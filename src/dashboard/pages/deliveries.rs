@@ -152,7 +152,7 @@ fn chosen_from(visitor: &Visitor, typed: &[(&str, &str)], deliveries: &[Delivery
         return table(visitor, deliveries, "Newest first.");
     }
     html! {
-        form.bulk method="post" action=(visitor.to("/deliveries/retry", typed)) {
+        form.chosen method="post" action=(visitor.to("/deliveries/retry", typed)) {
             (frame::token(visitor))
             div.list { (rows(visitor, deliveries, "Newest first.", true)) }
             div.actions {

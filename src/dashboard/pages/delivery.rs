@@ -166,7 +166,9 @@ fn sentence(visitor: &Visitor, delivery: &Delivery, endpoint: Option<&Endpoint>)
                 @if let Some(first) = delivery.waits_for.as_ref().and_then(|waits_for| waits_for.delivery.as_deref()) {
                     " It waits for " a href=(visitor.to_one(&format!("/deliveries/{}", segment(first)))) { (words::id(first)) } "."
                 }
-                @if let Some(health) = endpoint.and_then(|endpoint| endpoint.health.as_ref()).filter(|health| health.breaker == "open") {
+                // While it is held, nothing is probed.
+                @let flowing = endpoint.filter(|endpoint| endpoint.status == "active" && endpoint.braked_at.is_none());
+                @if let Some(health) = flowing.and_then(|endpoint| endpoint.health.as_ref()).filter(|health| health.breaker == "open") {
                     " " (super::endpoint::trouble(health, now))
                 }
             }

@@ -82,14 +82,14 @@ pub async fn act(posted: Posted, path: web::Path<(String, String)>) -> HttpRespo
     let here = visitor.to_one(&format!("/endpoints/{}", segment(&endpoint.id)));
     let waits = endpoint.health.as_ref().map_or(0, |health| health.backlog);
     let held = format!(
-        "{} held until then",
+        "{} held until it is",
         if waits == 1 { "1 delivery is".to_owned() } else { format!("{} deliveries are", words::count(waits)) }
     );
     let asked = Asked { visitor: &visitor, endpoint: &endpoint };
     match verb.as_str() {
         "pause" => match asked.send(Method::POST, "/pause", None).await {
             Ok(_) => {
-                let said = format!("Paused: nothing is lost, and {held}.");
+                let said = format!("Paused: nothing is lost, and {held} resumed.");
                 visitor.say_with_undo(&here, &said, &asked.at("resume"), &[])
             }
             refused => visitor.say_either(&here, refused, |_| String::new()),
@@ -99,7 +99,7 @@ pub async fn act(posted: Posted, path: web::Path<(String, String)>) -> HttpRespo
         }),
         "disable" => match asked.send(Method::PATCH, "", Some(&json!({ "enabled": false }))).await {
             Ok(_) => {
-                let said = format!("Disabled: its events are kept, and {held}.");
+                let said = format!("Disabled: its events are kept, and {held} enabled.");
                 visitor.say_with_undo(&here, &said, &asked.at("enable"), &[])
             }
             refused => visitor.say_either(&here, refused, |_| String::new()),
@@ -107,11 +107,7 @@ pub async fn act(posted: Posted, path: web::Path<(String, String)>) -> HttpRespo
         "retry-now" => {
             let done = asked.send(Method::POST, "/retry-now", None).await;
             let read = done.and_then(|done| inside::read::<BroughtForward>(&done));
-            visitor.say_either(&here, read, |found| match found.brought_forward {
-                0 => "No retry waits for its time: what waits is due already.".to_owned(),
-                1 => "1 retry is tried now. Below is what comes of it.".to_owned(),
-                count => format!("{} retries are tried now. Below is what comes of them.", words::count(count)),
-            })
+            visitor.say_either(&here, read, |found| retried(found.brought_forward, found.more))
         }
         "undo" => asked.undo(&form).await,
         "enable" => {
@@ -131,6 +127,18 @@ pub async fn act(posted: Posted, path: web::Path<(String, String)>) -> HttpRespo
         }
         "rotate" => asked.rotate(&form).await,
         _ => visitor.answer(Err(Trouble::not_found("there is no such thing to do"))),
+    }
+}
+
+/// What is said once so many retries were brought forward, and whether there are more.
+pub fn retried(count: u64, more: bool) -> String {
+    let more = if more { " There are more: press again." } else { "" };
+    match count {
+        0 => "Nothing waits for a later time: what waits is due, or behind its breaker until the next probe. \
+              Send a test to see how it answers."
+            .to_owned(),
+        1 => format!("1 retry is due now; its delivery says how it ends.{more}"),
+        count => format!("{} retries are due now; their deliveries say how they end.{more}", words::count(count)),
     }
 }
 

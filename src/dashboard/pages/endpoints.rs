@@ -21,6 +21,7 @@ use crate::dashboard::wire::Endpoint;
 /// How an endpoint is, in one word.
 pub fn health(endpoint: &Endpoint) -> Markup {
     match &endpoint.health {
+        _ if endpoint.status != "disabled" && endpoint.braked_at.is_some() => icons::state("held", "braked"),
         _ if endpoint.status != "active" => icons::endpoint(&endpoint.status),
         Some(health) if health.breaker == "open" => icons::state("breaker", "breaker open"),
         Some(health) if health.failing_since.is_some() => icons::state("failing", "failing"),

@@ -122,7 +122,7 @@ pub fn waits(waits_for: Option<&WaitsFor>, delivery: &Delivery, now: Timestamp) 
             Some(("hold", Some("gone"))) => "its endpoint was disabled because it answered 410",
             Some(("hold", _)) => "its endpoint is disabled",
             Some(("attempt", _)) => "an attempt is under way",
-            Some(("deliver_at", _)) => { "it is not to be delivered before " (when) }
+            Some(("deliver_at", _)) => { "it is to be delivered " (when) }
             Some(("breaker", _)) => { "the breaker of its endpoint is open, the next probe " (when) }
             Some(("retry_after", _)) => { "the receiver asked for no request yet, the next " (when) }
             Some(("rate_limit", _)) => { "the rate limit lets the next go " (when) }

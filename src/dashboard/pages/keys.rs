@@ -51,7 +51,7 @@ fn row(visitor: &Visitor, key: &Key) -> Markup {
     html! {
         tr id=(key.id) {
             td.nowrap { span.mono { (key.prefix) "…" } @if is_mine { span.muted { " (yours)" } } }
-            td { (key.role) }
+            td.nowrap { (key.role) }
             td { (key.partner.as_deref().unwrap_or("all partners")) @if let Some(environment) = &key.environment { span.muted { ", " (environment) } } }
             td { (key.description.as_deref().unwrap_or_default()) }
             td.num.nowrap data-l="made" { (words::time(key.created_at.0, visitor.now)) }

@@ -70,7 +70,7 @@ fn summary(nodes: &[Node]) -> Markup {
 
 fn table(visitor: &Visitor, nodes: &[Node], told: &[NodeHealth]) -> Markup {
     html! {
-        div.list {
+        div.list.many {
             table {
                 caption { "Those that live, the oldest first. Memory and commits are in each node's own words." }
                 thead {
@@ -104,7 +104,7 @@ fn row(visitor: &Visitor, place: usize, node: &Node, health: Option<&NodeHealth>
             td.num data-l="in flight" { (words::count(node.in_flight)) }
             td.num.nowrap data-l="commit p99" { (commits(health)) }
             td.num.nowrap data-l="memory" { (health.and_then(|health| health.memory_bytes).map_or("—".to_owned(), words::bytes)) }
-            td data-l="address" { (node.address.as_deref().unwrap_or("—")) }
+            td.nowrap data-l="address" { (node.address.as_deref().unwrap_or("—")) }
             td.nowrap data-l="release" { (node.version) }
         }
     }

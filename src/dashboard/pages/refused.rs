@@ -86,7 +86,7 @@ fn row(visitor: &Visitor, post: &RefusedPost) -> Markup {
         tr {
             td.nowrap.when { (words::time(post.at.0, visitor.now)) }
             td.nowrap { b { (post.status) } @if let Some(line) = post.line { " " span.muted { "line " (line) } } }
-            td { @match &post.event_type { Some(name) => (name), None => span.muted { "none" } } }
+            td.nowrap { @match &post.event_type { Some(name) => span.cut title=(name) { (name) }, None => span.muted { "none" } } }
             td.nowrap data-l="key" {
                 @match &post.key {
                     Some(key) if visitor.may(Permission::Operate) => a href=(visitor.address("/keys", None, &[])) { (words::id(key)) },

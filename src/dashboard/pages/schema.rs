@@ -4,6 +4,8 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
+use crate::dashboard::words;
+
 /// Most rows.
 const ROWS_MAX: usize = 200;
 /// How deep fields of fields are listed.
@@ -37,7 +39,7 @@ pub fn table(schema: &str) -> Markup {
                 tbody {
                     @for row in rows.iter().take(ROWS_MAX) {
                         tr {
-                            td { code { (row.name) } @if !row.description.is_empty() { br; span.muted.small { (row.description) } } }
+                            td { code { (row.name) } @if !row.description.is_empty() { br; span.muted.small { (words::marked(&row.description)) } } }
                             td { (row.kind) }
                             td.line2 { (row.values) }
                             td.last.nowrap { @if row.is_required { "required" } @else { span.muted { "optional" } } }
@@ -83,8 +85,15 @@ fn kind(field: &Value) -> String {
     match field.get("type") {
         Some(Value::String(kind)) => kind.clone(),
         Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
+        _ if has_only_texts(field) => "string".to_owned(),
         _ => "any".to_owned(),
     }
+}
+
+/// Whether it lists the values that there may be, and all are texts.
+fn has_only_texts(field: &Value) -> bool {
+    let values = field.get("enum").and_then(Value::as_array);
+    values.is_some_and(|values| !values.is_empty() && values.iter().all(Value::is_string))
 }
 
 fn values(field: &Value) -> String {
@@ -130,6 +139,7 @@ mod tests {
                 "id": { "type": ["string", "integer"], "description": "which" },
                 "ad": { "type": "object", "required": ["status"], "properties": { "status": { "enum": ["a", 1] } } },
                 "shots": { "type": "array", "items": { "properties": { "n": { "minimum": 1 } }, "if": {} } },
+                "unit": { "enum": ["s", "ms"] },
             },
         });
         let mut rows = Vec::new();
@@ -146,6 +156,7 @@ mod tests {
                 ("ad.status", "any", "a, 1", true),
                 ("shots", "array", "", false),
                 ("shots[].n", "any", "at least 1", false),
+                ("unit", "string", "s, ms", false),
             ]
         );
     }

@@ -61,7 +61,7 @@ fn from_what_was_given_up_to_its_delivery() {
     browser.wait_for_text("h1", "Replay events");
     browser.click("form.panel button.primary");
     browser.wait_for_text("h1", "What it would do");
-    browser.wait_for_text(".sentence", "4 events would be delivered again");
+    browser.wait_for_text(".sentence", "4 deliveries would be made");
     assert!(browser.url().contains("until="), "its time is fixed: {}", browser.url());
     browser.click("form.field button.primary");
     browser.wait_for_text(".note", "Begun, for 1 endpoint");
@@ -174,7 +174,7 @@ fn a_replay_begins_once_and_with_what_was_looked_at() {
         format!("/dashboard/replays/look?endpoint={}&status=retries_exhausted&within=24h&rate_limit=50", id(&made));
     let looked = reader.follow(&ask);
     assert_eq!(looked.status, 200, "{}", looked.body);
-    for said in ["3 events would be delivered again", "same webhook-id", "at most 50 a second", "A few of them."] {
+    for said in ["3 deliveries would be made", "same webhook-id", "at most 50 a second", "A few of them."] {
         assert!(looked.body.contains(said), "{said}: {}", looked.body);
     }
     for accepted in &lost {
@@ -242,7 +242,7 @@ fn very_many_are_typed() {
     let operator = Reader::signed_in(&node, OPERATOR_KEY);
     let ask = format!("/dashboard/replays/look?partner={}&endpoints={}&missing=on&within=all", tenant.name, id(&later));
     let looked = operator.follow(&ask);
-    assert!(looked.body.contains("1,001 events would be delivered again"), "{}", looked.body);
+    assert!(looked.body.contains("1,001 deliveries would be made"), "{}", looked.body);
     let fields = begins(&looked.body, &["endpoints", "until", "missing", "once", "events"]);
     let to = format!("/dashboard/replays?partner={}", tenant.name);
     let refused = operator.post(&to, &pairs(&fields));

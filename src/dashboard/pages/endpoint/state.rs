@@ -105,6 +105,8 @@ fn how_to_return(visitor: &Visitor, endpoint: &Endpoint, health: &Health) -> Mar
 fn actor(visitor: &Visitor, endpoint: &Endpoint, health: &Health) -> Markup {
     let now = visitor.now;
     let actor = &health.actor;
+    // What is held goes at no time that is known.
+    let flows = endpoint.status == "active" && endpoint.braked_at.is_none();
     let known = |number: Option<u64>| number.map_or("—".to_owned(), words::count);
     let window = &actor.window;
     let in_memory = [window.fresh, window.retries, window.manual].into_iter().flatten().sum::<u64>();
@@ -145,7 +147,7 @@ fn actor(visitor: &Visitor, endpoint: &Endpoint, health: &Health) -> Markup {
                 dd {
                     @match &endpoint.rate_limit { Some(limit) => { (limit.per_second.to_string()) "/s" }, None => "—" }
                     small {
-                        @if let Some(at) = actor.paced_until.filter(|at| at.0 > now) { "the next " (words::time(at.0, now)) }
+                        @if let Some(at) = actor.paced_until.filter(|at| flows && at.0 > now) { "the next " (words::time(at.0, now)) }
                         @else if endpoint.rate_limit.is_some() { "at most" }
                         @else { "as it keeps up" }
                     }
@@ -159,7 +161,7 @@ fn actor(visitor: &Visitor, endpoint: &Endpoint, health: &Health) -> Markup {
                         None => "—",
                     }
                     small {
-                        @if let Some(at) = health.retry_after.or(actor.not_before).filter(|at| at.0 > now) { "nothing before " (words::time(at.0, now)) }
+                        @if let Some(at) = health.retry_after.or(actor.not_before).filter(|at| flows && at.0 > now) { "the next " (words::time(at.0, now)) }
                     }
                 }
             }

@@ -7,6 +7,7 @@ use actix_web::http::Method;
 use crate::dashboard::form::Form;
 use crate::dashboard::inside::{self, Trouble};
 use crate::dashboard::origin::own_path;
+use crate::dashboard::pages::endpoint_acts::retried;
 use crate::dashboard::pages::segment;
 use crate::dashboard::visitor::{About, Posted, ROOT, Visitor};
 use crate::dashboard::wire::BroughtForward;
@@ -69,14 +70,17 @@ pub async fn act(posted: Posted) -> HttpResponse {
     if endpoints.is_empty() {
         return visitor.say(to, "!Nothing was done: tick an endpoint first.");
     }
-    let (mut done, mut retries) = (Vec::new(), 0);
+    let (mut done, mut retries, mut more) = (Vec::new(), 0, false);
     let mut refused: Option<Trouble> = None;
     for (id, partner) in &endpoints {
         let path = format!("/webhook/{}/{}", segment(id), verb.path());
         match visitor.send(Method::POST, &path, About::Partner(partner), None).await {
             Ok(answer) => {
-                if verb == Verb::RetryNow {
-                    retries += inside::read::<BroughtForward>(&answer).map_or(0, |found| found.brought_forward);
+                if verb == Verb::RetryNow
+                    && let Ok(found) = inside::read::<BroughtForward>(&answer)
+                {
+                    retries += found.brought_forward;
+                    more |= found.more;
                 }
                 done.push(format!("{id} {partner}"));
             }
@@ -84,7 +88,7 @@ pub async fn act(posted: Posted) -> HttpResponse {
             Err(trouble) => refused = Some(trouble),
         }
     }
-    let said = said(verb, done.len(), endpoints.len(), retries, refused.as_ref());
+    let said = said(verb, done.len(), endpoints.len(), (retries, more), refused.as_ref());
     // What went out went out.
     if done.is_empty() || verb != Verb::Pause {
         return visitor.say(to, &said);
@@ -94,13 +98,12 @@ pub async fn act(posted: Posted) -> HttpResponse {
     visitor.say_with_undo(to, &said, &visitor.to("/endpoints/bulk", &[]), &fields)
 }
 
-fn said(verb: Verb, done: usize, all: usize, retries: u64, refused: Option<&Trouble>) -> String {
+fn said(verb: Verb, done: usize, all: usize, (retries, more): (u64, bool), refused: Option<&Trouble>) -> String {
     let endpoints = words::of(done as u64, "endpoint");
     let mut said = match verb {
         Verb::Pause => format!("Paused: {endpoints}. Nothing is lost; what comes is held until they are resumed."),
         Verb::Resume => format!("Resumed: {endpoints}. What was held goes out."),
-        Verb::RetryNow if retries == 1 => format!("1 retry of {endpoints} is tried now."),
-        Verb::RetryNow => format!("{} retries of {endpoints} are tried now.", words::count(retries)),
+        Verb::RetryNow => format!("Asked: {endpoints}. {}", retried(retries, more)),
     };
     if let Some(trouble) = refused {
         let not = format!("{} of {all} not: {}", all - done, trouble.detail);
@@ -138,9 +141,14 @@ mod tests {
     fn what_came_of_it_is_said_with_what_did_not() {
         let trouble =
             Trouble { status: 409, title: "No".to_owned(), detail: "it is held".to_owned(), errors: Vec::new() };
-        assert_eq!(said(Verb::RetryNow, 1, 1, 1, None), "1 retry of 1 endpoint is tried now.");
-        let some = said(Verb::RetryNow, 2, 3, 40, Some(&trouble));
-        assert_eq!(some, "40 retries of 2 endpoints are tried now. But 1 of 3 not: it is held.");
-        assert_eq!(said(Verb::Pause, 0, 2, 0, Some(&trouble)), "!2 of 2 not: it is held");
+        let one = said(Verb::RetryNow, 1, 1, (1, false), None);
+        assert_eq!(one, "Asked: 1 endpoint. 1 retry is due now; its delivery says how it ends.");
+        let some = said(Verb::RetryNow, 2, 3, (40, true), Some(&trouble));
+        assert_eq!(
+            some,
+            "Asked: 2 endpoints. 40 retries are due now; their deliveries say how they end. \
+             There are more: press again. But 1 of 3 not: it is held."
+        );
+        assert_eq!(said(Verb::Pause, 0, 2, (0, false), Some(&trouble)), "!2 of 2 not: it is held");
     }
 }

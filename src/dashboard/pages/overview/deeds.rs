@@ -4,10 +4,10 @@ use actix_web::http::Method;
 use actix_web::{HttpResponse, web};
 
 use crate::dashboard::inside::{self, Trouble};
+use crate::dashboard::pages::endpoint_acts::retried;
 use crate::dashboard::pages::{endpoint, segment};
 use crate::dashboard::visitor::{About, Posted};
 use crate::dashboard::wire::{Brake, BroughtForward, List};
-use crate::dashboard::words;
 
 /// Brings forward what waits for an endpoint, or releases a partner's brake.
 pub async fn act(posted: Posted, verb: web::Path<String>) -> HttpResponse {
@@ -24,12 +24,7 @@ pub async fn act(posted: Posted, verb: web::Path<String>) -> HttpResponse {
             let done = visitor.send(Method::POST, &path, About::Partner(&endpoint.partner), None).await;
             let done = done.and_then(|done| inside::read::<BroughtForward>(&done));
             visitor.say_either(&here, done, |done| {
-                let more = if done.more { " There are more: press again." } else { "" };
-                let many = match done.brought_forward {
-                    1 => "1 retry is".to_owned(),
-                    many => format!("{} retries are", words::count(many)),
-                };
-                format!("{many} due now at {}: its page says how they end.{more}", endpoint.url)
+                format!("{}: {}", endpoint.url, retried(done.brought_forward, done.more))
             })
         }
         "release" => {
