@@ -199,7 +199,8 @@ fn replayable(visitor: &Visitor, one: &GivenUp, endpoints: &[Endpoint]) -> Marku
                 @if let Some(why) = why { ": " (why) }
                 "."
             }
-            a.button href=(visitor.to(&format!("{path}/replay"), &[])) { "Replay…" }
+            @let meant = [("status", "retries_exhausted"), ("within", "all")];
+            a.button href=(visitor.to(&format!("{path}/replay"), &meant)) { "Replay…" }
         }
     }
 }

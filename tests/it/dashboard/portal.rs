@@ -399,7 +399,9 @@ fn what_is_shown_to_partners_says_nothing_of_nodes() {
     assert_eq!(open(&reader, &path).status, 303);
     let home = reader.get("/dashboard");
     assert!(home.body.contains("given up") && home.body.contains("Replay…"), "{}", home.body);
-    assert!(links(&home).contains(&format!("/dashboard/endpoints/{}/replay", made["id"].as_str().unwrap())));
+    let replay =
+        format!("/dashboard/endpoints/{}/replay?status=retries_exhausted&within=all", made["id"].as_str().unwrap());
+    assert!(links(&home).contains(&replay), "{:?}", links(&home));
     for inner in ["node_", "Actor", "In flight", "between us", "breaker open", "partition"] {
         assert!(!home.body.contains(inner), "{inner}: {}", home.body);
     }
