@@ -185,7 +185,7 @@ fn rows(visitor: &Visitor, deliveries: &[Delivery], caption: &str, can_be_chosen
 
 fn row(visitor: &Visitor, delivery: &Delivery, can_be_chosen: bool) -> Markup {
     html! {
-        tr id=(delivery.id) {
+        tr {
             td.nowrap {
                 @if can_be_chosen {
                     label.pick { input type="checkbox" name="delivery" value=(delivery.id) aria-label={ "Choose " (words::short(&delivery.id)) }; }

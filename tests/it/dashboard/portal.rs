@@ -505,6 +505,7 @@ fn a_partner_comes_by_a_link_makes_an_endpoint_and_mends_what_failed() {
     browser.click("#first a.primary");
     browser.write("#url", &subscriber.url("/hooks/campaigns"));
     browser.click("input[value='campaign.updated']");
+    browser.click(".types .type summary");
     browser.wait_for_text(".types", "\"event\"");
     pictures("portal-new");
     browser.click("form.panel > button.primary");

@@ -71,6 +71,7 @@ fn who_is_made_later_sees_nothing_from_before() {
     let operator = node.operator();
     let posted = |body: &str| operator.post("/events?partner=comes-later", body);
     posted(&json!({ "event": "campaign.created", "id": "cmp_of_nobody" }).to_string()).problem(404, "not-found");
+    operator.post("/partners", json!({ "name": "comes-later" }).to_string()).expect(201);
     let tenant = node.tenant_named("comes-later", "production");
     let seen = || tenant.partner.get("/events/refused").expect(200)["data"].as_array().unwrap().len();
     assert_eq!(seen(), 0);
