@@ -191,7 +191,16 @@ impl Browser {
     pub fn picture(&self, name: &str) {
         let folder = pictures();
         std::fs::create_dir_all(&folder).unwrap();
-        let taken = self.chromium("Page.captureScreenshot", &json!({ "format": "png", "captureBeyondViewport": true }));
+        // A busy Chromium now and then draws no frame until it is asked once more.
+        let asked = json!({
+            "cmd": "Page.captureScreenshot",
+            "params": { "format": "png", "captureBeyondViewport": true },
+        });
+        let path = self.path("/goog/cdp/execute");
+        let headers = [("content-type", "application/json")];
+        let taken =
+            (0..3).find_map(|_| self.client.try_to_send("POST", &path, &headers, asked.to_string().as_bytes()).ok());
+        let taken = taken.expect("it draws").json()["value"].clone();
         let bytes = BASE64_STANDARD.decode(taken["data"].as_str().unwrap()).unwrap();
         std::fs::write(folder.join(format!("{name}.png")), bytes).unwrap();
     }

@@ -59,6 +59,18 @@ impl Client {
 
     /// A request with these headers beside the key and the body's length.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+        self.try_to_send(method, path, headers, body)
+            .unwrap_or_else(|answer| panic!("no answer to {method} {path}: {answer:?}"))
+    }
+
+    /// The same, or what came in place of an answer.
+    pub fn try_to_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Response, Vec<u8>> {
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.address);
         if let Some(key) = &self.key {
             head.push_str(&format!("authorization: Bearer {key}\r\n"));
@@ -71,7 +83,7 @@ impl Client {
         }
         head.push_str("\r\n");
         let answer = exchange(self.address, &[head.as_bytes(), body].concat());
-        Response::parse(&answer).unwrap_or_else(|| panic!("no answer to {method} {path}: {answer:?}"))
+        Response::parse(&answer).ok_or(answer)
     }
 }
 
