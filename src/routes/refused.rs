@@ -297,11 +297,27 @@ mod tests {
         }
     }
 
+    fn key(number: i64) -> KeyId {
+        KeyId::from_uuid(uuid::Uuid::from_u128(number.unsigned_abs().into()))
+    }
+
+    #[test]
+    fn one_key_pushes_out_its_own() {
+        let mut kept = Kept::default();
+        kept.add(Refused { key: Some(key(1)), ..post(0) });
+        for at in 1..2 * KEPT as i64 {
+            kept.add(Refused { key: Some(key(2)), ..post(at) });
+        }
+        assert_eq!(kept.posts.len(), 1 + KEPT_OF_A_KEY);
+        assert_eq!(kept.posts.front().and_then(|post| post.key), Some(key(1)));
+        assert_eq!(kept.posts.back().map(|post| post.at.as_millis()), Some(2 * KEPT as i64 - 1));
+    }
+
     #[test]
     fn the_last_are_kept_and_read_page_by_page() {
         let mut kept = Kept::default();
         for at in 0..KEPT as i64 + 5 {
-            kept.add(post(at));
+            kept.add(Refused { key: Some(key(at % 5)), ..post(at) });
         }
         assert_eq!(kept.posts.len(), KEPT);
         let mut seen = Vec::new();
