@@ -68,7 +68,9 @@ fn the_most_harmed_stand_first_and_are_narrowed_by_chips() {
     let row = |id: &str| format!("<tr id=\"{id}\"");
     let counted = eventually("attempts are counted", || {
         let page = reader.get("/dashboard/endpoints");
-        page.body.contains("1 attempt in 24 h, 100 % succeeded").then_some(page)
+        // Those that failed may be written down later than the one that did not.
+        let is_told = ["1 attempt in 24 h, 100 % succeeded", "class=\"no\" d=", "breaker open"];
+        is_told.iter().all(|told| page.body.contains(told)).then_some(page)
     });
     let body = &counted.body;
     assert!(place(body, &row(&three.ill)) < place(body, &row(&three.idle)));
@@ -76,10 +78,7 @@ fn the_most_harmed_stand_first_and_are_narrowed_by_chips() {
         place(body, &row(&three.idle)) < place(body, &row(&three.well)),
         "of those that are well the newest is first"
     );
-    assert!(
-        body.contains("breaker open") && body.contains("class=\"spark\"") && body.contains("class=\"no\" d="),
-        "{body}"
-    );
+    assert!(body.contains("class=\"spark\""), "{body}");
     assert!(!body.contains("id=\"chips\""));
 
     let narrowed =
