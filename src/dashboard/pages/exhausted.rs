@@ -15,7 +15,7 @@ use crate::dashboard::frame::{self, Page};
 use crate::dashboard::icons;
 use crate::dashboard::inside::{self, Trouble};
 use crate::dashboard::pages::bulk::{self, Deed};
-use crate::dashboard::pages::{endpoint_link, head, segment};
+use crate::dashboard::pages::{endpoint_link, head, outcome, segment};
 use crate::dashboard::visitor::{About, Posted, Visitor};
 use crate::dashboard::wire::{Dismissed, Endpoint, ExhaustedEndpoint, ExhaustedReason, List};
 use crate::dashboard::words;
@@ -106,11 +106,7 @@ async fn urls(visitor: &Visitor, found: &[ExhaustedEndpoint]) -> Vec<Option<Stri
 
 /// What an endpoint's last attempts failed at, in a word.
 pub fn word(reason: &ExhaustedReason) -> String {
-    match (reason.status_code, &reason.error_class) {
-        (Some(code), _) => code.to_string(),
-        (None, Some(class)) => class.replace('_', " "),
-        (None, None) => "no attempt on record".to_owned(),
-    }
+    outcome::word(reason.status_code, reason.error_class.as_deref(), "no attempt on record")
 }
 
 fn table(visitor: &Visitor, found: &[ExhaustedEndpoint], urls: &[Option<String>], may: bool) -> Markup {

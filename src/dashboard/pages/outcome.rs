@@ -27,25 +27,28 @@ pub fn verb(attempt: &Attempt) -> String {
     }
 }
 
-/// Its answer as a word: `200`, `503`, `timeout`.
-fn word(status_code: Option<u16>, class: Option<&str>) -> String {
+/// What is said of an attempt that came to neither a status nor an error.
+pub const NO_ANSWER: &str = "no answer";
+
+/// An attempt's answer as a word: `200`, `503`, `timeout`; another where there is neither.
+pub fn word(status_code: Option<u16>, class: Option<&str>, neither: &str) -> String {
     match (status_code, class) {
         (Some(code), _) => code.to_string(),
         (None, Some(class)) => class.replace('_', " "),
-        (None, None) => "no answer".to_owned(),
+        (None, None) => neither.to_owned(),
     }
 }
 
 /// Its answer as a state.
 pub fn state(attempt: &Attempt) -> Markup {
-    let word = word(attempt.status_code, attempt.error.as_ref().map(|error| error.class.as_str()));
+    let word = word(attempt.status_code, attempt.error.as_ref().map(|error| error.class.as_str()), NO_ANSWER);
     icons::state(if is_delivered(attempt) { "delivered" } else { "exhausted" }, &word)
 }
 
 /// The last answer of a delivery, as a row has it: without a tint, beside a status that has
 /// one.
 pub fn answer(answer: &LastAnswer) -> Markup {
-    html! { (word(answer.status_code, answer.error_class.as_deref())) }
+    html! { (word(answer.status_code, answer.error_class.as_deref(), NO_ANSWER)) }
 }
 
 /// The beginning of the answer's body.

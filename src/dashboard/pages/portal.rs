@@ -4,13 +4,12 @@
 use actix_web::HttpResponse;
 use futures_util::future::join4;
 use maud::{Markup, html};
-use serde::Deserialize;
 
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::pages::{endpoint_link, head, segment};
 use crate::dashboard::visitor::{About, Visitor};
-use crate::dashboard::wire::{At, Delivery, Endpoint, Health, List};
+use crate::dashboard::wire::{Delivery, Endpoint, ExhaustedEndpoint, Health, List};
 use crate::dashboard::{answers, icons, words};
 
 /// Endpoints of the page, the most harmed of all.
@@ -19,22 +18,6 @@ const ENDPOINTS: &str = "20";
 const ASKED_MAX: usize = 4;
 /// Endpoints with given up deliveries, and failed deliveries of each kind.
 const FAILURES: &str = "10";
-
-/// What was given up at an endpoint.
-#[derive(Deserialize)]
-struct GivenUp {
-    endpoint: String,
-    count: u64,
-    at_least: bool,
-    last_at: Option<At>,
-    reasons: Vec<Reason>,
-}
-
-#[derive(Deserialize)]
-struct Reason {
-    error_class: Option<String>,
-    status_code: Option<u16>,
-}
 
 /// The page.
 pub async fn page(visitor: &Visitor) -> HttpResponse {
@@ -61,7 +44,8 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
         let asked = [("status", status), ("limit", FAILURES)];
         async move { visitor.get::<List<Delivery>>("/deliveries", About::These, &asked).await }
     };
-    let given_up = async { visitor.get::<List<GivenUp>>("/exhausted", About::These, &[("limit", FAILURES)]).await };
+    let given_up =
+        async { visitor.get::<List<ExhaustedEndpoint>>("/exhausted", About::These, &[("limit", FAILURES)]).await };
     let (listed, given_up, exhausted, retrying) =
         join4(most_harmed(visitor, ENDPOINTS), given_up, failed("retries_exhausted"), failed("retrying")).await;
     let List { data: endpoints, next_cursor } = listed?;
@@ -130,7 +114,7 @@ fn needs(
     visitor: &Visitor,
     endpoints: &[Endpoint],
     has_more: bool,
-    given_up: &Result<List<GivenUp>, Trouble>,
+    given_up: &Result<List<ExhaustedEndpoint>, Trouble>,
 ) -> Markup {
     let troubled: Vec<&Endpoint> = endpoints.iter().filter(|endpoint| trouble(endpoint).is_some()).collect();
     let given_up = given_up.as_ref().map(|list| list.data.iter().filter(|one| one.count > 0).collect::<Vec<_>>());
@@ -180,7 +164,7 @@ fn failing(visitor: &Visitor, endpoint: &Endpoint) -> Markup {
 }
 
 /// What was given up at an endpoint, and the way to have it sent again.
-fn replayable(visitor: &Visitor, one: &GivenUp, endpoints: &[Endpoint]) -> Markup {
+fn replayable(visitor: &Visitor, one: &ExhaustedEndpoint, endpoints: &[Endpoint]) -> Markup {
     let path = format!("/endpoints/{}", segment(&one.endpoint));
     let url = endpoints.iter().find(|endpoint| endpoint.id == one.endpoint).map(|endpoint| endpoint.url.as_str());
     let why = one.reasons.first().map(|reason| match (reason.status_code, reason.error_class.as_deref()) {

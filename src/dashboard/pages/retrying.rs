@@ -7,13 +7,11 @@ use maud::{Markup, html};
 
 use crate::dashboard::frame::Page;
 use crate::dashboard::inside::Trouble;
+use crate::dashboard::pages::bulk::PICKED_MAX;
 use crate::dashboard::pages::events::pairs;
 use crate::dashboard::pages::{deliveries, head, segment};
 use crate::dashboard::visitor::{About, Posted, Visitor};
 use crate::dashboard::words;
-
-/// Deliveries of one form: no page has more.
-const CHOSEN_MAX: usize = 250;
 
 /// Asks for an attempt of each, and says what became of that.
 pub async fn retry(posted: Posted) -> HttpResponse {
@@ -25,8 +23,8 @@ pub async fn retry(posted: Posted) -> HttpResponse {
     if chosen.is_empty() {
         return visitor.say(&back, "!Nothing was chosen: tick the deliveries that are to be retried.");
     }
-    if chosen.len() > CHOSEN_MAX {
-        return visitor.say(&back, &format!("!At most {CHOSEN_MAX} are retried at once; a replay takes more."));
+    if chosen.len() > PICKED_MAX {
+        return visitor.say(&back, &format!("!At most {PICKED_MAX} are retried at once; a replay takes more."));
     }
     let mut not: Vec<(&str, Trouble)> = Vec::new();
     for id in &chosen {

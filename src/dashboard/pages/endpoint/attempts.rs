@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use crate::dashboard::counts::{BARS_MS, bar_of};
 use crate::dashboard::icons;
 use crate::dashboard::inside::Trouble;
-use crate::dashboard::pages::segment;
+use crate::dashboard::pages::{outcome, segment};
 use crate::dashboard::svg::{self, Shape, Tick};
 use crate::dashboard::visitor::{About, Visitor};
 use crate::dashboard::wire::{AttemptSeen, AttemptsSeen, Endpoint};
@@ -37,11 +37,7 @@ pub fn result_of(attempt: &AttemptSeen) -> &str {
 
 /// `503`, `timeout`.
 fn word(attempt: &AttemptSeen) -> String {
-    match (attempt.status_code, &attempt.error_class) {
-        (Some(code), _) => code.to_string(),
-        (None, Some(class)) => class.replace('_', " "),
-        (None, None) => "no answer".to_owned(),
-    }
+    outcome::word(attempt.status_code, attempt.error_class.as_deref(), outcome::NO_ANSWER)
 }
 
 fn took(attempt: &AttemptSeen) -> String {

@@ -4,14 +4,13 @@
 use actix_web::{HttpResponse, web};
 use futures_util::future::{join, join4};
 use maud::{Markup, html};
-use serde::Deserialize;
 
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::pages::partners::kept;
-use crate::dashboard::pages::{endpoint_link, endpoints, portal_links, segment};
+use crate::dashboard::pages::{endpoint_link, endpoints, exhausted, portal_links, segment};
 use crate::dashboard::visitor::{About, Visitor};
-use crate::dashboard::wire::{At, Brake, Endpoint, Event, Key, List, Partner, PartnerStanding};
+use crate::dashboard::wire::{At, Brake, Endpoint, Event, ExhaustedEndpoint, Key, List, Partner, PartnerStanding};
 use crate::dashboard::{answers, icons, words};
 
 /// Rows of each of its lists.
@@ -31,7 +30,7 @@ async fn build(visitor: &Visitor, name: &str) -> Result<Page, Trouble> {
     let (standing, made, exhausted, events) = join4(
         visitor.get::<List<PartnerStanding>>("/partner-health", About::Partner(name), &[]),
         visitor.get::<List<Endpoint>>("/webhook-health", About::Partner(name), &[("limit", FEW)]),
-        visitor.get::<List<Exhausted>>("/exhausted", About::Partner(name), &[("limit", FEW)]),
+        visitor.get::<List<ExhaustedEndpoint>>("/exhausted", About::Partner(name), &[("limit", FEW)]),
         visitor.get::<List<Event>>("/events", About::Partner(name), &[("limit", FEW)]),
     )
     .await;
@@ -106,23 +105,7 @@ fn figures(visitor: &Visitor, standing: &[PartnerStanding]) -> Markup {
     }
 }
 
-#[derive(Debug, Deserialize)]
-struct Exhausted {
-    endpoint: String,
-    count: u64,
-    at_least: bool,
-    last_at: Option<At>,
-    reasons: Vec<Reason>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Reason {
-    error_class: Option<String>,
-    status_code: Option<u16>,
-    sample: String,
-}
-
-fn given_up(visitor: &Visitor, found: &[Exhausted]) -> Markup {
+fn given_up(visitor: &Visitor, found: &[ExhaustedEndpoint]) -> Markup {
     if found.is_empty() {
         return html! { p.muted { "Nothing was given up." } };
     }
@@ -135,7 +118,7 @@ fn given_up(visitor: &Visitor, found: &[Exhausted]) -> Markup {
                     @for given_up in found {
                         @let reason = given_up.reasons.first();
                         tr {
-                            td.nowrap { (icons::state("exhausted", &reason.map_or("unknown".to_owned(), word_of))) }
+                            td.nowrap { (icons::state("exhausted", &reason.map_or("unknown".to_owned(), exhausted::word))) }
                             td { (endpoint_link(visitor, &given_up.endpoint)) }
                             td.num data-l="count" { (words::at_least(given_up.count, given_up.at_least)) }
                             td.nowrap { @if let Some(reason) = reason { a href=(visitor.to_one(&format!("/deliveries/{}", segment(&reason.sample)))) { (words::id(&reason.sample)) } } }
@@ -145,14 +128,6 @@ fn given_up(visitor: &Visitor, found: &[Exhausted]) -> Markup {
                 }
             }
         }
-    }
-}
-
-fn word_of(reason: &Reason) -> String {
-    match (reason.status_code, &reason.error_class) {
-        (Some(code), _) => code.to_string(),
-        (None, Some(class)) => class.replace('_', " "),
-        (None, None) => "unknown".to_owned(),
     }
 }
 
