@@ -159,6 +159,8 @@ fn several_are_paused_and_resumed_at_once() {
         assert!(page.body.contains(said), "{}", page.body);
     }
     // Nobody is led elsewhere, and nobody else's endpoints are touched.
+    let broken = [("verb", "pause"), ("back", "/dashboard/endpoints?\r\nset-cookie: a=b")];
+    assert_eq!(reader.post("/dashboard/endpoints/bulk", &broken).header("location"), Some("/dashboard/endpoints"));
     let away = reader.post("/dashboard/endpoints/bulk", &[("verb", "pause"), ("back", "//evil.example/")]);
     assert_eq!(away.header("location"), Some("/dashboard/endpoints"));
     let stranger = node.tenant("production");

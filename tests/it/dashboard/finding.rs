@@ -208,6 +208,11 @@ fn an_event_says_what_to_do_and_what_has_changed() {
     let operator = Reader::signed_in(&node, OPERATOR_KEY);
     let seen = operator.get(&format!("/dashboard/events/{}?view=changes", id(&before))).body;
     assert!(seen.contains("It is the first that is kept of"), "{seen}");
+    // They are told of those that got nothing, too.
+    let seen = operator.get(&format!("/dashboard/events/{}", id(&event))).body;
+    for shown in ["Attempt 1 got 503", "Filtered out by <code>/id</code>", "Not subscribed until", "made later"] {
+        assert!(seen.contains(shown), "{shown}: {seen}");
+    }
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn opened_at(node: &Node, tenant: &Tenant) -> Value {
 fn a_link_is_spent_by_its_button_and_not_by_looking() {
     let node = NODE.get();
     let tenant = node.tenant("sandbox");
-    let (id, path) = link(&node, &tenant, "sandbox", &json!({}));
+    let (id, path) = link(&node, &tenant, "sandbox", &json!({ "description": "a difficult customer" }));
     for _ in 0..3 {
         let seen = Reader::nobody(&node).get(&path);
         assert_eq!(seen.status, 200);
@@ -86,6 +86,8 @@ fn a_link_is_spent_by_its_button_and_not_by_looking() {
         (&entry["actor"], &entry["key"], &entry["address"]),
         (&json!("partner"), &json!(id), &json!("127.0.0.1"))
     );
+    assert_eq!(entry["detail"]["description"], Value::Null, "they read this entry, and the note is not for them");
+    assert!(!reader.get("/dashboard/audit").body.contains("difficult"));
 
     // Revoked is out, at once.
     node.operator().delete(&format!("/partners/{}/portal-links/{id}", tenant.name)).expect(204);
@@ -93,6 +95,13 @@ fn a_link_is_spent_by_its_button_and_not_by_looking() {
     assert_eq!(out.status, 401);
     assert!(out.body.contains("Your session has ended") && out.body.contains("another one"), "{}", out.body);
     assert_eq!(reader.get("/dashboard/endpoints").status, 401);
+
+    // Whoever signs in with a key sees what the key may, whatever was opened before.
+    let (_, path) = link(&node, &tenant, "sandbox", &json!({}));
+    assert_eq!(open(&reader, &path).status, 303);
+    assert_eq!(reader.get("/dashboard/settings").status, 403);
+    reader.sign_in(OPERATOR_KEY, "/dashboard/settings");
+    assert_eq!((reader.kept(SESSION), reader.get("/dashboard/settings").status), (None, 200));
 }
 
 #[test]

@@ -181,6 +181,9 @@ fn a_replay_begins_once_and_with_what_was_looked_at() {
         assert!(looked.body.contains(id(accepted)), "a sample");
     }
     assert!(subscriber.already().is_none(), "nothing is sent for that");
+    // A time that was typed counts, whatever stands beside it.
+    let before = reader.follow(&format!("{ask}&until=2026-01-01T00:00:00Z"));
+    assert!(before.status == 200 && !before.body.contains("3 deliveries"), "{}", before.body);
     assert_eq!(tenant.partner.get("/replays").expect(200)["data"], json!([]));
 
     let names = ["endpoint", "since", "until", "status", "rate_limit", "once", "events"];

@@ -142,6 +142,15 @@ fn what_needs_somebody_has_its_remedy() {
     });
     assert!(page.body.contains("2 wait."), "{}", page.body);
     assert!(page.body.contains("Retry now") && !page.body.contains("<b>in"), "{}", page.body);
+    // However many were made since: it is found, and told to whose it is.
+    for number in 0..25 {
+        let url = format!("https://example.com/{number}");
+        tenant.webhook(&json!({ "url": url, "events": ["campaign.completed"] }));
+    }
+    let of_partner = reader.get(&format!("/dashboard?partner={}", tenant.name)).body;
+    assert!(of_partner.contains("1 thing needs you"), "{of_partner}");
+    let home = Reader::signed_in(&node, tenant.partner.key.as_deref().unwrap()).get("/dashboard").body;
+    assert!(home.contains("</svg>failing</span>") && !home.contains("All well"), "{home}");
     subscriber.succeed();
     let said = reader.post_and_follow("/dashboard/overview/retry-now", &[("endpoint", id(&made))]);
     assert!(said.body.contains("2 retries are due now"), "{}", said.body);

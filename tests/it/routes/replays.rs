@@ -375,6 +375,12 @@ fn the_same_request_begins_one_replay() {
     );
     let audited = tenant.partner.get("/audit?action=replay.started").expect(200);
     assert_eq!(audited["data"].as_array().unwrap().len(), 2, "each was begun once");
+    // Of another partner it is another request (`product.md`: by environment, partner and key).
+    let other = node.tenant("production");
+    other.webhook(&json!({ "url": subscriber.url("/other"), "events": ["*"] }));
+    let theirs = format!("/replays?partner={}", other.name);
+    let begun = ask(&node.operator(), &theirs, "once", &json!({ "status": "discarded" })).expect(202);
+    assert_ne!(begun["id"], operators["id"]);
 }
 
 #[test]

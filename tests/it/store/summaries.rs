@@ -10,6 +10,7 @@ for_every_backend! {
     where_an_events_endpoints_are_is_counted
     a_replay_counts_in_place_of_what_it_replays
     of_very_many_only_the_first_are_counted
+    a_partner_sees_its_part_of_what_went_to_very_many
     the_last_answer_is_that_of_the_last_attempt
 }
 
@@ -86,6 +87,24 @@ fn of_very_many_only_the_first_are_counted(world: &mut World) {
     }
     let event = world.accept(&acme, "campaign.created").id;
     assert_eq!(counts(world, &acme, event), OutcomeCounts { pending: 100, ..OutcomeCounts::default() });
+}
+
+/// Of what went to very many partners' endpoints each sees its own.
+fn a_partner_sees_its_part_of_what_went_to_very_many(world: &mut World) {
+    let (acme, other) = (world.partner("acme"), world.partner("other"));
+    let everyone = Scope::all(Environment::Production);
+    for number in 0..120 {
+        world.endpoint(&other, &format!("hook-{number}"), &["*"]);
+    }
+    let own = world.endpoint(&acme, "own", &["*"]).id;
+    let event = world.accept(&everyone, "campaign.created").id;
+    let pending = complete(OutcomeCounts { pending: 1, ..OutcomeCounts::default() });
+    assert_eq!(counts(world, &acme, event), pending);
+    let delivery = world.due(own, Lane::Fresh)[0].delivery;
+    world.record(&world.attempt(delivery, 0, Verdict::Delivered));
+    let delivered = complete(OutcomeCounts { delivered: 1, ..OutcomeCounts::default() });
+    assert_eq!(counts(world, &acme, event), delivered);
+    assert!(!counts(world, &other, event).is_complete && !counts(world, &everyone, event).is_complete);
 }
 
 fn the_last_answer_is_that_of_the_last_attempt(world: &mut World) {
