@@ -142,16 +142,18 @@ impl Seals {
 
     /// Whether a form carries it.
     pub fn is_token(&self, session: &Session, given: &str) -> bool {
-        let expected = self.token(session);
-        // In a time that does not tell how much of it fits.
-        let differs = expected.bytes().zip(given.bytes()).fold(0, |differs, (one, other)| differs | (one ^ other));
-        expected.len() == given.len() && differs == 0
+        is_same(&self.token(session), given)
     }
 
     /// What shows that a text was made here, for this session.
     pub fn signature(&self, session: &Session, text: &str) -> String {
         let mac = self.mac("texts", &format!("{}.{:032x}.{text}", session.pass, session.nonce));
         BASE64.encode(&mac[..18])
+    }
+
+    /// Whether that is what shows it.
+    pub fn is_signature(&self, session: &Session, text: &str, given: &str) -> bool {
+        is_same(&self.signature(session, text), given)
     }
 
     fn begun(&self, purpose: &str) -> Hmac<Sha256> {
@@ -166,6 +168,12 @@ impl Seals {
         mac.update(text.as_bytes());
         mac.finalize().into_bytes().into()
     }
+}
+
+/// Whether two texts are the same, in a time that does not tell how much of them is.
+fn is_same(expected: &str, given: &str) -> bool {
+    let differs = expected.bytes().zip(given.bytes()).fold(0, |differs, (one, other)| differs | (one ^ other));
+    expected.len() == given.len() && differs == 0
 }
 
 fn binding() -> Binding<'static> {
