@@ -1,12 +1,14 @@
 //! Every page at the width of a desk and of a phone, light and dark, over a store with
-//! much in it: nothing is wider than the screen, and the console is silent. Pictures of
-//! all of it are written into `screenshots` of the target directory, for people.
+//! much in it: nothing is wider than the screen, the console is silent, and everybody can
+//! see, name and hit what is there (`access`). Pictures of all of it are written into
+//! `screenshots` of the target directory, for people.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
 
+use crate::dashboard::access;
 use crate::dashboard::browser::Browser;
 use crate::dashboard::reader::Reader;
 use crate::support::node::{LATER_MS, Node, OPERATOR_KEY, campaign, eventually};
@@ -193,13 +195,13 @@ pub const UNLIMITED: [(&str, &str); 3] =
     [("KEY_REQUESTS_PER_SECOND", "0"), ("PARTNER_REQUESTS_PER_SECOND", "0"), ("TESTS_PER_MINUTE", "0")];
 
 #[test]
-fn every_page_fits_and_is_silent() {
+fn every_page_fits_is_silent_and_can_be_seen_named_and_hit() {
     let node = Node::start(&UNLIMITED);
     let furnished = furnished(&node);
     let base = format!("http://{}", node.address);
     let browser = Browser::start();
     browser.sign_in(&base, OPERATOR_KEY);
-    let mut wide = Vec::new();
+    let (mut wide, mut bad) = (Vec::new(), Vec::new());
     for (width, scheme) in [(1280, "light"), (380, "light"), (1280, "dark"), (380, "dark")] {
         browser.width(width);
         browser.scheme(scheme);
@@ -218,9 +220,12 @@ fn every_page_fits_and_is_silent() {
             let said = browser.console();
             // A page that is not there says so by its status, which the console repeats.
             assert!(said.is_empty() || *name == "not-found", "{name} at {width}: {said:?}");
+            bad.extend(access::wrong(&browser, &format!("{name} at {width}, {scheme}"), scheme));
         }
     }
     assert!(wide.is_empty(), "{wide:#?}");
+    bad.dedup();
+    assert!(bad.is_empty(), "{} things are wrong: {bad:#?}", bad.len());
 }
 
 /// How long a page may take on the server. An unoptimised build takes several times as
