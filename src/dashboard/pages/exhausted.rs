@@ -43,7 +43,7 @@ pub async fn list(visitor: Visitor) -> HttpResponse {
     visitor.answer(build(&visitor).await)
 }
 
-fn asked<'a>(cursor: Option<&'a str>) -> Vec<(&'static str, &'a str)> {
+fn asked(cursor: Option<&str>) -> Vec<(&'static str, &str)> {
     let mut asked = vec![("limit", PAGE)];
     asked.extend(cursor.map(|cursor| ("cursor", cursor)));
     asked

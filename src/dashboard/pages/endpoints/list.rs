@@ -58,7 +58,7 @@ pub fn here(visitor: &Visitor) -> Vec<(&'static str, &str)> {
 }
 
 /// What people call a filter.
-pub fn called<'a>(filter: &'a str) -> &'a str {
+pub fn called(filter: &str) -> &str {
     FILTERS.iter().find(|(known, _)| *known == filter).map_or(filter, |(_, shown)| *shown)
 }
 
