@@ -2,23 +2,29 @@
 (() => {
   const d = document;
   for (const form of d.querySelectorAll("form[data-bulk]")) {
-    const boxes = [...d.querySelectorAll("input[type=checkbox]")].filter(box => box.form === form);
-    const rows = boxes.filter(box => box.name === "pick"), all = boxes.find(box => box.name === "all");
-    const count = form.querySelector("[data-count]"), every = form.querySelector("[data-every]");
+    // Asked anew each time: live parts of a page may have changed its rows.
+    const fields = name => [...form.elements].filter(field => field.name === name);
+    const [one, many] = form.dataset.bulk.split("|"), every = form.querySelector("[data-every]");
     const say = () => {
-      const n = rows.filter(box => box.checked).length, whole = all && all.checked;
-      count.textContent = whole ? "all matching" : n + " selected";
+      const rows = fields("pick"), n = rows.filter(box => box.checked).length, whole = fields("all").some(box => box.checked);
+      form.querySelector("[data-count]").textContent = (whole ? "all matching" : n) + " selected";
+      every.textContent = n && n === rows.length ? "Select none" : "Select all of this page";
       for (const button of form.querySelectorAll("[data-verb]")) {
-        const [verb, one, many] = button.dataset.verb.split("|");
-        button.textContent = verb + " " + (whole ? "all matching " + many : n + " " + (n === 1 ? one : many));
+        // What opens a page first says so.
+        const what = whole ? "all matching " + many + (button.closest("details") ? "" : "…") : n + " " + (n === 1 ? one : many);
+        button.textContent = button.dataset.verb + " " + what;
         button.disabled = !n && !whole;
       }
     };
-    if (every) {
-      every.hidden = !rows.length;
-      every.addEventListener("click", () => { const on = rows.some(box => !box.checked); for (const box of rows) box.checked = on; say() });
-    }
+    every.addEventListener("click", event => {
+      const rows = fields("pick"), on = rows.some(box => !box.checked);
+      for (const box of rows) box.checked = on;
+      event.preventDefault();
+      say();
+    });
     d.addEventListener("change", event => { if (event.target.form === form) say() });
+    // Whoever comes back finds ticks as they were.
+    addEventListener("pageshow", say);
     say();
   }
 })();

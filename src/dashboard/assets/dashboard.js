@@ -53,29 +53,16 @@ const say = () => {
 say();
 tick();
 
-// Rows that are chosen are counted on their button.
-const boxes = (more = "") => all("tbody .pick input" + more);
-const count = () => {
-  const b = one("[data-chosen]"), n = boxes(":checked").length;
-  if (b) { b.was ||= b.textContent; b.textContent = n ? b.dataset.chosen + (n === 1 ? " 1 delivery" : " " + n + " deliveries") : b.was }
-};
-const every = one("[data-all]");
-if (every) every.hidden = false;
-d.addEventListener("change", event => {
-  if (every && every.contains(event.target)) for (const box of boxes()) box.checked = event.target.checked;
-  if (event.target.closest(".pick")) count();
-});
-addEventListener("pageshow", count);
-
 // Live parts are morphed into the page, so that focus, selection, open parts and what was
-// typed survive. What has an id is found by it; a row that has gone stays, grey.
+// typed or ticked survive. What has an id is found by it; a row that has gone stays, grey.
+const own = ["open", "checked"];
 const morph = (from, to) => {
   if (from.isEqualNode(to)) return;
   if (from.nodeType !== to.nodeType || from.nodeName !== to.nodeName) { from.replaceWith(to.cloneNode(true)); return }
   if (from.nodeType !== 1) { if (from.nodeValue !== to.nodeValue) from.nodeValue = to.nodeValue; return }
   const current = from.classList.contains("at");
-  for (const { name } of [...from.attributes]) if (!to.hasAttribute(name) && name !== "open") from.removeAttribute(name);
-  for (const { name, value } of [...to.attributes]) if (from.getAttribute(name) !== value && name !== "open") from.setAttribute(name, value);
+  for (const { name } of [...from.attributes]) if (!to.hasAttribute(name) && !own.includes(name)) from.removeAttribute(name);
+  for (const { name, value } of [...to.attributes]) if (from.getAttribute(name) !== value && !own.includes(name)) from.setAttribute(name, value);
   if (current) from.classList.add("at");
   if (from === d.activeElement && /^(INPUT|TEXTAREA|SELECT)$/.test(from.nodeName)) return;
   const named = new Map([...from.children].filter(e => e.id).map(e => [e.id, e])), stay = new Set();

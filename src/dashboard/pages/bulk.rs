@@ -17,51 +17,89 @@ use crate::dashboard::words;
 pub const TYPED_ABOVE: u64 = 1_000;
 /// Rows of one form: a page of a list.
 pub const PICKED_MAX: usize = 250;
+/// What a press of Enter asks for.
+const NOTHING: &str = "none";
 
 /// Something that is done to rows.
 pub struct Deed<'a> {
-    /// The address of the form.
-    pub to: &'a str,
-    /// `Dismiss`.
+    /// `Dismiss`, and how the form says it.
     pub verb: &'a str,
+    pub value: &'a str,
+    /// What will happen, where that is asked once more.
+    pub consequence: Option<&'a str>,
+}
+
+/// The bar of a list.
+pub struct Bar<'a> {
+    /// The id of its form.
+    pub id: &'a str,
+    /// The page of the list, and what its address says of it.
+    pub list: (&'a str, &'a [(&'a str, &'a str)]),
+    /// Where the form is sent to, below that.
+    pub to: &'a str,
     /// `group`, `groups`.
     pub nouns: (&'a str, &'a str),
-    /// What will happen.
-    pub consequence: &'a str,
-    /// What else there is beyond this page: how many, as it is said. Then all that matches
-    /// can be meant.
-    pub all: Option<&'a str>,
-    /// How many all of it is, where that must be typed.
+    pub deeds: &'a [Deed<'a>],
+    /// What "all matching" means here.
+    pub all: &'a str,
+    /// How many all of it is, where that must be typed at once.
     pub typed: Option<u64>,
 }
 
-/// The tick of a row, for the form of this id.
-pub fn tick(form: &str, value: &str, label: &str) -> Markup {
-    html! { label.tick { input type="checkbox" name="pick" value=(value) form=(form) aria-label={ "Select " (label) }; } }
+/// Whether every row of the page is ticked: the address asks for it, without a script.
+pub fn are_all_ticked(visitor: &Visitor) -> bool {
+    visitor.query.get("select") == Some("all")
 }
 
-/// The bar over a list: how many are ticked, and what is done to them.
-pub fn bar(visitor: &Visitor, id: &str, deed: &Deed<'_>, more: &Markup) -> Markup {
-    let Deed { to, verb, nouns: (one, many), consequence, all, typed } = deed;
+/// The tick of a row, for the form of this id.
+pub fn tick(visitor: &Visitor, form: &str, value: &str, label: &str) -> Markup {
     html! {
-        form.bulk id=(id) method="post" action=(to) data-bulk="" {
+        label.tick {
+            input type="checkbox" name="pick" value=(value) form=(form) checked[are_all_ticked(visitor)] aria-label={ "Select " (label) };
+        }
+    }
+}
+
+/// How many are ticked, and what is done to them. It stands below its list, and sticks to
+/// the lower edge of the window.
+pub fn bar(visitor: &Visitor, bar: &Bar<'_>, more: &Markup) -> Markup {
+    let Bar { id, list: (path, asked), to, nouns: (one, many), deeds, all, typed } = bar;
+    let is_every = are_all_ticked(visitor);
+    let every: Vec<(&str, &str)> = asked.iter().copied().chain((!is_every).then_some(("select", "all"))).collect();
+    let button = |deed: &Deed<'_>, class: Option<&str>| {
+        html! {
+            button class=[class] name="verb" value=(deed.value) data-verb=(deed.verb) { (deed.verb) " the selected " (many) }
+        }
+    };
+    html! {
+        form.bulk id=(id) method="post" action=(visitor.to(&format!("{path}/{to}"), asked)) data-bulk={ (one) "|" (many) } {
             (frame::token(visitor))
             (more)
-            button type="button" data-every="" hidden { "Select all of this page" }
-            span.muted data-count="" role="status" {}
-            @if let Some(all) = all {
-                label.box { input type="checkbox" name="all" value="1"; (all) }
-            }
-            details.confirm {
-                summary.button { (verb) "…" }
-                p { (consequence) }
-                @if let Some(typed) = typed {
-                    label { "For all that match, type " b { (words::count(*typed)) } " " input.small-number type="text" name="typed" inputmode="numeric" autocomplete="off"; }
-                    input type="hidden" name="number" value=(typed);
+            // What a press of Enter sends: nothing.
+            button type="submit" name="verb" value=(NOTHING) hidden tabindex="-1" { "Nothing" }
+            a data-every href=(visitor.to(path, &every)) { @if is_every { "Select none" } @else { "Select all of this page" } }
+            span.muted data-count role="status" {}
+            label.box { input type="checkbox" name="all" value="1"; span { "all matching" span.muted { ": " (all) } } }
+            @for deed in *deeds {
+                @match deed.consequence {
+                    None => (button(deed, None)),
+                    Some(consequence) => details.confirm {
+                        summary.button { (deed.verb) "…" }
+                        p { (consequence) }
+                        @if let Some(typed) = typed { (number(*typed)) }
+                        (button(deed, Some("danger")))
+                    }
                 }
-                button.danger data-verb={ (verb) "|" (one) "|" (many) } { (verb) " the selected " (many) }
             }
         }
+    }
+}
+
+/// Where a number is typed before it is done to so many.
+pub fn number(number: u64) -> Markup {
+    html! {
+        label { "For all that match, type " b { (words::count(number)) } " " input.small-number type="text" name="typed" inputmode="numeric" autocomplete="off"; }
+        input type="hidden" name="number" value=(number);
     }
 }
 
@@ -74,6 +112,17 @@ pub fn picked(form: &Form) -> Vec<&str> {
 /// Whether all that matches is meant.
 pub fn is_all(form: &Form) -> bool {
     form.is_on("all")
+}
+
+/// Whether nothing was pressed: Enter was, in a tick.
+pub fn is_nothing(form: &Form) -> bool {
+    form.get("verb") == Some(NOTHING)
+}
+
+/// The number that should have been typed and was not.
+pub fn untyped(form: &Form) -> Option<u64> {
+    let number = form.get("number").and_then(|text| text.parse().ok());
+    number.filter(|number| !is_typed(form, *number))
 }
 
 /// Whether a number was typed: its digits count, however they are grouped.

@@ -1,4 +1,5 @@
-//! Deliveries: a list with filters, of which several can be chosen to be retried.
+//! Deliveries: a list with filters. Several that are ticked, or all that match, are retried
+//! at once (`retrying`).
 
 use actix_web::{HttpRequest, HttpResponse};
 use maud::{Markup, html};
@@ -9,9 +10,11 @@ use crate::dashboard::frame::{self, Page};
 use crate::dashboard::icons;
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::live::{self, Parts};
+use crate::dashboard::pages::bulk::{self, Bar, Deed};
 use crate::dashboard::pages::events::pairs;
 use crate::dashboard::pages::filters::{self, Filter};
-use crate::dashboard::pages::{endpoint_link, head, news, nothing, outcome, segment};
+use crate::dashboard::pages::naming::Names;
+use crate::dashboard::pages::{head, news, nothing, outcome, segment};
 use crate::dashboard::visitor::{About, ROOT, Visitor};
 use crate::dashboard::wire::{Delivery, List};
 use crate::dashboard::words;
@@ -38,6 +41,8 @@ const FILTERS: [(&str, &[&str]); 7] = [
 ];
 /// New ones that are counted.
 const NEWS: &str = "30";
+/// The form that rows are ticked for.
+const FORM: &str = "retrial";
 
 /// What the address says of the list, as it is typed there.
 pub fn typed(visitor: &Visitor, with_cursor: bool) -> Vec<(&'static str, String)> {
@@ -46,7 +51,7 @@ pub fn typed(visitor: &Visitor, with_cursor: bool) -> Vec<(&'static str, String)
 }
 
 /// The same as the API takes it.
-fn asked(visitor: &Visitor, typed: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
+pub fn asked(visitor: &Visitor, typed: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
     let read = |name: &str, value: &str| match name {
         "since" | "until" => filters::time(value, visitor.now),
         _ => value.to_owned(),
@@ -100,13 +105,13 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
             }
             Ok(found) => {
                 (chips)
-                (chosen_from(visitor, &typed, &found.data))
+                (shown(visitor, &typed, &found.data).await)
                 (frame::next(visitor, PATH, &typed, found.next_cursor.as_deref()))
             }
         }
         (frame::as_call(visitor, PATH, About::These, &asked))
     };
-    let page = Page::new("Deliveries", body);
+    let page = Page::new("Deliveries", body).script("bulk.js");
     let is_first = visitor.query.get("cursor").is_none();
     Ok(match found.ok().filter(|_| is_first) {
         Some(found) => {
@@ -141,60 +146,66 @@ fn form(visitor: &Visitor) -> Markup {
     }
 }
 
-/// A table of deliveries.
+/// A table of deliveries of one endpoint, which the page names.
 pub fn table(visitor: &Visitor, deliveries: &[Delivery], caption: &str) -> Markup {
-    html! { div.list { (rows(visitor, deliveries, caption, false)) } }
+    html! { div.list { (rows(visitor, deliveries, caption, &Names::default(), false)) } }
 }
 
-/// The same in a form: those that are chosen can be retried.
-fn chosen_from(visitor: &Visitor, typed: &[(&str, &str)], deliveries: &[Delivery]) -> Markup {
-    if !visitor.may(Permission::RetryDeliveries) {
-        return table(visitor, deliveries, "Newest first.");
-    }
+/// A table of deliveries, whichever endpoints they are for.
+pub async fn named(visitor: &Visitor, deliveries: &[Delivery], caption: &str) -> Markup {
+    let names = names(visitor, deliveries).await;
+    html! { div.list { (rows(visitor, deliveries, caption, &names, false)) } }
+}
+
+async fn names(visitor: &Visitor, deliveries: &[Delivery]) -> Names {
+    Names::read(visitor, deliveries.iter().map(|delivery| delivery.endpoint.as_str())).await
+}
+
+/// The list, with what is done to several for whoever may.
+async fn shown(visitor: &Visitor, typed: &[(&str, &str)], deliveries: &[Delivery]) -> Markup {
+    let may = visitor.may(Permission::RetryDeliveries);
+    let names = names(visitor, deliveries).await;
+    let bar = Bar {
+        id: FORM,
+        list: (PATH, typed),
+        to: "retry",
+        nouns: ("delivery", "deliveries"),
+        deeds: &[Deed { verb: "Retry", value: "retry", consequence: None }],
+        all: "further pages too; first a look at them",
+        typed: None,
+    };
     html! {
-        form.chosen method="post" action=(visitor.to("/deliveries/retry", typed)) {
-            (frame::token(visitor))
-            div.list { (rows(visitor, deliveries, "Newest first.", true)) }
-            div.actions {
-                button data-chosen="Retry" { "Retry the chosen deliveries" }
-                span.muted { "One more attempt of each, now, with the same " code { "webhook-id" } "." }
-            }
-        }
+        div.list { (rows(visitor, deliveries, "Newest first.", &names, may)) }
+        @if may { (bulk::bar(visitor, &bar, &html! {})) }
     }
 }
 
-fn rows(visitor: &Visitor, deliveries: &[Delivery], caption: &str, can_be_chosen: bool) -> Markup {
+fn rows(visitor: &Visitor, deliveries: &[Delivery], caption: &str, names: &Names, can_be_ticked: bool) -> Markup {
     html! {
         table {
             caption { (caption) " Attempts are those made, and behind the plus those to come." }
             thead {
                 tr {
-                    th scope="col" {
-                        @if can_be_chosen { label.pick data-all hidden { input type="checkbox" aria-label="Choose all of this page"; } }
-                        "Status"
-                    }
-                    th scope="col" { "Delivery" } th scope="col" { "Type" } th scope="col" { "Endpoint" }
+                    th scope="col" { "Status" } th scope="col" { "Delivery" } th scope="col" { "Type" } th scope="col" { "Endpoint" }
                     th.num scope="col" { "Attempts" } th scope="col" { "Last answer" } th scope="col" { "Next attempt" }
                     th.num scope="col" { "Age" }
                 }
             }
-            tbody { @for delivery in deliveries { (row(visitor, delivery, can_be_chosen)) } }
+            tbody { @for delivery in deliveries { (row(visitor, delivery, names, can_be_ticked)) } }
         }
     }
 }
 
-fn row(visitor: &Visitor, delivery: &Delivery, can_be_chosen: bool) -> Markup {
+fn row(visitor: &Visitor, delivery: &Delivery, names: &Names, can_be_ticked: bool) -> Markup {
     html! {
         tr {
             td.nowrap {
-                @if can_be_chosen {
-                    label.pick { input type="checkbox" name="delivery" value=(delivery.id) aria-label={ "Choose " (words::short(&delivery.id)) }; }
-                }
+                @if can_be_ticked { (bulk::tick(visitor, FORM, &delivery.id, &words::short(&delivery.id))) " " }
                 (icons::status(&delivery.status))
             }
             td.nowrap { a href=(visitor.to_one(&format!("/deliveries/{}", segment(&delivery.id)))) { (words::id(&delivery.id)) } }
             td { (delivery.event_type) }
-            td.nowrap data-l="to" { (endpoint_link(visitor, &delivery.endpoint)) }
+            td.nowrap data-l="to" { (names.link(visitor, &delivery.endpoint)) }
             td.num data-l="attempts" { (attempts(delivery)) }
             td.nowrap data-l="answer" { @if let Some(answer) = &delivery.last_answer { (outcome::answer(answer)) } }
             td.nowrap {

@@ -1,19 +1,22 @@
 //! What was given up: by endpoint and by what it failed at last, with what can be done
-//! about it, sending it again or leaving it at that.
+//! about it, sending it again or leaving it at that. Its counts are live; rows that come
+//! are told of, and stay away until the page is loaded again.
 
 use std::cell::Cell;
 
-use actix_web::HttpResponse;
 use actix_web::http::Method;
+use actix_web::{HttpRequest, HttpResponse};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use crate::auth::Permission;
+use crate::dashboard::answers;
 use crate::dashboard::form::Form;
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::icons;
 use crate::dashboard::inside::{self, Trouble};
-use crate::dashboard::pages::bulk::{self, Deed};
+use crate::dashboard::live::{self, Parts};
+use crate::dashboard::pages::bulk::{self, Bar, Deed};
 use crate::dashboard::pages::naming::Names;
 use crate::dashboard::pages::{head, outcome, segment};
 use crate::dashboard::visitor::{About, Posted, Visitor};
@@ -30,25 +33,37 @@ const PAGE_OF_ALL: &str = "25";
 const ASKED_MAX: usize = 100;
 /// The form that rows are ticked for.
 const FORM: &str = "dismissal";
+/// Looks of a stream of which one asks the API: each time it counts up to ten thousand.
+const SELDOM: u32 = 10;
+/// Rows that a stream is told of.
+const WATCHED_MAX: usize = 100;
 
 /// The page.
 pub async fn list(visitor: Visitor) -> HttpResponse {
     visitor.answer(build(&visitor).await)
 }
 
-async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
-    let cursor = visitor.query.filled("cursor").map(str::to_owned);
+fn asked(cursor: Option<&str>) -> Vec<(&'static str, &str)> {
     let mut asked = vec![("limit", PAGE)];
-    asked.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-    let found: List<ExhaustedEndpoint> = visitor.get("/exhausted", About::These, &asked).await?;
-    let names = Names::read(visitor, found.data.iter().map(|found| &*found.endpoint)).await;
-    let count: u64 = found.data.iter().map(|found| found.count).sum();
-    let is_more = found.next_cursor.is_some() || found.data.iter().any(|found| found.at_least);
+    asked.extend(cursor.map(|cursor| ("cursor", cursor)));
+    asked
+}
+
+async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
+    let cursor = visitor.query.filled("cursor");
+    let asked = asked(cursor);
+    let found: Result<List<ExhaustedEndpoint>, Trouble> = visitor.get("/exhausted", About::These, &asked).await;
+    if let Err(trouble) = &found
+        && matches!(trouble.status, 401 | 403)
+    {
+        return Err(trouble.clone());
+    }
     let may = visitor.may(Permission::RetryDeliveries);
     let body = html! {
-        (head("Exhausted", html! {}))
-        @if found.data.is_empty() {
-            div.list {
+        (head("Exhausted", html! { (news(0, "")) }))
+        @match &found {
+            Err(trouble) => (answers::part(trouble)),
+            Ok(found) if found.data.is_empty() => div.list {
                 div.nothing {
                     @if cursor.is_some() {
                         p { "There is nothing further." }
@@ -58,38 +73,66 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
                         p { "What is not delivered by the last of its retries shows up here." }
                     }
                 }
+            },
+            Ok(found) => {
+                @let here: Vec<(&str, &str)> = cursor.map(|cursor| ("cursor", cursor)).into_iter().collect();
+                (told(visitor, found))
+                (table(visitor, &found.data, &names(visitor, &found.data).await, None))
+                @if may { (dismissal(visitor, &here, found)) }
+                (frame::next(visitor, "/exhausted", &here, found.next_cursor.as_deref()))
             }
-        } @else {
-            p.sentence {
-                (words::count(count)) @if is_more { "+" } @if count == 1 { " delivery was" } @else { " deliveries were" }
-                " given up."
-                @if may { " Mended? Replay them. Not needed any more? Dismiss them." }
-            }
-            @if may { (dismissal(visitor, count, is_more)) }
-            (table(visitor, &found.data, &names, may))
-            @let cursor: Vec<(&str, &str)> = cursor.as_deref().map(|cursor| ("cursor", cursor)).into_iter().collect();
-            (frame::next(visitor, "/exhausted", &cursor, found.next_cursor.as_deref()))
         }
         (frame::as_call(visitor, "/exhausted", About::These, &asked))
     };
-    Ok(Page::new("Exhausted", body).script("bulk.js"))
+    let page = Page::new("Exhausted", body).script("bulk.js");
+    let Ok(found) = found else { return Ok(page) };
+    let shown = rows_of(&found.data).join(" ");
+    let mut watched = vec![("shown", shown.as_str())];
+    watched.extend(cursor.map(|cursor| ("cursor", cursor)));
+    // Where nothing is shown, the page still hears of what comes.
+    Ok(page.live(visitor.to("/live/exhausted", &watched)))
+}
+
+/// How many there are on this page, and whether there are more.
+fn counted(found: &List<ExhaustedEndpoint>) -> (u64, bool) {
+    let count = found.data.iter().map(|found| found.count).sum();
+    (count, found.next_cursor.is_some() || found.data.iter().any(|found| found.at_least))
+}
+
+fn told(visitor: &Visitor, found: &List<ExhaustedEndpoint>) -> Markup {
+    let (count, is_more) = counted(found);
+    html! {
+        p #told .sentence {
+            (words::at_least(count, is_more)) @if count == 1 && !is_more { " delivery was" } @else { " deliveries were" }
+            " given up."
+            @if visitor.may(Permission::RetryDeliveries) { " Mended? Replay them. Not needed any more? Dismiss them." }
+        }
+    }
 }
 
 /// The bar. What is given up after the page was made is no part of it.
-fn dismissal(visitor: &Visitor, count: u64, is_more: bool) -> Markup {
+fn dismissal(visitor: &Visitor, here: &[(&str, &str)], found: &List<ExhaustedEndpoint>) -> Markup {
     let all = match visitor.partner() {
         Some(partner) => format!("all of {partner}, on further pages too"),
         None => format!("all partners in {}, on further pages too", visitor.environment()),
     };
-    let deed = Deed {
-        to: &visitor.to("/exhausted/dismiss", &[]),
-        verb: "Dismiss",
+    let (count, is_more) = counted(found);
+    let consequence = "They are discarded: not counted here any more, and not sent. Each can still be retried by hand. \
+                       What was given up since this page was loaded is no part of it.";
+    let bar = Bar {
+        id: FORM,
+        list: ("/exhausted", here),
+        to: "dismiss",
         nouns: ("group", "groups"),
-        consequence: "They are discarded: not counted here any more, and not sent. Each can still be retried by hand.",
-        all: Some(&all),
+        deeds: &[Deed { verb: "Dismiss", value: "dismiss", consequence: Some(consequence) }],
+        all: &all,
         typed: (count > bulk::TYPED_ABOVE || is_more).then_some(count),
     };
-    bulk::bar(visitor, FORM, &deed, &html! { input type="hidden" name="until" value=(visitor.now); })
+    bulk::bar(visitor, &bar, &html! { input type="hidden" name="until" value=(visitor.now); })
+}
+
+async fn names(visitor: &Visitor, found: &[ExhaustedEndpoint]) -> Names {
+    Names::read(visitor, found.iter().map(|found| found.endpoint.as_str())).await
 }
 
 /// What an endpoint's last attempts failed at, in a word.
@@ -97,9 +140,12 @@ pub fn word(reason: &ExhaustedReason) -> String {
     outcome::word(reason.status_code, reason.error_class.as_deref(), "no attempt on record")
 }
 
-fn table(visitor: &Visitor, found: &[ExhaustedEndpoint], names: &Names, may: bool) -> Markup {
+/// The table; of a stream's with the rows that somebody sees, and no others.
+fn table(visitor: &Visitor, found: &[ExhaustedEndpoint], names: &Names, shown: Option<&[&str]>) -> Markup {
+    let may = visitor.may(Permission::RetryDeliveries);
+    let is_shown = |id: &str| shown.is_none_or(|shown| shown.contains(&id));
     html! {
-        div.list {
+        div.list #rows {
             table {
                 caption { "By endpoint and by what the last attempt ended with; of each endpoint the newest 1,000 are counted." }
                 thead {
@@ -112,10 +158,10 @@ fn table(visitor: &Visitor, found: &[ExhaustedEndpoint], names: &Names, may: boo
                 tbody {
                     @for found in found {
                         @for (at, reason) in found.reasons.iter().enumerate() {
-                            (row(visitor, found, names, (at, reason), may))
+                            @if is_shown(&row_of(found, Some(reason))) { (row(visitor, found, names, (at, reason), may)) }
                         }
-                        @if found.reasons.is_empty() {
-                            tr {
+                        @if found.reasons.is_empty() && is_shown(&row_of(found, None)) {
+                            tr id=(row_of(found, None)) {
                                 td.nowrap { (icons::state("exhausted", "older")) }
                                 td { (endpoint_of(visitor, found, names)) }
                                 td.num { "1,000+" }
@@ -145,10 +191,11 @@ fn row(
 ) -> Markup {
     let word = word(reason);
     let path = format!("/endpoints/{}/replay", segment(&found.endpoint));
+    let name = names.url(&found.endpoint).unwrap_or(&found.endpoint);
     html! {
-        tr {
+        tr id=(row_of(found, Some(reason))) {
             td.nowrap {
-                @if may { (bulk::tick(FORM, &group(found, reason), &format!("what ended with {word} at {}", names.url(&found.endpoint).unwrap_or(&found.endpoint)))) " " }
+                @if may { (bulk::tick(visitor, FORM, &group(found, reason), &format!("what ended with {word} at {name}"))) " " }
                 (icons::state("exhausted", &word))
             }
             td { (endpoint_of(visitor, found, names)) }
@@ -161,6 +208,50 @@ fn row(
             }
         }
     }
+}
+
+/// A row, as the page and its stream know it.
+fn row_of(found: &ExhaustedEndpoint, reason: Option<&ExhaustedReason>) -> String {
+    let code = reason.and_then(|reason| reason.status_code).map(|code| code.to_string()).unwrap_or_default();
+    let class = reason.and_then(|reason| reason.error_class.as_deref()).unwrap_or_default();
+    format!("{}.{}.{code}", found.endpoint, if reason.is_none() { "older" } else { class })
+}
+
+fn rows_of(found: &[ExhaustedEndpoint]) -> Vec<String> {
+    let of = |found: &ExhaustedEndpoint| match found.reasons.is_empty() {
+        true => vec![row_of(found, None)],
+        false => found.reasons.iter().map(|reason| row_of(found, Some(reason))).collect(),
+    };
+    found.iter().flat_map(of).take(WATCHED_MAX).collect()
+}
+
+/// Rows that have come since, as a link to them.
+fn news(count: usize, to: &str) -> Markup {
+    html! { p #news hidden[count == 0] { a.button href=(to) { (count) " new" } } }
+}
+
+/// The rows that somebody sees, as they are by now.
+pub async fn live(visitor: Visitor, request: HttpRequest) -> HttpResponse {
+    let looks = Cell::new(0_u32);
+    live::stream(visitor, &request, move |visitor| {
+        let is_due = looks.get().is_multiple_of(SELDOM);
+        looks.set(looks.get().wrapping_add(1));
+        async move { if is_due { draw(&visitor).await } else { Ok(Parts::new()) } }
+    })
+}
+
+async fn draw(visitor: &Visitor) -> Result<Parts, Trouble> {
+    let cursor = visitor.query.filled("cursor");
+    let found: List<ExhaustedEndpoint> = visitor.get("/exhausted", About::These, &asked(cursor)).await?;
+    let shown: Vec<&str> = visitor.query.get("shown").unwrap_or_default().split(' ').collect();
+    let new = rows_of(&found.data).iter().filter(|row| !shown.contains(&row.as_str())).count();
+    let here: Vec<(&str, &str)> = cursor.map(|cursor| ("cursor", cursor)).into_iter().collect();
+    let names = names(visitor, &found.data).await;
+    Ok(vec![
+        ("told", told(visitor, &found)),
+        ("rows", table(visitor, &found.data, &names, Some(&shown))),
+        ("news", news(new, &visitor.to("/exhausted", &here))),
+    ])
 }
 
 /// A row, as its tick says it.
@@ -205,7 +296,11 @@ async fn dismiss_at(
 /// Leaves what was ticked, or all, at that.
 pub async fn dismiss(posted: Posted) -> HttpResponse {
     let Posted { visitor, form } = posted;
-    let here = visitor.to("/exhausted", &[]);
+    let here: Vec<(&str, &str)> = visitor.query.filled("cursor").map(|cursor| ("cursor", cursor)).into_iter().collect();
+    let here = visitor.to("/exhausted", &here);
+    if bulk::is_nothing(&form) {
+        return answers::go(&here);
+    }
     let Some(until) = form.get("until").and_then(|text| text.parse::<Timestamp>().ok()) else {
         let said = "!Nothing was dismissed: the form does not say up to when. Reload the page and try again.";
         return visitor.say(&here, said);
@@ -216,7 +311,7 @@ pub async fn dismiss(posted: Posted) -> HttpResponse {
     }
     let groups: Vec<_> = bulk::picked(&form).into_iter().filter_map(|group| meant(group, &until)).collect();
     if groups.is_empty() {
-        return visitor.say(&here, "!Nothing was dismissed: no row was selected.");
+        return visitor.say(&here, "!Nothing was dismissed: select a group first.");
     }
     let (asked, asks) = (&visitor, &Cell::new(ASKED_MAX));
     let done = bulk::each(&groups, |(endpoint, partner, body)| dismiss_at(asked, endpoint, partner, body, asks)).await;
@@ -228,8 +323,7 @@ const DELIVERIES: (&str, &str) = ("delivery", "deliveries");
 
 async fn dismiss_all(visitor: &Visitor, form: &Form, here: &str, until: &str) -> HttpResponse {
     // Where the page had very many, it asked that they be typed.
-    let number = form.get("number").and_then(|text| text.parse().ok());
-    if let Some(number) = number.filter(|number| !bulk::is_typed(form, *number)) {
+    if let Some(number) = bulk::untyped(form) {
         let said = format!("!Nothing was dismissed: type {} to say that all of it is meant.", words::count(number));
         return visitor.say(here, &said);
     }

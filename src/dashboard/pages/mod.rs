@@ -22,6 +22,7 @@ mod filters;
 mod find;
 mod first_run;
 mod keys;
+mod matching;
 mod naming;
 mod nodes;
 mod opening;
@@ -90,6 +91,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/endpoints/new", web::get().to(endpoints::new))
         .route("/endpoints/bulk", web::post().to(endpoints::bulk::act))
         .route("/endpoints/bulk", web::get().to(up))
+        .route("/endpoints/matching", web::get().to(endpoints::bulk::look))
+        .route("/endpoints/matching", web::post().to(endpoints::bulk::act_all))
         .route("/endpoints/{id}", web::get().to(endpoint::page))
         .route("/endpoints/{id}/settings", web::post().to(endpoint_acts::change))
         .route("/endpoints/{id}/created", web::post().to(created::test))
@@ -100,6 +103,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/deliveries", web::get().to(deliveries::list))
         .route("/deliveries/retry", web::post().to(retrying::retry))
         .route("/deliveries/retry", web::get().to(up))
+        .route("/deliveries/matching", web::get().to(retrying::look))
+        .route("/deliveries/matching", web::post().to(retrying::retry_all))
         .route("/deliveries/{id}", web::get().to(delivery::page))
         .route("/deliveries/{id}/{act}", web::post().to(delivery::act))
         .route("/catalog", web::get().to(catalog::list))
@@ -132,6 +137,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/live/overview", web::get().to(overview::live))
         .route("/live/replay/{id}", web::get().to(replays::live))
         .route("/live/endpoint/{id}", web::get().to(endpoint::live))
+        .route("/live/endpoints", web::get().to(endpoints::list::live))
+        .route("/live/exhausted", web::get().to(exhausted::live))
         .route("/live/delivery/{id}", web::get().to(delivery::live))
         .route("/live/events", web::get().to(events::live))
         .route("/live/tail", web::get().to(tail::live))

@@ -323,13 +323,13 @@ fn several_deliveries_are_retried_at_once() {
     let held = id(&list["data"][0]).to_owned();
     let reader = Reader::signed_in(&node, key_of(&tenant));
     let page = reader.get("/dashboard/deliveries?type=campaign.*").body;
-    assert!(page.contains(&format!("name=\"delivery\" value=\"{held}\"")), "{page}");
+    assert!(page.contains(&format!("name=\"pick\" value=\"{held}\"")), "{page}");
     assert!(page.contains("action=\"/dashboard/deliveries/retry?type=campaign.*\""), "{page}");
 
     let to = "/dashboard/deliveries/retry?type=campaign.*";
     let nothing = reader.post_and_follow(to, &[]);
-    assert!(nothing.body.contains("Nothing was chosen"), "{}", nothing.body);
-    let chosen = [("delivery", id(&waiting)), ("delivery", id(&more)), ("delivery", id(&waiting))];
+    assert!(nothing.body.contains("select a delivery first"), "{}", nothing.body);
+    let chosen = [("pick", id(&waiting)), ("pick", id(&more)), ("pick", id(&waiting))];
     let answer = reader.post(to, &chosen);
     assert_eq!(answer.header("location"), Some("/dashboard/deliveries?type=campaign.*"), "the filters stay");
     let said = reader.follow("/dashboard/deliveries?type=campaign.*").body;
@@ -337,7 +337,7 @@ fn several_deliveries_are_retried_at_once() {
     subscriber.next();
     subscriber.next();
 
-    let chosen = [("delivery", id(&more)), ("delivery", held.as_str()), ("delivery", "dlv_<b>nonsense</b>")];
+    let chosen = [("pick", id(&more)), ("pick", held.as_str()), ("pick", "dlv_<b>nonsense</b>")];
     let some = reader.post(to, &chosen);
     assert_eq!(some.status, 200);
     for shown in ["one more attempt of 1 delivery", "2 deliveries", held.as_str(), "is paused", "&lt;b&gt;nonsense"] {
@@ -346,9 +346,9 @@ fn several_deliveries_are_retried_at_once() {
     subscriber.next();
     // Whoever may not retry is shown no boxes, and is refused.
     let producer = Reader::signed_in(&node, tenant.producer.key.as_deref().unwrap());
-    assert!(!producer.get("/dashboard/deliveries").body.contains("name=\"delivery\""));
+    assert!(!producer.get("/dashboard/deliveries").body.contains("name=\"pick\""));
     producer.get("/dashboard");
-    let refused = producer.post("/dashboard/deliveries/retry", &[("delivery", id(&more))]);
+    let refused = producer.post("/dashboard/deliveries/retry", &[("pick", id(&more))]);
     assert!(
         refused.body.contains("1 delivery") && refused.body.contains("this takes a key of role"),
         "{}",
@@ -375,15 +375,15 @@ fn rows_are_chosen_by_keys_and_counted() {
     let browser = Browser::start();
     browser.sign_in(&base(&node), key_of(&tenant));
     browser.go(&format!("{}/dashboard/deliveries", base(&node)));
-    let button = "button[data-chosen]";
-    assert_eq!(browser.text(button), "Retry the chosen deliveries");
+    let button = "button[data-verb]";
+    assert_eq!(browser.text(button), "Retry 0 deliveries");
     browser.press("jx");
     assert_eq!(browser.text(button), "Retry 1 delivery");
     browser.press("jx");
     assert_eq!(browser.text(button), "Retry 2 deliveries");
     browser.press("x");
     assert_eq!(browser.text(button), "Retry 1 delivery");
-    browser.click("[data-all] input");
+    browser.click("[data-every]");
     assert_eq!(browser.text(button), "Retry 3 deliveries");
     // News come, and what was chosen stays so.
     tenant.event(campaign("campaign.created", "news"));
@@ -391,14 +391,14 @@ fn rows_are_chosen_by_keys_and_counted() {
     browser.wait_for_text("#news", "1 new");
     assert_eq!(browser.text(button), "Retry 3 deliveries");
     // In a box, Enter opens the row and sends nothing.
-    browser.run("document.querySelector('tbody .pick input').focus()");
+    browser.run("document.querySelector('tbody .tick input').focus()");
     browser.press("\u{e007}");
     browser.wait_for_text("h1", "Delivery ");
     assert!(subscriber.already().is_none(), "nothing was retried");
     browser.run("history.back()");
-    browser.wait("[data-all] input");
-    browser.run("for (const box of document.querySelectorAll('.pick input')) box.checked = false");
-    browser.click("tbody tr:nth-child(2) .pick input");
+    browser.wait("[data-every]");
+    browser.run("for (const box of document.querySelectorAll('.tick input')) box.checked = false");
+    browser.click("tbody tr:nth-child(2) .tick input");
     browser.wait_for_text(button, "Retry 1 delivery");
     browser.click(button);
     browser.wait_for_text(".note", "Queued: one more attempt of 1 delivery.");

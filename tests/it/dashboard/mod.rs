@@ -4,6 +4,7 @@
 mod access;
 mod browser;
 mod browsing;
+mod bulk;
 mod endpoints;
 mod finding;
 mod forms;

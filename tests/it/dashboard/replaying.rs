@@ -118,7 +118,7 @@ fn what_is_dismissed_is_what_was_seen() {
     tenant.settled(&late, "retries_exhausted");
     let path = "/dashboard/exhausted/dismiss";
     let said = reader.post_and_follow(path, &[("until", &until)]);
-    assert!(said.body.contains("no row was selected"), "{}", said.body);
+    assert!(said.body.contains("select a group first"), "{}", said.body);
     let said = reader.post_and_follow(path, &[("until", "soon"), ("pick", &group)]);
     assert!(said.body.contains("Nothing was dismissed"), "{}", said.body);
     let said = reader.post_and_follow(path, &[("until", &until), ("pick", &group)]);

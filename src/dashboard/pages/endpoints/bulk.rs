@@ -1,24 +1,37 @@
-//! What is done to several endpoints at once, or to one out of the list. Each is asked of the
-//! API by itself, and what comes of all of them is said in one sentence.
+//! What is done to several endpoints at once, to one out of the list, or to all that match
+//! its filters. Each is asked of the API by itself, and what comes of all of them is said in
+//! one sentence.
 
 use actix_web::HttpResponse;
 use actix_web::http::Method;
+use maud::{Markup, html};
 
+use crate::auth::Permission;
+use crate::dashboard::answers;
 use crate::dashboard::form::Form;
+use crate::dashboard::frame::Page;
 use crate::dashboard::inside::{self, Trouble};
-use crate::dashboard::origin::own_path;
 use crate::dashboard::pages::endpoint_acts::retried;
-use crate::dashboard::pages::segment;
-use crate::dashboard::visitor::{About, Posted, ROOT, Visitor};
-use crate::dashboard::wire::BroughtForward;
+use crate::dashboard::pages::endpoints::list;
+use crate::dashboard::pages::matching::{self, Counted, Look};
+use crate::dashboard::pages::{bulk, segment};
+use crate::dashboard::visitor::{About, Posted, Visitor};
+use crate::dashboard::wire::{BroughtForward, Endpoint, List};
 use crate::dashboard::words;
+use crate::domain::Timestamp;
 
-/// Endpoints of one form: no list shows more.
-const MOST: usize = 100;
+const ENDPOINTS: (&str, &str) = ("endpoint", "endpoints");
+/// The look at all that match.
+const LOOK: &str = "/endpoints/matching";
+/// Endpoints of a page of it, and pages that one press is about at most.
+const PAGE: usize = 50;
+const PRESS_PAGES: usize = 5;
+/// Bytes of what one button undoes: more has no room in the cookie that carries it.
+const UNDO_BYTES_MAX: usize = 1_600;
 
 /// What can be done to several.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Verb {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
     Pause,
     Resume,
     RetryNow,
@@ -34,11 +47,50 @@ impl Verb {
         }
     }
 
-    const fn path(self) -> &'static str {
+    /// What the API calls it.
+    pub const fn path(self) -> &'static str {
         match self {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::RetryNow => "retry-now",
+        }
+    }
+
+    /// What a button says.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pause => "Pause",
+            Self::Resume => "Resume",
+            Self::RetryNow => "Retry now",
+        }
+    }
+
+    /// Whether it would change something there.
+    fn changes(self, endpoint: &Endpoint) -> bool {
+        match self {
+            Self::Pause => endpoint.paused_at.is_none(),
+            Self::Resume => endpoint.paused_at.is_some(),
+            Self::RetryNow => {
+                endpoint.status == "active" && endpoint.health.as_ref().is_some_and(|health| health.backlog > 0)
+            }
+        }
+    }
+
+    /// Of those that it would not change: how they are.
+    const fn unchanged(self) -> &'static str {
+        match self {
+            Self::Pause => "paused already",
+            Self::Resume => "not paused",
+            Self::RetryNow => "nothing waits there, or they are paused or disabled",
+        }
+    }
+
+    /// What will happen.
+    const fn consequence(self) -> &'static str {
+        match self {
+            Self::Pause => "Nothing is lost: what comes is held until they are resumed.",
+            Self::Resume => "What was held goes out, as fast as each keeps up.",
+            Self::RetryNow => "What waits there for a later time is due at once.",
         }
     }
 }
@@ -48,68 +100,310 @@ fn asked(form: &Form) -> Option<(Verb, Vec<(&str, &str)>)> {
     if let Some((verb, one)) = form.get("one").and_then(|one| one.split_once(' ')) {
         return Some((Verb::read(verb)?, vec![one.split_once(' ')?]));
     }
-    let endpoints = form.all("endpoint").filter_map(|one| one.split_once(' ')).take(MOST).collect();
+    let endpoints = bulk::picked(form).into_iter().filter_map(|one| one.split_once(' ')).collect();
     Some((Verb::read(form.get("verb")?)?, endpoints))
 }
 
-/// Where the form was: one of our own lists.
-fn back<'a>(visitor: &Visitor, form: &'a Form) -> Option<&'a str> {
-    let list = visitor.address("/endpoints", None, &[]);
-    let list = list.split('?').next().unwrap_or(ROOT);
-    form.get("back").filter(|back| back.split('?').next() == Some(list) && own_path(back) == *back)
+/// What came of it.
+#[derive(Debug, Default)]
+struct Came {
+    /// Those to which it was done, as ticks say them.
+    done: Vec<String>,
+    not: usize,
+    why: Option<Trouble>,
+    retries: (u64, bool),
 }
 
-/// Does it.
-pub async fn act(posted: Posted) -> HttpResponse {
-    let Posted { visitor, form } = posted;
-    let everything = visitor.to("/endpoints", &[]);
-    let to = back(&visitor, &form).unwrap_or(&everything);
-    let Some((verb, endpoints)) = asked(&form) else {
-        return visitor.say(to, "!Nothing was done: choose what to do with those that are ticked.");
-    };
-    if endpoints.is_empty() {
-        return visitor.say(to, "!Nothing was done: tick an endpoint first.");
-    }
-    let (mut done, mut retries, mut more) = (Vec::new(), 0, false);
-    let mut refused: Option<Trouble> = None;
-    for (id, partner) in &endpoints {
+impl Came {
+    /// Asks it of one. What concerns all of them is an error.
+    async fn ask(&mut self, visitor: &Visitor, verb: Verb, id: &str, partner: &str) -> Result<(), Trouble> {
         let path = format!("/webhook/{}/{}", segment(id), verb.path());
         match visitor.send(Method::POST, &path, About::Partner(partner), None).await {
             Ok(answer) => {
                 if verb == Verb::RetryNow
                     && let Ok(found) = inside::read::<BroughtForward>(&answer)
                 {
-                    retries += found.brought_forward;
-                    more |= found.more;
+                    self.retries.0 += found.brought_forward;
+                    self.retries.1 |= found.more;
                 }
-                done.push(format!("{id} {partner}"));
+                self.done.push(format!("{id} {partner}"));
             }
-            Err(trouble) if trouble.status == 401 => return visitor.answer(Err(trouble)),
-            Err(trouble) => refused = Some(trouble),
+            Err(trouble) if matching::is_end(&trouble) => return Err(trouble),
+            Err(trouble) => {
+                self.not += 1;
+                self.why.get_or_insert(trouble);
+            }
         }
+        Ok(())
     }
-    let said = said(verb, done.len(), endpoints.len(), (retries, more), refused.as_ref());
-    // What went out went out.
-    if done.is_empty() || verb != Verb::Pause {
-        return visitor.say(to, &said);
+
+    fn said(&self, verb: Verb) -> String {
+        let endpoints = words::of(self.done.len() as u64, ENDPOINTS.0);
+        let mut said = match verb {
+            Verb::Pause => format!("Paused: {endpoints}. Nothing is lost; what comes is held until they are resumed."),
+            Verb::Resume => format!("Resumed: {endpoints}. What was held goes out."),
+            Verb::RetryNow => format!("Asked: {endpoints}. {}", retried(self.retries.0, self.retries.1)),
+        };
+        if let Some(trouble) = &self.why {
+            let not = format!("{} of {} not: {}", self.not, self.not + self.done.len(), trouble.detail);
+            said = if self.done.is_empty() { format!("!{not}") } else { format!("{said} But {not}.") };
+        }
+        said
     }
-    let mut fields: Vec<(&str, &str)> = vec![("verb", Verb::Resume.path()), ("back", to)];
-    fields.extend(done.iter().map(|one| ("endpoint", one.as_str())));
-    visitor.say_with_undo(to, &said, &visitor.to("/endpoints/bulk", &[]), &fields)
+
+    /// Leads on, and says it; a pause can be undone, while one button has room for all of it.
+    fn answer(&self, visitor: &Visitor, verb: Verb, (to, undo): (&str, &str), more: &str) -> HttpResponse {
+        let said = format!("{}{more}", self.said(verb));
+        // What went out went out.
+        if self.done.is_empty() || verb != Verb::Pause {
+            return visitor.say(to, &said);
+        }
+        if self.done.iter().map(|one| one.len() + "&pick=".len()).sum::<usize>() > UNDO_BYTES_MAX {
+            let said = format!("{said} They are too many to be undone by a button: resume all that match.");
+            return visitor.say(to, &said);
+        }
+        let mut fields: Vec<(&str, &str)> = vec![("verb", Verb::Resume.path())];
+        fields.extend(self.done.iter().map(|one| ("pick", one.as_str())));
+        visitor.say_with_undo(to, &said, undo, &fields)
+    }
 }
 
-fn said(verb: Verb, done: usize, all: usize, (retries, more): (u64, bool), refused: Option<&Trouble>) -> String {
-    let endpoints = words::of(done as u64, "endpoint");
-    let mut said = match verb {
-        Verb::Pause => format!("Paused: {endpoints}. Nothing is lost; what comes is held until they are resumed."),
-        Verb::Resume => format!("Resumed: {endpoints}. What was held goes out."),
-        Verb::RetryNow => format!("Asked: {endpoints}. {}", retried(retries, more)),
-    };
-    if let Some(trouble) = refused {
-        let not = format!("{} of {all} not: {}", all - done, trouble.detail);
-        said = if done == 0 { format!("!{not}") } else { format!("{said} But {not}.") };
+/// Does it to those that were ticked; where all that match are meant it leads to the look at
+/// them.
+pub async fn act(posted: Posted) -> HttpResponse {
+    let Posted { visitor, form } = posted;
+    let here = list::here(&visitor);
+    let to = visitor.to("/endpoints", &here);
+    let chosen = asked(&form);
+    if bulk::is_all(&form)
+        && form.get("one").is_none()
+        && let Some((verb, _)) = chosen
+    {
+        let until = visitor.now.to_string();
+        let mut said = vec![("verb", verb.path()), ("until", until.as_str())];
+        said.extend(here.into_iter().filter(|(name, _)| *name != "cursor"));
+        return answers::go(&visitor.to(LOOK, &said));
     }
-    said
+    let Some((verb, endpoints)) = chosen else {
+        return visitor.say(&to, "!Nothing was done: press what is to be done with those that are selected.");
+    };
+    if endpoints.is_empty() {
+        return visitor.say(&to, "!Nothing was done: select an endpoint first.");
+    }
+    let mut came = Came::default();
+    for (id, partner) in endpoints {
+        match came.ask(&visitor, verb, id, partner).await {
+            Ok(()) => {}
+            Err(trouble) if trouble.status == 401 => return visitor.answer(Err(trouble)),
+            // The others may be asked all the same.
+            Err(trouble) => {
+                came.not += 1;
+                came.why.get_or_insert(trouble);
+            }
+        }
+    }
+    came.answer(&visitor, verb, (&to, &visitor.to("/endpoints/bulk", &here)), "")
+}
+
+/// What is meant: what to do, to those made until when, from where on. What the address does
+/// not say yet is fixed, and then it is led to.
+struct Meant<'a> {
+    verb: Verb,
+    until: Timestamp,
+    filters: Vec<(&'static str, &'a str)>,
+    cursor: Option<&'a str>,
+}
+
+impl<'a> Meant<'a> {
+    fn read(visitor: &'a Visitor) -> Option<Self> {
+        let query = &visitor.query;
+        let until: Timestamp = query.get("until")?.parse().ok()?;
+        Some(Self {
+            verb: Verb::read(query.get("verb")?)?,
+            until: until.min(visitor.now),
+            filters: list::filters(visitor),
+            cursor: query.filled("cursor"),
+        })
+    }
+
+    /// The address of the look, from there on.
+    fn address(&self, visitor: &Visitor, cursor: Option<&str>) -> String {
+        let until = self.until.to_string();
+        let mut said = vec![("verb", self.verb.path()), ("until", until.as_str())];
+        said.extend(self.filters.iter().copied());
+        said.extend(cursor.map(|cursor| ("cursor", cursor)));
+        visitor.to(LOOK, &said)
+    }
+
+    async fn page(&self, visitor: &Visitor, cursor: Option<&str>) -> Result<List<Endpoint>, Trouble> {
+        let limit = PAGE.min(visitor.api.limits.page_max).to_string();
+        let mut asked: Vec<(&str, &str)> = self.filters.clone();
+        asked.push(("limit", &limit));
+        asked.extend(cursor.map(|cursor| ("cursor", cursor)));
+        let mut found: List<Endpoint> = visitor.get("/webhook-health", About::These, &asked).await?;
+        found.data.retain(|endpoint| endpoint.created_at.0 <= self.until);
+        Ok(found)
+    }
+
+    async fn count(&self, visitor: &Visitor) -> Result<Matching, Trouble> {
+        let mut all = Matching::default();
+        let mut cursor = self.cursor.map(str::to_owned);
+        for _ in 0..matching::PAGES_MAX {
+            let found = self.page(visitor, cursor.as_deref()).await?;
+            for endpoint in found.data {
+                if !self.verb.changes(&endpoint) {
+                    all.unchanged += 1;
+                    continue;
+                }
+                all.meant.add(endpoint.created_at);
+                if let Some(health) = &endpoint.health {
+                    all.waiting.0 += health.backlog;
+                    all.waiting.1 |= health.backlog_has_more;
+                }
+                if all.samples.len() < matching::SAMPLES {
+                    all.samples.push(endpoint);
+                }
+            }
+            cursor = found.next_cursor;
+            if cursor.is_none() {
+                return Ok(all);
+            }
+            if all.meant.count >= matching::COUNTED {
+                break;
+            }
+        }
+        all.meant.is_more = true;
+        Ok(all)
+    }
+}
+
+/// What matches.
+#[derive(Default)]
+struct Matching {
+    meant: Counted,
+    unchanged: u64,
+    /// What waits for them.
+    waiting: (u64, bool),
+    samples: Vec<Endpoint>,
+}
+
+/// The look at all that match.
+pub async fn look(visitor: Visitor) -> HttpResponse {
+    let Some(meant) = Meant::read(&visitor) else {
+        return answers::go(&visitor.to("/endpoints", &list::filters(&visitor)));
+    };
+    visitor.answer(build(&visitor, &meant).await)
+}
+
+async fn build(visitor: &Visitor, meant: &Meant<'_>) -> Result<Page, Trouble> {
+    let all = meant.count(visitor).await?;
+    let (verb, is_rest) = (meant.verb, meant.cursor.is_some());
+    let count = all.meant.said(ENDPOINTS);
+    let is_any = all.meant.count > 0 || all.meant.is_more;
+    let title = format!("{}: all that match", verb.word());
+    let look = Look {
+        title: &title,
+        list: visitor.to("/endpoints", &meant.filters),
+        sentence: html! {
+            @if is_any { (verb.word()) ": " (count) @if is_rest { " that are left" } ". " (verb.consequence()) }
+            @else { "There is none that this would change." }
+        },
+        facts: facts(visitor, meant, &all),
+        press: is_any.then(|| {
+            let act = format!("{} {count}", verb.word());
+            let label = if is_rest { format!("Go on with the rest: {}", act.to_lowercase()) } else { act };
+            (meant.address(visitor, meant.cursor), label)
+        }),
+        meant: &all.meant,
+        samples: html! {
+            @if !all.samples.is_empty() {
+                @let counted = list::counted(visitor, &all.samples).await;
+                (list::table(visitor, &all.samples, counted.as_ref().ok(), None))
+            }
+        },
+    };
+    Ok(look.page(visitor))
+}
+
+fn facts(visitor: &Visitor, meant: &Meant<'_>, all: &Matching) -> Markup {
+    html! {
+        dt { "Meant" }
+        dd {
+            @if let Some(partner) = visitor.partner() { "partner " b { (partner) } ", " }
+            @for (name, value) in &meant.filters { (list::called(name)) " " b { (value) } ", " }
+            "made until " code { (meant.until) } ": what is made later is no part of it"
+        }
+        @if all.waiting.0 > 0 {
+            dt { "Waiting" }
+            dd { (words::at_least(all.waiting.0, all.waiting.1 || all.meant.is_more)) " deliveries for them, just now" }
+        }
+        @if all.unchanged > 0 {
+            dt { "Passed over" }
+            dd { (words::of(all.unchanged, ENDPOINTS.0)) ": " (meant.verb.unchanged()) }
+        }
+        @let press = (PAGE * PRESS_PAGES) as u64;
+        @if all.meant.is_more || all.meant.count > press {
+            dt { "At a press" }
+            dd { (words::count(press)) " at most; it leads on to the rest. One whose health changes in between may be passed over: the list says so afterwards." }
+        }
+    }
+}
+
+/// Does it to all that match, so many at a press.
+pub async fn act_all(posted: Posted) -> HttpResponse {
+    let Posted { visitor, form } = posted;
+    let to = visitor.to("/endpoints", &list::filters(&visitor));
+    let Some(meant) = Meant::read(&visitor) else {
+        return visitor.say(&to, "!Nothing was done: the address does not say what to, or up to when. Begin again.");
+    };
+    if let Some(number) = bulk::untyped(&form) {
+        let said = format!("!Nothing was done: type {} to say that all of it is meant.", words::count(number));
+        return visitor.say(&meant.address(&visitor, meant.cursor), &said);
+    }
+    let mut came = Came::default();
+    // Where a press begins again: at the page that it has not ended.
+    let mut cursor = meant.cursor.map(str::to_owned);
+    let (mut stopped, mut is_over) = (None, false);
+    'pages: for _ in 0..PRESS_PAGES {
+        let found = match meant.page(&visitor, cursor.as_deref()).await {
+            Ok(found) => found,
+            Err(trouble) => {
+                stopped = Some(trouble);
+                break;
+            }
+        };
+        for endpoint in found.data.iter().filter(|endpoint| meant.verb.changes(endpoint)) {
+            if let Err(trouble) = came.ask(&visitor, meant.verb, &endpoint.id, &endpoint.partner).await {
+                stopped = Some(trouble);
+                break 'pages;
+            }
+        }
+        cursor = found.next_cursor;
+        if cursor.is_none() {
+            is_over = true;
+            break;
+        }
+    }
+    let undo = visitor.to("/endpoints/bulk", &meant.filters);
+    let rest = meant.address(&visitor, cursor.as_deref());
+    match stopped {
+        Some(trouble) if trouble.status == 401 => visitor.answer(Err(trouble)),
+        Some(trouble) => {
+            let more = format!(" It stopped there: {}: {}. Go on with the rest below.", trouble.title, trouble.detail);
+            came.answer(&visitor, meant.verb, (&rest, &undo), &more)
+        }
+        None if is_over => came.answer(&visitor, meant.verb, (&to, &undo), ""),
+        None => came.answer(&visitor, meant.verb, (&rest, &undo), " Go on with the rest below."),
+    }
+}
+
+/// What can be done to those of a list.
+pub fn verbs(visitor: &Visitor) -> Vec<Verb> {
+    let mut verbs = vec![Verb::Pause, Verb::Resume];
+    if visitor.may(Permission::RetryDeliveries) {
+        verbs.push(Verb::RetryNow);
+    }
+    verbs
 }
 
 #[cfg(test)]
@@ -124,31 +418,32 @@ mod tests {
                 (verb.path(), all.iter().map(|(id, of)| format!("{id}/{of}")).collect::<Vec<_>>().join(" "))
             })
         };
-        let several = "verb=pause&endpoint=ep_1+acme&endpoint=ep_2+*&endpoint=nonsense";
+        let several = "verb=pause&pick=ep_1+acme&pick=ep_2+*&pick=nonsense&pick=ep_1+acme";
         assert_eq!(read(several), Some(("pause", "ep_1/acme ep_2/*".to_owned())));
         // A row's own button speaks for its row alone.
-        assert_eq!(read("one=resume+ep_3+acme&endpoint=ep_1+acme"), Some(("resume", "ep_3/acme".to_owned())));
-        for nothing in ["", "verb=none&endpoint=ep_1+acme", "verb=delete&endpoint=ep_1+acme", "one=pause"] {
+        assert_eq!(read("one=resume+ep_3+acme&pick=ep_1+acme"), Some(("resume", "ep_3/acme".to_owned())));
+        for nothing in ["", "verb=none&pick=ep_1+acme", "verb=delete&pick=ep_1+acme", "one=pause"] {
             assert!(read(nothing).is_none_or(|(_, all)| all.is_empty()), "{nothing}");
         }
-        assert_eq!(
-            read(&format!("verb=pause{}", "&endpoint=a+b".repeat(500))).map(|(_, all)| all.split(' ').count()),
-            Some(MOST)
-        );
+        let many: String = (0..500).map(|number| format!("&pick=ep_{number}+b")).collect();
+        let read = read(&format!("verb=pause{many}"));
+        assert_eq!(read.map(|(_, all)| all.split(' ').count()), Some(bulk::PICKED_MAX));
     }
 
     #[test]
     fn what_came_of_it_is_said_with_what_did_not() {
         let trouble =
             Trouble { status: 409, title: "No".to_owned(), detail: "it is held".to_owned(), errors: Vec::new() };
-        let one = said(Verb::RetryNow, 1, 1, (1, false), None);
-        assert_eq!(one, "Asked: 1 endpoint. 1 retry is due now; its delivery says how it ends.");
-        let some = said(Verb::RetryNow, 2, 3, (40, true), Some(&trouble));
+        let done = |count: usize| vec!["ep_1 acme".to_owned(); count];
+        let one = Came { done: done(1), retries: (1, false), ..Came::default() };
+        assert_eq!(one.said(Verb::RetryNow), "Asked: 1 endpoint. 1 retry is due now; its delivery says how it ends.");
+        let some = Came { done: done(2), not: 1, why: Some(trouble.clone()), retries: (40, true) };
         assert_eq!(
-            some,
+            some.said(Verb::RetryNow),
             "Asked: 2 endpoints. 40 retries are due now; their deliveries say how they end. \
              There are more: press again. But 1 of 3 not: it is held."
         );
-        assert_eq!(said(Verb::Pause, 0, 2, (0, false), Some(&trouble)), "!2 of 2 not: it is held");
+        let none = Came { not: 2, why: Some(trouble), ..Came::default() };
+        assert_eq!(none.said(Verb::Pause), "!2 of 2 not: it is held");
     }
 }

@@ -1,23 +1,34 @@
 //! The list of endpoints: the most harmed first, each with its last day, narrowed by chips
-//! that can be taken away again. What is done to several of them is one form around it.
+//! that can be taken away again. Its rows are live, and stay where they are: a stream is told
+//! which ones somebody sees. What is done to several of them is in `bulk`.
 
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::Duration;
 
-use actix_web::HttpResponse;
+use actix_web::{HttpRequest, HttpResponse};
 use maud::{Markup, html};
 
 use crate::auth::Permission;
 use crate::dashboard::counts::{self, Series};
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::inside::Trouble;
-use crate::dashboard::pages::{head, nothing, segment};
+use crate::dashboard::live::{self, Parts};
+use crate::dashboard::pages::bulk::{self, Bar, Deed};
+use crate::dashboard::pages::{endpoint, endpoints, head, nothing, segment};
 use crate::dashboard::visitor::{About, ROOT, Visitor};
 use crate::dashboard::wire::{Endpoint, Health, List};
 use crate::dashboard::{answers, svg, words};
 
 /// Endpoints of a page: each has a day of counts beside it.
-const PAGE: &str = "25";
+const PAGE: usize = 25;
+/// Looks of a stream of which one asks the API.
+const SELDOM: u32 = 5;
+/// Endpoints that a stream looks for those of its page among: harm changes their order.
+const LOOKED_AMONG: usize = 100;
+/// The form that rows are ticked for.
+const FORM: &str = "several";
 /// What the list is narrowed by, and what people call it.
 const FILTERS: [(&str, &str); 3] = [("health", "health"), ("type", "type"), ("url_part", "URL")];
 const HEALTHS: [(&str, &str); 6] = [
@@ -35,16 +46,27 @@ pub async fn page(visitor: Visitor) -> HttpResponse {
 }
 
 /// What the address narrows the list by.
-fn filters(visitor: &Visitor) -> Vec<(&'static str, &str)> {
+pub fn filters(visitor: &Visitor) -> Vec<(&'static str, &str)> {
     FILTERS.iter().filter_map(|(name, _)| Some((*name, visitor.query.filled(name)?))).collect()
 }
 
+/// The same with the page that one is on.
+pub fn here(visitor: &Visitor) -> Vec<(&'static str, &str)> {
+    let mut here = filters(visitor);
+    here.extend(visitor.query.filled("cursor").map(|cursor| ("cursor", cursor)));
+    here
+}
+
+/// What people call a filter.
+pub fn called(filter: &str) -> &str {
+    FILTERS.iter().find(|(known, _)| *known == filter).map_or(filter, |(_, shown)| *shown)
+}
+
 async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
-    let filters = filters(visitor);
+    let (filters, here, limit) = (filters(visitor), here(visitor), PAGE.to_string());
     let cursor = visitor.query.filled("cursor");
-    let mut asked = filters.clone();
-    asked.push(("limit", PAGE));
-    asked.extend(cursor.map(|cursor| ("cursor", cursor)));
+    let mut asked = here.clone();
+    asked.push(("limit", &limit));
     let found: Result<List<Endpoint>, Trouble> = visitor.get("/webhook-health", About::These, &asked).await;
     // Whoever may see none is told so by the whole page.
     if let Err(trouble) = &found
@@ -58,7 +80,7 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
         a.button.primary href=(visitor.to("/endpoints/new", &[])) { "Make an endpoint" }
     };
     let body = html! {
-        (head("Endpoints", html! { a.button.primary href=(visitor.to("/endpoints/new", &[])) { "Make an endpoint" } }))
+        (head("Endpoints", html! { (news(0, false, "")) a.button.primary href=(visitor.to("/endpoints/new", &[])) { "Make an endpoint" } }))
         (narrowing(visitor))
         (chips(visitor, &filters))
         @match &found {
@@ -70,7 +92,7 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
             }
             Ok(found) => {
                 @if found.data.is_empty() { p.muted { "None among those that were looked at for this page; there are more behind it." } }
-                @else { (several(visitor, &asked, &found.data).await) }
+                @else { (several(visitor, &here, &found.data).await) }
                 (further(visitor, &filters, found.next_cursor.as_deref()))
             }
         }
@@ -78,6 +100,12 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
     };
     match found {
         Err(trouble) if trouble.status == 401 => Err(trouble),
+        Ok(found) if !found.data.is_empty() => {
+            let ids: Vec<&str> = found.data.iter().map(|endpoint| endpoint.id.as_str()).collect();
+            let (mut watched, ids) = (here, ids.join(","));
+            watched.push(("shown", &ids));
+            Ok(Page::new("Endpoints", body).script("bulk.js").live(visitor.to("/live/endpoints", &watched)))
+        }
         _ => Ok(Page::new("Endpoints", body)),
     }
 }
@@ -126,37 +154,32 @@ fn chips(visitor: &Visitor, filters: &[(&'static str, &str)]) -> Markup {
                 @for (name, value) in filters {
                     @let others: Vec<(&str, &str)> = filters.iter().copied().filter(|(other, _)| other != name).collect();
                     @let known = HEALTHS.iter().find(|(word, _)| *name == "health" && word == value);
-                    @let shown = FILTERS.iter().find(|(known, _)| known == name).map_or(*name, |(_, shown)| *shown);
-                    (chip(shown, known.map_or(*value, |(_, word)| *word), &visitor.to("/endpoints", &others)))
+                    (chip(called(name), known.map_or(*value, |(_, word)| *word), &visitor.to("/endpoints", &others)))
                 }
             }
         }
     }
 }
 
-/// The table in a form: of some of its rows, several things can be done at once.
-async fn several(visitor: &Visitor, asked: &[(&str, &str)], endpoints: &[Endpoint]) -> Markup {
+/// The table, and below it what is done to several of its rows.
+async fn several(visitor: &Visitor, here: &[(&str, &str)], endpoints: &[Endpoint]) -> Markup {
     let counted = counted(visitor, endpoints).await;
-    let here: Vec<(&str, &str)> = asked.iter().copied().filter(|(name, _)| *name != "limit").collect();
-    let are_all_ticked = visitor.query.get("select") == Some("all");
-    let all: Vec<(&str, &str)> = here.iter().copied().chain([("select", "all")]).collect();
+    let verbs = endpoints::bulk::verbs(visitor);
+    let deeds: Vec<Deed<'_>> =
+        verbs.iter().map(|verb| Deed { verb: verb.word(), value: verb.path(), consequence: None }).collect();
+    let bar = Bar {
+        id: FORM,
+        list: ("/endpoints", here),
+        to: "bulk",
+        nouns: ("endpoint", "endpoints"),
+        deeds: &deeds,
+        all: "further pages too; first a look at them",
+        typed: None,
+    };
     html! {
         @if let Err(trouble) = &counted { (answers::part(trouble)) }
-        form #several method="post" action=(visitor.to("/endpoints/bulk", &[])) {
-            (frame::token(visitor))
-            input type="hidden" name="back" value=(visitor.to("/endpoints", &here));
-            // What a press of Enter sends: nothing.
-            button type="submit" name="verb" value="none" hidden tabindex="-1" { "Nothing" }
-            div.row {
-                @if are_all_ticked { a href=(visitor.to("/endpoints", &here)) { "Tick none" } }
-                @else { a href=(visitor.to("/endpoints", &all)) { "Tick all " (endpoints.len()) } }
-                span.muted { "Of those that are ticked:" }
-                button name="verb" value="pause" { "Pause" }
-                button name="verb" value="resume" { "Resume" }
-                button name="verb" value="retry-now" { "Retry now" }
-            }
-            (table(visitor, endpoints, counted.as_ref().ok(), Some(are_all_ticked)))
-        }
+        (table(visitor, endpoints, counted.as_ref().ok(), Some(FORM)))
+        (bulk::bar(visitor, &bar, &html! {}))
     }
 }
 
@@ -166,15 +189,15 @@ pub async fn counted(visitor: &Visitor, endpoints: &[Endpoint]) -> Result<HashMa
     counts::of_endpoints(visitor, &ids).await
 }
 
-/// A table of endpoints; where rows can be ticked, with whether they are.
+/// A table of endpoints; where rows can be ticked, with the form that they are ticked for.
 pub fn table(
     visitor: &Visitor,
     endpoints: &[Endpoint],
     counted: Option<&HashMap<String, Series>>,
-    ticked: Option<bool>,
+    form: Option<&str>,
 ) -> Markup {
     html! {
-        div.list.many {
+        div.list.many id=[form.map(|_| "rows")] {
             table {
                 caption { "The most harmed first, and of those the newest. Success and p99 are those of the last 24 hours." }
                 thead {
@@ -182,12 +205,12 @@ pub fn table(
                         th scope="col" { "Health" } th scope="col" { "URL" } th scope="col" { "Partner" } th scope="col" { "Types" }
                         th scope="col" { "24 h" } th.num scope="col" { "Success" } th.num scope="col" { "p99" }
                         th.num scope="col" { "Waiting" } th.num scope="col" { "Oldest" }
-                        @if ticked.is_some() { th scope="col" { "Do" } }
+                        @if form.is_some() { th scope="col" { "Do" } }
                     }
                 }
                 tbody {
                     @for endpoint in endpoints {
-                        (row(visitor, endpoint, counted.and_then(|counted| counted.get(&endpoint.id)), ticked))
+                        (row(visitor, endpoint, counted.and_then(|counted| counted.get(&endpoint.id)), form))
                     }
                 }
             }
@@ -195,14 +218,12 @@ pub fn table(
     }
 }
 
-fn row(visitor: &Visitor, endpoint: &Endpoint, series: Option<&Series>, ticked: Option<bool>) -> Markup {
+fn row(visitor: &Visitor, endpoint: &Endpoint, series: Option<&Series>, form: Option<&str>) -> Markup {
     let of = format!("{} {}", endpoint.id, endpoint.partner);
     html! {
         tr id=(endpoint.id) {
             td.nowrap {
-                @if let Some(is_ticked) = ticked {
-                    input type="checkbox" name="endpoint" value=(of) checked[is_ticked] aria-label={ "Tick " (endpoint.url) }; " "
-                }
+                @if let Some(form) = form { (bulk::tick(visitor, form, &of, &endpoint.url)) " " }
                 (super::health(endpoint))
             }
             td { a.cut href=(visitor.to_one(&format!("/endpoints/{}", segment(&endpoint.id)))) title=(endpoint.url) { (endpoint.url) } }
@@ -217,14 +238,14 @@ fn row(visitor: &Visitor, endpoint: &Endpoint, series: Option<&Series>, ticked: 
                     (words::time(oldest.created_at.0, visitor.now))
                 }
             }
-            @if ticked.is_some() { td.nowrap { (acts(visitor, endpoint, &of)) } }
+            @if let Some(form) = form { td.nowrap { (acts(visitor, endpoint, form, &of)) } }
         }
     }
 }
 
 /// What can be done to one, at once.
-fn acts(visitor: &Visitor, endpoint: &Endpoint, of: &str) -> Markup {
-    let act = |verb: &str, label: &str| html! { button name="one" value={ (verb) " " (of) } { (label) } };
+fn acts(visitor: &Visitor, endpoint: &Endpoint, form: &str, of: &str) -> Markup {
+    let act = |verb: &str, label: &str| html! { button name="one" value={ (verb) " " (of) } form=(form) { (label) } };
     let waits = endpoint.health.as_ref().is_some_and(|health| health.backlog > 0);
     html! {
         details.acts {
@@ -269,6 +290,88 @@ fn further(visitor: &Visitor, filters: &[(&str, &str)], cursor: Option<&str>) ->
                 @let next: Vec<(&str, &str)> = filters.iter().copied().chain([("cursor", cursor)]).collect();
                 a rel="next" href=(visitor.to("/endpoints", &next)) { "Next" }
             }
+        }
+    }
+}
+
+/// What a reload would show otherwise, as a link to it.
+fn news(count: usize, is_moved: bool, to: &str) -> Markup {
+    html! {
+        p #news hidden[count == 0 && !is_moved] {
+            a.button href=(to) { @if count > 0 { (count) " new here: reload" } @else { "Their order has changed: reload" } }
+        }
+    }
+}
+
+/// The rows that somebody sees, as they are by now.
+pub async fn live(visitor: Visitor, request: HttpRequest) -> HttpResponse {
+    let (looks, known) = (Cell::new(0_u32), Rc::new(RefCell::new(HashMap::new())));
+    live::stream(visitor, &request, move |visitor| {
+        let is_due = looks.get().is_multiple_of(SELDOM);
+        looks.set(looks.get().wrapping_add(1));
+        let known = Rc::clone(&known);
+        async move { if is_due { draw(&visitor, &known).await } else { Ok(Parts::new()) } }
+    })
+}
+
+async fn draw(visitor: &Visitor, known: &RefCell<HashMap<String, Endpoint>>) -> Result<Parts, Trouble> {
+    let shown: Vec<&str> = visitor.query.get("shown").unwrap_or_default().split(',').take(PAGE).collect();
+    let (here, limit) = (here(visitor), LOOKED_AMONG.min(visitor.api.limits.page_max).to_string());
+    let mut asked = here.clone();
+    asked.push(("limit", &limit));
+    let found: List<Endpoint> = visitor.get("/webhook-health", About::These, &asked).await?;
+    let first: Vec<&str> = found.data.iter().take(PAGE).map(|endpoint| endpoint.id.as_str()).collect();
+    let (new, is_moved) = changed(&shown, &first);
+    let mut rows = Vec::new();
+    for id in &shown {
+        let now = match found.data.iter().find(|endpoint| endpoint.id == *id) {
+            Some(endpoint) => Some(endpoint.clone()),
+            // All were looked through: it is gone, or does not match any more.
+            None if found.next_cursor.is_none() => None,
+            // It stands further down by now. How it was is told until it is found again.
+            None => {
+                let before = known.borrow().get(*id).cloned();
+                match before {
+                    Some(before) => Some(before),
+                    None => match endpoint::read(visitor, id).await {
+                        Ok(endpoint) => Some(endpoint),
+                        Err(trouble) if trouble.status == 404 => None,
+                        Err(trouble) => return Err(trouble),
+                    },
+                }
+            }
+        };
+        rows.extend(now);
+    }
+    let counted = counted(visitor, &rows).await?;
+    let table = table(visitor, &rows, Some(&counted), Some(FORM));
+    known.borrow_mut().extend(rows.into_iter().map(|endpoint| (endpoint.id.clone(), endpoint)));
+    Ok(vec![("rows", table), ("news", news(new, is_moved, &visitor.to("/endpoints", &here)))])
+}
+
+/// How many stand on a page by now that are not shown, and whether those that are would
+/// stand in another order.
+fn changed(shown: &[&str], now: &[&str]) -> (usize, bool) {
+    let places: Vec<Option<usize>> = now.iter().map(|id| shown.iter().position(|known| known == id)).collect();
+    let still: Vec<usize> = places.iter().flatten().copied().collect();
+    (places.iter().filter(|place| place.is_none()).count(), !still.is_sorted())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_reload_would_change_is_told() {
+        for (now, new, moved) in [
+            (&["a", "b", "c"][..], 0, false),
+            (&["a", "c"], 0, false),
+            (&["n", "a", "b", "m", "c"], 2, false),
+            (&["b", "a", "c"], 0, true),
+            (&["c", "n", "a"], 1, true),
+            (&[], 0, false),
+        ] {
+            assert_eq!(changed(&["a", "b", "c"], now), (new, moved), "{now:?}");
         }
     }
 }

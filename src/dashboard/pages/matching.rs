@@ -1,0 +1,129 @@
+//! What is done to all that matches a list's filters is looked at first, on a page of its
+//! own: how many, of when, some of them, what will happen. Its address holds the filters and
+//! up to when things count, so that what comes later is no part of it. A press does so much
+//! at most, and leads on to the same page for the rest.
+
+use maud::{Markup, html};
+
+use crate::dashboard::frame::{self, Page};
+use crate::dashboard::inside::Trouble;
+use crate::dashboard::pages::{bulk, head};
+use crate::dashboard::visitor::Visitor;
+use crate::dashboard::wire::At;
+use crate::dashboard::words;
+
+/// So many are counted one by one.
+pub const COUNTED: u64 = bulk::TYPED_ABOVE;
+/// And so many pages of a list are read for it at most, where few of them fit.
+pub const PAGES_MAX: usize = 24;
+/// Things that are shown.
+pub const SAMPLES: usize = 5;
+
+/// How many there are of something, and of when.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    pub count: u64,
+    pub is_more: bool,
+    span: Option<(At, At)>,
+}
+
+impl Counted {
+    /// One more, made at that time.
+    pub fn add(&mut self, made: At) {
+        self.count += 1;
+        let (oldest, newest) = self.span.unwrap_or((made, made));
+        self.span = Some((oldest.min(made), newest.max(made)));
+    }
+
+    /// `3 deliveries`, `1,000+ deliveries`.
+    pub fn said(&self, (one, many): (&str, &str)) -> String {
+        let noun = if self.count == 1 && !self.is_more { one } else { many };
+        format!("{} {noun}", words::at_least(self.count, self.is_more))
+    }
+
+    /// When they were made.
+    pub fn span(&self, visitor: &Visitor) -> Markup {
+        html! {
+            @if let Some((oldest, newest)) = self.span {
+                dt { "Made" }
+                dd {
+                    @if self.is_more { (words::time(newest.0, visitor.now)) ", and before: " (words::absolute(newest.0)) " back to " (words::absolute(oldest.0)) " and further" }
+                    @else {
+                        (words::time(oldest.0, visitor.now)) " to " (words::time(newest.0, visitor.now))
+                        span.muted { " · " (words::absolute(oldest.0)) " to " (words::absolute(newest.0)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What such a page says.
+pub struct Look<'a> {
+    pub title: &'a str,
+    /// The list that one came from.
+    pub list: String,
+    pub sentence: Markup,
+    /// Terms and what they are.
+    pub facts: Markup,
+    /// Where its button is sent to, and what stands on it; without, there is nothing to do.
+    pub press: Option<(String, String)>,
+    pub meant: &'a Counted,
+    /// What stands below.
+    pub samples: Markup,
+}
+
+impl Look<'_> {
+    pub fn page(self, visitor: &Visitor) -> Page {
+        let Self { title, list, sentence, facts, press, meant, samples } = self;
+        let body = html! {
+            (head(title, html! { a href=(list) { "To the list" } }))
+            section.panel {
+                p.sentence { (sentence) }
+                dl.facts { (facts) (meant.span(visitor)) }
+                @if let Some((to, label)) = press {
+                    form.row #all-matching method="post" action=(to) {
+                        (frame::token(visitor))
+                        @if meant.is_more || meant.count > bulk::TYPED_ABOVE { (bulk::number(meant.count)) }
+                        button.primary { (label) }
+                    }
+                }
+            }
+            (samples)
+        };
+        Page::new(title, body)
+    }
+}
+
+/// Whether going on is of no use: who asks is known no more, or the node has enough.
+pub fn is_end(trouble: &Trouble) -> bool {
+    matches!(trouble.status, 401 | 429) || trouble.status >= 500
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Timestamp;
+
+    #[test]
+    fn a_count_says_where_it_ended_and_keeps_its_span() {
+        let nouns = ("delivery", "deliveries");
+        let at = |millis| At(Timestamp::from_millis(millis));
+        let mut counted = Counted::default();
+        assert_eq!(counted.said(nouns), "0 deliveries");
+        counted.add(at(5));
+        assert_eq!(counted.said(nouns), "1 delivery");
+        counted.add(at(9));
+        counted.add(at(3));
+        assert_eq!(counted.span, Some((at(3), at(9))));
+        assert_eq!(Counted { is_more: true, count: 1, ..counted }.said(nouns), "1+ deliveries");
+    }
+
+    #[test]
+    fn what_one_thing_alone_refuses_does_not_end_it() {
+        let of = |status| Trouble { status, ..Trouble::internal("no") };
+        for (status, ends) in [(401, true), (429, true), (500, true), (503, true), (404, false), (409, false)] {
+            assert_eq!(is_end(&of(status)), ends, "{status}");
+        }
+    }
+}
