@@ -6,6 +6,7 @@ mod browser;
 mod browsing;
 mod endpoints;
 mod finding;
+mod following;
 mod forms;
 mod hostile;
 mod looks;

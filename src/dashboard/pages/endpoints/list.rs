@@ -96,7 +96,7 @@ fn narrowing(visitor: &Visitor) -> Markup {
             label { span.small.muted { "Health" }
                 select name="health" {
                     @for (value, word) in HEALTHS {
-                        option value=(value) selected[visitor.query.get("health").unwrap_or_default() == value] { (word) }
+                        option value=(value) selected[visitor.query.get("health").unwrap_or_default() == value] { (in_words(visitor, value, word)) }
                     }
                 }
             }
@@ -106,6 +106,11 @@ fn narrowing(visitor: &Visitor) -> Markup {
             button { "Filter" }
         }
     }
+}
+
+/// A kind of health, without what is inside where partners read it.
+fn in_words<'a>(visitor: &Visitor, value: &str, word: &'a str) -> &'a str {
+    if value == "open" && visitor.is_partner() { "failing, tried seldom" } else { word }
 }
 
 /// What the list is narrowed by, each to be taken away.
@@ -127,7 +132,7 @@ fn chips(visitor: &Visitor, filters: &[(&'static str, &str)]) -> Markup {
                     @let others: Vec<(&str, &str)> = filters.iter().copied().filter(|(other, _)| other != name).collect();
                     @let known = HEALTHS.iter().find(|(word, _)| *name == "health" && word == value);
                     @let shown = FILTERS.iter().find(|(known, _)| known == name).map_or(*name, |(_, shown)| *shown);
-                    (chip(shown, known.map_or(*value, |(_, word)| *word), &visitor.to("/endpoints", &others)))
+                    (chip(shown, known.map_or(*value, |(_, word)| in_words(visitor, value, word)), &visitor.to("/endpoints", &others)))
                 }
             }
         }
@@ -203,7 +208,7 @@ fn row(visitor: &Visitor, endpoint: &Endpoint, series: Option<&Series>, ticked: 
                 @if let Some(is_ticked) = ticked {
                     input type="checkbox" name="endpoint" value=(of) checked[is_ticked] aria-label={ "Tick " (endpoint.url) }; " "
                 }
-                (super::health(endpoint))
+                (super::health(visitor, endpoint))
             }
             td { a.cut href=(visitor.to_one(&format!("/endpoints/{}", segment(&endpoint.id)))) title=(endpoint.url) { (endpoint.url) } }
             td { span.cut.types title=(endpoint.partner) { @if endpoint.partner == "*" { "all" } @else { (endpoint.partner) } } }
