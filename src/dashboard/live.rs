@@ -2,6 +2,7 @@
 //! those that have changed are sent. Decides how often, how many streams there may be,
 //! and when one ends: with its session, its reader, or the node.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -30,6 +31,9 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Looks without news after which a line is sent all the same, by which a reader that
 /// has gone is noticed.
 const QUIET_LOOKS_MAX: u32 = 15;
+
+/// Of what costs more to ask for than one thing's state, one look in so many.
+const SELDOM: u32 = 5;
 
 /// Parts of a page: each an element with this id.
 pub type Parts = Vec<(&'static str, Markup)>;
@@ -135,6 +139,38 @@ where
         .streaming(Box::pin(pieces))
 }
 
+/// The same for lists, which ask the API for more: at once, and then less often.
+pub fn seldom<D, F>(visitor: Visitor, request: &HttpRequest, draw: D) -> HttpResponse
+where
+    D: Fn(Visitor) -> F + 'static,
+    F: Future<Output = Result<Parts, Trouble>> + 'static,
+{
+    let pace = Pace::default();
+    stream(visitor, request, move |visitor| {
+        let drawn = pace.is_due(false).then(|| draw(visitor));
+        async move {
+            match drawn {
+                Some(drawn) => drawn.await,
+                None => Ok(Parts::new()),
+            }
+        }
+    })
+}
+
+/// Which of a stream's looks are at the API.
+#[derive(Default)]
+pub struct Pace(Cell<u32>);
+
+impl Pace {
+    /// Whether this one is: each where much is to be seen, or else one in a few.
+    pub fn is_due(&self, is_quick: bool) -> bool {
+        let passed = self.0.get();
+        let is_due = is_quick || passed.is_multiple_of(SELDOM);
+        self.0.set(if is_due { 1 } else { passed + 1 });
+        is_due
+    }
+}
+
 impl Stream {
     /// What is sent next, when there is something.
     async fn next(&mut self) -> Option<Bytes> {
@@ -236,6 +272,15 @@ mod tests {
         let later = Timestamp::from_millis(2_000);
         assert_ne!(without_ages(&shown(at, 5_000)), without_ages(&shown(later, 5_000)));
         assert!(without_ages(&shown(at, 5_000)).ends_with("!</p>"));
+    }
+
+    #[test]
+    fn lists_are_looked_at_now_and_then() {
+        let pace = Pace::default();
+        let looks: String = (0..11).map(|_| if pace.is_due(false) { 'x' } else { '.' }).collect();
+        assert_eq!(looks, "x....x....x");
+        assert!(pace.is_due(true) && pace.is_due(true));
+        assert_eq!((0..5).filter(|_| pace.is_due(false)).count(), 1);
     }
 
     #[test]

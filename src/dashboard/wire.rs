@@ -282,6 +282,9 @@ pub struct Hit {
     pub event_type: Option<String>,
     pub partner: Option<String>,
     pub at: Option<At>,
+    /// Of an endpoint that was found otherwise.
+    #[serde(skip)]
+    pub url: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -73,7 +73,7 @@ pub use cluster::HintsIn;
 pub use coherence::Coherence;
 pub use configuration::{Configured, Source};
 pub use extract::{body as read_body, known_by, sign_in};
-pub use portal_links::{Openable, PORTAL_PATH, find as find_link, open as open_link};
+pub use portal_links::{Openable, PORTAL_PATH, end as end_link, find as find_link, open as open_link};
 use problem::{Kind, PROBLEM_JSON, Problem};
 pub use rates::{RateLimits, Rates};
 pub use refused::Refusals;

@@ -283,6 +283,38 @@ pub async fn open(api: web::Data<Api>, request: &HttpRequest, link: Openable) ->
     }
 }
 
+/// Ends a link with the session of whoever opened it, where it opened for them alone: nobody
+/// else could come by it any more, and a copy of the session is worth nothing. One that opens
+/// again stays, for all the others who come by it.
+pub async fn end(api: web::Data<Api>, request: &HttpRequest, id: KeyId) -> Result<(), Problem> {
+    let found = store::blocking(&api.store, move |store| store.key(id)).await?;
+    let is_theirs = |record: &KeyRecord| record.link.is_some_and(|link| link.single_use);
+    let Some(record) = found.filter(is_theirs) else { return Ok(()) };
+    let entry = AuditEntry {
+        address: request.peer_addr().map(|address| address.ip()),
+        key: Some(id),
+        ..AuditEntry::new(Actor::Key(Role::Partner), AuditAction::PortalLinkRevoked)
+    };
+    // The partner reads this entry, and what an operator noted of the link is not for them.
+    let entry = told_of_link(entry, &KeyRecord { description: None, ..record });
+    to_the_end(async move {
+        let revoking = api.journal.change(move |transaction| {
+            let revoked = transaction.revoke_key(id)?;
+            if revoked {
+                transaction.audit(&entry);
+            }
+            Ok(revoked)
+        });
+        let revoked = revoking.await;
+        api.auth.keys_changed().await;
+        if revoked? {
+            log::info!("portal link {id} ended with its session");
+        }
+        Ok(())
+    })
+    .await
+}
+
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;

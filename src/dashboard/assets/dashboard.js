@@ -20,7 +20,9 @@ const here = at => new Date(at - new Date(at).getTimezoneOffset() * 60000).toISO
 const mode = () => kept.get("times") || "relative";
 const tick = () => {
   for (const e of all("time[data-t]")) {
-    const at = +e.dataset.t, fine = "c" in e.dataset, how = fine ? "relative" : mode();
+    const at = +e.dataset.t, fine = "c" in e.dataset, how = e.full ? "UTC" : fine ? "relative" : mode();
+    // In full it may be wider than its place.
+    if ("full" in e) e.style.whiteSpace = e.full ? "normal" : "";
     const w = how === "UTC" ? e.title : how === "local" ? here(at) : words(at, fine);
     if (e.textContent !== w) e.textContent = w;
   }
@@ -41,6 +43,9 @@ d.addEventListener("click", async event => {
   const keys = event.target.closest("[data-keys]"), how = event.target.closest("[data-times] button");
   if (keys) { kept.set("keys", off() ? "on" : "off"); say() }
   if (how) { kept.set("times", how.value); say(); tick() }
+  // A press on a time, which is no link, says it in full, and the next one as before.
+  const time = event.target.closest("time[data-t]");
+  if (time && !time.closest("a,button,summary,label")) { time.full = !time.full; tick() }
   const menu = one(".account[open]");
   if (menu && !menu.contains(event.target)) menu.open = false;
 });
@@ -152,6 +157,7 @@ d.addEventListener("keydown", event => {
     // A box would send its form.
     case "Enter": if (box) { row?.querySelector("a")?.click(); event.preventDefault() } break;
     case "p": if (from) toggle(); break;
+    case "t": kept.set("times", mode() === "relative" ? "UTC" : "relative"); say(); tick(); break;
     case "?": go("?"); break;
   }
 });

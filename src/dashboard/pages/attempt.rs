@@ -1,6 +1,7 @@
 //! Attempts of a delivery: all of them as a table, one of them whole, and two compared. What
 //! is secret of a request is not here, because the API does not show it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use maud::{Markup, html};
@@ -25,6 +26,8 @@ pub struct Sent<'a> {
     pub target: Option<(&'a str, u32)>,
     /// The beginning of the payload, and how long it is; `None` where it is not there.
     pub body: Option<&'a (String, usize)>,
+    /// The attempts that somebody asked for.
+    pub by_hand: &'a BTreeSet<u64>,
     /// Where the delivery's page is, for one attempt or for two.
     pub page: &'a PageOf<'a>,
     pub now: Timestamp,
@@ -86,6 +89,7 @@ pub fn table(sent: &Sent<'_>, shown: Option<u64>) -> Markup {
                 caption {
                     "All attempts. A bar is the time that one took: " (legend())
                     @if hidden > 0 { " The first " (hidden) " are in the API's answer." }
+                    @if !sent.by_hand.is_empty() { " By hand: the next after somebody asked for one." }
                 }
                 thead {
                     tr {
@@ -98,7 +102,7 @@ pub fn table(sent: &Sent<'_>, shown: Option<u64>) -> Markup {
                         @let number = attempt.number.to_string();
                         tr id={ "row-" (number) } {
                             td.nowrap { (outcome::state(attempt)) }
-                            td.nowrap { a href={ ((sent.page)(&[("attempt", &number)])) "#attempt" } aria-current=[(shown == Some(attempt.number)).then_some("true")] { "Attempt " (number) } }
+                            td.nowrap { a href={ ((sent.page)(&[("attempt", &number)])) "#attempt" } aria-current=[(shown == Some(attempt.number)).then_some("true")] { "Attempt " (number) } @if sent.by_hand.contains(&attempt.number) { span.muted { " by hand" } } }
                             td.nowrap { (words::time(attempt.started_at.0, sent.now)) }
                             td.wide-cell { (bar(attempt, longest)) }
                             td.num.nowrap.last { (words::span(Duration::from_millis(attempt.duration_ms))) }
@@ -124,7 +128,7 @@ pub fn whole(sent: &Sent<'_>, attempt: &Attempt) -> Markup {
     html! {
         section #attempt .panel {
             div.head {
-                h2 { "Attempt " (attempt.number) " " (outcome::state(attempt)) }
+                h2 { "Attempt " (attempt.number) @if sent.by_hand.contains(&attempt.number) { ", by hand" } " " (outcome::state(attempt)) }
                 span.muted { (words::time(attempt.started_at.0, sent.now)) " · " (took) }
             }
             // That the status says it is no news.

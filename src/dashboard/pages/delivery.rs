@@ -1,11 +1,13 @@
 //! One delivery: why it is where it is, what comes next, and every attempt.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
 use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::future::join;
 use maud::{Markup, html};
 
 use crate::auth::Permission;
@@ -17,11 +19,15 @@ use crate::dashboard::pages::attempt::{self, Sent};
 use crate::dashboard::pages::event_outcomes::{left, waits};
 use crate::dashboard::pages::{endpoint_link, event_payload, outcome, segment, timeline};
 use crate::dashboard::visitor::{About, Posted, Visitor};
-use crate::dashboard::wire::{Attempt, Delivery, Endpoint};
+use crate::dashboard::wire::{Attempt, AuditEntry, Delivery, Endpoint, List};
 use crate::dashboard::words;
+use crate::domain::Timestamp;
 
 /// Bytes of the payload that are shown here.
 const BODY_BYTES_MAX: usize = 512;
+
+/// Requests for one more attempt that are looked at.
+const REQUESTS: &str = "50";
 
 /// The beginning of a payload, and how long it is.
 type Body = Option<(String, usize)>;
@@ -44,6 +50,29 @@ async fn body_of(visitor: &Visitor, delivery: &Delivery) -> Body {
     Some((attempt::beginning(&text, BODY_BYTES_MAX).to_owned(), bytes.len()))
 }
 
+/// The attempts that somebody asked for, by their numbers. Attempts do not say so themselves:
+/// the audit log says when one was asked for, and the first to begin after that is meant. Where
+/// it cannot be read, nothing is marked.
+async fn by_hand(visitor: &Visitor, delivery: &Delivery) -> BTreeSet<u64> {
+    if delivery.attempts.is_empty() || !visitor.may(Permission::ReadAudit) {
+        return BTreeSet::new();
+    }
+    let asked = [("action", "delivery.retried"), ("subject", delivery.id.as_str()), ("limit", REQUESTS)];
+    let found: Result<List<AuditEntry>, Trouble> = visitor.get("/audit", About::These, &asked).await;
+    let requests = found.map(|found| found.data).unwrap_or_default();
+    first_after(&delivery.attempts, requests.iter().rev().map(|entry| entry.at.0))
+}
+
+/// Of each of these times, the first attempt that began since, none of them twice.
+fn first_after(attempts: &[Attempt], times: impl Iterator<Item = Timestamp>) -> BTreeSet<u64> {
+    let mut found = BTreeSet::new();
+    for at in times {
+        let next = attempts.iter().find(|attempt| attempt.started_at.0 >= at && !found.contains(&attempt.number));
+        found.extend(next.map(|attempt| attempt.number));
+    }
+    found
+}
+
 /// The page.
 pub async fn page(visitor: Visitor, id: web::Path<String>) -> HttpResponse {
     visitor.answer(build(&visitor, &id).await)
@@ -52,7 +81,7 @@ pub async fn page(visitor: Visitor, id: web::Path<String>) -> HttpResponse {
 async fn build(visitor: &Visitor, id: &str) -> Result<Page, Trouble> {
     let delivery = read(visitor, id).await?;
     let endpoint = endpoint_of(visitor, &delivery).await;
-    let body_sent = body_of(visitor, &delivery).await;
+    let (body_sent, by_hand) = join(body_of(visitor, &delivery), by_hand(visitor, &delivery)).await;
     let path = format!("/deliveries/{}", segment(&delivery.id));
     let chosen = chosen(visitor, &delivery);
     let body = html! {
@@ -60,9 +89,9 @@ async fn build(visitor: &Visitor, id: &str) -> Result<Page, Trouble> {
             h1 { "Delivery " span.mono { (words::short(&delivery.id)) } " " span.muted { (delivery.event_type) } }
             div.row { (frame::copy(&delivery.id)) }
         }
-        (state(visitor, &delivery, endpoint.as_ref()))
+        (state(visitor, &delivery, endpoint.as_ref(), &by_hand))
         (facts(visitor, &delivery, endpoint.as_ref()))
-        (attempts(visitor, &delivery, endpoint.as_ref(), &body_sent))
+        (attempts(visitor, &delivery, endpoint.as_ref(), &body_sent, &by_hand))
         (frame::as_call(visitor, &path, About::These, &[]))
     };
     // What somebody looks at stays, whatever attempt comes next.
@@ -99,11 +128,11 @@ fn facts(visitor: &Visitor, delivery: &Delivery, endpoint: Option<&Endpoint>) ->
 }
 
 /// Where it stands and what can be done.
-fn state(visitor: &Visitor, delivery: &Delivery, endpoint: Option<&Endpoint>) -> Markup {
+fn state(visitor: &Visitor, delivery: &Delivery, endpoint: Option<&Endpoint>, by_hand: &BTreeSet<u64>) -> Markup {
     html! {
         section #state .panel {
             div.head { p.sentence { (icons::status(&delivery.status)) " " (sentence(visitor, delivery, endpoint)) } }
-            @if !delivery.attempts.is_empty() || delivery.next_attempt_at.is_some() { (timeline::line(delivery, visitor.now)) }
+            @if !delivery.attempts.is_empty() || delivery.next_attempt_at.is_some() { (timeline::line(delivery, by_hand, visitor.now)) }
             (actions(visitor, delivery, endpoint))
         }
     }
@@ -141,7 +170,7 @@ fn sentence(visitor: &Visitor, delivery: &Delivery, endpoint: Option<&Endpoint>)
     let last = delivery.attempts.last().map(|attempt| {
         html! { "Attempt " (attempt.number) " " (outcome::verb(attempt)) " " (words::time(attempt.started_at.0, now)) }
     });
-    let next = html! { (waits(delivery.waits_for.as_ref(), delivery, now)) (left(delivery.attempts_left)) };
+    let next = html! { (waits(visitor, delivery.waits_for.as_ref(), delivery)) (left(delivery.attempts_left)) };
     html! {
         @match delivery.status.as_str() {
             "delivered" => {
@@ -169,7 +198,7 @@ fn sentence(visitor: &Visitor, delivery: &Delivery, endpoint: Option<&Endpoint>)
                 // While it is held, nothing is probed.
                 @let flowing = endpoint.filter(|endpoint| endpoint.status == "active" && endpoint.braked_at.is_none());
                 @if let Some(health) = flowing.and_then(|endpoint| endpoint.health.as_ref()).filter(|health| health.breaker == "open") {
-                    " " (super::endpoint::trouble(health, now))
+                    " " (super::endpoint::trouble(visitor, health))
                 }
             }
         }
@@ -187,13 +216,20 @@ fn numbered<'a>(delivery: &'a Delivery, number: &str) -> Option<&'a Attempt> {
     delivery.attempts.iter().find(|attempt| attempt.number == number)
 }
 
-fn attempts(visitor: &Visitor, delivery: &Delivery, endpoint: Option<&Endpoint>, body: &Body) -> Markup {
+fn attempts(
+    visitor: &Visitor,
+    delivery: &Delivery,
+    endpoint: Option<&Endpoint>,
+    body: &Body,
+    by_hand: &BTreeSet<u64>,
+) -> Markup {
     let path = format!("/deliveries/{}", segment(&delivery.id));
     let page = |parameters: &[(&str, &str)]| visitor.to(&path, parameters);
     let sent = Sent {
         delivery,
         target: endpoint.map(|endpoint| (endpoint.url.as_str(), endpoint.version)),
         body: body.as_ref(),
+        by_hand,
         page: &page,
         now: visitor.now,
     };
@@ -213,28 +249,40 @@ fn attempts(visitor: &Visitor, delivery: &Delivery, endpoint: Option<&Endpoint>,
     }
 }
 
-/// Its live parts.
-pub async fn live(visitor: Visitor, id: web::Path<String>, request: HttpRequest) -> HttpResponse {
-    let id = id.into_inner();
-    // A payload does not change: it is read once.
-    let body: Rc<RefCell<Option<Body>>> = Rc::default();
-    live::stream(visitor, &request, move |visitor| draw(visitor, id.clone(), Rc::clone(&body)))
+/// What a stream keeps in mind of what seldom changes, or never: the payload, and which of so
+/// many attempts somebody asked for.
+#[derive(Default)]
+struct Known {
+    body: RefCell<Option<Body>>,
+    by_hand: RefCell<(usize, BTreeSet<u64>)>,
 }
 
-async fn draw(visitor: Visitor, id: String, body: Rc<RefCell<Option<Body>>>) -> Result<Parts, Trouble> {
+/// Its live parts.
+pub async fn live(visitor: Visitor, id: web::Path<String>, request: HttpRequest) -> HttpResponse {
+    let (id, known) = (id.into_inner(), Rc::new(Known::default()));
+    live::stream(visitor, &request, move |visitor| draw(visitor, id.clone(), Rc::clone(&known)))
+}
+
+async fn draw(visitor: Visitor, id: String, known: Rc<Known>) -> Result<Parts, Trouble> {
     let delivery = read(&visitor, &id).await?;
     let endpoint = endpoint_of(&visitor, &delivery).await;
-    let known = body.borrow().clone();
-    let known = match known {
-        Some(known) => known,
+    let body = known.body.borrow().clone();
+    let body = match body {
+        Some(body) => body,
         None => {
             let found = body_of(&visitor, &delivery).await;
-            body.replace(Some(found.clone()));
+            known.body.replace(Some(found.clone()));
             found
         }
     };
-    let shown = attempts(&visitor, &delivery, endpoint.as_ref(), &known);
-    Ok(vec![("state", state(&visitor, &delivery, endpoint.as_ref())), ("attempts", shown)])
+    let made = delivery.attempts.len();
+    if known.by_hand.borrow().0 != made {
+        let found = by_hand(&visitor, &delivery).await;
+        known.by_hand.replace((made, found));
+    }
+    let by_hand = &known.by_hand.borrow().1;
+    let shown = attempts(&visitor, &delivery, endpoint.as_ref(), &body, by_hand);
+    Ok(vec![("state", state(&visitor, &delivery, endpoint.as_ref(), by_hand)), ("attempts", shown)])
 }
 
 /// Retries or skips it.
@@ -248,4 +296,31 @@ pub async fn act(posted: Posted, path: web::Path<(String, String)>) -> HttpRespo
     let to = format!("/deliveries/{}", segment(&id));
     let done = visitor.send(Method::POST, &format!("{to}/{verb}"), About::These, None).await;
     visitor.say_either(&visitor.to_one(&to), done, |_| said.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn who_asks_gets_the_next_attempt() {
+        let attempt = |number: u64, millis: i64| -> Attempt {
+            let text = json!({
+                "number": number, "started_at": Timestamp::from_millis(millis).to_string(), "duration_ms": 1,
+                "status_code": 503, "error": null, "response_body": "",
+            });
+            serde_json::from_value(text).expect("it is one")
+        };
+        let attempts = [attempt(1, 1_000), attempt(2, 2_000), attempt(3, 3_000), attempt(4, 4_000)];
+        let marked = |times: &[i64]| -> Vec<u64> {
+            first_after(&attempts, times.iter().map(|at| Timestamp::from_millis(*at))).into_iter().collect()
+        };
+        assert_eq!(marked(&[]), Vec::<u64>::new());
+        assert_eq!(marked(&[1_500]), [2]);
+        assert_eq!(marked(&[2_000, 2_100]), [2, 3]);
+        assert_eq!(marked(&[1_500, 1_600]), [2, 3], "who asks twice gets two");
+        assert_eq!(marked(&[4_001]), Vec::<u64>::new(), "it has not begun");
+    }
 }

@@ -20,7 +20,6 @@ use crate::dashboard::pages::{deliveries, nothing, segment};
 use crate::dashboard::visitor::{About, Visitor};
 use crate::dashboard::wire::{AttemptSeen, AuditEntry, Delivery, Endpoint, Health, List};
 use crate::dashboard::{answers, words};
-use crate::domain::Timestamp;
 
 /// Reads one, with how it is.
 pub async fn read(visitor: &Visitor, id: &str) -> Result<Endpoint, Trouble> {
@@ -99,17 +98,19 @@ pub fn framed(visitor: &Visitor, endpoint: &Endpoint, seen: &[AttemptSeen], tab:
 }
 
 /// What its trouble is, as a sentence; nothing without one.
-pub fn trouble(health: &Health, now: Timestamp) -> Markup {
+pub fn trouble(visitor: &Visitor, health: &Health) -> Markup {
+    let now = visitor.now;
+    let (what, tries) = if visitor.is_partner() { ("It fails", "try") } else { ("Its breaker opened", "probe") };
     html! {
         @if let (Some(at), reason) = (health.disabled_at, health.disabled_reason.as_deref()) {
             "Posthaste disabled it " (words::time(at.0, now)) ": "
             @if reason == Some("gone") { "it answered 410 Gone." } @else { "it had failed for too long." }
         } @else if health.breaker == "open" {
-            "Its breaker opened"
-            @if let Some(at) = health.breaker_opened_at { " " (words::time(at.0, now)) }
-            @if health.failed_probes > 0 { "; " (words::of(u64::from(health.failed_probes), "probe")) " failed since" }
-            @if health.actor.probing == Some(true) { "; a probe is under way" }
-            @else if let Some(at) = health.next_probe_at { "; the next probe " (words::time(at.0, now)) }
+            (what)
+            @if let Some(at) = health.breaker_opened_at { @if visitor.is_partner() { " since" } " " (words::time(at.0, now)) }
+            @if health.failed_probes > 0 { "; " (state::probes(visitor, health.failed_probes)) " failed since" }
+            @if health.actor.probing == Some(true) { "; a " (tries) " is under way" }
+            @else if let Some(at) = health.next_probe_at { "; the next " (tries) " " (words::time(at.0, now)) }
             "."
         } @else if let Some(since) = health.failing_since {
             "It has only failed since " (words::time(since.0, now)) "."

@@ -134,7 +134,7 @@ pub async fn act(posted: Posted, path: web::Path<(String, String)>) -> HttpRespo
 pub fn retried(count: u64, more: bool) -> String {
     let more = if more { " There are more: press again." } else { "" };
     match count {
-        0 => "Nothing waits for a later time: what waits is due, or behind its breaker until the next probe. \
+        0 => "Nothing waits for a later time: what waits is due, or is kept back while its receiver fails. \
               Send a test to see how it answers."
             .to_owned(),
         1 => format!("1 retry is due now; its delivery says how it ends.{more}"),

@@ -18,13 +18,18 @@ use crate::dashboard::pages::{created, head};
 use crate::dashboard::visitor::{About, Posted, Visitor};
 use crate::dashboard::wire::Endpoint;
 
-/// How an endpoint is, in one word.
-pub fn health(endpoint: &Endpoint) -> Markup {
+/// How an endpoint is, in one word. What holds or breaks a flow inside is operators' to know.
+pub fn health(visitor: &Visitor, endpoint: &Endpoint) -> Markup {
     match &endpoint.health {
+        _ if endpoint.status != "disabled" && endpoint.braked_at.is_some() && visitor.is_partner() => {
+            icons::state("held", "held")
+        }
         _ if endpoint.status != "disabled" && endpoint.braked_at.is_some() => icons::state("held", "braked"),
         _ if endpoint.status != "active" => icons::endpoint(&endpoint.status),
-        Some(health) if health.breaker == "open" => icons::state("breaker", "breaker open"),
-        Some(health) if health.failing_since.is_some() => icons::state("failing", "failing"),
+        Some(health) if health.breaker == "open" && !visitor.is_partner() => icons::state("breaker", "breaker open"),
+        Some(health) if health.failing_since.is_some() || health.breaker == "open" => {
+            icons::state("failing", "failing")
+        }
         _ => icons::endpoint(&endpoint.status),
     }
 }

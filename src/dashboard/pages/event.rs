@@ -1,16 +1,21 @@
 //! One event: what was posted and what became of it. Its payload is in `event_payload`, its
 //! outcomes in `event_outcomes`.
 
-use actix_web::{HttpResponse, web};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 
+use crate::auth::Permission;
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::inside::Trouble;
-use crate::dashboard::pages::{event_outcomes, event_payload, events, segment};
+use crate::dashboard::live::{self, Pace, Parts};
+use crate::dashboard::pages::naming::Names;
+use crate::dashboard::pages::{event_outcomes, event_payload, events, news, segment};
 use crate::dashboard::visitor::{About, Visitor};
 use crate::dashboard::wire::WholeEvent;
 use crate::dashboard::words;
-use crate::domain::Timestamp;
 
 /// Reads one.
 pub async fn read(visitor: &Visitor, id: &str) -> Result<WholeEvent, Trouble> {
@@ -23,32 +28,89 @@ pub async fn page(visitor: Visitor, id: web::Path<String>) -> HttpResponse {
 }
 
 async fn build(visitor: &Visitor, id: &str) -> Result<Page, Trouble> {
-    let mut event = read(visitor, id).await?;
+    let event = with_all_outcomes(visitor, id).await?;
     let path = format!("/events/{}", segment(&event.id));
-    let is_over_all = visitor.partner().is_none_or(|partner| partner == "*");
-    let whose = (is_over_all && event.partner != "*").then(|| event.partner.clone());
-    if let Some(partner) = &whose {
-        // Over all partners the API leaves out who did not get it; of the partner alone it
-        // leaves out who got it of all of them.
-        let own: WholeEvent = visitor.get(&path, About::Partner(partner), &[]).await?;
-        event.endpoints.extend(own.endpoints.into_iter().filter(|found| found.delivery.is_none()));
-    }
+    let whose = of_one_partner(visitor, &event);
+    let names = event_outcomes::names(visitor, &event).await;
     let about = whose.as_deref().map_or(About::These, About::Partner);
     let payload = event_payload::shown(visitor, &event, &path).await;
     let body = html! {
         div.head {
             h1 { "Event " span.mono { (words::short(&event.id)) } " " span.muted { (event.event) } }
-            div.row { (frame::copy(&event.id)) }
+            div.row { (news(0, false, "")) (frame::copy(&event.id)) }
         }
-        p.sentence { (sentence(&event, visitor.now)) }
-        (event_outcomes::table(visitor, &event))
+        (state(visitor, &event))
+        (event_outcomes::part(visitor, &event, &names))
         div.two {
             (payload)
             (facts(visitor, &event))
         }
         (frame::as_call(visitor, &path, about, &[]))
     };
-    Ok(Page::new(format!("Event {}", words::short(&event.id)), body))
+    let top = event_outcomes::newest(&event).map(|top| ("top", top));
+    Ok(Page::new(format!("Event {}", words::short(&event.id)), body)
+        .live(visitor.to(&format!("/live/event/{}", segment(&event.id)), top.as_slice())))
+}
+
+/// Whose it is, where that is one of several that are looked at.
+fn of_one_partner(visitor: &Visitor, event: &WholeEvent) -> Option<String> {
+    let is_over_all = visitor.partner().is_none_or(|partner| partner == "*");
+    (is_over_all && event.partner != "*").then(|| event.partner.clone())
+}
+
+/// Reads one, with who did not get it, too.
+async fn with_all_outcomes(visitor: &Visitor, id: &str) -> Result<WholeEvent, Trouble> {
+    let mut event = read(visitor, id).await?;
+    if let Some(partner) = of_one_partner(visitor, &event) {
+        // Over all partners the API leaves out who did not get it; of the partner alone it
+        // leaves out who got it of all of them.
+        let path = format!("/events/{}", segment(&event.id));
+        let own: WholeEvent = visitor.get(&path, About::Partner(&partner), &[]).await?;
+        event.endpoints.extend(own.endpoints.into_iter().filter(|found| found.delivery.is_none()));
+    }
+    Ok(event)
+}
+
+/// What a stream keeps in mind.
+#[derive(Default)]
+struct Followed {
+    pace: Pace,
+    /// Something is on its way.
+    is_moving: Cell<bool>,
+    /// What its endpoints are called: read once.
+    names: RefCell<Option<Rc<Names>>>,
+}
+
+/// Its live parts: what becomes of it. Its payload does not change.
+pub async fn live(visitor: Visitor, id: web::Path<String>, request: HttpRequest) -> HttpResponse {
+    let (id, followed) = (id.into_inner(), Rc::new(Followed::default()));
+    live::stream(visitor, &request, move |visitor| draw(visitor, id.clone(), Rc::clone(&followed)))
+}
+
+async fn draw(visitor: Visitor, id: String, followed: Rc<Followed>) -> Result<Parts, Trouble> {
+    if !followed.pace.is_due(followed.is_moving.get()) {
+        return Ok(Parts::new());
+    }
+    let mut event = with_all_outcomes(&visitor, &id).await?;
+    let moves = |word: &str| matches!(word, "pending" | "retrying");
+    let is_moving = event.endpoints.iter().any(|found| moves(&found.outcome));
+    followed.is_moving.set(is_moving && event.endpoints.len() <= event_outcomes::SHOWN_MAX);
+    let names = followed.names.borrow().clone();
+    let names = match names {
+        Some(names) => names,
+        None => {
+            let read = Rc::new(event_outcomes::names(&visitor, &event).await);
+            followed.names.replace(Some(Rc::clone(&read)));
+            read
+        }
+    };
+    let sentence = state(&visitor, &event);
+    let all = event.endpoints.len();
+    let top = visitor.query.get("top").unwrap_or_default();
+    let shown = event_outcomes::part_until(&visitor, &mut event, &names, top);
+    let new = all - event.endpoints.len();
+    let to = visitor.to(&format!("/events/{}", segment(&id)), &[]);
+    Ok(vec![("state", sentence), ("outcomes", shown), ("news", news(new, false, &to))])
 }
 
 fn facts(visitor: &Visitor, event: &WholeEvent) -> Markup {
@@ -74,16 +136,28 @@ fn facts(visitor: &Visitor, event: &WholeEvent) -> Markup {
 }
 
 /// What became of it, in one sentence.
-fn sentence(event: &WholeEvent, now: Timestamp) -> String {
+fn state(visitor: &Visitor, event: &WholeEvent) -> Markup {
+    let is_nobodys = event.endpoints.is_empty() && visitor.may(Permission::ManageEndpoints);
+    let partner = Some(event.partner.as_str()).filter(|partner| *partner != "*");
+    html! {
+        div #state .panel-list {
+            p.sentence { "Accepted " (words::time(event.accepted_at.0, visitor.now)) (outcomes(event)) }
+            @if is_nobodys {
+                p { a.button href=(visitor.address("/endpoints/new", partner, &[])) { "Make an endpoint" } }
+            }
+        }
+    }
+}
+
+fn outcomes(event: &WholeEvent) -> String {
     let of =
         |words: &[&str]| event.endpoints.iter().filter(|found| words.contains(&found.outcome.as_str())).count() as u64;
     let made = event.endpoints.iter().filter(|found| found.delivery.is_some()).count() as u64;
-    let age = words::relative(event.accepted_at.0, now);
     if event.endpoints.is_empty() {
-        return format!("Accepted {age}, when its partner had no endpoint.");
+        return ", when its partner had no endpoint.".to_owned();
     }
     if made == 0 {
-        return format!("Accepted {age}; no endpoint wanted it.");
+        return "; no endpoint wanted it.".to_owned();
     }
     let mut parts = vec![format!("{} of {made} delivered", of(&["delivered"]))];
     for (count, word) in [
@@ -97,5 +171,5 @@ fn sentence(event: &WholeEvent, now: Timestamp) -> String {
             parts.push(format!("{count} {word}"));
         }
     }
-    format!("Accepted {age}: {}.", parts.join(", "))
+    format!(": {}.", parts.join(", "))
 }

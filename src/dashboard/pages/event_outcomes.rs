@@ -1,54 +1,95 @@
 //! What became of an event at each endpoint: a sentence, and beside it what cures it.
 
+use std::collections::BTreeSet;
+
 use maud::{Markup, html};
 
 use crate::auth::Permission;
 use crate::dashboard::frame;
 use crate::dashboard::icons;
-use crate::dashboard::pages::{endpoint_link, outcome, segment};
+use crate::dashboard::pages::naming::Names;
+use crate::dashboard::pages::{outcome, segment};
 use crate::dashboard::visitor::Visitor;
 use crate::dashboard::wire::{Delivery, Outcome, WaitsFor, WholeEvent};
 use crate::dashboard::words;
-use crate::domain::Timestamp;
 
 /// Endpoints that are shown; of an event over all partners there may be thousands.
-const SHOWN_MAX: usize = 50;
+pub const SHOWN_MAX: usize = 50;
+
+/// What the endpoints that are shown are called.
+pub async fn names(visitor: &Visitor, event: &WholeEvent) -> Names {
+    let shown = event.endpoints.iter().take(SHOWN_MAX);
+    Names::read(visitor, shown.map(|found| found.endpoint.as_str())).await
+}
+
+/// The newest of its deliveries.
+pub fn newest(event: &WholeEvent) -> Option<&str> {
+    event.endpoints.iter().filter_map(|found| Some(found.delivery.as_ref()?.id.as_str())).max()
+}
+
+/// What an outcome's row is known by.
+fn row_id(found: &Outcome) -> String {
+    format!("at-{}", found.delivery.as_ref().map_or(&found.endpoint, |delivery| &delivery.id))
+}
+
+/// The same part while somebody looks: without deliveries that are newer than this one, so
+/// that nothing moves under them. The event is left with the outcomes of these.
+pub fn part_until(visitor: &Visitor, event: &mut WholeEvent, names: &Names, top: &str) -> Markup {
+    // Ids grow with time.
+    let was_there = |found: &&Outcome| found.delivery.as_ref().is_none_or(|delivery| delivery.id.as_str() <= top);
+    // Whether one was sent again since is told by all of them.
+    let shown = event.endpoints.iter().filter(was_there).take(SHOWN_MAX);
+    let superseded = shown.filter(|found| is_superseded(event, found)).map(row_id).collect();
+    event.endpoints.retain(|found| was_there(&found));
+    table(visitor, event, names, &superseded)
+}
 
 /// The table; nothing where there is no endpoint.
-pub fn table(visitor: &Visitor, event: &WholeEvent) -> Markup {
+pub fn part(visitor: &Visitor, event: &WholeEvent, names: &Names) -> Markup {
+    let shown = event.endpoints.iter().take(SHOWN_MAX);
+    let superseded = shown.filter(|found| is_superseded(event, found)).map(row_id).collect();
+    table(visitor, event, names, &superseded)
+}
+
+fn table(visitor: &Visitor, event: &WholeEvent, names: &Names, superseded: &BTreeSet<String>) -> Markup {
     html! {
-        @if !event.endpoints.is_empty() {
-            div.list {
-                table {
-                    caption { "What became of it at each endpoint." }
-                    thead {
-                        tr {
-                            th scope="col" { "Outcome" } th scope="col" { "Endpoint" } th scope="col" { "Delivery" }
-                            th scope="col" { "Why" } th scope="col" { "What to do" }
+        div #outcomes .panel-list {
+            @if !event.endpoints.is_empty() {
+                div.list {
+                    table {
+                        caption { "What became of it at each endpoint." }
+                        thead {
+                            tr {
+                                th scope="col" { "Outcome" } th scope="col" { "Endpoint" } th scope="col" { "Delivery" }
+                                th scope="col" { "Why" } th scope="col" { "What to do" }
+                            }
+                        }
+                        tbody {
+                            @for found in event.endpoints.iter().take(SHOWN_MAX) {
+                                (row(visitor, event, found, names, superseded.contains(&row_id(found))))
+                            }
                         }
                     }
-                    tbody { @for found in event.endpoints.iter().take(SHOWN_MAX) { (row(visitor, event, found)) } }
                 }
-            }
-            @if event.endpoints.len() > SHOWN_MAX {
-                nav.pages { a href=(visitor.to("/deliveries", &[("event", &event.id)])) { "All of its deliveries" } }
+                @if event.endpoints.len() > SHOWN_MAX {
+                    nav.pages { a href=(visitor.to("/deliveries", &[("event", &event.id)])) { "All of its deliveries" } }
+                }
             }
         }
     }
 }
 
-fn row(visitor: &Visitor, event: &WholeEvent, found: &Outcome) -> Markup {
+fn row(visitor: &Visitor, event: &WholeEvent, found: &Outcome, names: &Names, was_sent_again: bool) -> Markup {
     html! {
-        tr id={ "at-" (found.delivery.as_ref().map_or(&found.endpoint, |delivery| &delivery.id)) } {
+        tr id=(row_id(found)) {
             td.nowrap { (icons::status(&found.outcome)) }
-            td.nowrap { (endpoint_link(visitor, &found.endpoint)) }
+            td { (names.link(visitor, &found.endpoint)) }
             td.nowrap {
                 @if let Some(delivery) = &found.delivery {
                     a href=(visitor.to_one(&format!("/deliveries/{}", segment(&delivery.id)))) { (words::id(&delivery.id)) }
                 }
             }
-            @let was_sent_again = is_superseded(event, found);
-            td.line2 { (why(found, visitor.now)) @if was_sent_again { " " span.muted { "It has been sent again since." } } }
+            td.line2 { (why(visitor, found)) @if was_sent_again { " " span.muted { "It has been sent again since." } } }
             td { @if !was_sent_again { (cure(visitor, event, found)) } }
         }
     }
@@ -64,7 +105,8 @@ fn is_superseded(event: &WholeEvent, found: &Outcome) -> bool {
 }
 
 /// An outcome as a sentence.
-fn why(found: &Outcome, now: Timestamp) -> Markup {
+fn why(visitor: &Visitor, found: &Outcome) -> Markup {
+    let now = visitor.now;
     html! {
         @match (found.outcome.as_str(), &found.delivery) {
             ("filtered", _) => {
@@ -85,14 +127,15 @@ fn why(found: &Outcome, now: Timestamp) -> Markup {
                 @if found.subscribed_since.is_none() { ", and does not take this type" }
                 "."
             }
-            (_, Some(delivery)) => (of_delivery(found, delivery, now)),
+            (_, Some(delivery)) => (of_delivery(visitor, found, delivery)),
             _ => (found.explanation),
         }
     }
 }
 
 /// The same of one that has a delivery.
-fn of_delivery(found: &Outcome, delivery: &Delivery, now: Timestamp) -> Markup {
+fn of_delivery(visitor: &Visitor, found: &Outcome, delivery: &Delivery) -> Markup {
+    let now = visitor.now;
     html! {
         @match &found.last_attempt {
             Some(attempt) => { "Attempt " (attempt.number) " " (outcome::verb(attempt)) " " (words::time(attempt.started_at.0, now)) }
@@ -102,19 +145,24 @@ fn of_delivery(found: &Outcome, delivery: &Delivery, now: Timestamp) -> Markup {
             "delivered" => ".",
             "retries_exhausted" => ", the last of its schedule.",
             "discarded" => { "; discarded: " (delivery.reason.as_deref().unwrap_or("no reason is known").replace('_', " ")) "." }
-            _ => { "; " (waits(found.waits_for.as_ref(), delivery, now)) (left(found.attempts_left)) "." }
+            _ => { "; " (waits(visitor, found.waits_for.as_ref(), delivery)) (left(found.attempts_left)) "." }
         }
     }
 }
 
 /// What it waits for.
-pub fn waits(waits_for: Option<&WaitsFor>, delivery: &Delivery, now: Timestamp) -> Markup {
+pub fn waits(visitor: &Visitor, waits_for: Option<&WaitsFor>, delivery: &Delivery) -> Markup {
+    let now = visitor.now;
+    // How Posthaste works inside is its operators'.
+    let is_inside = !visitor.is_partner();
     let until = waits_for.and_then(|waits_for| waits_for.until).or(delivery.next_attempt_at);
     let when = html! {
         @match until { Some(at) if at.0 > now => (words::countdown(at.0, now)), _ => "now" }
     };
     html! {
         @match waits_for.map(|waits_for| (waits_for.kind.as_str(), waits_for.by.as_deref())) {
+            Some(("hold", Some("operator"))) if !is_inside => "it is held by whoever runs this service",
+            Some(("hold", Some("both"))) if !is_inside => "it is paused, and held by whoever runs this service",
             Some(("hold", Some("operator"))) => "an operator's brake holds it",
             Some(("hold", Some("both"))) => "it is paused, and an operator's brake holds it",
             Some(("hold", Some("partner"))) => "its endpoint is paused",
@@ -123,10 +171,12 @@ pub fn waits(waits_for: Option<&WaitsFor>, delivery: &Delivery, now: Timestamp) 
             Some(("hold", _)) => "its endpoint is disabled",
             Some(("attempt", _)) => "an attempt is under way",
             Some(("deliver_at", _)) => { "it is to be delivered " (when) }
+            Some(("breaker", _)) if !is_inside => { "its endpoint fails and is tried now and then, the next time " (when) }
             Some(("breaker", _)) => { "the breaker of its endpoint is open, the next probe " (when) }
             Some(("retry_after", _)) => { "the receiver asked for no request yet, the next " (when) }
             Some(("rate_limit", _)) => { "the rate limit lets the next go " (when) }
             Some(("order", _)) => "another is before it in the order of its endpoint",
+            Some(("owner_node", _)) if !is_inside => "it is about to be taken up again",
             Some(("owner_node", _)) => "no node sends it just now",
             Some(("queue", _)) => "it is due, and waits for its turn",
             _ => { "next " (when) }

@@ -1,6 +1,9 @@
 //! Finding by what somebody has in hand: an id of whatever kind, a URL, an idempotency key, a
 //! value of a payload, a partner's name, an event type. What one thing goes by leads there;
-//! of several there is a list, and of nothing what was looked through.
+//! of several there is a list, and of nothing what was looked through. What is in hand in part
+//! only, an id's tail or a piece of a URL, is looked for in `find/parts`.
+
+mod parts;
 
 use actix_web::HttpResponse;
 use maud::{Markup, html};
@@ -24,10 +27,11 @@ const REFUSED: &str = "10";
 /// Goes to what was found, lists it, or says what was looked for.
 pub async fn page(visitor: Visitor) -> HttpResponse {
     let wanted = visitor.query.filled("q").unwrap_or_default().to_owned();
-    match found(&visitor, &wanted).await {
-        Ok(Found::One(to)) => answers::go(&to),
-        Ok(Found::Several(there, answer)) => visitor.answer(Ok(several(&there, &wanted, &answer))),
-        Ok(Found::Nothing(searched)) => visitor.answer(Ok(not_found(&visitor, &wanted, searched.as_ref()).await)),
+    let mut looked = Looked::default();
+    match found(&visitor, &wanted, &mut looked).await {
+        Ok(Some(Found::One(to))) => answers::go(&to),
+        Ok(Some(Found::Several(there, hits))) => visitor.answer(Ok(several(&there, &wanted, &hits, &looked))),
+        Ok(None) => visitor.answer(Ok(not_found(&visitor, &wanted, &looked).await)),
         Err(trouble) => visitor.answer(Err(trouble)),
     }
 }
@@ -36,39 +40,74 @@ enum Found {
     /// Where it is.
     One(String),
     /// As somebody sees it who looks there.
-    Several(Box<Visitor>, SearchAnswer),
-    /// What was looked through, if the text could be looked for.
-    Nothing(Option<Searched>),
+    Several(Box<Visitor>, Vec<Hit>),
+}
+
+impl Found {
+    /// What these hits are, for somebody who looks there; `None` is nothing.
+    fn of(there: Visitor, hits: Vec<Hit>) -> Option<Self> {
+        if let Some(only) = the_one(&hits) {
+            return Some(Self::One(there.to(&address(only), &[])));
+        }
+        (!hits.is_empty()).then(|| Self::Several(Box::new(there), hits))
+    }
+}
+
+/// What was looked through, to be said.
+#[derive(Default)]
+struct Looked {
+    /// For the text whole, if it can be looked for.
+    searched: Option<Searched>,
+    /// For it as an id's tail: how many of the newest things of each kind.
+    tails: Option<parts::Tails>,
+    /// For it as a part of a URL: whether all endpoints were looked at.
+    urls: Option<bool>,
 }
 
 /// Looks where somebody is, then over all partners, then in the other environment: what is
 /// in hand says neither.
-async fn found(visitor: &Visitor, wanted: &str) -> Result<Found, Trouble> {
+async fn found(visitor: &Visitor, wanted: &str, looked: &mut Looked) -> Result<Option<Found>, Trouble> {
     if wanted.is_empty() {
-        return Ok(Found::Nothing(None));
+        return Ok(None);
     }
     if visitor.may(Permission::Operate) && is_partner(visitor, wanted).await? {
-        return Ok(Found::One(visitor.address(&format!("/partners/{}", segment(wanted)), None, &[])));
+        return Ok(Some(Found::One(visitor.address(&format!("/partners/{}", segment(wanted)), None, &[]))));
     }
-    let mut searched = None;
     for there in places(visitor) {
         let answer: SearchAnswer = match there.get("/search", About::These, &[("q", wanted), ("limit", LIMIT)]).await {
             Ok(answer) => answer,
             // It is nothing that could be looked for.
-            Err(trouble) if trouble.status == 422 => return Ok(Found::Nothing(None)),
+            Err(trouble) if trouble.status == 422 => break,
             Err(trouble) => return Err(trouble),
         };
+        // What is said is how far it went where something is, or else where somebody is.
         let hits = once_each(answer.data);
-        if let Some(only) = the_one(&hits) {
-            return Ok(Found::One(there.to(&address(only), &[])));
+        if looked.searched.is_none() || !hits.is_empty() {
+            looked.searched = Some(answer.searched);
         }
-        if !hits.is_empty() {
-            return Ok(Found::Several(Box::new(there), SearchAnswer { data: hits, searched: answer.searched }));
+        if let Some(found) = Found::of(there, hits) {
+            return Ok(Some(found));
         }
-        // What is said is how far it went where somebody is.
-        searched.get_or_insert(answer.searched);
     }
-    Ok(Found::Nothing(searched))
+    if let Some(tail) = parts::Tail::of(wanted) {
+        for there in places(visitor) {
+            let (hits, tails) = tail.among_the_newest(&there).await?;
+            looked.tails.get_or_insert(tails);
+            if let Some(found) = Found::of(there, hits) {
+                return Ok(Some(found));
+            }
+        }
+    }
+    if visitor.may(Permission::ManageEndpoints) && parts::is_part_of_url(wanted) {
+        for there in places(visitor) {
+            let (hits, is_all) = parts::by_url(&there, wanted).await?;
+            looked.urls = Some(looked.urls.unwrap_or(true) && is_all);
+            if let Some(found) = Found::of(there, hits) {
+                return Ok(Some(found));
+            }
+        }
+    }
+    Ok(None)
 }
 
 async fn is_partner(visitor: &Visitor, name: &str) -> Result<bool, Trouble> {
@@ -133,13 +172,17 @@ fn address(hit: &Hit) -> String {
     }
 }
 
-fn several(there: &Visitor, wanted: &str, answer: &SearchAnswer) -> Page {
+fn several(there: &Visitor, wanted: &str, hits: &[Hit], looked: &Looked) -> Page {
+    let in_part = hits.iter().any(|hit| matches!(hit.why.as_str(), parts::TAIL | parts::URL_PART));
     let body = html! {
         (head("Found", html! {}))
-        p.sentence { (words::of(answer.data.len() as u64, "thing")) " in " (there.environment()) " go by " b { (wanted) } "." }
+        p.sentence { (words::of(hits.len() as u64, "thing")) " in " (there.environment()) " go by " b { (wanted) } "." }
         div.list {
             table {
-                caption { (range(there, &answer.searched)) }
+                caption {
+                    @if in_part { (looked_for_parts(there, wanted, looked)) }
+                    @else if let Some(searched) = &looked.searched { (range(there, searched)) }
+                }
                 thead {
                     tr {
                         th scope="col" { "What" } th scope="col" { "Which" } th scope="col" { "Type" } th scope="col" { "Partner" }
@@ -147,10 +190,15 @@ fn several(there: &Visitor, wanted: &str, answer: &SearchAnswer) -> Page {
                     }
                 }
                 tbody {
-                    @for hit in &answer.data {
+                    @for hit in hits {
                         tr {
                             td.nowrap { (kind(hit)) }
-                            td.nowrap { a href=(there.to(&address(hit), &[])) { (words::id(&hit.id)) } }
+                            td.nowrap {
+                                @match &hit.url {
+                                    Some(url) => a.cut href=(there.to(&address(hit), &[])) title=(hit.id) { (url) },
+                                    None => a href=(there.to(&address(hit), &[])) { (words::id(&hit.id)) },
+                                }
+                            }
                             td { (hit.event_type.as_deref().unwrap_or_default()) }
                             td { @match hit.partner.as_deref() { Some("*") => "all", Some(name) => (name), None => {} } }
                             td { (why(hit)) }
@@ -160,7 +208,7 @@ fn several(there: &Visitor, wanted: &str, answer: &SearchAnswer) -> Page {
                 }
             }
         }
-        (frame::as_call(there, "/search", About::These, &[("q", wanted), ("limit", LIMIT)]))
+        @if !in_part { (frame::as_call(there, "/search", About::These, &[("q", wanted), ("limit", LIMIT)])) }
     };
     Page::new("Found", body)
 }
@@ -181,6 +229,8 @@ fn why(hit: &Hit) -> Markup {
             ("event_type", _) => "its type",
             ("url", _) => "its URL",
             ("name", _) => "its name",
+            (parts::TAIL, _) => "its id's end",
+            (parts::URL_PART, _) => "a part of its URL",
             _ => "its id",
         }
     }
@@ -200,7 +250,22 @@ fn range(there: &Visitor, searched: &Searched) -> Markup {
     }
 }
 
-async fn not_found(visitor: &Visitor, wanted: &str, searched: Option<&Searched>) -> Page {
+/// What was looked through for what is in hand in part.
+fn looked_for_parts(there: &Visitor, wanted: &str, looked: &Looked) -> Markup {
+    html! {
+        @if let Some(tails) = &looked.tails { (tails.said()) " " }
+        @match looked.urls {
+            None => {}
+            Some(true) => "The URLs of all endpoints were looked through. ",
+            Some(false) => {
+                "Not all endpoints could be looked at, the most harmed and the newest first: "
+                a href=(there.to("/endpoints", &[("url_part", wanted)])) { "go on among them" } ". "
+            }
+        }
+    }
+}
+
+async fn not_found(visitor: &Visitor, wanted: &str, looked: &Looked) -> Page {
     let body = html! {
         (head("Nothing found", html! {}))
         section.panel {
@@ -208,17 +273,19 @@ async fn not_found(visitor: &Visitor, wanted: &str, searched: Option<&Searched>)
                 @if wanted.is_empty() { "Say what is to be found." }
                 @else { "There is nothing here that goes by " b { (wanted) } ", or it is not yours to see." }
             }
-            @if let Some(searched) = searched {
+            @if let Some(searched) = &looked.searched {
                 p {
                     (range(visitor, searched))
+                    (looked_for_parts(visitor, wanted, looked))
                     @if visitor.chooses_environment() { "The other environment was looked through, too." }
                 }
             }
             (horizon(visitor).await)
-            p { "What can be found is, whole and exactly as it is written:" }
+            p { "What can be found is, exactly as it is written:" }
             ul {
                 li { "the id of an event (" code { "evt_…" } "), a delivery (" code { "dlv_…" } "), an endpoint (" code { "ep_…" } ") or a replay" }
-                li { "the URL of an endpoint" }
+                li { "the end of such an id, as pages show it (" code { "dlv…7k2m9q" } "), of what is among the newest" }
+                li { "the URL of an endpoint, its host, or another part of it" }
                 li { "an idempotency key, or a value of a payload in a field that its type is indexed by" }
                 li { "the name of an event type" @if visitor.is_operator() { ", or of a partner" } }
             }

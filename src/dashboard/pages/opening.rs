@@ -62,7 +62,10 @@ fn theme(request: &HttpRequest) -> Option<&str> {
 }
 
 fn kept_quiet(mut answer: HttpResponse) -> HttpResponse {
-    answer.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // Nobody is told the path, which is the key. With `no-referrer` the button's form would come
+    // from `null`, and browsers that send no `Sec-Fetch-Site` have nothing else to show that it
+    // is ours.
+    answer.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin"));
     answer.headers_mut().insert(ROBOTS, HeaderValue::from_static("noindex"));
     answer
 }

@@ -7,7 +7,7 @@ pub mod one;
 use std::collections::HashMap;
 
 use actix_web::http::{Method, StatusCode};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::future::join3;
 use maud::{Markup, html};
 use serde_json::json;
@@ -16,32 +16,55 @@ use crate::dashboard::counts::{self, Series};
 use crate::dashboard::form::{Form, Mistakes};
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::inside::Trouble;
-use crate::dashboard::pages::{head, segment};
+use crate::dashboard::live::{self, Parts};
+use crate::dashboard::pages::{head, news, segment};
 use crate::dashboard::visitor::{About, Posted, Visitor};
 use crate::dashboard::wire::{Brake, List, PartnerStanding};
 use crate::dashboard::{answers, icons, words};
 
 /// Partners of a page: each has a day of counts beside it.
-const PAGE: &str = "25";
+const PAGE: usize = 25;
+/// New ones that are counted.
+const NEWS: usize = 10;
 
 /// The list.
 pub async fn list(visitor: Visitor) -> HttpResponse {
     visitor.answer(build(&visitor, &Form::default(), &Mistakes::default()).await)
 }
 
-async fn build(visitor: &Visitor, form: &Form, mistakes: &Mistakes) -> Result<Page, Trouble> {
+/// What the list says, or why a part of it could not be had.
+struct Read {
+    found: List<PartnerStanding>,
+    counted: Result<HashMap<String, Series>, Trouble>,
+    brakes: Result<List<Brake>, Trouble>,
+}
+
+/// A page of the list, and a few more.
+async fn read(visitor: &Visitor, limit: usize) -> Result<Read, Trouble> {
+    let limit = visitor.api.limits.page_max.min(limit).to_string();
     let cursor = visitor.query.filled("cursor");
-    let kept: Vec<(&str, &str)> = cursor.map(|cursor| ("cursor", cursor)).into_iter().collect();
-    let asked: Vec<(&str, &str)> = [("limit", PAGE)].into_iter().chain(kept.iter().copied()).collect();
+    let asked = asked(visitor, &limit);
     let (found, counted, brakes) = join3(
         visitor.get::<List<PartnerStanding>>("/partner-health", About::Partner("*"), &asked),
-        counts::of_partners(visitor, PAGE, cursor),
+        counts::of_partners(visitor, &limit, cursor),
         visitor.get::<List<Brake>>("/brakes", About::Nobody, &[]),
     )
     .await;
-    let found = found?;
+    Ok(Read { found: found?, counted, brakes })
+}
+
+fn asked<'a>(visitor: &'a Visitor, limit: &'a str) -> Vec<(&'static str, &'a str)> {
+    [("limit", limit)].into_iter().chain(visitor.query.filled("cursor").map(|cursor| ("cursor", cursor))).collect()
+}
+
+async fn build(visitor: &Visitor, form: &Form, mistakes: &Mistakes) -> Result<Page, Trouble> {
+    let read = read(visitor, PAGE).await?;
+    let Read { found, counted, brakes } = &read;
+    let kept: Vec<(&str, &str)> = visitor.query.filled("cursor").map(|cursor| ("cursor", cursor)).into_iter().collect();
+    let limit = PAGE.to_string();
+    let asked = asked(visitor, &limit);
     let body = html! {
-        (head("Partners", html! {}))
+        (head("Partners", html! { (news(0, false, "")) }))
         form.filters method="post" action=(visitor.to("/partners", &[])) {
             (frame::token(visitor))
             label { span.small.muted { "New partner" }
@@ -53,21 +76,48 @@ async fn build(visitor: &Visitor, form: &Form, mistakes: &Mistakes) -> Result<Pa
         @if !mistakes.is_empty() {
             p.note.bad #name-wrong role="alert" { @for wrong in mistakes.at("name").iter().chain(mistakes.at("")) { (wrong) " " } }
         }
-        @if let Err(trouble) = &counted { (answers::part(trouble)) }
-        @if let Err(trouble) = &brakes { (answers::part(trouble)) }
-        (table(visitor, &found.data, counted.as_ref().ok(), brakes.as_ref().map_or(&[][..], |brakes| brakes.data.as_slice())))
+        @if let Err(trouble) = counted { (answers::part(trouble)) }
+        @if let Err(trouble) = brakes { (answers::part(trouble)) }
+        @if found.data.is_empty() {
+            div.list {
+                div.nothing {
+                    p { "No partner yet. A partner is whoever your events go to: name one above, and then make an endpoint for it." }
+                }
+            }
+        } @else { (table(visitor, &read)) }
         (frame::next(visitor, "/partners", &kept, found.next_cursor.as_deref()))
         (frame::as_call(visitor, "/partner-health", About::Partner("*"), &asked))
     };
-    Ok(Page::new("Partners", body))
+    let top = found.data.first().map(|first| ("top", first.name.as_str()));
+    let watched: Vec<(&str, &str)> = kept.iter().copied().chain(top).collect();
+    Ok(Page::new("Partners", body).live(visitor.to("/live/partners", &watched)))
 }
 
-fn table(
-    visitor: &Visitor,
-    partners: &[PartnerStanding],
-    counted: Option<&HashMap<String, Series>>,
-    brakes: &[Brake],
-) -> Markup {
+/// The list's live parts: the rows that it has, in their order, and how many are new.
+pub async fn live(visitor: Visitor, request: HttpRequest) -> HttpResponse {
+    live::seldom(visitor, &request, draw)
+}
+
+async fn draw(visitor: Visitor) -> Result<Parts, Trouble> {
+    let mut read = read(&visitor, PAGE + NEWS).await?;
+    let partners = &mut read.found.data;
+    // Newest first: those before the one that was the first came since.
+    let top = visitor.query.get("top").unwrap_or_default();
+    let Some(new) = partners.iter().position(|partner| partner.name == top) else {
+        // It is gone, or more have come than are counted: what is there stays as it is.
+        return Ok(vec![("news", news(partners.len(), true, &visitor.to("/partners", &[])))]);
+    };
+    partners.drain(..new);
+    partners.truncate(PAGE);
+    let mut parts = vec![("news", news(new, false, &visitor.to("/partners", &[])))];
+    // Figures that cannot be had now are left as they were.
+    if new <= NEWS && read.counted.is_ok() && read.brakes.is_ok() {
+        parts.push(("partners", rows(&visitor, &read)));
+    }
+    Ok(parts)
+}
+
+fn table(visitor: &Visitor, read: &Read) -> Markup {
     let caption = format!(
         "In {}, newest first. Each exists in both environments. Events and success are those of the last 24 hours.",
         visitor.environment()
@@ -82,11 +132,19 @@ fn table(
                         th.num scope="col" { "Success" } th.num scope="col" { "Waiting" } th.num scope="col" { "Exhausted" } th.num scope="col" { "Last event" }
                     }
                 }
-                tbody {
-                    @for partner in partners {
-                        (row(visitor, partner, counted.and_then(|counted| counted.get(&partner.name)), brakes))
-                    }
-                }
+                (rows(visitor, read))
+            }
+        }
+    }
+}
+
+fn rows(visitor: &Visitor, read: &Read) -> Markup {
+    let counted = read.counted.as_ref().ok();
+    let brakes = read.brakes.as_ref().map_or(&[][..], |brakes| brakes.data.as_slice());
+    html! {
+        tbody #partners {
+            @for partner in &read.found.data {
+                (row(visitor, partner, counted.and_then(|counted| counted.get(&partner.name)), brakes))
             }
         }
     }
@@ -97,7 +155,7 @@ fn row(visitor: &Visitor, partner: &PartnerStanding, series: Option<&Series>, br
     let is_braked = brakes.iter().any(|brake| brake.partner == name && brake.environment == visitor.environment());
     let list = |path: &str, parameters: &[(&str, &str)]| visitor.address(path, Some(name), parameters);
     html! {
-        tr {
+        tr id={ "partner-" (name) } {
             td.nowrap {
                 @if partner.erasing.is_some() { (icons::state("discarded", "being erased")) }
                 @else if is_braked { (icons::state("held", "braked")) }

@@ -1,23 +1,34 @@
 //! What a partner sees first: what of theirs failed, and how to have it sent again; then
 //! their endpoints. Nothing of how Posthaste works inside.
 
-use actix_web::HttpResponse;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use actix_web::{HttpRequest, HttpResponse};
 use futures_util::future::join4;
 use maud::{Markup, html};
 
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::inside::Trouble;
-use crate::dashboard::pages::{endpoint_link, head, segment};
+use crate::dashboard::live::{self, Parts};
+use crate::dashboard::pages::naming::Names;
+use crate::dashboard::pages::{head, news, segment};
 use crate::dashboard::visitor::{About, Visitor};
 use crate::dashboard::wire::{Delivery, Endpoint, ExhaustedEndpoint, Health, List};
 use crate::dashboard::{answers, icons, words};
+use crate::domain::Timestamp;
 
 /// Endpoints of the page, the most harmed of all.
-const ENDPOINTS: &str = "20";
+const ENDPOINTS: usize = 20;
+/// So many are asked for while somebody looks: others may be more harmed by then, and these
+/// are to be known all the same.
+const ENDPOINTS_FOLLOWED: usize = 60;
 /// How often it is asked for them: a page has none where very many were passed over for it.
 const ASKED_MAX: usize = 4;
 /// Endpoints with given up deliveries, and failed deliveries of each kind.
-const FAILURES: &str = "10";
+const FAILURES: usize = 10;
+/// So many are asked for while somebody looks.
+const FAILURES_FOLLOWED: usize = 30;
 
 /// The page.
 pub async fn page(visitor: &Visitor) -> HttpResponse {
@@ -39,31 +50,157 @@ pub async fn most_harmed(visitor: &Visitor, limit: &str) -> Result<List<Endpoint
     }
 }
 
-async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
+/// What the page is made of.
+struct Home {
+    endpoints: Vec<Endpoint>,
+    has_more: bool,
+    given_up: Result<List<ExhaustedEndpoint>, Trouble>,
+    /// Given up first, and then what is tried again.
+    failed: Result<Vec<Delivery>, Trouble>,
+}
+
+async fn read(visitor: &Visitor, endpoints: usize, failures: usize) -> Result<Home, Trouble> {
+    let most = visitor.api.limits.page_max;
+    let (endpoints, failures) = (endpoints.min(most).to_string(), failures.min(most).to_string());
     let failed = |status: &'static str| {
-        let asked = [("status", status), ("limit", FAILURES)];
+        let asked = [("status", status), ("limit", failures.as_str())];
         async move { visitor.get::<List<Delivery>>("/deliveries", About::These, &asked).await }
     };
+    let few = FAILURES.min(most).to_string();
     let given_up =
-        async { visitor.get::<List<ExhaustedEndpoint>>("/exhausted", About::These, &[("limit", FAILURES)]).await };
+        async { visitor.get::<List<ExhaustedEndpoint>>("/exhausted", About::These, &[("limit", &few)]).await };
     let (listed, given_up, exhausted, retrying) =
-        join4(most_harmed(visitor, ENDPOINTS), given_up, failed("retries_exhausted"), failed("retrying")).await;
+        join4(most_harmed(visitor, &endpoints), given_up, failed("retries_exhausted"), failed("retrying")).await;
     let List { data: endpoints, next_cursor } = listed?;
-    let has_more = next_cursor.is_some();
+    let failed = exhausted.and_then(|mut exhausted| {
+        exhausted.data.extend(retrying?.data);
+        Ok(exhausted.data)
+    });
+    Ok(Home { endpoints, has_more: next_cursor.is_some(), given_up, failed })
+}
+
+impl Home {
+    /// Endpoints of failures.
+    fn named(&self) -> impl Iterator<Item = &str> {
+        let failed = self.failed.iter().flatten().map(|delivery| delivery.endpoint.as_str());
+        failed.chain(self.given_up.iter().flat_map(|list| &list.data).map(|one| one.endpoint.as_str()))
+    }
+
+    /// What they are called.
+    async fn names(&self, visitor: &Visitor) -> Names {
+        Names::read(visitor, self.named()).await
+    }
+
+    /// Failures of a kind.
+    fn of_kind(&self, status: &str) -> impl Iterator<Item = &str> {
+        let failed = self.failed.iter().flatten().filter(move |delivery| delivery.status == status);
+        failed.map(|delivery| delivery.id.as_str())
+    }
+}
+
+async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
+    let home = read(visitor, ENDPOINTS, FAILURES).await?;
+    let names = home.names(visitor).await;
+    let Home { endpoints, has_more, failed, .. } = &home;
+    let limit = ENDPOINTS.to_string();
     let make = html! { a.button href=(visitor.to("/figures", &[])) { "Figures" } a.button.primary href=(visitor.to("/endpoints/new", &[])) { "Make an endpoint" } };
     let body = html! {
         @if endpoints.is_empty() && !has_more {
-            (head("Webhooks", html! {}))
+            (head("Webhooks", news(0, false, "")))
             (first(visitor))
         } @else {
-            (head("Webhooks", make))
-            (needs(visitor, &endpoints, has_more, &given_up))
-            (failures(visitor, exhausted, retrying))
-            (table(visitor, &endpoints, has_more))
+            (head("Webhooks", html! { (news(0, false, "")) (make) }))
+            (needs(visitor, &home, &names))
+            (failures(visitor, failed, &names))
+            (table(visitor, endpoints, *has_more))
         }
-        (frame::as_call(visitor, "/webhook-health", About::These, &[("limit", ENDPOINTS)]))
+        (frame::as_call(visitor, "/webhook-health", About::These, &[("limit", &limit)]))
     };
-    Ok(Page::new("Webhooks", body))
+    Ok(Page::new("Webhooks", body).live(Shown::address(visitor, &home)))
+}
+
+/// What the page shows, as its stream's address says it: of that alone rows are drawn anew, in
+/// their order, so that nothing moves under whoever reads.
+struct Shown {
+    /// When that was.
+    at: Timestamp,
+    endpoints: Vec<String>,
+    /// Of each kind of failures.
+    failed: [Vec<String>; KINDS.len()],
+}
+
+/// Kinds of failures: their status, and what the address calls those that are shown.
+const KINDS: [(&str, &str); 2] = [("retries_exhausted", "given-up"), ("retrying", "retrying")];
+
+impl Shown {
+    fn of(visitor: &Visitor) -> Self {
+        let ids = |name: &str| {
+            let text = visitor.query.filled(name).unwrap_or_default();
+            text.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect()
+        };
+        let at = visitor.query.filled("at").and_then(|text| text.parse().ok()).unwrap_or(visitor.now);
+        Self { at, endpoints: ids("endpoints"), failed: KINDS.map(|(_, name)| ids(name)) }
+    }
+
+    /// The address of the stream of a page that shows this.
+    fn address(visitor: &Visitor, home: &Home) -> String {
+        let endpoints: Vec<&str> = home.endpoints.iter().map(|endpoint| endpoint.id.as_str()).collect();
+        let (at, endpoints) = (visitor.now.to_string(), endpoints.join(","));
+        let failed = KINDS.map(|(status, name)| (name, home.of_kind(status).collect::<Vec<_>>().join(",")));
+        let mut said = vec![("at", at.as_str()), ("endpoints", endpoints.as_str())];
+        said.extend(failed.iter().map(|(name, ids)| (*name, ids.as_str())));
+        visitor.to("/live/portal", &said)
+    }
+
+    /// How many endpoints were made since, and how many deliveries have begun to fail or were
+    /// given up. What is older than a full list was behind it all the time: ids grow with time.
+    fn news(&self, home: &Home) -> usize {
+        let endpoints = home.endpoints.iter().filter(|endpoint| endpoint.created_at.0 > self.at).count();
+        let failed = KINDS.iter().zip(&self.failed).map(|((status, _), shown)| {
+            let oldest = shown.iter().min().filter(|_| shown.len() >= FAILURES).map_or("", String::as_str);
+            home.of_kind(status).filter(|id| *id > oldest && !shown.iter().any(|known| known == id)).count()
+        });
+        endpoints + failed.sum::<usize>()
+    }
+}
+
+/// Its live parts. What endpoints are called is read once.
+pub async fn live(visitor: Visitor, request: HttpRequest) -> HttpResponse {
+    let names: Rc<RefCell<Rc<Names>>> = Rc::default();
+    live::seldom(visitor, &request, move |visitor| draw(visitor, Rc::clone(&names)))
+}
+
+async fn draw(visitor: Visitor, names: Rc<RefCell<Rc<Names>>>) -> Result<Parts, Trouble> {
+    let mut home = read(&visitor, ENDPOINTS_FOLLOWED, FAILURES_FOLLOWED).await?;
+    let shown = Shown::of(&visitor);
+    let mut parts = vec![("news", news(shown.news(&home), false, &visitor.to("", &[])))];
+    // Where there was nothing there is no such part.
+    if shown.endpoints.is_empty() {
+        return Ok(parts);
+    }
+    let known = Rc::clone(&names.borrow());
+    let are_known = home.named().all(|id| known.url(id).is_some());
+    let known = if are_known { known } else { Rc::new(home.names(&visitor).await) };
+    names.replace(Rc::clone(&known));
+    parts.push(("needs", needs(&visitor, &home, &known)));
+    in_order(&mut home.endpoints, &shown.endpoints, |endpoint| &endpoint.id);
+    parts.push(("endpoints", rows(&visitor, &home.endpoints)));
+    // What could not be read just now is left as it was.
+    let order = shown.failed.concat();
+    if let Ok(failed) = &mut home.failed
+        && !order.is_empty()
+    {
+        in_order(failed, &order, |delivery| &delivery.id);
+        parts.push(("failed", failed_rows(&visitor, failed, &known)));
+    }
+    Ok(parts)
+}
+
+/// Only those of these ids, in their order.
+fn in_order<T>(things: &mut Vec<T>, ids: &[String], id: impl Fn(&T) -> &String) {
+    let place = |thing: &T| ids.iter().position(|known| known == id(thing));
+    things.retain(|thing| place(thing).is_some());
+    things.sort_by_key(place);
 }
 
 /// Before there is an endpoint.
@@ -110,17 +247,13 @@ fn waiting(health: &Health) -> String {
 }
 
 /// The first line, and what is behind it: worst first.
-fn needs(
-    visitor: &Visitor,
-    endpoints: &[Endpoint],
-    has_more: bool,
-    given_up: &Result<List<ExhaustedEndpoint>, Trouble>,
-) -> Markup {
+fn needs(visitor: &Visitor, home: &Home, names: &Names) -> Markup {
+    let Home { endpoints, has_more, given_up, .. } = home;
     let troubled: Vec<&Endpoint> = endpoints.iter().filter(|endpoint| trouble(endpoint).is_some()).collect();
     let given_up = given_up.as_ref().map(|list| list.data.iter().filter(|one| one.count > 0).collect::<Vec<_>>());
     let count = troubled.len() + given_up.as_ref().map_or(0, Vec::len);
     // The most harmed come first: behind one that is well there is none that fails.
-    let more = if has_more && endpoints.last().is_some_and(|last| trouble(last).is_some()) { "+" } else { "" };
+    let more = if *has_more && endpoints.last().is_some_and(|last| trouble(last).is_some()) { "+" } else { "" };
     html! {
         section #needs .panel {
             p.sentence #headline {
@@ -133,8 +266,8 @@ fn needs(
                 }
             }
             @if let Err(trouble) = &given_up { (answers::part(trouble)) }
-            @for endpoint in troubled { (failing(visitor, endpoint)) }
-            @for one in given_up.into_iter().flatten() { (replayable(visitor, one, endpoints)) }
+            @for endpoint in troubled.into_iter().take(ENDPOINTS) { (failing(visitor, endpoint)) }
+            @for one in given_up.into_iter().flatten() { (replayable(visitor, one, names)) }
         }
     }
 }
@@ -142,7 +275,7 @@ fn needs(
 fn failing(visitor: &Visitor, endpoint: &Endpoint) -> Markup {
     let path = format!("/endpoints/{}", segment(&endpoint.id));
     html! {
-        div.row {
+        div.row id={ "needs-" (endpoint.id) } {
             (health(endpoint))
             a href=(visitor.to_one(&path)) { (endpoint.url) }
             @if let Some(health) = &endpoint.health {
@@ -164,18 +297,17 @@ fn failing(visitor: &Visitor, endpoint: &Endpoint) -> Markup {
 }
 
 /// What was given up at an endpoint, and the way to have it sent again.
-fn replayable(visitor: &Visitor, one: &ExhaustedEndpoint, endpoints: &[Endpoint]) -> Markup {
+fn replayable(visitor: &Visitor, one: &ExhaustedEndpoint, names: &Names) -> Markup {
     let path = format!("/endpoints/{}", segment(&one.endpoint));
-    let url = endpoints.iter().find(|endpoint| endpoint.id == one.endpoint).map(|endpoint| endpoint.url.as_str());
     let why = one.reasons.first().map(|reason| match (reason.status_code, reason.error_class.as_deref()) {
         (Some(code), _) => format!("got {code}"),
         (None, Some(class)) => class.replace('_', " "),
         (None, None) => "no answer".to_owned(),
     });
     html! {
-        div.row {
+        div.row id={ "given-up-" (one.endpoint) } {
             (icons::state("exhausted", "given up"))
-            a href=(visitor.to_one(&path)) { @match url { Some(url) => (url), None => (words::short(&one.endpoint)) } }
+            (names.link(visitor, &one.endpoint))
             span {
                 (words::count(one.count)) @if one.at_least { "+" }
                 @if one.count == 1 { " delivery was given up" } @else { " deliveries were given up" }
@@ -190,18 +322,12 @@ fn replayable(visitor: &Visitor, one: &ExhaustedEndpoint, endpoints: &[Endpoint]
 }
 
 /// The newest of what failed, each with a button that sends it again.
-fn failures(
-    visitor: &Visitor,
-    exhausted: Result<List<Delivery>, Trouble>,
-    retrying: Result<List<Delivery>, Trouble>,
-) -> Markup {
-    let (exhausted, retrying) = match (exhausted, retrying) {
-        (Ok(exhausted), Ok(retrying)) => (exhausted.data, retrying.data),
-        (Err(trouble), _) | (_, Err(trouble)) => return answers::part(&trouble),
+fn failures(visitor: &Visitor, failed: &Result<Vec<Delivery>, Trouble>, names: &Names) -> Markup {
+    let failed = match failed {
+        Ok(failed) if failed.is_empty() => return html! {},
+        Ok(failed) => failed,
+        Err(trouble) => return answers::part(trouble),
     };
-    if exhausted.is_empty() && retrying.is_empty() {
-        return html! {};
-    }
     html! {
         h2 { "What failed lately" }
         div.list {
@@ -213,7 +339,7 @@ fn failures(
                         th.num scope="col" { "Attempts" } th scope="col" { "Send it now" } th.num scope="col" { "Age" }
                     }
                 }
-                tbody { @for delivery in exhausted.iter().chain(&retrying) { (row(visitor, delivery)) } }
+                (failed_rows(visitor, failed, names))
             }
         }
         nav.pages {
@@ -223,14 +349,18 @@ fn failures(
     }
 }
 
-fn row(visitor: &Visitor, delivery: &Delivery) -> Markup {
+fn failed_rows(visitor: &Visitor, failed: &[Delivery], names: &Names) -> Markup {
+    html! { tbody #failed { @for delivery in failed { (row(visitor, delivery, names)) } } }
+}
+
+fn row(visitor: &Visitor, delivery: &Delivery, names: &Names) -> Markup {
     let path = format!("/deliveries/{}", segment(&delivery.id));
     html! {
         tr id=(delivery.id) {
             td.nowrap { (icons::status(&delivery.status)) }
             td.nowrap { a href=(visitor.to_one(&path)) { (words::id(&delivery.id)) } }
             td { (delivery.event_type) }
-            td.nowrap data-l="to" { (endpoint_link(visitor, &delivery.endpoint)) }
+            td data-l="to" { (names.link(visitor, &delivery.endpoint)) }
             td.num data-l="attempts" { (words::count(delivery.attempt_count)) }
             td.nowrap { (frame::action(visitor, &visitor.to_one(&format!("{path}/retry")), "Send again")) }
             td.num.nowrap.last { (words::time(delivery.created_at.0, visitor.now)) }
@@ -245,23 +375,29 @@ fn table(visitor: &Visitor, endpoints: &[Endpoint], has_more: bool) -> Markup {
             table {
                 caption { "Most harmed first." }
                 thead { tr { th scope="col" { "Health" } th scope="col" { "URL" } th scope="col" { "Types" } th.num scope="col" { "Waiting" } } }
-                tbody {
-                    @for endpoint in endpoints {
-                        tr id=(endpoint.id) {
-                            td.nowrap { (health(endpoint)) }
-                            td {
-                                a.cut href=(visitor.to_one(&format!("/endpoints/{}", segment(&endpoint.id)))) title=(endpoint.url) { (endpoint.url) }
-                                @if let Some(description) = &endpoint.description { span.small.muted { (description) } }
-                            }
-                            td { span.cut title=(endpoint.events.join(", ")) { (endpoint.events.join(", ")) } }
-                            td.num.last data-l="waiting" {
-                                @if let Some(health) = &endpoint.health { (words::count(health.backlog)) @if health.backlog_has_more { "+" } }
-                            }
-                        }
+                (rows(visitor, endpoints))
+            }
+        }
+        @if has_more { nav.pages { a href=(visitor.to("/endpoints", &[])) { "All endpoints" } } }
+    }
+}
+
+fn rows(visitor: &Visitor, endpoints: &[Endpoint]) -> Markup {
+    html! {
+        tbody #endpoints {
+            @for endpoint in endpoints {
+                tr id=(endpoint.id) {
+                    td.nowrap { (health(endpoint)) }
+                    td {
+                        a.cut href=(visitor.to_one(&format!("/endpoints/{}", segment(&endpoint.id)))) title=(endpoint.url) { (endpoint.url) }
+                        @if let Some(description) = &endpoint.description { span.small.muted { (description) } }
+                    }
+                    td { span.cut title=(endpoint.events.join(", ")) { (endpoint.events.join(", ")) } }
+                    td.num.last data-l="waiting" {
+                        @if let Some(health) = &endpoint.health { (words::count(health.backlog)) @if health.backlog_has_more { "+" } }
                     }
                 }
             }
         }
-        @if has_more { nav.pages { a href=(visitor.to("/endpoints", &[])) { "All endpoints" } } }
     }
 }

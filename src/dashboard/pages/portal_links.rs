@@ -162,7 +162,7 @@ fn made_page(visitor: &Visitor, partner: &str, made: &PortalLink) -> Page {
             div.row { code.secret { (url) } (frame::copy(&url)) }
             p {
                 "It leads to what is " (partner) "'s in " (made.environment) ", and ends " (words::time(made.expires_at.0, visitor.now)) ". "
-                @if made.single_use { "It opens once: whoever presses its button first is in." } @else { "It opens for everybody who sees it." }
+                @if made.single_use { "It opens once: whoever presses its button first is in, until they sign out." } @else { "It opens for everybody who sees it." }
             }
             @if visitor.dashboard.portal.has_frames() {
                 h2 { "In a page of yours" }

@@ -26,6 +26,7 @@ const KEYS: &[(&[&str], &str)] = &[
     (&["Enter"], "Open the row"),
     (&["x"], "Choose the row, or not, where rows can be chosen"),
     (&["p"], "Pause live parts, on all pages, or let them go on"),
+    (&["t"], "Times in full, by UTC, or as they were; a press on one does it for that alone"),
     (&["Esc"], "Leave a field, close a menu"),
     (&["?"], "This page"),
 ];

@@ -5,6 +5,7 @@ use actix_web::http::header::SET_COOKIE;
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 
+use crate::auth::Pass;
 use crate::dashboard::form::{self, Form};
 use crate::dashboard::origin::{is_from_here, keeps_cookies, own_path};
 use crate::dashboard::session::Session;
@@ -120,11 +121,17 @@ pub async fn arrived(visitor: Result<Visitor, visitor::Turned>, request: HttpReq
     }
 }
 
-/// Ends the session in this browser.
+/// Ends the session in this browser, and with it a link that opened this once.
 ///
 /// Whoever came by a link has nowhere to sign in; whoever has a key as well has it still.
 pub async fn sign_out(posted: Posted, request: HttpRequest) -> HttpResponse {
     let visitor = posted.visitor;
+    if let Pass::Link(link) = visitor.session.pass
+        && let Err(problem) = routes::end_link(visitor.api.clone(), &request, link).await
+    {
+        // Nobody is told that they are out while the link still holds.
+        return visitor.answer(Err(answers::of(&problem)));
+    }
     let (mut answer, cookie) = match visitor.is_by_link() {
         true => {
             let has_key = cookies::read(&request, cookies::SESSION).is_some();

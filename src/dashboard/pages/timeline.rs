@@ -2,6 +2,7 @@
 //! Time grows logarithmically, since retries of seconds and of hours are to be seen on one.
 //! Pure.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use maud::{Markup, html};
@@ -42,8 +43,9 @@ fn marks(whole: Duration) -> Vec<(Duration, f64)> {
     marks
 }
 
-/// The line. The attempts themselves stand below it as text.
-pub fn line(delivery: &Delivery, now: Timestamp) -> Markup {
+/// The line; those that were asked for by hand have a stroke above. The attempts themselves
+/// stand below it as text.
+pub fn line(delivery: &Delivery, by_hand: &BTreeSet<u64>, now: Timestamp) -> Markup {
     let begun = delivery.created_at.0;
     let after = |at: Timestamp| at.since(begun);
     let is_over = delivery.finished_at.is_some();
@@ -59,7 +61,10 @@ pub fn line(delivery: &Delivery, now: Timestamp) -> Markup {
     let skipped = delivery.attempts.len().saturating_sub(SLOTS_MAX);
     html! {
         svg.line role="img"
-            aria-label={ (words::of(made.len() as u64, "attempt")) " made over " (words::span(last)) ", " (planned.len()) " to come" } {
+            aria-label={
+                (words::of(made.len() as u64, "attempt")) " made over " (words::span(last)) ", " (planned.len()) " to come"
+                @if !by_hand.is_empty() { "; " (by_hand.len()) " asked for by hand" }
+            } {
             line.axis x1="0" x2="100%" y1="40" y2="40" stroke-width="1" {}
             @for (mark, at) in marks(whole) {
                 @let x = percent(at);
@@ -74,6 +79,7 @@ pub fn line(delivery: &Delivery, now: Timestamp) -> Markup {
             @if let Some(next) = planned.first() { circle.next cx=(percent(place(*next, whole))) cy="40" r="7" stroke-width="2" {} }
             @for (attempt, at) in delivery.attempts.iter().zip(&made).skip(skipped) {
                 @let x = percent(place(*at, whole));
+                @if by_hand.contains(&attempt.number) { line.now x1=(x) x2=(x) y1="18" y2="28" stroke-width="2" {} }
                 @if outcome::is_delivered(attempt) {
                     circle.ok cx=(x) cy="40" r="8" {}
                 } @else {
@@ -84,6 +90,7 @@ pub fn line(delivery: &Delivery, now: Timestamp) -> Markup {
         p.small.muted {
             "From when it was made, on a scale that grows with time: discs delivered, blocks failed"
             @if !planned.is_empty() { ", rings are to come" }
+            @if !by_hand.is_empty() { ", a stroke above was asked for by hand" }
             @if !is_over { "; the upright line is now" }
             "."
         }

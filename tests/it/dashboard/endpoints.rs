@@ -179,12 +179,12 @@ fn an_endpoint_says_what_it_is_doing_and_what_its_attempts_came_to() {
         page.body.contains("answer 5xx").then_some(page)
     });
     let body = &page.body;
-    for said in ["Open for", "answers 50", "deliveries wait", "the next probe", "In flight", "Rate"] {
+    for said in ["Failing for", "answers 50", "deliveries wait", "the next try", "In flight", "Rate"] {
         assert!(body.contains(said), "{said}: {body}");
     }
     // How Posthaste works inside is its operators' to see.
     let operators = Reader::signed_in(&node, OPERATOR_KEY).get(&path).body;
-    for inner in ["<dt>Actor</dt>", "<dt>Window</dt>"] {
+    for inner in ["<dt>Actor</dt>", "<dt>Window</dt>", "Open for", "the next probe"] {
         assert!(operators.contains(inner) && !body.contains(inner), "{inner}: {operators}");
     }
     // A tick for each attempt, and each is a link to its delivery.

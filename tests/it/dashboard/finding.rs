@@ -150,6 +150,64 @@ fn a_search_leads_to_one_thing_and_lists_several() {
 }
 
 #[test]
+fn a_part_of_an_id_or_of_a_url_is_enough() {
+    let (node, subscriber) = (NODE.get(), Subscriber::start());
+    let tenant = node.tenant("production");
+    let path = format!("/part-of-{}", tenant.name);
+    let url = subscriber.url(&format!("{path}/only"));
+    let made = tenant.webhook(&json!({ "url": url, "events": ["campaign.*"] }));
+    let accepted = tenant.event(campaign("campaign.created", "tail"));
+    let delivery = tenant.settled(&accepted, "delivered");
+    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let find = |wanted: &str| reader.get(&format!("/dashboard/find?q={}", encoded(wanted)));
+    let tail = |id: &str| id[id.len() - 6..].to_owned();
+    let (of_delivery, of_event) = (tail(id(&delivery)), tail(id(&accepted)));
+    let (to_delivery, to_event, to_endpoint) = (
+        format!("/dashboard/deliveries/{}", id(&delivery)),
+        format!("/dashboard/events/{}", id(&accepted)),
+        format!("/dashboard/endpoints/{}", id(&made)),
+    );
+    for (wanted, to) in [
+        (format!("dlv…{of_delivery}"), &to_delivery),
+        (format!("dlv...{}", of_delivery.to_uppercase()), &to_delivery),
+        (of_delivery.clone(), &to_delivery),
+        (format!("evt…{of_event}"), &to_event),
+        (format!("…{of_event}"), &to_event),
+        (format!("ep…{}", tail(id(&made))), &to_endpoint),
+        (path[1..].to_owned(), &to_endpoint),
+        (url[..url.len() - 2].to_owned(), &to_endpoint),
+    ] {
+        let found = find(&wanted);
+        assert_eq!(found.header("location"), Some(to.as_str()), "{wanted}: {}", found.body);
+    }
+    // An operator is led there from wherever they look.
+    let operator = Reader::signed_in(&node, OPERATOR_KEY);
+    let led = operator.get(&format!("/dashboard/find?env=sandbox&q={}", encoded(&format!("dlv…{of_delivery}"))));
+    assert_eq!(led.header("location"), Some(to_delivery.as_str()), "{}", led.body);
+    // Of several there is a list, of those that they may see.
+    tenant.webhook(&json!({ "url": subscriber.url(&format!("{path}/second")), "events": ["*"] }));
+    node.tenant("production").webhook(&json!({ "url": subscriber.url(&format!("{path}/another's")), "events": ["*"] }));
+    let several = find(&path).body;
+    for shown in ["2 things", "/only", "/second", "a part of its URL", "The URLs of all endpoints were looked through"]
+    {
+        assert!(several.contains(shown), "{shown}: {several}");
+    }
+    assert!(!several.contains("another"), "{several}");
+    // Where there is none, how far was looked is said.
+    let none = find("dlv…zzzzzz").body;
+    assert!(none.contains("Nothing found") && none.contains("compared with those of all deliveries."), "{none}");
+    let none = find("zzzzzz").body;
+    for shown in ["all deliveries, all events, all endpoints and all replays", "The URLs of all endpoints"] {
+        assert!(none.contains(shown), "{shown}: {none}");
+    }
+    // Whoever sees no endpoints is not asked about them.
+    let producer = Reader::signed_in(&node, tenant.producer.key.as_deref().unwrap());
+    let none = producer.get(&format!("/dashboard/find?q={}", encoded(&path)));
+    assert_eq!(none.status, 200);
+    assert!(none.body.contains("Nothing found") && !none.body.contains("URLs of all"), "{}", none.body);
+}
+
+#[test]
 fn an_event_says_what_to_do_and_what_has_changed() {
     let (node, subscriber) = (NODE.get(), Subscriber::start());
     let (tenant, other) = (node.tenant("production"), node.tenant("production"));

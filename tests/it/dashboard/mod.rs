@@ -7,6 +7,7 @@ mod browsing;
 mod bulk;
 mod endpoints;
 mod finding;
+mod following;
 mod forms;
 mod hostile;
 mod looks;

@@ -12,7 +12,7 @@ use crate::dashboard::browser::Browser;
 use crate::dashboard::reader::{Reader, links};
 use crate::support::folder::Folder;
 use crate::support::http::Response;
-use crate::support::node::{Node, OPERATOR_KEY, SharedNode, Tenant, campaign, command, eventually};
+use crate::support::node::{LATER_MS, Node, OPERATOR_KEY, SharedNode, Tenant, campaign, command, eventually};
 use crate::support::postgres::Postgres;
 use crate::support::receiver::Subscriber;
 
@@ -54,7 +54,7 @@ fn a_link_is_spent_by_its_button_and_not_by_looking() {
         assert_eq!(seen.status, 200);
         assert!(seen.body.contains("Open the portal") && !seen.body.contains(&tenant.name), "{}", seen.body);
         for (name, value) in
-            [("referrer-policy", "no-referrer"), ("cache-control", "no-store"), ("x-frame-options", "DENY")]
+            [("referrer-policy", "strict-origin"), ("cache-control", "no-store"), ("x-frame-options", "DENY")]
         {
             assert_eq!(seen.header(name), Some(value));
         }
@@ -127,6 +127,132 @@ fn a_browser_without_cookies_and_another_site_spend_nothing() {
     let tried = page.body.split("name=\"tried\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let headers = [("sec-fetch-site", "same-origin"), ("origin", "null")];
     assert_eq!(reader.post_with(&path, &[("tried", &tried)], &headers).status, 303);
+}
+
+/// Browsers of a few years ago, and some web views, say of a form only which origin it is from.
+#[test]
+fn a_link_opens_where_no_browser_says_the_site() {
+    let node = NODE.get();
+    let tenant = node.tenant("sandbox");
+    let (_, path) = link(&node, &tenant, "sandbox", &json!({}));
+    let reader = Reader::nobody(&node);
+    let press = |headers: &[(&str, &str)]| {
+        let page = reader.get(&path);
+        // Told nothing of where they are, such a browser would say `null`.
+        assert_eq!(page.header("referrer-policy"), Some("strict-origin"));
+        let tried = page.body.split("name=\"tried\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        reader.post_with(&path, &[("tried", &tried)], headers).status
+    };
+    let ours = format!("http://{}", node.address);
+    for headers in [
+        vec![("origin", "null")],
+        vec![("origin", "http://127.0.0.1:1")],
+        // Where the browser says it, an origin that looks like ours helps nobody.
+        vec![("sec-fetch-site", "cross-site"), ("origin", ours.as_str())],
+    ] {
+        assert_eq!(press(&headers), 403, "{headers:?}");
+    }
+    assert!(opened_at(&node, &tenant).is_null());
+    assert_eq!(press(&[("origin", ours.as_str())]), 303);
+    // Nor do their forms need it, and those of others carry no token.
+    reader.get("/dashboard");
+    let theme = |more: &[(&str, &str)]| {
+        let body = reader.get("/dashboard").body;
+        let token = body.split("name=\"token\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        reader.post_with("/dashboard/theme", &[("theme", "dark"), ("token", &token)], more).status
+    };
+    assert_eq!((theme(&[("origin", ours.as_str())]), theme(&[("origin", "null")])), (303, 403));
+    let without = reader.post_with("/dashboard/theme", &[("theme", "dark")], &[("origin", ours.as_str())]);
+    assert_eq!(without.status, 403);
+}
+
+#[test]
+fn signing_out_ends_a_link_that_opened_once() {
+    let node = NODE.get();
+    let tenant = node.tenant("sandbox");
+    let copied = |reader: &Reader| {
+        let copy = Reader::nobody(&node);
+        copy.keep(SESSION, &reader.kept(SESSION).unwrap());
+        assert_eq!(copy.get("/dashboard").status, 200);
+        copy
+    };
+    let (id, path) = link(&node, &tenant, "sandbox", &json!({ "description": "a difficult customer" }));
+    let reader = Reader::nobody(&node);
+    assert_eq!(open(&reader, &path).status, 303);
+    reader.get("/dashboard");
+    let copy = copied(&reader);
+    // Without its token a form ends nothing.
+    assert_eq!(reader.post_as_it_is("/dashboard/logout", &[]).status, 403);
+    assert_eq!(copy.get("/dashboard").status, 200);
+    assert!(reader.post("/dashboard/logout", &[]).body.contains("Your session has ended"));
+    assert_eq!(
+        (reader.kept(SESSION), copy.get("/dashboard").status),
+        (None, 401),
+        "a copy of the session is over, too"
+    );
+    let told = node.operator().get(&format!("/audit?subject={id}&action=portal_link.revoked")).expect(200);
+    let [entry] = told["data"].as_array().unwrap().as_slice() else { panic!("not one entry: {told}") };
+    assert_eq!((&entry["actor"], &entry["key"]), (&json!("partner"), &json!(id)));
+    assert_eq!(entry["detail"]["description"], Value::Null, "they read this entry, and the note is not for them");
+
+    // One that opens again is still there for everybody else.
+    let (_, path) = link(&node, &tenant, "sandbox", &json!({ "single_use": false }));
+    let reader = Reader::nobody(&node);
+    assert_eq!(open(&reader, &path).status, 303);
+    reader.get("/dashboard");
+    let copy = copied(&reader);
+    assert!(reader.post("/dashboard/logout", &[]).body.contains("Your session has ended"));
+    assert_eq!(copy.get("/dashboard").status, 200);
+    assert_eq!(open(&Reader::nobody(&node), &path).status, 303);
+}
+
+/// A page as it is read: without its tags.
+fn words_of(body: &str) -> String {
+    let main = body.split("<main").nth(1).unwrap_or(body);
+    main.split('<').filter_map(|piece| piece.split_once('>')).map(|(_, text)| format!("{text} ")).collect()
+}
+
+#[test]
+fn partners_read_no_words_of_the_inside() {
+    let (node, subscriber) = (Node::start(&[("BREAKER_OPENS_AFTER", "1")]), Subscriber::start());
+    let tenant = node.tenant("production");
+    let retry = json!({ "schedule_ms": [LATER_MS] });
+    let made = tenant.webhook(&json!({ "url": subscriber.url("/in"), "events": ["*"], "retry": retry }));
+    let off =
+        tenant.webhook(&json!({ "url": subscriber.url("/off"), "events": ["campaign.failed"], "enabled": false }));
+    subscriber.fail();
+    // It takes failures of two deliveries.
+    for name in ["fails", "fails, too"] {
+        tenant.settled(&tenant.event(campaign("campaign.created", name)), "retrying");
+    }
+    eventually("it is left in peace", || (tenant.health(&made)["breaker"] == "open").then_some(()));
+    let behind = tenant.event(campaign("campaign.created", "behind"));
+    let delivery = tenant.delivery_of(&behind);
+    let id = |value: &Value| value["id"].as_str().unwrap().to_owned();
+    let reader = Reader::nobody(&node);
+    let (_, path) = link(&node, &tenant, "production", &json!({}));
+    assert_eq!(open(&reader, &path).status, 303);
+    for (page, said) in [
+        ("".to_owned(), "failing"),
+        ("/endpoints".to_owned(), "failing"),
+        (format!("/endpoints/{}", id(&made)), "Failing for"),
+        (format!("/endpoints/{}", id(&off)), "Disabled by its settings, which were last saved"),
+        (format!("/events/{}", id(&behind)), "its endpoint fails and is tried now and then"),
+        (format!("/deliveries/{}", id(&delivery)), "its endpoint fails and is tried now and then"),
+        ("/figures".to_owned(), "failing"),
+    ] {
+        let read = words_of(&reader.get(&format!("/dashboard{page}")).body);
+        assert!(read.contains(said), "{page}: {said}: {read}");
+        let read = read.to_lowercase();
+        for inner in ["breaker", "probe", "actor", "window", "partition", "node"] {
+            assert!(!read.contains(inner), "{page}: {inner}: {read}");
+        }
+    }
+    // Operators read what it is.
+    let operator = Reader::signed_in(&node, OPERATOR_KEY);
+    let read = words_of(&operator.get(&format!("/dashboard/events/{}", id(&behind))).body);
+    assert!(read.contains("the breaker of its endpoint is open"), "{read}");
+    assert!(words_of(&operator.get("/dashboard/endpoints").body).contains("breaker open"));
 }
 
 #[test]

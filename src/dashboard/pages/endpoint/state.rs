@@ -15,7 +15,7 @@ pub fn state(visitor: &Visitor, endpoint: &Endpoint, attempts: &[AttemptSeen]) -
     let Some(health) = &endpoint.health else { return html! { section #state hidden {} } };
     html! {
         section #state .panel {
-            p.sentence { (endpoints::health(endpoint)) " " (sentence(visitor.now, endpoint, health, attempts)) }
+            p.sentence { (endpoints::health(visitor, endpoint)) " " (sentence(visitor, endpoint, health, attempts)) }
             @if endpoint.status == "disabled" { (how_to_return(visitor, endpoint, health)) }
             (actor(visitor, endpoint, health))
         }
@@ -29,34 +29,38 @@ fn waiting(health: &Health) -> Markup {
     }
 }
 
-fn sentence(now: Timestamp, endpoint: &Endpoint, health: &Health, attempts: &[AttemptSeen]) -> Markup {
+fn sentence(visitor: &Visitor, endpoint: &Endpoint, health: &Health, attempts: &[AttemptSeen]) -> Markup {
+    let now = visitor.now;
     html! {
         @match (endpoint.status.as_str(), &endpoint.paused_at, &endpoint.braked_at) {
             ("disabled", ..) => {
                 @match (health.disabled_at, health.disabled_reason.as_deref()) {
                     (Some(at), Some("gone")) => { "Posthaste disabled it " (words::time(at.0, now)) ": it answered 410 Gone. " },
                     (Some(at), _) => { "Posthaste disabled it " (words::time(at.0, now)) ": it had failed for too long. " },
-                    (None, _) => { "Disabled by its settings " (words::time(endpoint.updated_at.0, now)) " or earlier. " },
+                    (None, _) => { "Disabled by its settings, which were last saved " (words::time(endpoint.updated_at.0, now)) ". " },
                 }
                 (waiting(health)) " until it is enabled."
             }
             (_, Some(at), _) => { "Paused " (words::time(at.0, now)) "; " (waiting(health)) " until it is resumed." }
             (_, _, Some(at)) => { "An operator holds it since " (words::time(at.0, now)) "; " (waiting(health)) "." }
-            _ => (flowing(now, health, attempts)),
+            _ => (flowing(visitor, health, attempts)),
         }
     }
 }
 
-fn flowing(now: Timestamp, health: &Health, attempts: &[AttemptSeen]) -> Markup {
+fn flowing(visitor: &Visitor, health: &Health, attempts: &[AttemptSeen]) -> Markup {
+    let now = visitor.now;
+    // How Posthaste works inside is its operators'.
+    let (begins, tries) = if visitor.is_partner() { ("Failing", "try") } else { ("Open", "probe") };
     let opened = health.breaker_opened_at.filter(|_| health.breaker == "open");
     html! {
         @if let Some(opened) = opened {
-            "Open for " (words::span(now.since(opened.0)))
+            (begins) " for " (words::span(now.since(opened.0)))
             @if let Some(why) = failures_before(attempts, opened.0) { " after " (why) }
             "; " (waiting(health)) "; "
-            @if health.actor.probing == Some(true) { "a probe is under way." }
-            @else if let Some(at) = health.next_probe_at { "the next probe " @if at.0 > now { (words::time(at.0, now)) } @else { "is due" } "." }
-            @if health.failed_probes > 0 { " " (words::of(u64::from(health.failed_probes), "probe")) " failed since it opened." }
+            @if health.actor.probing == Some(true) { "a " (tries) " is under way." }
+            @else if let Some(at) = health.next_probe_at { "the next " (tries) " " @if at.0 > now { (words::time(at.0, now)) } @else { "is due" } "." }
+            @if health.failed_probes > 0 { " " (probes(visitor, health.failed_probes)) " failed since it " @if visitor.is_partner() { "began." } @else { "opened." } }
         } @else {
             @if let Some(since) = health.failing_since { "It has only failed since " (words::time(since.0, now)) ". " }
             @if health.backlog == 0 { "Nothing waits." } @else {
@@ -65,6 +69,15 @@ fn flowing(now: Timestamp, health: &Health, attempts: &[AttemptSeen]) -> Markup 
                 "."
             }
         }
+    }
+}
+
+/// How often it was tried in vain.
+pub fn probes(visitor: &Visitor, failed: u32) -> String {
+    match (visitor.is_partner(), failed) {
+        (true, 1) => "1 try".to_owned(),
+        (true, failed) => format!("{} tries", words::count(u64::from(failed))),
+        (false, failed) => words::of(u64::from(failed), "probe"),
     }
 }
 

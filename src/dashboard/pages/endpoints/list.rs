@@ -124,7 +124,7 @@ fn narrowing(visitor: &Visitor) -> Markup {
             label { span.small.muted { "Health" }
                 select name="health" {
                     @for (value, word) in HEALTHS {
-                        option value=(value) selected[visitor.query.get("health").unwrap_or_default() == value] { (word) }
+                        option value=(value) selected[visitor.query.get("health").unwrap_or_default() == value] { (in_words(visitor, value, word)) }
                     }
                 }
             }
@@ -134,6 +134,11 @@ fn narrowing(visitor: &Visitor) -> Markup {
             button { "Filter" }
         }
     }
+}
+
+/// A kind of health, without what is inside where partners read it.
+fn in_words<'a>(visitor: &Visitor, value: &str, word: &'a str) -> &'a str {
+    if value == "open" && visitor.is_partner() { "failing, tried seldom" } else { word }
 }
 
 /// What the list is narrowed by, each to be taken away.
@@ -154,7 +159,7 @@ fn chips(visitor: &Visitor, filters: &[(&'static str, &str)]) -> Markup {
                 @for (name, value) in filters {
                     @let others: Vec<(&str, &str)> = filters.iter().copied().filter(|(other, _)| other != name).collect();
                     @let known = HEALTHS.iter().find(|(word, _)| *name == "health" && word == value);
-                    (chip(called(name), known.map_or(*value, |(_, word)| *word), &visitor.to("/endpoints", &others)))
+                    (chip(called(name), known.map_or(*value, |(_, word)| in_words(visitor, value, word)), &visitor.to("/endpoints", &others)))
                 }
             }
         }
@@ -224,7 +229,7 @@ fn row(visitor: &Visitor, endpoint: &Endpoint, series: Option<&Series>, form: Op
         tr id=(endpoint.id) {
             td.nowrap {
                 @if let Some(form) = form { (bulk::tick(visitor, form, &of, &endpoint.url)) " " }
-                (super::health(endpoint))
+                (super::health(visitor, endpoint))
             }
             td { a.cut href=(visitor.to_one(&format!("/endpoints/{}", segment(&endpoint.id)))) title=(endpoint.url) { (endpoint.url) } }
             td { span.cut.types title=(endpoint.partner) { @if endpoint.partner == "*" { "all" } @else { (endpoint.partner) } } }

@@ -324,7 +324,7 @@ fn in_trouble(visitor: &Visitor, found: &Endpoint) -> Option<Item> {
             (words::count(health.backlog)) @if health.backlog_has_more { "+" } @if health.backlog == 1 { " waits. " } @else { " wait. " }
             @if visitor.is_partner() && health.disabled_at.is_none() {
                 @if let Some(since) = health.failing_since { "It has only failed since " (words::time(since.0, visitor.now)) "." }
-            } @else { (endpoint::trouble(health, visitor.now)) }
+            } @else { (endpoint::trouble(visitor, health)) }
             @if lasts && health.disabled_at.is_none() { " An endpoint that goes on failing is disabled." }
         },
         action: html! {

@@ -7,8 +7,9 @@ use maud::{Markup, html};
 
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::inside::Trouble;
+use crate::dashboard::pages::naming::Names;
 use crate::dashboard::pages::partners::kept;
-use crate::dashboard::pages::{endpoint_link, endpoints, exhausted, portal_links, segment};
+use crate::dashboard::pages::{endpoints, exhausted, portal_links, segment};
 use crate::dashboard::visitor::{About, Visitor};
 use crate::dashboard::wire::{At, Brake, Endpoint, Event, ExhaustedEndpoint, Key, List, Partner, PartnerStanding};
 use crate::dashboard::{answers, icons, words};
@@ -55,7 +56,9 @@ async fn build(visitor: &Visitor, name: &str) -> Result<Page, Trouble> {
         @match &standing { Ok(standing) => (figures(visitor, &standing.data)), Err(trouble) => (answers::part(trouble)) }
         h2 { "Endpoints in " (environment) }
         @match &made {
-            Ok(made) if made.data.is_empty() => p.muted { "None yet." },
+            Ok(made) if made.data.is_empty() => p.muted {
+                "None yet: " a href=(visitor.address("/endpoints/new", Some(name), &[])) { "make one" } ", or let somebody at " (name) " make one by a link to their portal, below."
+            },
             Ok(made) => {
                 @if let Err(trouble) = &counted { (answers::part(trouble)) }
                 (endpoints::list::table(visitor, &made.data, counted.as_ref().ok(), None))
@@ -64,9 +67,9 @@ async fn build(visitor: &Visitor, name: &str) -> Result<Page, Trouble> {
             Err(trouble) => (answers::part(trouble)),
         }
         h2 { "Exhausted in " (environment) }
-        @match &exhausted { Ok(found) => (given_up(visitor, &found.data)), Err(trouble) => (answers::part(trouble)) }
+        @match &exhausted { Ok(found) => (given_up(visitor, &found.data).await), Err(trouble) => (answers::part(trouble)) }
         h2 { "Newest events in " (environment) }
-        @match &events { Ok(found) => (newest(visitor, &found.data)), Err(trouble) => (answers::part(trouble)) }
+        @match &events { Ok(found) => (newest(visitor, name, &found.data)), Err(trouble) => (answers::part(trouble)) }
         h2 { "Keys" }
         @match &keys { Ok(keys) => (theirs(visitor, name, keys)), Err(trouble) => (answers::part(trouble)) }
         (portal_links::section(visitor, name).await)
@@ -105,10 +108,11 @@ fn figures(visitor: &Visitor, standing: &[PartnerStanding]) -> Markup {
     }
 }
 
-fn given_up(visitor: &Visitor, found: &[ExhaustedEndpoint]) -> Markup {
+async fn given_up(visitor: &Visitor, found: &[ExhaustedEndpoint]) -> Markup {
     if found.is_empty() {
         return html! { p.muted { "Nothing was given up." } };
     }
+    let names = Names::read(visitor, found.iter().map(|given_up| given_up.endpoint.as_str())).await;
     html! {
         div.list {
             table {
@@ -119,7 +123,7 @@ fn given_up(visitor: &Visitor, found: &[ExhaustedEndpoint]) -> Markup {
                         @let reason = given_up.reasons.first();
                         tr {
                             td.nowrap { (icons::state("exhausted", &reason.map_or("unknown".to_owned(), exhausted::word))) }
-                            td { (endpoint_link(visitor, &given_up.endpoint)) }
+                            td { (names.link(visitor, &given_up.endpoint)) }
                             td.num data-l="count" { (words::at_least(given_up.count, given_up.at_least)) }
                             td.nowrap { @if let Some(reason) = reason { a href=(visitor.to_one(&format!("/deliveries/{}", segment(&reason.sample)))) { (words::id(&reason.sample)) } } }
                             td.num.nowrap.last { (words::maybe_time(given_up.last_at.map(|at| at.0), visitor.now)) }
@@ -131,9 +135,14 @@ fn given_up(visitor: &Visitor, found: &[ExhaustedEndpoint]) -> Markup {
     }
 }
 
-fn newest(visitor: &Visitor, events: &[Event]) -> Markup {
+fn newest(visitor: &Visitor, name: &str, events: &[Event]) -> Markup {
     if events.is_empty() {
-        return html! { p.muted { "None yet." } };
+        return html! {
+            p.muted {
+                "None yet: post one for it, or send an example of "
+                a href=(visitor.address("/catalog", Some(name), &[])) { "a type of the catalog" } "."
+            }
+        };
     }
     html! {
         div.list {
@@ -167,7 +176,7 @@ fn theirs(visitor: &Visitor, name: &str, keys: &[Key]) -> Markup {
     let own: Vec<&Key> =
         keys.iter().filter(|key| key.partner.as_deref() == Some(name)).filter(|key| !is_over(key)).collect();
     html! {
-        @if own.is_empty() { p.muted { "None that opens anything, among the newest." } } @else {
+        @if own.is_empty() { p.muted { "None that opens anything, among the newest: one is made where all keys are." } } @else {
             div.list {
                 table {
                     caption { "Those that open something, among the newest. A key is made and revoked where all keys are." }

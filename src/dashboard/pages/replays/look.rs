@@ -17,8 +17,9 @@ use crate::dashboard::frame::{self, Page};
 use crate::dashboard::icons;
 use crate::dashboard::inside::{self, Trouble};
 use crate::dashboard::pages::bulk;
+use crate::dashboard::pages::naming::Names;
 use crate::dashboard::pages::replays::form::{self, FIELDS, SAID, WITHIN};
-use crate::dashboard::pages::{endpoint, endpoint_link, filters, head, segment};
+use crate::dashboard::pages::{endpoint, filters, head, segment};
 use crate::dashboard::visitor::{About, Posted, Visitor};
 use crate::dashboard::wire::{Endpoint, PreviewedCount, Replay, ReplayPreview};
 use crate::dashboard::words;
@@ -117,7 +118,10 @@ async fn shown(visitor: &Visitor, asked: &Form, mistakes: &Mistakes) -> HttpResp
                         Err(trouble) => return visitor.answer(Err(trouble)),
                     };
                     let status = if mistakes.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-                    let looked = Looked { visitor, endpoint: endpoint.as_ref(), asked, preview, once };
+                    let counted = most_first(&preview).into_iter().map(|count| count.endpoint.as_str());
+                    let samples = preview.samples.iter().map(|sample| sample.endpoint.as_str());
+                    let names = Names::read(visitor, counted.take(COUNTS_SHOWN).chain(samples)).await;
+                    let looked = Looked { visitor, endpoint: endpoint.as_ref(), asked, preview, names, once };
                     return visitor.page(status, &looked.page(mistakes));
                 }
                 Err(trouble) if matches!(trouble.status, 401 | 403) => return visitor.answer(Err(trouble)),
@@ -141,12 +145,21 @@ fn fresh() -> Result<String, Trouble> {
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// What it would make, the most of one kind first.
+fn most_first(preview: &ReplayPreview) -> Vec<&PreviewedCount> {
+    let mut counts: Vec<&PreviewedCount> = preview.counts.iter().collect();
+    counts.sort_by_key(|count| std::cmp::Reverse(count.count));
+    counts
+}
+
 /// What was counted, and by what it is begun.
 struct Looked<'a> {
     visitor: &'a Visitor,
     endpoint: Option<&'a Endpoint>,
     asked: &'a Form,
     preview: ReplayPreview,
+    /// What its endpoints are called.
+    names: Names,
     once: String,
 }
 
@@ -246,8 +259,7 @@ impl Looked<'_> {
     }
 
     fn counts(&self) -> Markup {
-        let mut counts: Vec<&PreviewedCount> = self.preview.counts.iter().collect();
-        counts.sort_by_key(|count| std::cmp::Reverse(count.count));
+        let counts = most_first(&self.preview);
         let hidden = counts.len().saturating_sub(COUNTS_SHOWN);
         html! {
             div.list {
@@ -259,7 +271,7 @@ impl Looked<'_> {
                             tr {
                                 td.nowrap { (was(&count.status)) }
                                 td { (count.event_type) }
-                                td.nowrap data-l="to" { (endpoint_link(self.visitor, &count.endpoint)) }
+                                td data-l="to" { (self.names.link(self.visitor, &count.endpoint)) }
                                 td.num.last { (words::count(count.count)) }
                             }
                         }
@@ -281,7 +293,7 @@ impl Looked<'_> {
                                 td.nowrap { (was(&sample.status)) }
                                 td.nowrap { a href=(self.visitor.to_one(&format!("/events/{}", segment(&sample.event)))) { (words::id(&sample.event)) } }
                                 td { (sample.event_type) }
-                                td.nowrap data-l="to" { (endpoint_link(self.visitor, &sample.endpoint)) }
+                                td data-l="to" { (self.names.link(self.visitor, &sample.endpoint)) }
                                 td.num.nowrap.last { (words::time(sample.accepted_at.0, self.visitor.now)) }
                             }
                         }

@@ -15,7 +15,8 @@ use crate::dashboard::frame::{self, Page};
 use crate::dashboard::icons;
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::live::{self, Parts};
-use crate::dashboard::pages::{endpoint_link, head, nothing, segment};
+use crate::dashboard::pages::naming::Names;
+use crate::dashboard::pages::{head, news, nothing, segment};
 use crate::dashboard::visitor::{About, Posted, Visitor};
 use crate::dashboard::wire::{List, Replay, ReplayProgress};
 use crate::dashboard::words;
@@ -24,6 +25,10 @@ use crate::domain::Timestamp;
 pub use form::{new, of_endpoint};
 pub use look::{begin, look};
 
+/// Replays of a page.
+const PAGE: usize = 50;
+/// New ones that are counted.
+const NEWS: usize = 30;
 /// Running replays of a page of which it is asked how far they are.
 const FOLLOWED: usize = 5;
 /// Endpoints of one replay that are shown.
@@ -41,7 +46,9 @@ pub async fn list(visitor: Visitor) -> HttpResponse {
 
 async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
     let cursor = visitor.query.filled("cursor").map(str::to_owned);
-    let asked: Vec<(&str, &str)> = cursor.as_deref().map(|cursor| ("cursor", cursor)).into_iter().collect();
+    let limit = visitor.api.limits.page_max.min(PAGE).to_string();
+    let kept: Vec<(&str, &str)> = cursor.as_deref().map(|cursor| ("cursor", cursor)).into_iter().collect();
+    let asked: Vec<(&str, &str)> = kept.iter().copied().chain([("limit", limit.as_str())]).collect();
     let found: List<Replay> = visitor.get("/replays", About::These, &asked).await?;
     let replays = followed(visitor, found.data).await;
     let may = visitor.may(Permission::RetryDeliveries);
@@ -51,13 +58,14 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
         @if may { a.button.primary href=(new) { "Replay events" } }
     };
     let body = html! {
-        (head("Replays", html! { @if may { a.button.primary href=(new) { "Replay events" } } }))
+        (head("Replays", html! { (news(0, false, "")) @if may { a.button.primary href=(new) { "Replay events" } } }))
         @if replays.is_empty() {
-            div.list { (nothing(false, "", &yet)) }
+            @let is_narrowed = visitor.chooses_partner() && visitor.partner().is_some();
+            div.list { (nothing(is_narrowed, &visitor.address("/replays", None, &[]), &yet)) }
         } @else {
             div.list {
                 table {
-                    caption { "Newest first. How far one is that runs stands on its page." }
+                    caption { "Newest first. Of the newest " (FOLLOWED) " that run it is said how far they are; of each, on its page." }
                     thead {
                         tr {
                             th scope="col" { "State" } th scope="col" { "Replay" } th scope="col" { "For" } th scope="col" { "What" }
@@ -65,14 +73,44 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
                             th scope="col" { "By" } th scope="col" { "Left" } th.num scope="col" { "Begun" }
                         }
                     }
-                    tbody { @for replay in &replays { (row(visitor, replay)) } }
+                    (rows(visitor, &replays))
                 }
             }
-            (frame::next(visitor, "/replays", &asked, found.next_cursor.as_deref()))
+            (frame::next(visitor, "/replays", &kept, found.next_cursor.as_deref()))
         }
         (frame::as_call(visitor, "/replays", About::These, &asked))
     };
-    Ok(Page::new("Replays", body))
+    let top = replays.first().map(|first| ("top", first.id.as_str()));
+    let watched: Vec<(&str, &str)> = kept.iter().copied().chain(top).collect();
+    Ok(Page::new("Replays", body).live(visitor.to("/live/replays", &watched)))
+}
+
+fn rows(visitor: &Visitor, replays: &[Replay]) -> Markup {
+    html! { tbody #replays { @for replay in replays { (row(visitor, replay)) } } }
+}
+
+/// The list's live parts: the rows that it has, and how many are new.
+pub async fn live_list(visitor: Visitor, request: HttpRequest) -> HttpResponse {
+    live::seldom(visitor, &request, draw_list)
+}
+
+async fn draw_list(visitor: Visitor) -> Result<Parts, Trouble> {
+    let limit = visitor.api.limits.page_max.min(PAGE + NEWS).to_string();
+    let cursor = visitor.query.filled("cursor").map(|cursor| ("cursor", cursor));
+    let asked: Vec<(&str, &str)> = [("limit", limit.as_str())].into_iter().chain(cursor).collect();
+    let found: List<Replay> = visitor.get("/replays", About::These, &asked).await?;
+    let top = visitor.query.get("top").unwrap_or_default();
+    // Ids grow with time.
+    let (new, mut old): (Vec<Replay>, Vec<Replay>) =
+        found.data.into_iter().partition(|replay| replay.id.as_str() > top);
+    let are_more = old.is_empty() && found.next_cursor.is_some();
+    let mut parts = vec![("news", news(new.len(), are_more, &visitor.to("/replays", &[])))];
+    // So many new ones push rows off that are there all the same.
+    if new.len() <= NEWS && !old.is_empty() {
+        old.truncate(PAGE);
+        parts.push(("replays", rows(&visitor, &followed(&visitor, old).await)));
+    }
+    Ok(parts)
 }
 
 /// Those that run, with how far they are; of the others their list says enough.
@@ -174,7 +212,7 @@ async fn build_one(visitor: &Visitor, id: &str) -> Result<Page, Trouble> {
                 dt { "Deliveries" } dd { a href=(visitor.to("/deliveries", &[("replay", &replay.id)])) { "Those that it made" } ", each with the webhook-id that its event had" }
             }
         }
-        @if let Some(progress) = &replay.progress { (endpoints(visitor, progress)) }
+        @if let Some(progress) = &replay.progress { (endpoints(visitor, progress).await) }
         (frame::as_call(visitor, &path, About::These, &[]))
     };
     Ok(Page::new(title, body).live(visitor.to(&format!("/live{}", path.replacen("/replays/", "/replay/", 1)), &[])))
@@ -245,8 +283,10 @@ fn share(replay: &Replay, progress: &ReplayProgress, now: Timestamp) -> (u64, u6
     (ended.min(replay.made), replay.made.max(1))
 }
 
-fn endpoints(visitor: &Visitor, progress: &ReplayProgress) -> Markup {
+async fn endpoints(visitor: &Visitor, progress: &ReplayProgress) -> Markup {
     let hidden = progress.endpoints.len().saturating_sub(ENDPOINTS_SHOWN);
+    let shown = progress.endpoints.iter().take(ENDPOINTS_SHOWN);
+    let names = Names::read(visitor, shown.map(|target| target.endpoint.as_str())).await;
     html! {
         @if !progress.endpoints.is_empty() {
             div.list {
@@ -257,7 +297,7 @@ fn endpoints(visitor: &Visitor, progress: &ReplayProgress) -> Markup {
                         @for target in progress.endpoints.iter().take(ENDPOINTS_SHOWN) {
                             tr {
                                 td.nowrap { @if target.done { (icons::state("delivered", "done")) } @else { (icons::state("retrying", "running")) } }
-                                td.nowrap { (endpoint_link(visitor, &target.endpoint)) }
+                                td { (names.link(visitor, &target.endpoint)) }
                                 td.num data-l="made" { (words::count(target.made)) }
                                 td.num data-l="passed over" { (words::count(target.skipped)) }
                             }
