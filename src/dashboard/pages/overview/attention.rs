@@ -157,7 +157,7 @@ fn of_machine(visitor: &Visitor) -> Vec<Item> {
     if !visitor.may(Permission::Operate) {
         return Vec::new();
     }
-    let now = visitor.dashboard.watch.figures();
+    let now = visitor.api.watch.figures();
     let mut items = Vec::new();
     let this = |what: &str| html! { (what) " of node " (words::id(&visitor.api.node.id.to_string())) };
     let nodes = || look(&visitor.to("/nodes", &[]), "Look");
@@ -185,14 +185,14 @@ fn of_machine(visitor: &Visitor) -> Vec<Item> {
             action: nodes(),
         });
     }
-    let grown = now.in_memory_before.filter(|before| now.in_memory >= BACKLOG_MIN && now.in_memory / 2 > *before);
+    let grown = now.in_memory_before.filter(|before| now.now.waiting >= BACKLOG_MIN && now.now.waiting / 2 > *before);
     if let Some(before) = grown {
         items.push(Item {
             rank: 6,
             mark: icons::state("pending", "backlog grows"),
             what: this("The backlog"),
             since: None,
-            detail: html! { (words::count(now.in_memory)) " wait in its memory; 10 min ago it was " (words::count(before)) "." },
+            detail: html! { (words::count(now.now.waiting)) " wait in its memory; 10 min ago it was " (words::count(before)) "." },
             action: look(&visitor.to("/deliveries", &[("status", "pending")]), "Look"),
         });
     }
