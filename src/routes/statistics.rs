@@ -10,7 +10,7 @@ use actix_web::{HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 use crate::auth::Permission;
-use crate::domain::{EndpointId, EventType, Failure, Histogram, IdError, PartnerName, Tally, Timestamp};
+use crate::domain::{EndpointId, EventType, Failure, Histogram, PartnerName, Tally, Timestamp};
 use crate::engine::MINUTES_KEPT;
 use crate::routes::extract::{Caller, Query};
 use crate::routes::problem::{Answer, Problem};
@@ -37,8 +37,8 @@ pub async fn read(api: web::Data<Api>, caller: Caller) -> Answer {
     query.only(&known)?;
     let asked = Asked::of(&api, query)?;
     let scope = api.known(caller.scope()?).await?;
-    if let Some(endpoints) = query.get("endpoints") {
-        return of_these(&api, asked, scope, query, endpoints).await;
+    if let Some(ids) = webhook::named(query, asked.page.limit)? {
+        return of_these(&api, asked, scope, query, ids).await;
     }
     let subject = match query.parsed::<EndpointId>("endpoint")? {
         None => Subject { scope, endpoint: None },
@@ -50,22 +50,12 @@ pub async fn read(api: web::Data<Api>, caller: Caller) -> Answer {
     answer(&api, asked, subject).await
 }
 
-/// Those of endpoints that are named, each once, in their order: whoever shows some beside
-/// each other has them in an order of his own.
-async fn of_these(api: &Api, asked: Asked, scope: Scope, query: &Query, endpoints: &str) -> Answer {
-    let wrong = |detail: String| Problem::invalid_query("endpoints", detail);
+/// Those of endpoints that are named, in their order: whoever shows some beside each other
+/// has them in an order of his own.
+async fn of_these(api: &Api, asked: Asked, scope: Scope, query: &Query, ids: Vec<EndpointId>) -> Answer {
     if asked.by != Some(By::Endpoint) || query.get("endpoint").is_some() || asked.page.after.is_some() {
-        return Err(wrong("goes with `by=endpoint`, and neither with `endpoint` nor with `cursor`".to_owned()));
-    }
-    let mut ids: Vec<EndpointId> = Vec::new();
-    for text in endpoints.split(',') {
-        let id: EndpointId = text.parse().map_err(|error: IdError| wrong(error.to_string()))?;
-        if !ids.contains(&id) {
-            ids.push(id);
-        }
-    }
-    if ids.len() > asked.page.limit {
-        return Err(wrong(format!("names more than a page has, which is {}: give a larger `limit`", asked.page.limit)));
+        let detail = "goes with `by=endpoint`, and neither with `endpoint` nor with `cursor`";
+        return Err(Problem::invalid_query("endpoints", detail));
     }
     let Asked { question, has_histogram, .. } = asked;
     let mut value = head(&question);

@@ -10,7 +10,7 @@ use crate::catalog::{Catalog, pointer_below};
 use crate::domain::{Attempt, AuditAction, Endpoint, EndpointId, EndpointStatus, EventId, EventType};
 use crate::engine::{AttemptHeaders, SendTest, TestOutcome};
 use crate::policy::{address, explaining, matching};
-use crate::routes::extract::{self, Caller};
+use crate::routes::extract::{self, Caller, Query};
 use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::settings::{self, Rules};
 use crate::routes::{Api, actors, audit, brakes, openapi, page, show, signing};
@@ -142,17 +142,39 @@ pub async fn create(api: web::Data<Api>, caller: Caller, request: HttpRequest, m
 pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.may(Permission::ManageEndpoints)?;
     let query = caller.query();
-    query.only(&["limit", "cursor", "url"])?;
+    query.only(&["limit", "cursor", "url", "endpoints"])?;
     let scope = api.known(caller.scope()?).await?;
     let wanted = page::request::<EndpointId>(query, &api.limits)?;
     let url = query.get("url").map(address::normal_spelling).transpose();
     let url = url.map_err(|problem| Problem::invalid_query("url", problem))?;
-    let found = store::blocking(&api.store, move |store| match url {
-        Some(url) => store.endpoints_at(&scope, &url, &wanted),
-        None => store.endpoints(&scope, &wanted),
+    let named = named(query, wanted.limit)?;
+    if url.is_some() && named.is_some() {
+        return Err(Problem::invalid_query("endpoints", "goes without `url`"));
+    }
+    let found = store::blocking(&api.store, move |store| match (url, named) {
+        (Some(url), _) => store.endpoints_at(&scope, &url, &wanted),
+        (None, Some(ids)) => store.endpoints_named(&scope, &ids, &wanted),
+        (None, None) => store.endpoints(&scope, &wanted),
     })
     .await?;
     Ok(page::answer(&found, |endpoint| endpoint.id.to_string(), show::endpoint))
+}
+
+/// Those that `endpoints` names, each once, in their order, and at most a page of them.
+pub(super) fn named(query: &Query, limit: usize) -> Result<Option<Vec<EndpointId>>, Problem> {
+    let Some(text) = query.get("endpoints") else { return Ok(None) };
+    let mut ids: Vec<EndpointId> = Vec::new();
+    for id in text.split(',') {
+        let id = id.parse().map_err(|error| Problem::invalid_query("endpoints", error))?;
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    if ids.len() > limit {
+        let detail = format!("names more than a page has, which is {limit}: give a larger `limit`");
+        return Err(Problem::invalid_query("endpoints", detail));
+    }
+    Ok(Some(ids))
 }
 
 pub(super) async fn find(api: &Api, scope: &Scope, id: &str) -> Result<Endpoint, Problem> {

@@ -174,6 +174,14 @@ pub trait Store: Send + Sync + 'static {
     /// A scope's endpoints, newest first, deleted ones left out.
     fn endpoints(&self, scope: &Scope, page: &PageRequest<EndpointId>) -> Result<Page<Endpoint>, StoreError>;
 
+    /// Those of them that have one of these ids.
+    fn endpoints_named(
+        &self,
+        scope: &Scope,
+        ids: &[EndpointId],
+        page: &PageRequest<EndpointId>,
+    ) -> Result<Page<Endpoint>, StoreError>;
+
     /// Those of them that have this URL, in its normal spelling.
     fn endpoints_at(
         &self,

@@ -5,7 +5,6 @@ use std::cell::Cell;
 
 use actix_web::HttpResponse;
 use actix_web::http::Method;
-use futures_util::future::join_all;
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
@@ -15,9 +14,10 @@ use crate::dashboard::frame::{self, Page};
 use crate::dashboard::icons;
 use crate::dashboard::inside::{self, Trouble};
 use crate::dashboard::pages::bulk::{self, Deed};
-use crate::dashboard::pages::{endpoint_link, head, outcome, segment};
+use crate::dashboard::pages::naming::Names;
+use crate::dashboard::pages::{head, outcome, segment};
 use crate::dashboard::visitor::{About, Posted, Visitor};
-use crate::dashboard::wire::{Dismissed, Endpoint, ExhaustedEndpoint, ExhaustedReason, List};
+use crate::dashboard::wire::{Dismissed, ExhaustedEndpoint, ExhaustedReason, List};
 use crate::dashboard::words;
 use crate::domain::Timestamp;
 
@@ -41,7 +41,7 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
     let mut asked = vec![("limit", PAGE)];
     asked.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
     let found: List<ExhaustedEndpoint> = visitor.get("/exhausted", About::These, &asked).await?;
-    let urls = urls(visitor, &found.data).await;
+    let names = Names::read(visitor, found.data.iter().map(|found| &*found.endpoint)).await;
     let count: u64 = found.data.iter().map(|found| found.count).sum();
     let is_more = found.next_cursor.is_some() || found.data.iter().any(|found| found.at_least);
     let may = visitor.may(Permission::RetryDeliveries);
@@ -66,7 +66,7 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
                 @if may { " Mended? Replay them. Not needed any more? Dismiss them." }
             }
             @if may { (dismissal(visitor, count, is_more)) }
-            (table(visitor, &found.data, &urls, may))
+            (table(visitor, &found.data, &names, may))
             @let cursor: Vec<(&str, &str)> = cursor.as_deref().map(|cursor| ("cursor", cursor)).into_iter().collect();
             (frame::next(visitor, "/exhausted", &cursor, found.next_cursor.as_deref()))
         }
@@ -92,24 +92,12 @@ fn dismissal(visitor: &Visitor, count: u64, is_more: bool) -> Markup {
     bulk::bar(visitor, FORM, &deed, &html! { input type="hidden" name="until" value=(visitor.now); })
 }
 
-/// The URL of each endpoint; one that cannot be read just now goes without.
-async fn urls(visitor: &Visitor, found: &[ExhaustedEndpoint]) -> Vec<Option<String>> {
-    let read = found.iter().map(|found| async {
-        if !visitor.may(Permission::ManageEndpoints) {
-            return None;
-        }
-        let path = format!("/webhook/{}", segment(&found.endpoint));
-        visitor.get::<Endpoint>(&path, About::These, &[]).await.ok().map(|endpoint| endpoint.url)
-    });
-    join_all(read).await
-}
-
 /// What an endpoint's last attempts failed at, in a word.
 pub fn word(reason: &ExhaustedReason) -> String {
     outcome::word(reason.status_code, reason.error_class.as_deref(), "no attempt on record")
 }
 
-fn table(visitor: &Visitor, found: &[ExhaustedEndpoint], urls: &[Option<String>], may: bool) -> Markup {
+fn table(visitor: &Visitor, found: &[ExhaustedEndpoint], names: &Names, may: bool) -> Markup {
     html! {
         div.list {
             table {
@@ -122,14 +110,14 @@ fn table(visitor: &Visitor, found: &[ExhaustedEndpoint], urls: &[Option<String>]
                     }
                 }
                 tbody {
-                    @for (found, url) in found.iter().zip(urls) {
+                    @for found in found {
                         @for (at, reason) in found.reasons.iter().enumerate() {
-                            (row(visitor, found, url.as_deref(), (at, reason), may))
+                            (row(visitor, found, names, (at, reason), may))
                         }
                         @if found.reasons.is_empty() {
                             tr {
                                 td.nowrap { (icons::state("exhausted", "older")) }
-                                td { (endpoint_of(visitor, found, url.as_deref())) }
+                                td { (endpoint_of(visitor, found, names)) }
                                 td.num { "1,000+" }
                                 td colspan=(if may { 4 } else { 3 }) { "The newest 1,000 were replayed since; there are older ones." }
                             }
@@ -141,12 +129,9 @@ fn table(visitor: &Visitor, found: &[ExhaustedEndpoint], urls: &[Option<String>]
     }
 }
 
-fn endpoint_of(visitor: &Visitor, found: &ExhaustedEndpoint, url: Option<&str>) -> Markup {
+fn endpoint_of(visitor: &Visitor, found: &ExhaustedEndpoint, names: &Names) -> Markup {
     html! {
-        @match url {
-            Some(url) => a.cut href=(visitor.to_one(&format!("/endpoints/{}", segment(&found.endpoint)))) title=(url) { (url) },
-            None => (endpoint_link(visitor, &found.endpoint)),
-        }
+        (names.link(visitor, &found.endpoint))
         @if visitor.partner().is_none() { span.muted { (found.partner) } }
     }
 }
@@ -154,7 +139,7 @@ fn endpoint_of(visitor: &Visitor, found: &ExhaustedEndpoint, url: Option<&str>) 
 fn row(
     visitor: &Visitor,
     found: &ExhaustedEndpoint,
-    url: Option<&str>,
+    names: &Names,
     (at, reason): (usize, &ExhaustedReason),
     may: bool,
 ) -> Markup {
@@ -163,10 +148,10 @@ fn row(
     html! {
         tr {
             td.nowrap {
-                @if may { (bulk::tick(FORM, &group(found, reason), &format!("what ended with {word} at {}", url.unwrap_or(&found.endpoint)))) " " }
+                @if may { (bulk::tick(FORM, &group(found, reason), &format!("what ended with {word} at {}", names.url(&found.endpoint).unwrap_or(&found.endpoint)))) " " }
                 (icons::state("exhausted", &word))
             }
-            td { (endpoint_of(visitor, found, url)) }
+            td { (endpoint_of(visitor, found, names)) }
             td.num data-l="count" { (words::count(reason.count)) @if found.at_least { "+" } }
             td.nowrap data-l="first" { (words::time(reason.first_at.0, visitor.now)) }
             td.nowrap data-l="last" { (words::time(reason.last_at.0, visitor.now)) }

@@ -22,6 +22,7 @@ mod filters;
 mod find;
 mod first_run;
 mod keys;
+mod naming;
 mod nodes;
 mod opening;
 mod outcome;

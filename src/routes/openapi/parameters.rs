@@ -6,8 +6,8 @@
 use utoipa::{IntoParams, ToSchema};
 
 use super::values::{
-    Cursor, EndpointId, EnvironmentName, EnvironmentOrAll, EventId, EventPattern, ExpirySeconds, GivenTime,
-    IdempotencyKey, PageLimit, PartnerName, PartnerOrAll, ReplayId, SequenceNumber, WebhookUrl,
+    Cursor, EndpointId, EndpointIds, EnvironmentName, EnvironmentOrAll, EventId, EventPattern, ExpirySeconds,
+    GivenTime, IdempotencyKey, PageLimit, PartnerName, PartnerOrAll, ReplayId, SequenceNumber, WebhookUrl,
 };
 
 /// For one partner.
@@ -109,6 +109,9 @@ pub struct WebhookQuestion {
     /// Those with this URL, however it is spelt.
     #[param(required = false)]
     url: WebhookUrl,
+    /// Those of these that there are, without `url`: at most a page.
+    #[param(required = false)]
+    endpoints: EndpointIds,
 }
 
 /// Which replays are listed.

@@ -404,6 +404,20 @@ pub(super) fn endpoints_of(
     Ok(Page::from_overread(found, page.limit))
 }
 
+/// Those of a scope's live endpoints that have one of these ids.
+pub(super) fn endpoints_named(
+    connection: &mut Connection,
+    ids: &IdCodec,
+    keyring: &Keyring,
+    scope: &Scope,
+    names: &[EndpointId],
+    page: &PageRequest<EndpointId>,
+) -> Result<Page<Endpoint>, StoreError> {
+    let keys: Vec<RowKey> = names.iter().filter_map(|id| ids.endpoint_key(*id)).collect();
+    let found = endpoints_where(connection, ids, keyring, scope, &Only::Among(&keys), page)?;
+    Ok(Page::from_overread(found, page.limit))
+}
+
 /// Those of a scope's live endpoints that have this URL.
 pub(super) fn endpoints_at(
     connection: &mut Connection,

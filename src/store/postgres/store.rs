@@ -138,6 +138,15 @@ impl Store for PostgresStore {
         self.read_at_once(|reader| reads::endpoints_of(reader, &self.ids, &self.keyring, scope, page))
     }
 
+    fn endpoints_named(
+        &self,
+        scope: &Scope,
+        ids: &[EndpointId],
+        page: &PageRequest<EndpointId>,
+    ) -> Result<Page<Endpoint>, StoreError> {
+        self.read_at_once(|reader| reads::endpoints_named(reader, &self.ids, &self.keyring, scope, ids, page))
+    }
+
     fn endpoints_at(
         &self,
         scope: &Scope,

@@ -194,6 +194,18 @@ pub fn furnished(node: &Node) -> Furnished {
 pub const UNLIMITED: [(&str, &str); 3] =
     [("KEY_REQUESTS_PER_SECOND", "0"), ("PARTNER_REQUESTS_PER_SECOND", "0"), ("TESTS_PER_MINUTE", "0")];
 
+/// What of a page is beyond the edge of the screen, where something is.
+fn too_wide(browser: &Browser) -> Option<String> {
+    let beyond = browser.run(
+        "const needed = document.documentElement.scrollWidth;
+         if (needed <= innerWidth) return null;
+         const beyond = [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1);
+         const told = e => `${e.tagName}.${e.className} ${Math.round(e.getBoundingClientRect().right)}`;
+         return `it needs ${needed} px: ${beyond.slice(0, 5).map(told)}`",
+    );
+    beyond.as_str().map(str::to_owned)
+}
+
 #[test]
 fn every_page_fits_is_silent_and_can_be_seen_named_and_hit() {
     let node = Node::start(&UNLIMITED);
@@ -201,29 +213,33 @@ fn every_page_fits_is_silent_and_can_be_seen_named_and_hit() {
     let base = format!("http://{}", node.address);
     let browser = Browser::start();
     browser.sign_in(&base, OPERATOR_KEY);
-    let (mut wide, mut bad) = (Vec::new(), Vec::new());
-    for (width, scheme) in [(1280, "light"), (380, "light"), (1280, "dark"), (380, "dark")] {
+    let mut bad = Vec::new();
+    let ways = [(1280, "light"), (380, "light"), (380, "dark"), (1280, "dark")];
+    let show = |(width, scheme): (u32, &str)| {
         browser.width(width);
         browser.scheme(scheme);
-        for (name, path) in &furnished.pages {
-            browser.go(&format!("{base}{path}"));
-            browser.wait("h1");
-            let needed = browser.run("return document.documentElement.scrollWidth").as_u64().unwrap();
-            if needed > u64::from(width) {
-                let culprits = browser.run(
-                    "return [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)\
-                     .slice(0, 5).map(e => e.tagName + '.' + e.className + ' ' + Math.round(e.getBoundingClientRect().right))",
-                );
-                wide.push(format!("{name} needs {needed} px at {width}: {culprits}"));
-            }
-            browser.picture(&format!("{name}-{width}-{scheme}"));
-            let said = browser.console();
-            // A page that is not there says so by its status, which the console repeats.
-            assert!(said.is_empty() || *name == "not-found", "{name} at {width}: {said:?}");
-            bad.extend(access::wrong(&browser, &format!("{name} at {width}, {scheme}"), scheme));
+    };
+    for (name, path) in &furnished.pages {
+        show(ways[0]);
+        browser.go(&format!("{base}{path}"));
+        browser.wait("h1");
+        for way in ways {
+            show(way);
+            bad.extend(too_wide(&browser).map(|needs| format!("{name} at {}: {needs}", way.0)));
+            browser.picture(&format!("{name}-{}-{}", way.0, way.1));
         }
+        let said = browser.console();
+        // A page that is not there says so by its status, which the console repeats.
+        if *name != "not-found" {
+            bad.extend(said.into_iter().map(|line| format!("{name} says to the console: {line}")));
+        }
+        // From here on all that opens is open.
+        for way in ways {
+            show(way);
+            bad.extend(access::wrong(&browser, &format!("{name} at {}, {}", way.0, way.1)));
+        }
+        bad.extend(access::unseen_focus(&browser, name));
     }
-    assert!(wide.is_empty(), "{wide:#?}");
     bad.dedup();
     assert!(bad.is_empty(), "{} things are wrong: {bad:#?}", bad.len());
 }

@@ -88,7 +88,7 @@ fn whatever_is_in_hand_leads_to_what_goes_by_it() {
     let (tenant, other) = (node.tenant("production"), node.tenant("production"));
     let hook = json!({ "url": "https://EXAMPLE.com:443/Hook", "events": ["*"], "enabled": false });
     let made = tenant.webhook(&hook);
-    other.webhook(&hook);
+    let theirs = other.webhook(&hook);
     let event = posted_with(&tenant, "order-77", &campaign("campaign.created", "cmp_77"));
     let delivery = tenant.delivery_of(&json!({ "id": event }))["id"].clone();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -130,6 +130,16 @@ fn whatever_is_in_hand_leads_to_what_goes_by_it() {
     }
     let problem = tenant.partner.get("/webhook?url=nowhere").problem(422, "invalid");
     assert!(problem["detail"].as_str().unwrap().contains("`url`"), "{problem}");
+
+    // Several by their ids: what is somebody else's is left out.
+    let named = format!("{},{},{0}", text(&made["id"]), text(&theirs["id"]));
+    assert_eq!(listed(&tenant.partner, &format!("/webhook?endpoints={named}")), std::slice::from_ref(&made["id"]));
+    assert_eq!(listed(&operator, &format!("/webhook?partner=*&endpoints={named}")).len(), 2);
+    for wrong in ["nonsense".to_owned(), String::new(), format!("{named}&limit=1"), format!("{named}&url=https://a.b/")]
+    {
+        let problem = tenant.partner.get(&format!("/webhook?endpoints={wrong}")).problem(422, "invalid");
+        assert!(problem["detail"].as_str().unwrap().contains("`endpoints`"), "{wrong}: {problem}");
+    }
 }
 
 #[test]

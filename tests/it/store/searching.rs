@@ -578,6 +578,14 @@ fn an_endpoint_is_found_by_its_url(world: &mut World) {
     assert_eq!(at(world, &acme, "hook"), [ours]);
     assert_eq!(at(world, &Scope::all(Environment::Production), "hook"), [theirs, ours]);
     assert_eq!(at(world, &acme, "nowhere"), []);
+    let named = |world: &World, scope: &Scope, after, limit| {
+        let page = world.store().endpoints_named(scope, &[ours, theirs, ours], &PageRequest { after, limit });
+        let page = page.expect("readable");
+        (page.items.iter().map(|endpoint| endpoint.id).collect::<Vec<_>>(), page.more)
+    };
+    assert_eq!(named(world, &acme, None, 10), (vec![ours], false));
+    assert_eq!(named(world, &Scope::all(Environment::Production), None, 1), (vec![theirs], true));
+    assert_eq!(named(world, &Scope::all(Environment::Production), Some(theirs), 1), (vec![ours], false));
     world.delete(&acme, ours);
     assert_eq!(at(world, &acme, "hook"), []);
 }
