@@ -301,7 +301,7 @@ fn what_has_nothing_says_what_comes_next() {
     let reader = Reader::signed_in(&node, OPERATOR_KEY);
     let keys = reader.get("/dashboard/keys").body;
     assert!(keys.contains("No key was made yet") && !keys.contains("<caption>Newest first"), "{keys}");
-    let shown = |page: &str| page.contains("<div id=\"tail-none\" class=\"nothing\">");
+    let shown = |page: &str| page.contains("<div class=\"nothing\" id=\"tail-none\">");
     let tail = reader.get("/dashboard/events?tab=tail").body;
     assert!(shown(&tail) && tail.contains("Send an example from the catalog"), "{tail}");
     let tenant = node.tenant("production");

@@ -10,6 +10,7 @@ use maud::{Markup, html};
 use crate::auth::Permission;
 use crate::dashboard::frame;
 use crate::dashboard::inside::Trouble;
+use crate::dashboard::pages::naming::Names;
 use crate::dashboard::pages::overview::{LATELY, told};
 use crate::dashboard::pages::{endpoint, exhausted, portal, segment};
 use crate::dashboard::visitor::{About, Visitor};
@@ -237,6 +238,7 @@ async fn of_exhausted(visitor: &Visitor) -> Result<Vec<Item>, Trouble> {
     }
     let found: List<ExhaustedEndpoint> = visitor.get("/exhausted", About::These, &[("limit", GIVEN_UP)]).await?;
     let since = visitor.now - LATELY;
+    let names = Names::read(visitor, found.data.iter().map(|found| found.endpoint.as_str())).await;
     let items = found.data.iter().filter(|found| found.last_at.is_some_and(|at| at.0 >= since)).map(|found| {
         let reason = found.reasons.first();
         Item {
@@ -244,7 +246,9 @@ async fn of_exhausted(visitor: &Visitor) -> Result<Vec<Item>, Trouble> {
             mark: icons::state("exhausted", "given up"),
             what: html! {
                 (words::count(found.count)) @if found.at_least { "+" } " to "
-                a href=(visitor.to_one(&format!("/endpoints/{}", segment(&found.endpoint)))) { (words::id(&found.endpoint)) }
+                a href=(visitor.to_one(&format!("/endpoints/{}", segment(&found.endpoint)))) {
+                    @match names.url(&found.endpoint) { Some(url) => (url), None => (words::id(&found.endpoint)) }
+                }
                 @if visitor.partner().is_none() { span.muted { " " (found.partner) } }
             },
             since: found.reasons.iter().map(|reason| reason.first_at.0).min(),

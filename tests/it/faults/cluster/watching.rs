@@ -149,8 +149,8 @@ async fn only_nodes_may_ask_what_an_actor_does() {
 async fn pages_tell_of_all_nodes() {
     use awc::http::Method;
 
+    use super::super::api::OPERATOR_KEY;
     use crate::dashboard::reader::Reader;
-    use crate::support::node::OPERATOR_KEY;
 
     let server = Postgres::start(&[]);
     let cluster = Cluster::start(&server.url(), 2).await;
@@ -176,8 +176,8 @@ async fn pages_tell_of_all_nodes() {
         })
         .collect();
     let figures = |page: &str| {
-        let rest = page.split("<div id=\"figures\"").nth(1).expect("the overview has figures");
-        rest.split("<div id=\"totals\"").next().expect("it ends").to_owned()
+        let rest = page.split("id=\"figures\"").nth(1).expect("the overview has figures");
+        rest.split("id=\"totals\"").next().expect("it ends").to_owned()
     };
     for reader in &readers {
         let page = eventually("every attempt is in the figures", async || {
