@@ -286,6 +286,7 @@ impl App {
             statistics,
             configured: options::configured(&config),
             refusals: routes::Refusals::since(clock.wall()),
+            watch: routes::Watch::start(Arc::clone(&metrics), clock.clone()),
             document: routes::openapi::Document::default(),
         });
         let key_uses = KeyUses::start(api.clone());

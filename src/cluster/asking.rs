@@ -26,8 +26,9 @@ pub const NODE_PATH: &str = "/cluster/node";
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 /// Questions that may be under way at once.
 const QUESTIONS: usize = 64;
-/// The longest answer that is read.
-const ANSWER_BYTES: usize = 16 * 1024;
+/// The longest answer that is read: what a node counted of 257 types, each with a name as
+/// long as there may be, fits in.
+const ANSWER_BYTES: usize = 64 * 1024;
 
 /// The way to the other nodes for whoever has a question. A clone is the same way.
 #[derive(Clone)]

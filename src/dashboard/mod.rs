@@ -11,12 +11,12 @@ mod branding;
 mod cookies;
 mod counts;
 mod difference;
-mod figures;
 mod form;
 mod frame;
 mod icons;
 mod inside;
 mod live;
+mod nodes;
 mod origin;
 mod pages;
 mod payload;
@@ -40,7 +40,7 @@ pub use inside::Inside;
 /// What all pages share.
 pub struct Dashboard {
     seals: session::Seals,
-    watch: figures::Watch,
+    nodes: nodes::Told,
     streams: live::Streams,
     portal: std::sync::Arc<branding::Portal>,
 }
@@ -51,7 +51,7 @@ impl Dashboard {
     pub fn start(api: &Api, portal: PortalOptions) -> Self {
         Self {
             seals: session::Seals::of(std::sync::Arc::clone(&api.store)),
-            watch: figures::Watch::start(std::sync::Arc::clone(&api.metrics), api.clock.clone()),
+            nodes: nodes::Told::default(),
             streams: live::Streams::default(),
             portal: std::sync::Arc::new(branding::Portal::of(portal, answers::POLICY)),
         }

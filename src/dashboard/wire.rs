@@ -8,6 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::domain::Timestamp;
+use crate::routes::JustNow;
 
 /// A time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -250,6 +251,22 @@ pub struct Refusals {
     pub node: String,
     pub since: At,
     pub keeps: u64,
+    pub counts: Option<RefusalCounts>,
+}
+
+/// How many were refused, of all nodes.
+#[derive(Debug, Deserialize)]
+pub struct RefusalCounts {
+    pub by_type: Vec<RefusedOfType>,
+    pub others: u64,
+    pub nodes: Vec<AskedNode>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct RefusedOfType {
+    #[serde(rename = "type")]
+    pub event_type: String,
+    pub refused: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -545,9 +562,11 @@ pub struct NodeHealth {
     pub commits: Option<u64>,
     pub commit_p99_ms: Option<f64>,
     pub moves: Vec<PartitionsMoved>,
+    #[serde(default)]
+    pub just_now: Option<JustNow>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct PartitionsMoved {
     pub at: At,
     pub what: String,

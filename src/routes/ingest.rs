@@ -3,6 +3,8 @@
 //! signed and sent. Keys and the catalog are looked at in memory; where that was
 //! outdated, nothing is kept, and the request is let in anew.
 
+use std::collections::HashMap;
+
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
@@ -10,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::auth::Permission;
 use crate::catalog::{Catalog, Recognised};
-use crate::domain::DeliveryTimes;
+use crate::domain::{DeliveryTimes, EventType};
 use crate::metrics::Admission;
 use crate::routes::extract::{self, Producer};
 use crate::routes::problem::{Answer, Kind, Problem};
@@ -40,6 +42,9 @@ pub async fn one(
     let answer = accept_one(&api, &mut producer, &request, &mut payload, &mut read).await;
     if let Err(problem) = &answer {
         api.metrics.count_events(admission(problem), 1);
+        if admission(problem) == Admission::Refused {
+            refused::count(&api, producer.caller(), [(refused::type_of(read.as_deref()), 1)]);
+        }
         refused::note(&api, producer.caller(), &request, &[(None, read, problem)]);
     }
     answer
@@ -117,6 +122,9 @@ pub async fn batch(
 ) -> Answer {
     let answer = accept_batch(&api, &mut producer, &request, &mut payload).await;
     if let Err(problem) = &answer {
+        if admission(problem) == Admission::Refused {
+            refused::count(&api, producer.caller(), [(None, 1)]);
+        }
         refused::note(&api, producer.caller(), &request, &[(None, None, problem)]);
     }
     answer
@@ -133,7 +141,8 @@ async fn accept_batch(api: &Api, producer: &mut Producer, request: &HttpRequest,
         let Dated { catalog, version } = api.catalogs.dated(scope.environment);
         let relied_on = ReliedOn { keys: producer.keys_version(), catalog: version };
         let terms = Terms { times, is_unretained, most_bytes: api.limits.event_bytes };
-        let Checked { events, refused, admissions, problems } = check(&lines, &catalog, &subscriptions, terms);
+        let Checked { events, refused, admissions, problems, of_types } =
+            check(&lines, &catalog, &subscriptions, terms);
         let good_lines = events.len();
         if let Err(problem) = within_fan_out(&events, &subscriptions, api.limits.max_fan_out) {
             api.metrics.count_events(admission(&problem), lines.len());
@@ -152,6 +161,7 @@ async fn accept_batch(api: &Api, producer: &mut Producer, request: &HttpRequest,
             Ok(Accepted::New(events)) => {
                 count_accepted(api, id, &events);
                 // A repeated request is refused once.
+                refused::count(api, producer.caller(), of_types);
                 let told = problems.iter().map(|(line, problem)| (Some(*line), lines.get(*line).cloned(), problem));
                 refused::note(api, producer.caller(), request, &told.collect::<Vec<_>>());
                 Ok(accepted_json(batch_json(&events, &refused)))
@@ -211,6 +221,8 @@ struct Checked {
     admissions: Vec<Admission>,
     /// The first of them, with the places of their lines.
     problems: Vec<(usize, Problem)>,
+    /// How many of them there are of each type that a line said.
+    of_types: HashMap<Option<EventType>, u64>,
 }
 
 /// What is said of all lines of a batch.
@@ -226,6 +238,7 @@ fn check(lines: &[Bytes], catalog: &Catalog, subscriptions: &Subscriptions, term
     let mut events = Vec::with_capacity(lines.len());
     let mut admissions = Vec::new();
     let mut problems = Vec::new();
+    let mut of_types: HashMap<Option<EventType>, u64> = HashMap::new();
     let mut refused: Vec<Option<Box<RawValue>>> = Vec::with_capacity(lines.len());
     for (place, line) in lines.iter().enumerate() {
         let checked = if line.len() > most_bytes {
@@ -241,6 +254,9 @@ fn check(lines: &[Bytes], catalog: &Catalog, subscriptions: &Subscriptions, term
             }
             Err(problem) => {
                 admissions.push(admission(&problem));
+                // What is too long is not read.
+                let readable = (line.len() <= most_bytes).then_some(line.as_ref());
+                *of_types.entry(refused::type_of(readable)).or_default() += 1;
                 let text = problem.to_json().to_string();
                 refused.push(Some(RawValue::from_string(text).expect("a JSON value prints as JSON")));
                 if problems.len() < refused::NOTED_OF_A_BATCH {
@@ -250,7 +266,7 @@ fn check(lines: &[Bytes], catalog: &Catalog, subscriptions: &Subscriptions, term
         }
     }
     let refused = Bytes::from(serde_json::to_vec(&refused).expect("raw values print as they are"));
-    Checked { events, refused, admissions, problems }
+    Checked { events, refused, admissions, problems, of_types }
 }
 
 /// Refuses what would be delivered too often, by whom this node knows to listen.

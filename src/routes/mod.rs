@@ -18,6 +18,7 @@ mod events;
 mod exhausted;
 mod explaining;
 mod extract;
+mod figures;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod harm;
@@ -73,6 +74,7 @@ pub use cluster::HintsIn;
 pub use coherence::Coherence;
 pub use configuration::{Configured, Source};
 pub use extract::{body as read_body, known_by, sign_in};
+pub use figures::{JustNow, Watch};
 pub use portal_links::{Openable, PORTAL_PATH, end as end_link, find as find_link, open as open_link};
 use problem::{Kind, PROBLEM_JSON, Problem};
 pub use rates::{RateLimits, Rates};
@@ -157,6 +159,8 @@ pub struct Api {
     pub configured: Vec<Configured>,
     /// The last posts that were not taken.
     pub refusals: Refusals,
+    /// What this node has done of late.
+    pub watch: Watch,
     /// What it tells of itself.
     pub document: openapi::Document,
 }

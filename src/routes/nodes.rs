@@ -69,6 +69,7 @@ pub async fn health(api: web::Data<Api>, caller: Caller) -> Answer {
                 "commits": said.as_ref().map(|said| said.commits),
                 "commit_p99_ms": said_or.commit_p99_ms,
                 "moves": said_or.moves,
+                "just_now": said_or.just_now,
             })
         })
         .collect();

@@ -1,14 +1,17 @@
 //! What was refused at the door: the last posts of events that this node did not take, with
 //! what was wrong with each and without their bodies. They are in this node's memory, for a
 //! day at most: an aid to whoever looks for an event that never came, and no record. `GET
-//! /events/refused` shows them, to a producer what its own key posted.
+//! /events/refused` shows them, to a producer what its own key posted. Beside them all are
+//! counted, hour by hour and type by type, which it tells operators of all nodes.
 
-use std::collections::VecDeque;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::auth::Permission;
@@ -18,6 +21,7 @@ use crate::metrics::Admission;
 use crate::policy::matching;
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, FieldProblem, Kind, Problem};
+use crate::routes::reporting::{About, of_all};
 use crate::routes::{Api, ingest, openapi, page, retention, search, show};
 use crate::store::{self, Page, PageRequest, Scope};
 
@@ -29,6 +33,13 @@ const KEPT_OF_A_KEY: usize = 250;
 const KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
 /// Lines of one batch that are kept, so that a bad one does not push out all else.
 pub(super) const NOTED_OF_A_BATCH: usize = 20;
+
+/// Types of an hour that are counted by themselves, in each environment; what is beyond is
+/// counted with what is of no known type.
+const TYPES_COUNTED: usize = 256;
+const HOUR_MS: i64 = 3_600_000;
+/// Hours that are counted: the one that has begun, and a day.
+const HOURS_COUNTED: usize = 25;
 
 /// Characters of each thing that somebody else wrote.
 const TYPE_CHARS: usize = 128;
@@ -62,6 +73,58 @@ struct Refused {
 pub struct Refusals {
     since: Timestamp,
     kept: Mutex<Kept>,
+    counts: Mutex<Counts>,
+}
+
+/// How many there were, of all keys and partners.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Hours since the epoch, the oldest first.
+    hours: VecDeque<(i64, Hour)>,
+}
+
+/// By environment and type; `None` is no known type.
+type Hour = HashMap<(Environment, Option<EventType>), u64>;
+
+impl Counts {
+    fn add(&mut self, hour: i64, environment: Environment, event_type: Option<EventType>, count: u64) {
+        // A clock that is set back does not make a second hour of one.
+        let is_later = self.hours.back().is_none_or(|(last, _)| *last < hour);
+        if is_later {
+            self.hours.push_back((hour, Hour::new()));
+        }
+        while self.hours.len() > HOURS_COUNTED {
+            self.hours.pop_front();
+        }
+        let Some((_, counts)) = self.hours.back_mut() else { return };
+        let key = (environment, event_type);
+        let has_room = || {
+            let named = counts.keys().filter(|(place, name)| *place == environment && name.is_some());
+            named.count() < TYPES_COUNTED
+        };
+        let key = if key.1.is_none() || counts.contains_key(&key) || has_room() { key } else { (environment, None) };
+        *counts.entry(key).or_default() += count;
+    }
+
+    /// By type since an hour, what is of no known type under an empty name; of more types than
+    /// are counted in an hour those with the most.
+    fn since(&self, hour: i64, environment: Environment) -> BTreeMap<String, u64> {
+        let mut sums: HashMap<&str, u64> = HashMap::new();
+        for (_, counts) in self.hours.iter().filter(|(at, _)| *at >= hour) {
+            for ((_, name), count) in counts.iter().filter(|((place, _), _)| *place == environment) {
+                *sums.entry(name.as_ref().map_or("", EventType::as_str)).or_default() += count;
+            }
+        }
+        let mut named: Vec<(&str, u64)> = sums.into_iter().collect();
+        // No known type first, so that it is always there; then those with the most.
+        named.sort_by_key(|(name, count)| (!name.is_empty(), std::cmp::Reverse(*count), *name));
+        let mut told: BTreeMap<String, u64> = BTreeMap::new();
+        for (place, (name, count)) in named.into_iter().enumerate() {
+            let name = if place <= TYPES_COUNTED { name } else { "" };
+            *told.entry(name.to_owned()).or_default() += count;
+        }
+        told
+    }
 }
 
 #[derive(Debug, Default)]
@@ -103,7 +166,18 @@ impl Kept {
 impl Refusals {
     /// None yet, of a node that starts now.
     pub fn since(now: Timestamp) -> Self {
-        Self { since: now, kept: Mutex::default() }
+        Self { since: now, kept: Mutex::default(), counts: Mutex::default() }
+    }
+
+    /// How many were refused in an environment within a day, by type; of no known type under
+    /// an empty name.
+    pub(super) fn counted(&self, environment: Environment, now: Timestamp) -> BTreeMap<String, u64> {
+        self.counts().since(hour_of(now - KEPT_FOR), environment)
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        // Whoever panicked left whole numbers behind.
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A partner is being erased, and what was posted for it.
@@ -168,6 +242,34 @@ pub(super) fn note(
     }
 }
 
+fn hour_of(time: Timestamp) -> i64 {
+    time.as_millis().div_euclid(HOUR_MS)
+}
+
+/// Counts posts by the type that they said they were. Of one that says nothing of where it
+/// was to go, nothing is counted: whose figures would it be in?
+pub(super) fn count(api: &Api, caller: &Caller, posts: impl IntoIterator<Item = (Option<EventType>, u64)>) {
+    let Ok(environment) = caller.environment() else { return };
+    let catalog = api.catalogs.of(environment);
+    let hour = hour_of(api.clock.wall());
+    for (event_type, count) in posts {
+        // What others make up is no name to keep.
+        let known = event_type.filter(|name| catalog.get(name).is_some());
+        api.refusals.counts().add(hour, environment, known, count);
+    }
+}
+
+/// The type that a body says it is, as far as that can be read.
+pub(super) fn type_of(body: Option<&[u8]>) -> Option<EventType> {
+    #[derive(Deserialize)]
+    struct Says<'a> {
+        #[serde(borrow)]
+        event: Cow<'a, str>,
+    }
+    let says: Says<'_> = serde_json::from_slice(body?).ok()?;
+    says.event.parse().ok()
+}
+
 /// The type that a body says it is, and the values that it would have been found by.
 fn told_of(body: &[u8], catalog: &Catalog) -> (Option<String>, Vec<(FieldPointer, String)>) {
     let Ok(event) = read_json(body) else { return (None, Vec::new()) };
@@ -199,7 +301,8 @@ fn cut(text: &str, chars: usize) -> String {
 pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
     caller.may(Permission::ReadDeliveries)?;
     let query = caller.query();
-    query.only(&["limit", "cursor", "type", "q"])?;
+    query.only(&["limit", "cursor", "type", "q", "counts"])?;
+    let with_counts = query.parsed::<bool>("counts")?.unwrap_or(false);
     let scope = api.known(caller.scope()?).await?;
     let types: Option<TypePattern> = query.parsed("type")?;
     let text = query.get("q");
@@ -227,6 +330,9 @@ pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
             && text.is_none_or(|text| goes_by(post, text, shows_key(post)))
     };
     let found = api.refusals.kept().page(&wanted, fits);
+    // They are of all keys and partners.
+    let is_theirs = caller.is_operator() && scope.partner.is_none();
+    let counts = if with_counts && is_theirs { Some(counts(&api, scope.environment).await?) } else { None };
     let behind_last = found.items.last().filter(|_| found.more).map(|post| post.number.to_string());
     Ok(HttpResponse::Ok().json(json!({
         "data": found.items.iter().map(|post| shown(post, shows_key(post))).collect::<Vec<_>>(),
@@ -234,7 +340,29 @@ pub async fn list(api: web::Data<Api>, caller: Caller) -> Answer {
         "node": api.node.id.to_string(),
         "since": show::time(api.refusals.since),
         "keeps": KEPT,
+        "counts": counts,
     })))
+}
+
+/// What all nodes counted, as far as they answer.
+async fn counts(api: &Api, environment: Environment) -> Result<Value, Problem> {
+    let (mut sums, mut nodes): (BTreeMap<String, u64>, Vec<Value>) = (BTreeMap::new(), Vec::new());
+    for (node, said) in of_all(api, About::Refusals(environment.into())).await? {
+        let told = said.and_then(|said| said.refusals);
+        nodes.push(json!({ "id": node.id.to_string(), "reachable": told.is_some() }));
+        for (name, count) in told.into_iter().flatten() {
+            *sums.entry(name).or_default() += count;
+        }
+    }
+    let others = sums.remove("").unwrap_or(0);
+    let day_ago = Timestamp::from_millis(hour_of(api.clock.wall() - KEPT_FOR) * HOUR_MS);
+    let by_type: Vec<Value> = sums.into_iter().map(|(name, count)| json!({ "type": name, "refused": count })).collect();
+    Ok(json!({
+        "since": show::time(day_ago),
+        "by_type": by_type,
+        "others": others,
+        "nodes": nodes,
+    }))
 }
 
 /// Whether somebody who looks at a scope is shown it. Of what did not say where it was to
@@ -334,6 +462,55 @@ mod tests {
         assert_eq!(seen, expected);
         kept.forget_before(Timestamp::from_millis(10));
         assert_eq!(kept.posts.front().map(|post| post.at), Some(Timestamp::from_millis(10)));
+    }
+
+    fn named(name: &str) -> Option<EventType> {
+        Some(name.parse().expect("a good name"))
+    }
+
+    #[test]
+    fn posts_are_counted_by_hour_and_type() {
+        let mut counts = Counts::default();
+        let sandbox = Environment::Sandbox;
+        counts.add(0, sandbox, named("a.b"), 1);
+        counts.add(0, Environment::Production, named("a.b"), 9);
+        counts.add(3, sandbox, named("a.b"), 2);
+        counts.add(3, sandbox, None, 4);
+        let told = |hour| counts.since(hour, sandbox).into_iter().collect::<Vec<_>>();
+        assert_eq!(told(0), [(String::new(), 4), ("a.b".to_owned(), 3)]);
+        assert_eq!(told(1), [(String::new(), 4), ("a.b".to_owned(), 2)]);
+        assert_eq!(told(4), []);
+    }
+
+    /// However long it runs and however many types come and go.
+    #[test]
+    fn counts_take_no_more_room_and_lose_none() {
+        let mut counts = Counts::default();
+        let more = TYPES_COUNTED as u64 + 50;
+        for hour in 0..100 {
+            for number in 0..more {
+                counts.add(hour, Environment::Production, named(&format!("t.n{hour}_{number}")), 1);
+            }
+            // Back in time: it is of the newest hour.
+            counts.add(hour - 1, Environment::Production, None, 1);
+        }
+        assert_eq!(counts.hours.len(), HOURS_COUNTED);
+        assert!(counts.hours.iter().all(|(_, hour)| hour.len() <= TYPES_COUNTED + 1));
+        let told = counts.since(0, Environment::Production);
+        assert_eq!(told.len(), TYPES_COUNTED + 1);
+        assert_eq!(told.values().sum::<u64>(), HOURS_COUNTED as u64 * (more + 1));
+        // Names as long as there may be, in one answer to another node.
+        let long: BTreeMap<String, u64> = (0..=TYPES_COUNTED).map(|n| (format!("{n:0>128}"), u64::MAX)).collect();
+        assert!(serde_json::to_vec(&long).expect("it is plain").len() < 60 * 1_024);
+    }
+
+    #[test]
+    fn a_body_says_what_it_is() {
+        assert_eq!(type_of(Some(br#"{"x": [1], "event": "a.\u0062"}"#)), named("a.b"));
+        for body in [&b"{"[..], br#"{"event": 3}"#, br#"{"event": "A b"}"#, b"[]"] {
+            assert_eq!(type_of(Some(body)), None);
+        }
+        assert_eq!(type_of(None), None);
     }
 
     #[test]

@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::cluster::{NODE_PATH, Neighbour};
-use crate::domain::Timestamp;
+use crate::domain::{Environment, Timestamp};
 use crate::metrics::resident_bytes;
 use crate::routes::configuration::Configured;
+use crate::routes::figures::JustNow;
 use crate::routes::problem::{Answer, Kind, Problem};
 use crate::routes::{Api, cluster, extract, no_such_route, nodes, not_the_method};
 use crate::store::NodeRecord;
@@ -33,6 +34,34 @@ pub(super) enum About {
     Health,
     /// What it is configured with.
     Settings,
+    /// How many posts it refused in one environment.
+    Refusals(Within),
+}
+
+/// An environment, as nodes name it to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Within {
+    Sandbox,
+    Production,
+}
+
+impl From<Environment> for Within {
+    fn from(environment: Environment) -> Self {
+        match environment {
+            Environment::Sandbox => Self::Sandbox,
+            Environment::Production => Self::Production,
+        }
+    }
+}
+
+impl From<Within> for Environment {
+    fn from(within: Within) -> Self {
+        match within {
+            Within::Sandbox => Self::Sandbox,
+            Within::Production => Self::Production,
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -54,6 +83,10 @@ pub(super) struct Said {
     pub commit_p99_ms: Option<f64>,
     /// Partitions that came and went, newest first.
     pub moves: Vec<Moved>,
+    /// What it does just now.
+    pub just_now: Option<JustNow>,
+    /// How many posts of which type it refused; of no known type under an empty name.
+    pub refusals: Option<BTreeMap<String, u64>>,
     /// Its options' values, as far as they may be seen; a long one cut, and with a hash.
     pub settings: BTreeMap<String, String>,
 }
@@ -97,8 +130,13 @@ fn read(said: &Bytes) -> Result<Said, String> {
 /// What this node says.
 fn here(api: &Api, about: About) -> Said {
     let node = api.node.id.to_string();
-    if about == About::Settings {
-        return Said { node, settings: told(&api.configured), ..Said::default() };
+    match about {
+        About::Settings => return Said { node, settings: told(&api.configured), ..Said::default() },
+        About::Refusals(within) => {
+            let counted = api.refusals.counted(within.into(), api.clock.wall());
+            return Said { node, refusals: Some(counted), ..Said::default() };
+        }
+        About::Health => {}
     }
     let lately = &api.metrics.lately;
     let commits = lately.commits();
@@ -113,7 +151,8 @@ fn here(api: &Api, about: About) -> Said {
         commits: commits.map_or(0, |(count, _)| count),
         commit_p99_ms: commits.map(|(_, p99)| (p99.as_secs_f64() * 1e6).round() / 1e3),
         moves: moves.collect(),
-        settings: BTreeMap::new(),
+        just_now: Some(api.watch.figures().now),
+        ..Said::default()
     }
 }
 
@@ -158,12 +197,30 @@ mod tests {
     }
 
     #[test]
+    fn questions_are_as_older_releases_ask_them() {
+        let text = |about| serde_json::to_string(&Question { about }).expect("it is plain");
+        assert_eq!(text(About::Health), r#"{"about":"health"}"#);
+        assert_eq!(text(About::Settings), r#"{"about":"settings"}"#);
+        let asked = text(About::Refusals(Environment::Sandbox.into()));
+        assert_eq!(asked, r#"{"about":{"refusals":"sandbox"}}"#);
+        let read: Question = serde_json::from_str(&asked).expect("it reads back");
+        assert_eq!(read.about, About::Refusals(Within::Sandbox));
+        // An older one answers without what it does not know of.
+        let said = read_said(r#"{"node": "x", "commits": 3, "news": 1}"#);
+        assert_eq!((said.commits, said.just_now, said.refusals), (3, None, None));
+    }
+
+    fn read_said(text: &str) -> Said {
+        read(&Bytes::copy_from_slice(text.as_bytes())).expect("it is understood")
+    }
+
+    #[test]
     fn all_options_fit_into_an_answer() {
         // More of them than there are, with names as long as the longest.
         let values = (0..100)
             .map(|number| (format!("an_option_with_a_long_name_of_its_{number}"), compared(&"ä".repeat(5_000))));
         let said = Said { node: "n".repeat(31), settings: values.collect(), ..Said::default() };
-        // What `cluster::asking` reads of an answer.
+        // Far less than `cluster::asking` reads of an answer.
         assert!(serde_json::to_vec(&said).expect("it is plain").len() < 16 * 1_024);
     }
 }

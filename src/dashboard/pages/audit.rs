@@ -8,7 +8,7 @@ use crate::auth::Permission;
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::icons;
 use crate::dashboard::inside::Trouble;
-use crate::dashboard::pages::{head, nothing, segment};
+use crate::dashboard::pages::{filters, head, nothing, segment};
 use crate::dashboard::payload::pretty;
 use crate::dashboard::visitor::{About, Posted, ROOT, Visitor};
 use crate::dashboard::wire::{AuditEntry, AuditVerdict, List};
@@ -31,23 +31,31 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
         FILTERS.iter().chain(&["cursor"]).filter_map(|name| Some((*name, visitor.query.filled(name)?))).collect();
     // Without a partner an operator sees everything: both environments, and what is nobody's.
     let about = if visitor.is_operator() && visitor.partner().is_none() { About::Nobody } else { About::These };
-    let found: Result<List<AuditEntry>, Trouble> = visitor.get("/audit", about, &asked).await;
+    let typed: Vec<(&str, String)> = asked
+        .iter()
+        .map(|(name, value)| match *name {
+            "since" | "until" => (*name, filters::time(value, visitor.now)),
+            name => (name, (*value).to_owned()),
+        })
+        .collect();
+    let typed: Vec<(&str, &str)> = typed.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let found: Result<List<AuditEntry>, Trouble> = visitor.get("/audit", about, &typed).await;
     // Whoever may not look at it gets no page of it.
     if let Err(trouble) = &found
         && matches!(trouble.status, 401 | 403)
     {
         return Err(trouble.clone());
     }
-    let filters: Vec<(&str, &str)> = asked.iter().copied().filter(|(name, _)| *name != "cursor").collect();
+    let in_use: Vec<(&str, &str)> = asked.iter().copied().filter(|(name, _)| *name != "cursor").collect();
     let body = html! {
         (head("Audit", html! {
             @if visitor.may(Permission::Operate) { (frame::action(visitor, &visitor.to("/audit/verify", &[]), "Check the chain")) }
         }))
         (filtering(visitor))
-        (chips(visitor, &filters))
+        (chips(visitor, &in_use))
         @match &found {
             Ok(found) if found.data.is_empty() => {
-                div.list { (nothing(!filters.is_empty(), &visitor.to("/audit", &[]), &html! { p { "Nothing was changed yet." } })) }
+                div.list { (nothing(!in_use.is_empty(), &visitor.to("/audit", &[]), &html! { p { "Nothing was changed yet." } })) }
             }
             Ok(found) => {
                 (table(visitor, &found.data))
@@ -55,7 +63,7 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
             }
             Err(trouble) => (crate::dashboard::answers::part(trouble)),
         }
-        (frame::as_call(visitor, "/audit", about, &asked))
+        (frame::as_call(visitor, "/audit", about, &typed))
     };
     let page = Page::new("Audit", body);
     Ok(if matches!(about, About::Nobody) { page.about_all() } else { page })
@@ -63,18 +71,19 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
 
 fn filtering(visitor: &Visitor) -> Markup {
     let asked = |name: &str| visitor.query.get(name).unwrap_or_default();
+    let offered = AuditAction::ALL.iter().filter(|action| visitor.is_operator() || is_partners(**action));
     html! {
         form.filters action={ (ROOT) "/audit" } {
             (frame::carried(visitor))
             @if visitor.is_operator() {
-                label { span.small.muted { "Who" } (choice("actor", asked("actor"), "anybody", Actor::ALL.iter().map(|actor| actor.as_str()))) }
+                label { span.small.muted { "Who" } (choice("actor", asked("actor"), "anybody", Actor::ALL.iter().map(|actor| (actor.as_str(), actor.as_str())))) }
             }
-            label { span.small.muted { "What" } (choice("action", asked("action"), "anything", AuditAction::ALL.iter().map(|action| action.as_str()))) }
+            label { span.small.muted { "What" } (choice("action", asked("action"), "anything", offered.map(|action| (action.as_str(), sentence(*action))))) }
             @if visitor.is_operator() {
                 label { span.small.muted { "By the key" } (typed(visitor, "key", "key_…")) }
             }
             @for (name, label, example) in [
-                ("subject", "About", "an id or a name"), ("since", "Since", "2026-01-31T12:00:00Z"), ("until", "Until", "2026-01-31T13:00:00Z"),
+                ("subject", "About", "an id or a name"), ("since", "Since", "24h or 2026-01-31"), ("until", "Until", "2026-01-31 12:00"),
             ] {
                 label { span.small.muted { (label) } (typed(visitor, name, example)) }
             }
@@ -87,11 +96,75 @@ fn typed(visitor: &Visitor, name: &str, example: &str) -> Markup {
     html! { input type="text" name=(name) value=[visitor.query.get(name)] placeholder=(example) maxlength="128" spellcheck="false"; }
 }
 
-fn choice<'a>(name: &str, chosen: &str, all: &str, words: impl Iterator<Item = &'a str>) -> Markup {
+/// Words of the API, and how people call each.
+fn choice<'a>(name: &str, chosen: &str, all: &str, words: impl Iterator<Item = (&'a str, &'a str)>) -> Markup {
     html! {
         select name=(name) {
             option value="" selected[chosen.is_empty()] { (all) }
-            @for word in words { option selected[word == chosen] { (word) } }
+            @for (word, said) in words { option value=(word) selected[word == chosen] { (said) } }
+        }
+    }
+}
+
+/// What somebody did, in words that go on where their name ends.
+const fn sentence(action: AuditAction) -> &'static str {
+    match action {
+        AuditAction::KeyCreated => "made a key",
+        AuditAction::KeyRevoked => "revoked a key",
+        AuditAction::PortalLinkCreated => "made a link to the portal",
+        AuditAction::PortalLinkOpened => "opened a link to the portal",
+        AuditAction::PortalLinkRevoked => "revoked a link to the portal",
+        AuditAction::PartnerCreated => "made a partner",
+        AuditAction::PartnerErasing => "had a partner erased",
+        AuditAction::PartnerErased => "erased the last of a partner",
+        AuditAction::RetentionSet => "set how long things are kept",
+        AuditAction::RetentionCleared => "had things kept as usual again",
+        AuditAction::EndpointCreated => "made an endpoint",
+        AuditAction::EndpointChanged => "changed an endpoint",
+        AuditAction::EndpointDeleted => "deleted an endpoint",
+        AuditAction::EndpointPaused => "paused an endpoint",
+        AuditAction::EndpointResumed => "resumed an endpoint",
+        AuditAction::EndpointDisabled => "disabled an endpoint",
+        AuditAction::SecretRotated => "rotated a secret",
+        AuditAction::SecretRead => "looked at a secret",
+        AuditAction::SecretsReencrypted => "encrypted all secrets anew",
+        AuditAction::EventTypePut => "added or changed an event type",
+        AuditAction::EventTypeDeleted => "took an event type out",
+        AuditAction::DeliveryRetried => "retried a delivery",
+        AuditAction::DeliverySkipped => "gave a delivery up",
+        AuditAction::DeliveryDismissed => "dismissed an exhausted delivery",
+        AuditAction::ExhaustedDismissed => "dismissed exhausted deliveries",
+        AuditAction::RetriesHurried => "brought retries forward",
+        AuditAction::ReplayStarted => "started a replay",
+        AuditAction::ReplayCancelled => "cancelled a replay",
+        AuditAction::BrakeSet => "set a brake",
+        AuditAction::BrakeReleased => "released a brake",
+        AuditAction::NodeReleased => "released a held node",
+    }
+}
+
+/// Whether a partner can see entries of it: they are of its things in one environment. The
+/// rest is nobody's, or of all environments.
+const fn is_partners(action: AuditAction) -> bool {
+    !matches!(
+        action,
+        AuditAction::PartnerCreated
+            | AuditAction::PartnerErasing
+            | AuditAction::PartnerErased
+            | AuditAction::SecretsReencrypted
+            | AuditAction::EventTypePut
+            | AuditAction::EventTypeDeleted
+            | AuditAction::NodeReleased
+    )
+}
+
+/// An entry's action: in words, and the word that the API has for it.
+fn deed(action: &str) -> Markup {
+    html! {
+        @match action.parse() {
+            Ok(known) => { b { (sentence(known)) } " " span.small.muted { (action) } }
+            // The log shows also what nobody would have written.
+            Err(_) => b { (action) },
         }
     }
 }
@@ -131,7 +204,7 @@ pub fn table(visitor: &Visitor, entries: &[AuditEntry]) -> Markup {
                         tr id={ "entry-" (entry.number) } {
                             td.nowrap { (words::time(entry.at.0, visitor.now)) }
                             td.nowrap { (entry.actor) @if let Some(key) = &entry.key { " " (words::id(key)) } @if let Some(address) = &entry.address { span.muted.small { " " (address) } } }
-                            td.nowrap { b { (entry.action) } }
+                            td { (deed(&entry.action)) }
                             td { (subject(visitor, entry)) }
                             td { (entry.partner.as_deref().unwrap_or("")) @if let Some(environment) = &entry.environment { span.muted { " " (environment) } } }
                             td.line2 { (detail(entry.detail.get())) }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use actix_web::{HttpResponse, web};
-use futures_util::future::{join, join3};
+use futures_util::future::{join3, join4};
 use maud::{Markup, html};
 
 use crate::auth::Permission;
@@ -16,7 +16,7 @@ use crate::dashboard::inside::{self, Trouble};
 use crate::dashboard::pages::{catalog_form, head, nothing, schema, segment};
 use crate::dashboard::payload::pretty;
 use crate::dashboard::visitor::{About, Posted, Visitor};
-use crate::dashboard::wire::{AcceptedEvent, Endpoint, EventType, List, TypeCounts};
+use crate::dashboard::wire::{AcceptedEvent, Endpoint, EventType, List, Partner, Refusals, TypeCounts};
 use crate::dashboard::words;
 use crate::domain::{EventType as Name, TypePattern};
 use crate::policy::matching;
@@ -39,10 +39,11 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
     let cursor = visitor.query.filled("cursor").map(str::to_owned);
     let mut asked = vec![("built_in", built_in)];
     asked.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-    let (found, endpoints, counts) = join3(
+    let (found, endpoints, counts, refused) = join4(
         visitor.get::<List<EventType>>("/event-types", About::These, &asked),
         endpoints(visitor),
         counts(visitor),
+        refused(visitor),
     )
     .await;
     let found = found?;
@@ -59,10 +60,10 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
             }
             @if may_write { a.button.primary href=(visitor.to("/catalog", &[("new", "1")])) { "Add an event type" } }
         }))
-        @for trouble in [endpoints.as_ref().err(), counts.as_ref().err()].into_iter().flatten() { (answers::part(trouble)) }
+        @for trouble in [endpoints.as_ref().err(), counts.as_ref().err(), refused.as_ref().err()].into_iter().flatten() { (answers::part(trouble)) }
         div.list {
             @if found.data.is_empty() { (nothing(false, "", &yet)) } @else {
-                (table(visitor, &found.data, endpoints.ok().flatten().as_ref(), counts.ok().flatten().as_ref()))
+                (table(visitor, &found.data, endpoints.ok().flatten().as_ref(), counts.ok().flatten().as_ref(), refused.ok().flatten().as_ref()))
             }
         }
         (frame::next(visitor, "/catalog", &asked, found.next_cursor.as_deref()))
@@ -108,6 +109,58 @@ impl Counts {
     }
 }
 
+/// What was refused of each type within a day, for operators who look over all partners.
+async fn refused(visitor: &Visitor) -> Result<Option<Refused>, Trouble> {
+    let is_of_all = visitor.is_operator() && visitor.partner().is_none();
+    if !is_of_all || visitor.query.get("built_in") == Some("true") {
+        return Ok(None);
+    }
+    let asked = [("counts", "true"), ("limit", "1")];
+    let found: Refusals = visitor.get("/events/refused", About::These, &asked).await?;
+    Ok(found.counts.map(|counts| Refused {
+        of: counts.by_type.into_iter().map(|of| (of.event_type, of.refused)).collect(),
+        others: counts.others,
+        nodes: counts.nodes.len(),
+        silent: counts.nodes.into_iter().filter(|node| !node.reachable).map(|node| node.id).collect(),
+    }))
+}
+
+/// See [`refused`].
+struct Refused {
+    of: HashMap<String, u64>,
+    /// Of no type of the catalog.
+    others: u64,
+    nodes: usize,
+    /// Nodes that did not say what they refused.
+    silent: Vec<String>,
+}
+
+impl Refused {
+    /// Of which nodes that is, and what no row has.
+    fn note(&self, visitor: &Visitor) -> Markup {
+        html! {
+            " Refused are posts and lines of the same time, "
+            @if self.nodes == 1 { "as far as this node remembers: since it started." }
+            @else { "as far as " (self.nodes - self.silent.len()) " of " (self.nodes) " nodes remember: since each started." }
+            @if !self.silent.is_empty() {
+                " Without " @for (at, node) in self.silent.iter().enumerate() { @if at > 0 { ", " } (words::id(node)) } ", which did not answer."
+            }
+            @if self.others > 0 {
+                " " a href=(visitor.to("/events", &[("tab", "refused")])) { (words::count(self.others)) " more" } " were of no known type."
+            }
+        }
+    }
+
+    fn shown(&self, visitor: &Visitor, name: &str) -> Markup {
+        html! {
+            @match self.of.get(name) {
+                Some(count) => a href=(visitor.to("/events", &[("tab", "refused"), ("type", name)])) { (words::count(*count)) },
+                None => "0",
+            }
+        }
+    }
+}
+
 /// Those that a type goes to.
 fn subscribers<'a>(endpoints: &'a List<Endpoint>, name: &str) -> Vec<&'a Endpoint> {
     let Ok(name) = name.parse::<Name>() else { return Vec::new() };
@@ -126,18 +179,21 @@ fn table(
     types: &[EventType],
     endpoints: Option<&List<Endpoint>>,
     counts: Option<&Counts>,
+    refused: Option<&Refused>,
 ) -> Markup {
     html! {
         table {
             caption {
                 "By name, in " (visitor.environment()) "."
                 @if counts.is_some() { " Events are those of the last 24 hours, written down every few seconds." }
+                @if let Some(refused) = refused { (refused.note(visitor)) }
             }
             thead {
                 tr {
                     th scope="col" { "Type" } th scope="col" { "What it says" }
                     @if endpoints.is_some() { th.num scope="col" { "Subscribers" } }
                     @if counts.is_some() { th.num scope="col" { "Events 24 h" } }
+                    @if refused.is_some() { th.num scope="col" { "Refused 24 h" } }
                 }
             }
             tbody {
@@ -147,6 +203,7 @@ fn table(
                         td.line2 { (words::marked(&known.description)) }
                         @if let Some(endpoints) = endpoints { td.num data-l="subscribers" { (how_many(endpoints, &known.name)) } }
                         @if let Some(counts) = counts { td.num data-l="events 24 h" { (counts.shown(&known.name)) } }
+                        @if let Some(refused) = refused { td.num data-l="refused 24 h" { (refused.shown(visitor, &known.name)) } }
                     }
                 }
             }
@@ -165,8 +222,9 @@ pub async fn one(visitor: Visitor, name: web::Path<String>) -> HttpResponse {
 }
 
 async fn build_one(visitor: &Visitor, name: &str) -> Result<Page, Trouble> {
-    let (known, endpoints) = join(read(visitor, name), endpoints(visitor)).await;
+    let (known, endpoints, partners) = join3(read(visitor, name), endpoints(visitor), partners(visitor)).await;
     let known = known?;
+    let may_send = visitor.may(Permission::PostEvents) && !known.built_in;
     let path = format!("/catalog/{}", segment(&known.name));
     let is_raw = visitor.query.get("view") == Some("raw");
     let body = html! {
@@ -202,7 +260,7 @@ async fn build_one(visitor: &Visitor, name: &str) -> Result<Page, Trouble> {
                         @for (at, pointer) in known.indexed.iter().enumerate() { @if at > 0 { ", " } code { (pointer) } }
                     }
                 }
-                @if visitor.may(Permission::PostEvents) && !known.built_in { (sending(visitor, &path)) }
+                @if may_send { (sending(visitor, &path, partners)) }
             }
         }
         @match &endpoints {
@@ -260,13 +318,45 @@ fn wanted_by(visitor: &Visitor, endpoints: &List<Endpoint>, name: &str) -> Marku
     }
 }
 
-fn sending(visitor: &Visitor, path: &str) -> Markup {
+/// The partners that an example can be sent to: as many as are listed at once, for whoever
+/// chooses one and may list them.
+async fn partners(visitor: &Visitor) -> Result<Option<List<Partner>>, Trouble> {
+    if !visitor.may(Permission::Operate) || !visitor.chooses_partner() || visitor.partner().is_some() {
+        return Ok(None);
+    }
+    let limit = visitor.api.limits.page_max.to_string();
+    visitor.get("/partners", About::Nobody, &[("limit", &limit)]).await.map(Some)
+}
+
+fn sending(visitor: &Visitor, path: &str, partners: Result<Option<List<Partner>>, Trouble>) -> Markup {
+    // One that is being erased takes no events.
+    let standing = |list: List<Partner>| {
+        let names = list.data.into_iter().filter(|partner| partner.erasing.is_none()).map(|partner| partner.name);
+        (names.collect::<Vec<String>>(), list.next_cursor.is_some())
+    };
+    let known = partners.ok().flatten().map(standing);
+    if visitor.partner().is_none() && known.as_ref().is_some_and(|(names, has_more)| names.is_empty() && !has_more) {
+        return html! {
+            p { "The example can be sent once there is a partner whose endpoints get it." }
+            p { a.button href=(visitor.address("/partners", None, &[])) { "Make a partner" } }
+        };
+    }
     html! {
         form.filters method="post" action=(visitor.to(&format!("{path}/send"), &[])) {
             (frame::token(visitor))
             @if visitor.chooses_partner() {
                 label { span.small.muted { "To the endpoints of" }
-                    input type="text" name="to" value=(visitor.partner().unwrap_or("default")) maxlength="64" spellcheck="false" required;
+                    @match &known {
+                        Some((names, false)) => select name="to" {
+                            @for name in names { option { (name) } }
+                            option value="*" { "all partners" }
+                        },
+                        // Of more than are listed, or whoever may not list them.
+                        _ => {
+                            input type="text" name="to" value=[visitor.partner()] list="partners" placeholder="acme" maxlength="64" spellcheck="false" required;
+                            @if let Some((names, _)) = &known { datalist #partners { @for name in names { option value=(name) {} } } }
+                        }
+                    }
                 }
             }
             button { "Send the example" }
@@ -296,6 +386,11 @@ pub async fn send(posted: Posted, name: web::Path<String>) -> HttpResponse {
 
 async fn sent(visitor: &Visitor, form: &Form, name: &str) -> Result<AcceptedEvent, Trouble> {
     let known = read(visitor, name).await?;
-    let partner = form.filled("to").or(visitor.partner()).unwrap_or("default");
+    let partner = form.filled("to").or(visitor.partner()).ok_or_else(|| Trouble {
+        status: 422,
+        title: "Nothing was sent".to_owned(),
+        detail: "say whose endpoints are to get it".to_owned(),
+        errors: Vec::new(),
+    })?;
     inside::read(&visitor.post_event(partner, known.example.get()).await?)
 }

@@ -90,7 +90,7 @@ pub fn time(text: &str, now: Timestamp) -> String {
 }
 
 /// `90m`, `24h`, `7d`.
-fn span(text: &str) -> Option<Duration> {
+pub fn span(text: &str) -> Option<Duration> {
     let (last, unit) = text.char_indices().last()?;
     let seconds = match unit {
         's' => 1,

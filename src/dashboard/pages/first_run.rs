@@ -68,6 +68,8 @@ pub async fn part(visitor: &Visitor) -> Result<Markup, Trouble> {
                         form.row method="post" action=(visitor.address("/catalog/example/send", Some(&endpoint.partner).filter(|partner| *partner != "*").map(String::as_str), &[])) {
                             (frame::token(visitor))
                             input type="hidden" name="first" value="1";
+                            // It is asked for over all partners, and so is the example.
+                            @if endpoint.partner == "*" { input type="hidden" name="to" value="*"; }
                             select name="type" aria-label="Event type" {
                                 @for known in types.data.iter().filter(|known| wants(endpoint, &known.name)) { option { (known.name) } }
                             }

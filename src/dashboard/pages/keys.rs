@@ -10,10 +10,11 @@ use crate::dashboard::form::{Form, Mistakes};
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::icons;
 use crate::dashboard::inside::{self, Trouble};
-use crate::dashboard::pages::{head, segment};
+use crate::dashboard::pages::{filters, head, nothing, segment};
 use crate::dashboard::visitor::{About, Posted, Visitor};
 use crate::dashboard::wire::{Key, List};
 use crate::dashboard::words;
+use crate::domain::Timestamp;
 
 /// The list.
 pub async fn list(visitor: Visitor) -> HttpResponse {
@@ -28,7 +29,7 @@ async fn build(visitor: &Visitor, form: &Form, mistakes: &Mistakes) -> Result<Pa
         (head("Keys", html! {}))
         (making(visitor, form, mistakes))
         div.list {
-            table {
+            @if found.data.is_empty() { (nothing(cursor.is_some(), &visitor.to("/keys", &[]), &none())) } @else { table {
                 caption { "Newest first. A key is stored as its hash: nobody can look it up." }
                 thead {
                     tr {
@@ -37,12 +38,19 @@ async fn build(visitor: &Visitor, form: &Form, mistakes: &Mistakes) -> Result<Pa
                     }
                 }
                 tbody { @for key in &found.data { (row(visitor, key)) } }
-            }
+            } }
         }
         (frame::next(visitor, "/keys", &asked, found.next_cursor.as_deref()))
         (frame::as_call(visitor, "/keys", About::Nobody, &asked))
     };
     Ok(Page::new("Keys", body).about_all())
+}
+
+fn none() -> Markup {
+    html! {
+        p { "No key was made yet: you signed in with the one of the configuration." }
+        p { "Make one for whoever posts events (producer), one for each partner, and one for each person who looks after this (operator)." }
+    }
 }
 
 fn row(visitor: &Visitor, key: &Key) -> Markup {
@@ -76,12 +84,13 @@ fn row(visitor: &Visitor, key: &Key) -> Markup {
 
 fn making(visitor: &Visitor, form: &Form, mistakes: &Mistakes) -> Markup {
     let chosen = |name: &str, value: &str| form.get(name).unwrap_or_default() == value;
-    let input = |name: &str, label: &str, example: &str| {
+    let input = |name: &str, label: &str, example: &str, hint: &str| {
         html! {
             div.field {
                 label for=(name) { (label) }
                 input id=(name) type="text" name=(name) value=[form.get(name)] placeholder=(example) maxlength="512" spellcheck="false"
-                    aria-invalid=[(!mistakes.at(name).is_empty()).then_some("true")] aria-describedby={ (name) "-wrong" };
+                    aria-invalid=[(!mistakes.at(name).is_empty()).then_some("true")] aria-describedby={ (name) "-hint " (name) "-wrong" };
+                @if !hint.is_empty() { p.hint id={ (name) "-hint" } { (hint) } }
                 div id={ (name) "-wrong" } { @for wrong in mistakes.at(name) { p.wrong { (wrong) } } }
             }
         }
@@ -110,26 +119,41 @@ fn making(visitor: &Visitor, form: &Form, mistakes: &Mistakes) -> Markup {
                     }
                     @for wrong in mistakes.at("environment") { p.wrong { (wrong) } }
                 }
-                (input("for", "Partner", "acme; empty for a producer is all of them"))
-                (input("description", "Note", "whose it is"))
-                (input("expires_at", "Expires", "2027-01-31T12:00:00Z; empty is never"))
+                (input("for", "Partner", "acme; empty for a producer is all of them", ""))
+                (input("description", "Note", "whose it is", ""))
+                (input("expires_at", "Expires", "30d; empty is never", "In 30d or 12h, or at 2027-01-31 or 2027-01-31 12:00, which are UTC; a day is its beginning."))
                 button.primary { "Make the key" }
             }
         }
     }
 }
 
+/// When a key is to end, as it was typed: `30d` is in so long, everything else as times are
+/// typed elsewhere.
+fn end(text: &str, now: Timestamp) -> Result<Timestamp, Mistakes> {
+    let end = match filters::span(text) {
+        Some(span) => Some(now + span),
+        None => filters::time(text, now).parse().ok(),
+    };
+    let wrong = match end {
+        Some(end) if end > now => return Ok(end),
+        Some(_) => "is past: take a later time, or 30d for in 30 days".to_owned(),
+        None => format!("`{text}` is no time: write 30d, 2027-01-31, 2027-01-31 12:00 or 2027-01-31T12:00:00Z"),
+    };
+    Err(Mistakes::one("expires_at", wrong))
+}
+
 /// Makes one, and shows it this once.
 pub async fn create(posted: Posted) -> HttpResponse {
     let Posted { visitor, form } = posted;
     let mut wanted = Map::new();
-    for (field, name) in [
-        ("role", "role"),
-        ("environment", "environment"),
-        ("for", "partner"),
-        ("description", "description"),
-        ("expires_at", "expires_at"),
-    ] {
+    match form.filled("expires_at").map(|text| end(text, visitor.now)).transpose() {
+        Ok(end) => wanted.extend(end.map(|end| ("expires_at".to_owned(), json!(end.to_string())))),
+        Err(mistakes) => return refused(&visitor, &form, &mistakes).await,
+    }
+    for (field, name) in
+        [("role", "role"), ("environment", "environment"), ("for", "partner"), ("description", "description")]
+    {
         if let Some(value) = form.filled(field) {
             wanted.insert(name.to_owned(), json!(value));
         }
@@ -145,11 +169,16 @@ pub async fn create(posted: Posted) -> HttpResponse {
                 }
             }
             let mistakes = Mistakes::of(&trouble, &["role", "environment", "for", "description", "expires_at"]);
-            match build(&visitor, &form, &mistakes).await {
-                Ok(page) => visitor.page(StatusCode::UNPROCESSABLE_ENTITY, &page),
-                Err(trouble) => visitor.answer(Err(trouble)),
-            }
+            refused(&visitor, &form, &mistakes).await
         }
+    }
+}
+
+/// The form again, with what is wrong in it.
+async fn refused(visitor: &Visitor, form: &Form, mistakes: &Mistakes) -> HttpResponse {
+    match build(visitor, form, mistakes).await {
+        Ok(page) => visitor.page(StatusCode::UNPROCESSABLE_ENTITY, &page),
+        Err(trouble) => visitor.answer(Err(trouble)),
     }
 }
 
@@ -176,4 +205,30 @@ pub async fn revoke(posted: Posted, id: web::Path<String>) -> HttpResponse {
     let done: Result<_, Trouble> =
         visitor.send(Method::DELETE, &format!("/keys/{}", segment(&id)), About::Nobody, None).await;
     visitor.say_either(&visitor.to("/keys", &[]), done, |_| "Revoked: it opens nothing any more.".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_read_as_people_type_them() {
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        let read =
+            |text: &str| end(text, now).map(|end| end.to_string()).map_err(|wrong| wrong.at("expires_at").to_vec());
+        for (typed, expected) in [
+            ("30d", "2023-12-14T22:13:20.000Z"),
+            ("90m", "2023-11-14T23:43:20.000Z"),
+            ("2026-12-31", "2026-12-31T00:00:00.000Z"),
+            ("2026-12-31 12:00", "2026-12-31T12:00:00.000Z"),
+            ("2026-12-31T12:00:00+01:00", "2026-12-31T11:00:00.000Z"),
+        ] {
+            assert_eq!(read(typed), Ok(expected.to_owned()), "{typed}");
+        }
+        for (typed, told) in
+            [("2023-01-31", "is past"), ("0d", "is past"), ("2026-02-31", "is no time"), ("soon", "is no time")]
+        {
+            assert!(read(typed).is_err_and(|wrong| wrong[0].contains(told)), "{typed}: {:?}", read(typed));
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use actix_web::{HttpRequest, HttpResponse};
 use maud::{Markup, html};
 
+use crate::auth::Permission;
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::live::{self, Parts};
@@ -44,6 +45,7 @@ pub async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
         (note(false))
         noscript { p.note { "Without its script this page stands still: reload it, or look at the list." } }
         div.list {
+            (none(visitor, found.data.is_empty()))
             table {
                 caption { "The newest on top, 200 of them at most. They wait while you point at them. " span data-waiting {} }
                 (events::heads(false))
@@ -53,6 +55,24 @@ pub async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
         (frame::as_call(visitor, "/events", About::These, &api))
     };
     Ok(Page::new("Events as they come", body).live(visitor.to("/live/tail", &watched)))
+}
+
+/// What is said as long as there is nothing. Rows come in without a reload, and it goes.
+fn none(visitor: &Visitor, is_empty: bool) -> Markup {
+    html! {
+        div #tail-none .nothing hidden[!is_empty] {
+            @match visitor.query.filled("type") {
+                Some(wanted) => {
+                    p { "No event of " code { (wanted) } " yet. What comes in from now on shows up here." }
+                    a.button href=(visitor.to("/events", &[("tab", "tail")])) { "Follow all types" }
+                }
+                None => {
+                    p { "No event yet. What comes in from now on shows up here." }
+                    @if visitor.may(Permission::PostEvents) { a.button href=(visitor.to("/catalog", &[])) { "Send an example from the catalog" } }
+                }
+            }
+        }
+    }
 }
 
 fn note(is_sampled: bool) -> Markup {
@@ -84,7 +104,8 @@ async fn draw(visitor: Visitor, seen: Rc<RefCell<String>>) -> Result<Parts, Trou
     // Ids grow with time.
     let top = seen.borrow().clone();
     let new = found.data.iter().filter(|event| event.id > top).count();
-    let mut parts: Parts = vec![("tail-note", note(new > SAMPLED))];
+    let mut parts: Parts =
+        vec![("tail-note", note(new > SAMPLED)), ("tail-none", none(&visitor, found.data.is_empty()))];
     if let Some(first) = found.data.first().filter(|_| new > 0) {
         seen.replace(first.id.clone());
         parts.push(("tail", rows(&visitor, found.data.iter().take(new.min(SAMPLED)))));

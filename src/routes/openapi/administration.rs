@@ -107,6 +107,47 @@ pub struct NodeHealth {
     commit_p99_ms: Option<f64>,
     /// Partitions that came and went since it started, newest first, 50 at most.
     moves: Vec<PartitionsMoved>,
+    /// What it does just now; `null` also of a release that does not say so.
+    #[schema(required = true)]
+    just_now: Option<JustNow>,
+}
+
+/// What a node does just now, of all partners and both environments.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JustNow {
+    /// Events that it accepted, over the last five seconds.
+    #[schema(minimum = 0)]
+    accepted_per_second: f64,
+    /// Deliveries that were delivered, over the last five seconds.
+    #[schema(minimum = 0)]
+    delivered_per_second: f64,
+    /// Attempts in the last five minutes, or since it started.
+    attempts: u64,
+    /// Those of them that delivered.
+    delivered: u64,
+    /// How long they took: the same steps of every node, so that they can be added up.
+    took: Vec<TookStep>,
+    /// Deliveries that wait in its memory.
+    waiting: u64,
+    /// For how many milliseconds the delivery is due that has been due longest.
+    overdue_ms: u64,
+    /// Requests in flight.
+    in_flight: u64,
+    /// Breakers that are open.
+    breakers_open: u64,
+    /// Endpoints that have only failed of late.
+    endpoints_failing: u64,
+}
+
+/// Attempts that took longer than the step before says, and at most so long.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TookStep {
+    /// In milliseconds; `null` is without an end.
+    #[schema(required = true)]
+    at_most_ms: Option<f64>,
+    count: u64,
 }
 
 /// Partitions that came or went together.

@@ -4,9 +4,10 @@
 
 use utoipa::{IntoParams, ToSchema};
 
+use super::administration::Asked;
 use super::event::IndexedField;
 use super::problem::FieldProblem;
-use super::values::{EnvironmentName, EventPattern, KeyId, NodeId, PartnerOrAll, SearchText, Timestamp};
+use super::values::{EnvironmentName, EventPattern, EventTypeName, KeyId, NodeId, PartnerOrAll, SearchText, Timestamp};
 
 /// Posts that a node refused, newest first, as far as it has them in memory.
 #[derive(ToSchema)]
@@ -22,6 +23,33 @@ pub struct RefusedPosts {
     since: Timestamp,
     /// How many it keeps at most, for a day at most.
     keeps: u32,
+    /// How many were refused, by `counts=true`; `null` for whoever is no operator that looks over all partners.
+    #[schema(required = true)]
+    counts: Option<RefusalCounts>,
+}
+
+/// How many posts, or lines of batches, were refused in an environment, of all partners: exact, of all nodes that answer, as far
+/// back as each remembers.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefusalCounts {
+    /// From when on they are counted: the hour of a day ago, or a node's start.
+    since: Timestamp,
+    /// Of each type of the catalog that there were any of, by name.
+    by_type: Vec<RefusedOfType>,
+    /// Those of a type that the catalog did not have, or of none; and what is beyond 256 types of an hour.
+    others: u64,
+    /// The nodes that were asked.
+    nodes: Vec<Asked>,
+}
+
+/// How many posts of a type were refused.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefusedOfType {
+    r#type: EventTypeName,
+    #[schema(minimum = 1)]
+    refused: u64,
 }
 
 /// A post, or a line of a batch, that was not taken.
@@ -70,4 +98,7 @@ pub struct RefusedQuestion {
     /// Those by this key or idempotency key, of this type, or with this value in a field that their type is `indexed` by.
     #[param(required = false)]
     q: SearchText,
+    /// Whether it says how many were refused, by type.
+    #[param(required = false)]
+    counts: bool,
 }

@@ -14,7 +14,7 @@ mod looks;
 mod pages;
 mod portal;
 mod portal_frames;
-mod reader;
+pub mod reader;
 mod replaying;
 mod setting_up;
 mod signing_in;

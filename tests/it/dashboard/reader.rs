@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use crate::support::http::{Client, Response};
 use crate::support::node::Node;
@@ -16,12 +17,22 @@ pub struct Reader {
 impl Reader {
     /// Whoever has not signed in.
     pub fn nobody(node: &Node) -> Self {
-        Self { client: node.nobody(), cookies: RefCell::default(), token: RefCell::default() }
+        Self::at(node.address)
+    }
+
+    fn at(address: SocketAddr) -> Self {
+        let client = Client { address, key: None };
+        Self { client, cookies: RefCell::default(), token: RefCell::default() }
     }
 
     /// Whoever has, with this key.
     pub fn signed_in(node: &Node, key: &str) -> Self {
-        let reader = Self::nobody(node);
+        Self::signed_in_at(node.address, key)
+    }
+
+    /// The same, at any node.
+    pub fn signed_in_at(address: SocketAddr, key: &str) -> Self {
+        let reader = Self::at(address);
         let answer = reader.sign_in(key, "/dashboard");
         assert_eq!(answer.status, 303, "{}", answer.body);
         reader.get("/dashboard");

@@ -233,6 +233,118 @@ fn the_catalog_says_who_wants_what_and_how_much_there_was() {
 }
 
 #[test]
+fn the_catalog_says_what_was_refused() {
+    let node = Node::start(&[]);
+    let (one, other) = (node.tenant("production"), node.tenant("production"));
+    let wrong = json!({ "event": "campaign.created", "id": 1 }).to_string();
+    for tenant in [&one, &one, &other] {
+        tenant.producer.post("/events", &wrong).problem(422, "invalid-event");
+    }
+    one.producer.post("/events", r#"{"event": "made.up"}"#).problem(422, "unknown-event-type");
+    let operator = Reader::signed_in(&node, OPERATOR_KEY);
+    let page = operator.get("/dashboard/catalog").body;
+    let row =
+        |name: &str| page.split("<tr>").find(|row| row.contains(&format!("/catalog/{name}\""))).unwrap().to_owned();
+    let link = "data-l=\"refused 24 h\"><a href=\"/dashboard/events?tab=refused&amp;type=campaign.created\">3</a>";
+    assert!(row("campaign.created").contains(link), "{page}");
+    assert!(row("campaign.updated").contains("data-l=\"refused 24 h\">0</td>"), "{page}");
+    assert!(page.contains("this node remembers") && page.contains("were of no known type"), "{page}");
+    // They are of all partners: nobody sees them who looks at one.
+    for page in [
+        operator.get(&format!("/dashboard/catalog?partner={}", one.name)),
+        Reader::signed_in(&node, key_of(&one)).get("/dashboard/catalog"),
+        Reader::signed_in(&node, one.producer.key.as_deref().unwrap()).get("/dashboard/catalog"),
+    ] {
+        assert!(page.status == 200 && !page.body.contains("refused 24 h"), "{}", page.body);
+    }
+}
+
+#[test]
+fn an_example_is_sent_to_a_partner_that_there_is() {
+    let node = Node::start(&[("PAGE", "2"), ("PAGE_MAX", "2")]);
+    let operator = node.operator();
+    let reader = Reader::signed_in(&node, OPERATOR_KEY);
+    let page = |query: &str| reader.get(&format!("/dashboard/catalog/campaign.updated{query}")).body;
+    let select = |page: &str| {
+        let rest = page.split("<select name=\"to\">").nth(1)?;
+        Some(rest.split("</select>").next().unwrap().to_owned())
+    };
+    let offered = select(&page("")).expect("the one that there is from the start");
+    assert!(offered.contains(">default</option>") && offered.contains("value=\"*\""), "{offered}");
+    // The partner that is looked at.
+    operator.post("/partners", r#"{"name": "acme"}"#).expect(201);
+    let looked_at = page("?partner=acme");
+    assert!(looked_at.contains("name=\"to\" value=\"acme\"") && select(&looked_at).is_none(), "{looked_at}");
+    assert!(select(&page("")).unwrap().contains(">acme</option>"));
+    // Of more than are listed one is typed.
+    operator.post("/partners", r#"{"name": "globex"}"#).expect(201);
+    let many = page("");
+    assert!(select(&many).is_none() && many.contains("<datalist id=\"partners\">"), "{many}");
+    let sent = reader.post_and_follow("/dashboard/catalog/campaign.updated/send", &[("to", "acme")]);
+    assert!(sent.body.contains("Accepted, for 0 endpoints"), "{}", sent.body);
+    let unsaid = reader.post_and_follow("/dashboard/catalog/campaign.updated/send", &[("to", "")]);
+    assert!(unsaid.body.contains("say whose endpoints are to get it"), "{}", unsaid.body);
+    // Where none is, the page says what to do first.
+    for name in ["default", "acme", "globex"] {
+        operator.delete(&format!("/partners/{name}?confirm={name}")).expect(202);
+    }
+    let none = crate::support::node::eventually("all are being erased", || {
+        let page = page("");
+        page.contains("once there is a partner").then_some(page)
+    });
+    assert!(none.contains("href=\"/dashboard/partners\"") && !none.contains("name=\"to\""), "{none}");
+}
+
+#[test]
+fn what_has_nothing_says_what_comes_next() {
+    let node = Node::start(&[]);
+    let reader = Reader::signed_in(&node, OPERATOR_KEY);
+    let keys = reader.get("/dashboard/keys").body;
+    assert!(keys.contains("No key was made yet") && !keys.contains("<caption>Newest first"), "{keys}");
+    let shown = |page: &str| page.contains("<div class=\"nothing\" id=\"tail-none\">");
+    let tail = reader.get("/dashboard/events?tab=tail").body;
+    assert!(shown(&tail) && tail.contains("Send an example from the catalog"), "{tail}");
+    let tenant = node.tenant("production");
+    tenant.event(campaign("campaign.updated", "1"));
+    assert!(!shown(&reader.get("/dashboard/events?tab=tail").body));
+    let other = reader.get("/dashboard/events?tab=tail&type=campaign.created").body;
+    assert!(shown(&other) && other.contains("Follow all types"), "{other}");
+    let partner = Reader::signed_in(&node, key_of(&node.tenant("production")));
+    let own = partner.get("/dashboard/events?tab=tail").body;
+    assert!(shown(&own) && !own.contains("Send an example"), "{own}");
+    assert!(reader.get("/dashboard/keys").body.contains("<caption>Newest first"));
+}
+
+#[test]
+fn a_keys_end_is_typed_as_people_write_it() {
+    let node = NODE.get();
+    let reader = Reader::signed_in(&node, OPERATOR_KEY);
+    reader.get("/dashboard/keys");
+    let make = |note: &str, expires: &str| {
+        let fields = [("role", "producer"), ("for", ""), ("description", note), ("expires_at", expires)];
+        reader.post("/dashboard/keys", &fields)
+    };
+    let wrong = make("typed-wrong", "next year");
+    assert_eq!(wrong.status, 422, "{}", wrong.body);
+    let said = wrong.body.split("id=\"expires_at-wrong\"").nth(1).unwrap().split("</div>").next().unwrap();
+    assert!(said.contains("`next year` is no time: write 30d, 2027-01-31"), "{said}");
+    assert!(wrong.body.contains("value=\"next year\"") && wrong.body.contains("value=\"typed-wrong\""));
+    assert!(make("typed-past", "2020-01-31").body.contains("is past"));
+    assert_eq!(make("typed-never", "").status, 201);
+    assert_eq!(make("typed-day", "2099-12-31 12:00").status, 201);
+    assert_eq!(make("typed-span", "30d").status, 201);
+    let keys = node.operator().get("/keys").expect(200)["data"].clone();
+    let end = |note: &str| {
+        let key = keys.as_array().unwrap().iter().find(|key| key["description"] == note).unwrap();
+        key["expires_at"].as_str().map(str::to_owned)
+    };
+    assert_eq!((end("typed-never"), end("typed-day")), (None, Some("2099-12-31T12:00:00.000Z".to_owned())));
+    let end: posthaste::domain::Timestamp = end("typed-span").unwrap().parse().unwrap();
+    let days = end.since(posthaste::clock::Clock::system().wall()).as_secs_f64() / 86_400.0;
+    assert!((29.9..=30.0).contains(&days), "{days}");
+}
+
+#[test]
 fn nodes_are_shown_with_their_partitions_and_figures() {
     let node = NODE.get();
     node.tenant("production").event(campaign("campaign.created", "1"));
@@ -299,8 +411,26 @@ fn the_audit_log_is_narrowed_down_and_says_what_changed() {
     assert_eq!(without("action"), format!("/dashboard/audit?actor=partner&subject={id}"));
     assert_eq!(without("subject"), "/dashboard/audit?actor=partner&action=endpoint.changed");
     assert!(reader.get(&without("action")).body.contains("endpoint.created"));
+    // In words, beside the word that the API has.
+    assert!(page.contains("<b>changed an endpoint</b>") && page.contains(">endpoint.changed</span>"), "{page}");
+    assert!(page.contains("<option value=\"node.released\">released a held node</option>"), "{page}");
+    // Times are typed as everywhere.
+    let lately = reader.get(&format!("/dashboard/audit?subject={id}&since=1h")).body;
+    assert!(lately.matches("<tr id=\"entry-").count() >= 2, "{lately}");
+    assert!(!reader.get(&format!("/dashboard/audit?subject={id}&until=2026-01-31")).body.contains("<tr id=\"entry-"));
     // A partner is not asked who it was.
     let own = Reader::signed_in(&node, key_of(&tenant)).get("/dashboard/audit").body;
+    for (action, is_offered) in [
+        ("endpoint.created", true),
+        ("key.created", true),
+        ("brake.set", true),
+        ("event_type.put", false),
+        ("node.released", false),
+        ("partner.created", false),
+        ("secrets.reencrypted", false),
+    ] {
+        assert_eq!(own.contains(&format!("<option value=\"{action}\"")), is_offered, "{action}: {own}");
+    }
     assert!(!own.contains("name=\"actor\"") && !own.contains("name=\"key\"") && own.contains("endpoint.changed"));
 }
 

@@ -83,6 +83,8 @@ fn the_chart_is_a_picture_and_a_table_without_a_script() {
     let node_name = id(&node.operator().get("/nodes").expect(200)["data"][0]).to_owned();
     let tail = &node_name[node_name.len() - 6..];
     assert!(page.body.contains(&format!("{tail} started")), "a start is marked: {}", page.body);
+    let table = page.body.split("<caption>The newest first, 1 min a row.").nth(1).unwrap();
+    assert!(table.split("</table>").next().unwrap().contains(&format!("{tail} started")), "and in the table: {table}");
     let mut whole = 0;
     for span in ["", "?span=24h", "?span=7d", "?span=nonsense"] {
         let page = reader.get(&format!("/dashboard{span}"));

@@ -65,6 +65,11 @@ fn a_node_alone_tells_what_it_owns_and_how_it_is() {
     assert_eq!((&only["id"], &only["reachable"], &only["moves"]), (&id, &json!(true), &json!([])));
     assert!(only["commits"].as_u64().unwrap() >= 3, "partner, keys and the event are commits: {only}");
     assert!(only["commit_p99_ms"].as_f64().unwrap() > 0.0, "{only}");
+    let now = &only["just_now"];
+    assert_eq!((&now["attempts"], &now["waiting"], &now["overdue_ms"]), (&json!(0), &json!(0), &json!(0)), "{only}");
+    assert!(
+        now["took"].as_array().is_some_and(|steps| steps.len() > 10 && steps.last().unwrap()["at_most_ms"].is_null())
+    );
     let (told, seen) = (only["memory_bytes"].as_u64().unwrap(), node.resident_bytes() as u64);
     assert!(told.abs_diff(seen) < seen / 2, "{told} {seen}");
     for path in ["/nodes/partitions", "/nodes/health"] {

@@ -138,6 +138,60 @@ fn each_sees_its_own() {
     assert_eq!(found["data"][1]["status"], 403);
 }
 
+/// Exactly, however many, for operators who look over all partners, and for nobody else.
+#[test]
+fn they_are_counted_by_type() {
+    let node = Node::start(&[]);
+    let (tenant, other) = (node.tenant("production"), node.tenant("production"));
+    let sandbox = node.tenant_named(&tenant.name, "sandbox");
+    let counts = |query: &str| {
+        let answer = node.operator().get(&format!("/events/refused?limit=1{query}")).expect(200);
+        answer["counts"].clone()
+    };
+    let none = counts("&partner=*&counts=true");
+    let id = node.operator().get("/nodes").expect(200)["data"][0]["id"].clone();
+    assert_eq!((&none["by_type"], &none["others"]), (&json!([]), &json!(0)));
+    assert_eq!(none["nodes"], json!([{ "id": id, "reachable": true }]));
+    assert!(none["since"].is_string());
+
+    let wrong = |name: &str| json!({ "event": name, "id": 1 }).to_string();
+    tenant.producer.post("/events", wrong("campaign.created")).problem(422, "invalid-event");
+    other.producer.post("/events", wrong("campaign.updated")).problem(422, "invalid-event");
+    sandbox.producer.post("/events", wrong("campaign.updated")).problem(422, "invalid-event");
+    tenant.producer.post("/events", wrong("made.up")).problem(422, "unknown-event-type");
+    // Also what is not kept, and more lines of a batch than are listed; once, however often it is sent.
+    let headers = [JSON, ("posthaste-retain", "none")];
+    tenant
+        .producer
+        .send("POST", "/events", &headers, wrong("campaign.created").as_bytes())
+        .problem(422, "invalid-event");
+    let mut lines = vec![campaign("campaign.created", "1"), "{".to_owned()];
+    lines.extend((0..40).map(|_| wrong("campaign.created")));
+    let headers = [("content-type", "application/x-ndjson"), ("idempotency-key", "once")];
+    for _ in 0..2 {
+        tenant.producer.send("POST", "/events/batch", &headers, lines.join("\n").as_bytes()).expect(202);
+    }
+    let found = counts("&partner=*&counts=true");
+    let expected = json!([
+        { "type": "campaign.created", "refused": 42 },
+        { "type": "campaign.updated", "refused": 1 },
+    ]);
+    assert_eq!((&found["by_type"], &found["others"]), (&expected, &json!(2)));
+    let found = counts("&partner=*&environment=sandbox&counts=true");
+    assert_eq!(found["by_type"], json!([{ "type": "campaign.updated", "refused": 1 }]));
+
+    // They are of all partners.
+    for query in
+        ["&partner=*", "&partner=*&counts=false", "&counts=true", &format!("&partner={}&counts=true", tenant.name)]
+    {
+        assert_eq!(counts(query), Value::Null, "{query}");
+    }
+    for client in [&tenant.partner, &tenant.producer] {
+        assert_eq!(client.get("/events/refused?counts=true").expect(200)["counts"], Value::Null);
+    }
+    node.operator().get("/events/refused?counts=maybe").problem(422, "invalid");
+}
+
 #[test]
 fn an_erased_partners_posts_are_forgotten() {
     let node = Node::start(&[]);

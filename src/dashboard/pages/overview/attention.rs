@@ -10,6 +10,7 @@ use maud::{Markup, html};
 use crate::auth::Permission;
 use crate::dashboard::frame;
 use crate::dashboard::inside::Trouble;
+use crate::dashboard::pages::naming::Names;
 use crate::dashboard::pages::overview::{LATELY, told};
 use crate::dashboard::pages::{endpoint, exhausted, portal, segment};
 use crate::dashboard::visitor::{About, Visitor};
@@ -157,7 +158,7 @@ fn of_machine(visitor: &Visitor) -> Vec<Item> {
     if !visitor.may(Permission::Operate) {
         return Vec::new();
     }
-    let now = visitor.dashboard.watch.figures();
+    let now = visitor.api.watch.figures();
     let mut items = Vec::new();
     let this = |what: &str| html! { (what) " of node " (words::id(&visitor.api.node.id.to_string())) };
     let nodes = || look(&visitor.to("/nodes", &[]), "Look");
@@ -185,14 +186,14 @@ fn of_machine(visitor: &Visitor) -> Vec<Item> {
             action: nodes(),
         });
     }
-    let grown = now.in_memory_before.filter(|before| now.in_memory >= BACKLOG_MIN && now.in_memory / 2 > *before);
+    let grown = now.in_memory_before.filter(|before| now.now.waiting >= BACKLOG_MIN && now.now.waiting / 2 > *before);
     if let Some(before) = grown {
         items.push(Item {
             rank: 6,
             mark: icons::state("pending", "backlog grows"),
             what: this("The backlog"),
             since: None,
-            detail: html! { (words::count(now.in_memory)) " wait in its memory; 10 min ago it was " (words::count(before)) "." },
+            detail: html! { (words::count(now.now.waiting)) " wait in its memory; 10 min ago it was " (words::count(before)) "." },
             action: look(&visitor.to("/deliveries", &[("status", "pending")]), "Look"),
         });
     }
@@ -237,6 +238,7 @@ async fn of_exhausted(visitor: &Visitor) -> Result<Vec<Item>, Trouble> {
     }
     let found: List<ExhaustedEndpoint> = visitor.get("/exhausted", About::These, &[("limit", GIVEN_UP)]).await?;
     let since = visitor.now - LATELY;
+    let names = Names::read(visitor, found.data.iter().map(|found| found.endpoint.as_str())).await;
     let items = found.data.iter().filter(|found| found.last_at.is_some_and(|at| at.0 >= since)).map(|found| {
         let reason = found.reasons.first();
         Item {
@@ -244,7 +246,9 @@ async fn of_exhausted(visitor: &Visitor) -> Result<Vec<Item>, Trouble> {
             mark: icons::state("exhausted", "given up"),
             what: html! {
                 (words::count(found.count)) @if found.at_least { "+" } " to "
-                a href=(visitor.to_one(&format!("/endpoints/{}", segment(&found.endpoint)))) { (words::id(&found.endpoint)) }
+                a href=(visitor.to_one(&format!("/endpoints/{}", segment(&found.endpoint)))) {
+                    @match names.url(&found.endpoint) { Some(url) => (url), None => (words::id(&found.endpoint)) }
+                }
                 @if visitor.partner().is_none() { span.muted { " " (found.partner) } }
             },
             since: found.reasons.iter().map(|reason| reason.first_at.0).min(),

@@ -4,13 +4,14 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use futures_util::future::join;
 use maud::{Markup, html};
 
 use crate::auth::Permission;
 use crate::dashboard::answers;
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::visitor::{About, Visitor};
-use crate::dashboard::wire::Statistics;
+use crate::dashboard::wire::{List, Node, NodeHealth, Statistics};
 use crate::dashboard::words;
 use crate::domain::Timestamp;
 
@@ -18,7 +19,9 @@ const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// Rows of the table; of more stretches several become one row.
 const ROWS_MAX: usize = 60;
-/// Marks that are said in words.
+/// Marks that are drawn, the newest.
+const MARKS: usize = 40;
+/// Marks that are said in words; the table says all of them.
 const MARKS_SAID: usize = 5;
 /// The picture: how wide a stretch is and its bar, how high the bars' part is, and where
 /// what waited begins and ends.
@@ -117,7 +120,7 @@ async fn read(visitor: &Visitor, span: &Span) -> Result<Chart, Trouble> {
         }
     }
     if visitor.is_operator() && visitor.partner().is_none() {
-        let watch = &visitor.dashboard.watch;
+        let watch = &visitor.api.watch;
         // What waits here is of both environments.
         let is_told = super::shows_figures(visitor);
         for (at, most) in watch.waited(since, span.stretch_ms).into_iter().filter(|_| is_told) {
@@ -125,13 +128,40 @@ async fn read(visitor: &Visitor, span: &Span) -> Result<Chart, Trouble> {
                 chart.waited[at] = Some(most);
             }
         }
-        let node = words::short(&visitor.api.node.id.to_string());
-        let started = watch.since().map(|at| (at, format!("{node} started")));
-        let taken = watch.takeovers().into_iter();
-        let taken = taken.map(|(at, count)| (at, format!("{node} took {}", words::of(count, "partition"))));
-        chart.marks = started.into_iter().chain(taken).filter(|(at, _)| *at >= since).collect();
+        let (nodes, told) =
+            join(visitor.get::<List<Node>>("/nodes", About::Nobody, &[]), visitor.dashboard.nodes.now(visitor)).await;
+        // Without them it is the same chart.
+        let nodes = nodes.map_or(Vec::new(), |nodes| nodes.data);
+        let told = told.as_deref().map_or(&[][..], Vec::as_slice);
+        chart.marks = marks(&nodes, told, since, span.stretch_ms);
     }
     Ok(chart)
+}
+
+/// When nodes started, as far as they live, and what each took over: as one where that
+/// happened within a stretch. The newest of them, in their order.
+fn marks(nodes: &[Node], told: &[NodeHealth], since: Timestamp, stretch_ms: i64) -> Vec<(Timestamp, String)> {
+    let name = |id: &str| words::short(id);
+    let mut marks: Vec<(Timestamp, String)> =
+        nodes.iter().map(|node| (node.since.0, format!("{} started", name(&node.id)))).collect();
+    for node in told {
+        // Oldest first.
+        let mut taken: Vec<(Timestamp, u64)> = Vec::new();
+        for moved in node.moves.iter().rev().filter(|moved| moved.what == "taken") {
+            let stretch = |at: Timestamp| at.as_millis().div_euclid(stretch_ms);
+            match taken.last_mut().filter(|(at, _)| stretch(*at) == stretch(moved.at.0)) {
+                Some((_, partitions)) => *partitions += moved.partitions,
+                None => taken.push((moved.at.0, moved.partitions)),
+            }
+        }
+        let took = |count| format!("{} took {}", name(&node.id), words::of(count, "partition"));
+        marks.extend(taken.into_iter().map(|(at, count)| (at, took(count))));
+    }
+    marks.retain(|(at, _)| *at >= since);
+    marks.sort();
+    let more = marks.len().saturating_sub(MARKS);
+    marks.drain(..more);
+    marks
 }
 
 impl Chart {
@@ -195,6 +225,13 @@ impl Chart {
         line
     }
 
+    /// What happened to nodes in so many milliseconds.
+    fn happened(&self, from_ms: i64, long_ms: i64) -> String {
+        let within = |at: Timestamp| (from_ms..from_ms + long_ms).contains(&at.as_millis());
+        let all: Vec<&str> = self.marks.iter().filter(|(at, _)| within(*at)).map(|(_, what)| what.as_str()).collect();
+        all.join("; ")
+    }
+
     /// Where a time is in the picture.
     fn left_of(&self, at: Timestamp) -> i64 {
         (at.as_millis() - self.from_ms) * STRETCH / self.stretch_ms.max(1)
@@ -237,6 +274,9 @@ fn drawn(chart: &Chart, span: &Span, visitor: &Visitor) -> Markup {
     }
 }
 
+/// When a row begins, what was delivered, what failed, how much waited; what happened to nodes.
+type Row = ((i64, u64, u64, Option<u64>), String);
+
 /// A time to the minute.
 fn minute(at_ms: i64) -> String {
     let text = words::absolute(Timestamp::from_millis(at_ms));
@@ -245,7 +285,7 @@ fn minute(at_ms: i64) -> String {
 
 fn table(chart: &Chart) -> Markup {
     let together = chart.delivered.len().div_ceil(ROWS_MAX).max(1);
-    let rows: Vec<(i64, u64, u64, Option<u64>)> = (0..chart.delivered.len())
+    let rows: Vec<Row> = (0..chart.delivered.len())
         .step_by(together)
         .map(|first| {
             let range = first..(first + together).min(chart.delivered.len());
@@ -256,21 +296,26 @@ fn table(chart: &Chart) -> Markup {
                 chart.waited[range].iter().flatten().copied().max(),
             )
         })
-        .filter(|(_, delivered, failed, waited)| delivered + failed + waited.unwrap_or(0) > 0)
+        .map(|row| (row, chart.happened(row.0, chart.stretch_ms * together as i64)))
+        .filter(|((_, delivered, failed, waited), happened)| {
+            delivered + failed + waited.unwrap_or(0) > 0 || !happened.is_empty()
+        })
         .collect();
+    let has_marks = !chart.marks.is_empty();
     let has_waited = chart.waited.iter().any(Option::is_some);
     let stretch = words::span(Duration::from_millis((chart.stretch_ms * together as i64).unsigned_abs()));
     html! {
         table {
             caption { "The newest first, " (stretch) " a row. Where nothing happened there is none." }
-            thead { tr { th scope="col" { "From" } th.num scope="col" { "Delivered" } th.num scope="col" { "Failed" } @if has_waited { th.num scope="col" { "Most waiting" } } } }
+            thead { tr { th scope="col" { "From" } th.num scope="col" { "Delivered" } th.num scope="col" { "Failed" } @if has_waited { th.num scope="col" { "Most waiting" } } @if has_marks { th scope="col" { "Nodes" } } } }
             tbody {
-                @for (at, delivered, failed, waited) in rows.iter().rev() {
+                @for ((at, delivered, failed, waited), happened) in rows.iter().rev() {
                     tr {
                         td.nowrap { (minute(*at)) }
                         td.num { (words::count(*delivered)) }
                         td.num { (words::count(*failed)) }
                         @if has_waited { td.num { @if let Some(waited) = waited { (words::count(*waited)) } } }
+                        @if has_marks { td.line2 { (happened) } }
                     }
                 }
             }
@@ -283,6 +328,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::dashboard::wire::{At, PartitionsMoved};
 
     fn chart(delivered: Vec<u64>, failed: Vec<u64>, waited: Vec<Option<u64>>) -> Chart {
         Chart { from_ms: 0, stretch_ms: MINUTE_MS, delivered, failed, waited, marks: Vec::new() }
@@ -295,6 +341,55 @@ mod tests {
         assert_eq!(chart.numbers(), "0 60|3,0|0,2|,7");
         assert_eq!(chart.moments(), "61");
         assert_eq!(chart.left_of(Timestamp::from_millis(90_000)), 15);
+    }
+
+    /// Of every node, also of one that does not answer; and what went bit by bit is one.
+    #[test]
+    fn all_nodes_starts_and_takeovers_are_marked() {
+        let at = |seconds: i64| At(Timestamp::from_millis(seconds * 1_000));
+        let node = |id: &str, since| Node {
+            id: id.to_owned(),
+            address: None,
+            version: String::new(),
+            since: at(since),
+            partitions: 128,
+            in_flight: 0,
+            held: false,
+            lease_until: None,
+        };
+        let moved =
+            |seconds, what: &str, partitions| PartitionsMoved { at: at(seconds), what: what.to_owned(), partitions };
+        let told = |id: &str, moves| NodeHealth {
+            id: id.to_owned(),
+            reachable: true,
+            memory_bytes: None,
+            commits: None,
+            commit_p99_ms: None,
+            moves,
+            just_now: None,
+        };
+        let newest_first =
+            vec![moved(130, "taken", 64), moved(121, "taken", 1), moved(70, "lost", 9), moved(5, "taken", 3)];
+        let nodes = [node("one", 1), node("two", 65)];
+        let said = |since: i64| {
+            let told = [told("one", newest_first.clone()), told("two", Vec::new())];
+            let marks = marks(&nodes, &told, Timestamp::from_millis(since * 1_000), MINUTE_MS);
+            marks.into_iter().map(|(at, what)| format!("{} {what}", at.as_millis() / 1_000)).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            said(0),
+            ["1 one started", "5 one took 3 partitions", "65 two started", "121 one took 65 partitions"]
+        );
+        assert_eq!(said(100), ["121 one took 65 partitions"]);
+        let many: Vec<PartitionsMoved> = (0..99).rev().map(|minute| moved(minute * 60, "taken", 1)).collect();
+        let marks = marks(&[], &[told("one", many)], Timestamp::from_millis(0), MINUTE_MS);
+        assert_eq!((marks.len(), marks[MARKS - 1].0), (MARKS, at(98 * 60).0), "the newest are drawn");
+
+        let mut chart = chart(vec![0, 0, 3], vec![0, 0, 0], vec![None; 3]);
+        chart.marks = vec![(at(61).0, "one started".to_owned()), (at(62).0, "two started".to_owned())];
+        let table = table(&chart).into_string();
+        assert!(table.contains("one started; two started"), "also where nothing else happened: {table}");
+        assert_eq!(table.matches("<tr>").count(), 3, "{table}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The first page: does anything need me? What needs somebody, worst first
 //! (`attention`); what happened on all nodes, from the statistics, over an hour, a day or a
-//! week (`chart`); and what this node does just now, from its own counters. And what is to
-//! be done first where nothing has been delivered yet.
+//! week (`chart`); and what all nodes do just now, from the counters of each. And what is
+//! to be done first where nothing has been delivered yet.
 
 mod attention;
 mod chart;
@@ -19,6 +19,7 @@ use crate::auth::Permission;
 use crate::dashboard::frame::Page;
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::live::{self, Parts};
+use crate::dashboard::nodes::{self, Together};
 use crate::dashboard::pages::{first_run, head};
 use crate::dashboard::visitor::{About, Visitor};
 use crate::dashboard::wire::{List, Series, Statistics};
@@ -38,16 +39,16 @@ const JUST_NOW: Duration = Duration::from_secs(5 * 60);
 
 /// The page.
 pub async fn page(visitor: Visitor) -> HttpResponse {
-    visitor.answer(build(&visitor).await)
+    visitor.answer(Box::pin(build(&visitor)).await)
 }
 
 async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
-    let (attention, states, totals, chart, first) = join5(
+    let (attention, states, totals, chart, (first, figures)) = join5(
         attention::part(visitor),
         states(visitor),
         totals(visitor),
-        chart::part(visitor),
-        first_run::part(visitor),
+        Box::pin(chart::part(visitor)),
+        Box::pin(join(first_run::part(visitor), shown_figures(visitor))),
     )
     .await;
     // Their first page is another.
@@ -56,7 +57,7 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
         (head(title, html! {}))
         (first?)
         (attention)
-        @if shows_figures(visitor) { (figures(visitor)) }
+        @if let Some(figures) = figures { (figures) }
         (totals)
         (states)
         @if let Some(chart) = chart {
@@ -88,9 +89,7 @@ pub async fn live(visitor: Visitor, request: HttpRequest) -> HttpResponse {
 
 async fn draw(visitor: Visitor, is_whole: bool) -> Result<Parts, Trouble> {
     let mut parts: Parts = Vec::new();
-    if shows_figures(&visitor) {
-        parts.push(("figures", figures(&visitor)));
-    }
+    parts.extend(shown_figures(&visitor).await.map(|figures| ("figures", figures)));
     parts.push(("first", first_run::part(&visitor).await?));
     if is_whole {
         let (attention, states, totals, chart) =
@@ -110,43 +109,68 @@ fn rate(rate: f64) -> String {
     }
 }
 
-/// Whether this node's own figures say anything of what is looked at: they are of all.
+async fn shown_figures(visitor: &Visitor) -> Option<Markup> {
+    if shows_figures(visitor) { Some(figures(visitor).await) } else { None }
+}
+
+/// Whether nodes' own figures say anything of what is looked at: they are of all.
 fn shows_figures(visitor: &Visitor) -> bool {
     visitor.is_operator() && visitor.partner().is_none() && visitor.environment() == "production"
 }
 
-/// What this node does just now.
-fn figures(visitor: &Visitor) -> Markup {
-    let now = visitor.dashboard.watch.figures();
-    let took = |took: Option<Duration>| took.map_or("—".to_owned(), words::span);
+/// What all nodes do just now.
+async fn figures(visitor: &Visitor) -> Markup {
+    let told = visitor.dashboard.nodes.now(visitor).await;
+    let (this, own) = (visitor.api.node.id.to_string(), visitor.api.watch.figures().now);
+    let found = nodes::together(told.as_deref().map_or(&[], Vec::as_slice), &this, &own);
+    let now = &found.now;
+    let took = |share| now.took_at_most(share).map_or("—".to_owned(), words::span);
     // Over in about so long, if nothing more came.
-    let drains = (now.in_memory > 0 && now.delivered_rate > 0.0)
-        .then(|| Duration::try_from_secs_f64(now.in_memory as f64 / now.delivered_rate).ok())
+    let drains = (now.waiting > 0 && now.delivered_per_second > 0.0)
+        .then(|| Duration::try_from_secs_f64(now.waiting as f64 / now.delivered_per_second).ok())
         .flatten();
     html! {
         div #figures .told {
-            p.small.muted { "This node, just now; all partners, both environments" }
+            p.small.muted {
+                (whose(&found)) ", just now; all partners, both environments"
+                @if !found.silent.is_empty() {
+                    ". Without "
+                    @for (at, node) in found.silent.iter().enumerate() { @if at > 0 { ", " } (words::id(node)) }
+                    @if found.silent.len() == 1 { ", which does not say what it does" } @else { ", which do not say what they do" }
+                }
+                @if told.is_err() { ". Which others there are cannot be seen" }
+            }
             dl.figures {
-                div { dt { "Delivered" } dd { (rate(now.delivered_rate)) "/s" small { "accepted " (rate(now.accepted_rate)) "/s" } } }
+                div { dt { "Delivered" } dd { (rate(now.delivered_per_second)) "/s" small { "accepted " (rate(now.accepted_per_second)) "/s" } } }
                 div { dt { "Attempt success" } dd { (words::percent(now.delivered, now.attempts)) small { "of " (words::count(now.attempts)) " in 5 min" } } }
-                div { dt { "An attempt takes" } dd { (took(now.median)) small { "p99 " (took(now.p99)) } } }
+                div { dt { "An attempt takes" } dd { (took(0.5)) small { "p99 " (took(0.99)) } } }
                 div {
                     dt { "Backlog" }
                     dd {
-                        (words::count(now.in_memory))
+                        (words::count(now.waiting))
                         small {
+                            @let memory = if found.nodes > 1 { "in their memory" } else { "in its memory" };
                             @match drains {
                                 Some(drains) => { "drains in " (words::span(drains)) },
-                                None if now.in_memory > 0 => "waiting in its memory",
-                                None => "nothing waits in its memory",
+                                None if now.waiting > 0 => { "waiting " (memory) },
+                                None => { "nothing waits " (memory) },
                             }
                         }
                     }
                 }
-                div { dt { "Oldest waiting" } dd { @if now.overdue.is_zero() { "—" } @else { (words::span(now.overdue)) } small { "overdue" } } }
-                div { dt { "In flight" } dd { (words::count(now.in_flight)) small { @if now.breakers_open > 0 { (words::of(now.breakers_open, "breaker")) " open" } @else if now.failing > 0 { (words::of(now.failing, "endpoint")) " failing" } @else { "requests" } } } }
+                div { dt { "Oldest waiting" } dd { @if now.overdue_ms == 0 { "—" } @else { (words::span(Duration::from_millis(now.overdue_ms))) } small { "overdue" } } }
+                div { dt { "In flight" } dd { (words::count(now.in_flight)) small { @if now.breakers_open > 0 { (words::of(now.breakers_open, "breaker")) " open" } @else if now.endpoints_failing > 0 { (words::of(now.endpoints_failing, "endpoint")) " failing" } @else { "requests" } } } }
             }
         }
+    }
+}
+
+/// Of how many nodes figures are.
+fn whose(found: &Together) -> String {
+    match (found.nodes, found.silent.len()) {
+        (1, _) => "This node".to_owned(),
+        (nodes, 0) => format!("{nodes} nodes"),
+        (nodes, silent) => format!("{} of {nodes} nodes", nodes - silent),
     }
 }
 

@@ -143,6 +143,78 @@ async fn only_nodes_may_ask_what_an_actor_does() {
     node.expect(Method::POST, path, json!({}), 400).await;
 }
 
+/// What pages say of all nodes: rates and the like added up, starts and takeovers marked, and
+/// what was refused. Whoever does not answer is named.
+#[actix_rt::test]
+async fn pages_tell_of_all_nodes() {
+    use awc::http::Method;
+
+    use super::super::api::OPERATOR_KEY;
+    use crate::dashboard::reader::Reader;
+
+    let server = Postgres::start(&[]);
+    let cluster = Cluster::start(&server.url(), 2).await;
+    let subscriber = Subscriber::start(Behaviour::default());
+    let event = |status: &str| json!({ "event": "campaign.created", "provider": "facebook", "type": "link_clicks", "id": 1, "status": status });
+    let url = |number: usize| format!("{}/{number}", subscriber.url());
+    for number in 0..ENDPOINTS {
+        cluster.api(0).subscribe(&url(number), &["campaign.created"], json!({})).await;
+    }
+    cluster.api(0).expect(Method::POST, "/events", event("DRAFT"), 202).await;
+    for (place, wrong) in [(0, "a"), (1, "b"), (1, "c")] {
+        cluster.api(place).expect(Method::POST, "/events", event(wrong), 422).await;
+    }
+    cluster.api(1).expect(Method::POST, "/events", json!({ "event": "no.such" }), 422).await;
+    let ids = ids(&cluster).await;
+    let tail = |id: &str| id[id.len() - 6..].to_owned();
+    let readers: Vec<Reader> = cluster
+        .all()
+        .iter()
+        .map(|place| {
+            let address = cluster.api(*place).url().trim_start_matches("http://").parse().expect("an address");
+            Reader::signed_in_at(address, OPERATOR_KEY)
+        })
+        .collect();
+    let figures = |page: &str| {
+        let rest = page.split("id=\"figures\"").nth(1).expect("the overview has figures");
+        rest.split("id=\"totals\"").next().expect("it ends").to_owned()
+    };
+    for reader in &readers {
+        let page = eventually("every attempt is in the figures", async || {
+            let page = reader.get("/dashboard").body;
+            figures(&page).contains(&format!("of {ENDPOINTS} in 5 min")).then_some(page)
+        })
+        .await;
+        let told = figures(&page);
+        assert!(told.contains("2 nodes, just now") && told.contains("100"), "{told}");
+        for id in &ids {
+            let took = format!("{} took ", tail(id));
+            assert!(page.contains(&format!("{} started", tail(id))) && page.contains(&took), "{took}: {page}");
+        }
+        let catalog = reader.get("/dashboard/catalog").body;
+        let row = catalog.split("<tr>").find(|row| row.contains("/catalog/campaign.created\"")).expect("a row");
+        assert!(row.contains("tab=refused&amp;type=campaign.created\">3</a>"), "{row}");
+        assert!(catalog.contains("2 of 2 nodes remember") && catalog.contains(">1 more</a>"), "{catalog}");
+    }
+    // Each has made some of the attempts, and says so.
+    let health = cluster.api(0).get("/nodes/health").await;
+    let said = health["data"].as_array().expect("a list has data");
+    let attempts: Vec<u64> = said.iter().filter_map(|node| node["just_now"]["attempts"].as_u64()).collect();
+    assert!(attempts.iter().all(|count| *count > 0), "{attempts:?}");
+    assert_eq!(attempts.iter().sum::<u64>(), ENDPOINTS as u64);
+
+    cluster.node(1).pause();
+    let told = eventually("the silent one is named", async || {
+        let told = figures(&readers[0].get("/dashboard").body);
+        told.contains("1 of 2 nodes").then_some(told)
+    })
+    .await;
+    assert!(told.contains("Without") && told.contains(&tail(&ids[1])), "{told}");
+    let catalog = readers[0].get("/dashboard/catalog").body;
+    assert!(catalog.contains("1 of 2 nodes remember") && catalog.contains("which did not answer"), "{catalog}");
+    cluster.node(1).resume();
+}
+
 #[actix_rt::test]
 async fn every_node_tells_how_all_of_them_are_and_where_they_differ() {
     use awc::http::Method;
@@ -211,7 +283,7 @@ async fn every_node_tells_how_all_of_them_are_and_where_they_differ() {
     let silent = health["data"].as_array().expect("a list has data").iter().find(|node| node["id"] == ids[1]);
     let silent = silent.expect("it lives for a while").clone();
     let expected = json!({ "id": ids[1], "reachable": false, "memory_bytes": null, "commits": null,
-                           "commit_p99_ms": null, "moves": [] });
+                           "commit_p99_ms": null, "moves": [], "just_now": null });
     assert_eq!(silent, expected);
     let settings = cluster.api(0).get("/settings").await;
     assert!(settings["nodes"].as_array().expect("a list").contains(&json!({ "id": ids[1], "reachable": false })));

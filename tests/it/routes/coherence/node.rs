@@ -19,8 +19,8 @@ use posthaste::engine::{Statistics, Supervisor};
 use posthaste::metrics::Metrics;
 use posthaste::policy::address::AddressPolicy;
 use posthaste::routes::{
-    Api, Catalogs, Coherence, Limits, RateLimits, Rates, Refusals, RetryLimits, ThisNode, all_errors_are_problems,
-    configure,
+    Api, Catalogs, Coherence, Limits, RateLimits, Rates, Refusals, RetryLimits, ThisNode, Watch,
+    all_errors_are_problems, configure,
 };
 use posthaste::store::journal::JournalOptions;
 use posthaste::store::sqlite::SqliteStore;
@@ -112,6 +112,7 @@ pub fn node(coherence: impl FnOnce() -> Coherence, story: impl AsyncFnOnce(&Node
             },
             rates: Rates::new(&RateLimits::default(), clock.clone(), Arc::clone(&metrics)),
             refusals: Refusals::since(clock.wall()),
+            watch: Watch::default(),
             journal,
             clock,
             metrics,

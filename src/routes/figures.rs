@@ -1,10 +1,14 @@
 //! What this node has done of late: its counters, looked at once a second and kept for
-//! five minutes, so that the overview can say rates; and, of each minute of a week, how
-//! much waited, which nobody else keeps. Of the node alone; memory is bounded by both.
+//! five minutes, so that it can say rates; and, of each minute of a week, how much waited,
+//! which nobody else keeps. Of the node alone; memory is bounded by both. What nodes tell
+//! each other of it adds up (`JustNow`): the attempts of several are sorted by how long they
+//! took before a share of them is taken, as if one node had made them all.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::domain::{Monotonic, Timestamp};
@@ -22,8 +26,6 @@ const MINUTES_KEPT: usize = 7 * 24 * 60;
 const MINUTE_MS: i64 = 60_000;
 /// How long ago a backlog is compared with.
 const GROWS_WITHIN: usize = 10;
-/// Takeovers that are remembered.
-const TAKEOVERS_KEPT: usize = 100;
 
 /// The counters at one time.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -46,32 +48,89 @@ struct Look {
     rollbacks: u64,
     disk_free_bytes: Option<u64>,
     store_bytes: u64,
-    takeovers: u64,
 }
 
-/// What is shown.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Figures {
-    /// Accepted events a second, just now.
-    pub accepted_rate: f64,
-    /// Deliveries a second that were delivered, just now.
-    pub delivered_rate: f64,
+/// What a node does just now, or several do.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JustNow {
+    /// Accepted events a second.
+    pub accepted_per_second: f64,
+    /// Deliveries a second that were delivered.
+    pub delivered_per_second: f64,
     /// Attempts in the last five minutes, or since the start.
     pub attempts: u64,
     /// Those of them that delivered.
     pub delivered: u64,
-    /// Half of them took at most this.
-    pub median: Option<Duration>,
-    /// 99 % of them took at most this.
-    pub p99: Option<Duration>,
+    /// How long they took.
+    pub took: Vec<Took>,
+    /// Deliveries that wait in the memory of actors.
+    pub waiting: u64,
+    /// For how many milliseconds the delivery is due that has been due longest.
+    pub overdue_ms: u64,
     /// Requests in flight.
     pub in_flight: u64,
-    /// For how long the delivery is due that has been due longest.
-    pub overdue: Duration,
-    /// Deliveries that wait in the memory of actors.
-    pub in_memory: u64,
+    /// Breakers that are open.
+    pub breakers_open: u64,
     /// Endpoints that have only failed of late.
-    pub failing: u64,
+    pub endpoints_failing: u64,
+}
+
+/// Attempts that took longer than the step before, and at most so many milliseconds; `None`
+/// is without an end.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Took {
+    pub at_most_ms: Option<f64>,
+    pub count: u64,
+}
+
+impl JustNow {
+    /// What several do together.
+    pub fn together<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut sum = Self::default();
+        for one in all {
+            sum.accepted_per_second += one.accepted_per_second;
+            sum.delivered_per_second += one.delivered_per_second;
+            sum.attempts += one.attempts;
+            sum.delivered += one.delivered;
+            sum.waiting += one.waiting;
+            sum.overdue_ms = sum.overdue_ms.max(one.overdue_ms);
+            sum.in_flight += one.in_flight;
+            sum.breakers_open += one.breakers_open;
+            sum.endpoints_failing += one.endpoints_failing;
+            for step in &one.took {
+                match sum.took.iter_mut().find(|known| known.at_most_ms == step.at_most_ms) {
+                    Some(known) => known.count += step.count,
+                    None => sum.took.push(*step),
+                }
+            }
+        }
+        // Another release may have other steps.
+        let end = |step: &Took| step.at_most_ms.unwrap_or(f64::INFINITY);
+        sum.took.sort_by(|one, other| end(one).total_cmp(&end(other)));
+        sum
+    }
+
+    /// What a share of the attempts took at most, within the step that it falls into.
+    pub fn took_at_most(&self, share: f64) -> Option<Duration> {
+        let mut sum = 0;
+        let steps: Vec<(f64, u64)> = self
+            .took
+            .iter()
+            .map(|step| {
+                sum += step.count;
+                (step.at_most_ms.map_or(f64::INFINITY, |millis| millis / 1e3), sum)
+            })
+            .collect();
+        quantile(&[], &steps, share)
+    }
+}
+
+/// What only the node itself shows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Figures {
+    /// What others may add up.
+    pub now: JustNow,
     /// How many waited ten minutes ago, where that is known.
     pub in_memory_before: Option<u64>,
     /// Commits in the last five minutes.
@@ -84,8 +143,6 @@ pub struct Figures {
     pub disk_free_bytes: Option<u64>,
     /// What the store takes up.
     pub store_bytes: u64,
-    /// How many breakers are open.
-    pub breakers_open: u64,
     /// Whose, as far as they are named.
     pub open_breakers: Vec<String>,
 }
@@ -93,13 +150,9 @@ pub struct Figures {
 /// What is kept.
 #[derive(Default)]
 struct Kept {
-    /// When it was begun to look.
-    since: Option<Timestamp>,
     looks: VecDeque<Look>,
     /// Minutes since the epoch, and the most that waited in each.
     minutes: VecDeque<(i64, u64)>,
-    /// When partitions were taken over, and how many.
-    takeovers: VecDeque<(Timestamp, u64)>,
 }
 
 /// The last five minutes, and what waited in the last week. A clone is the same.
@@ -126,27 +179,12 @@ impl Watch {
 
     fn note(&self, now: Timestamp, look: Look) {
         let mut kept = self.0.lock().expect(UNPOISONED);
-        kept.since.get_or_insert(now);
-        let taken = kept.looks.back().map_or(0, |last| look.takeovers.saturating_sub(last.takeovers));
-        if taken > 0 {
-            push(&mut kept.takeovers, TAKEOVERS_KEPT, (now, taken));
-        }
         let minute = now.as_millis().div_euclid(MINUTE_MS);
         match kept.minutes.back_mut().filter(|(last, _)| *last == minute) {
             Some((_, most)) => *most = look.in_memory.max(*most),
             None => push(&mut kept.minutes, MINUTES_KEPT, (minute, look.in_memory)),
         }
         push(&mut kept.looks, KEPT, look);
-    }
-
-    /// Since when it has looked: the node's start.
-    pub fn since(&self) -> Option<Timestamp> {
-        self.0.lock().expect(UNPOISONED).since
-    }
-
-    /// When partitions were taken over from other nodes, and how many.
-    pub fn takeovers(&self) -> Vec<(Timestamp, u64)> {
-        self.0.lock().expect(UNPOISONED).takeovers.iter().copied().collect()
     }
 
     /// The most that waited in each stretch of so many milliseconds since a time, by when
@@ -174,22 +212,22 @@ impl Watch {
             _ => 0.0,
         };
         let rate = |to: u64, from: u64| if apart > 0.0 { to.saturating_sub(from) as f64 / apart } else { 0.0 };
-        let took = |share| quantile(&first.took, &last.took, share);
         let all = |counts: &[(f64, u64)]| counts.last().map_or(0, |(_, count)| *count);
         let before = kept.minutes.len().checked_sub(GROWS_WITHIN + 1).and_then(|at| kept.minutes.get(at));
         Figures {
-            accepted_rate: rate(last.accepted, recent.accepted),
-            delivered_rate: rate(last.delivered, recent.delivered),
-            attempts: last.attempts.saturating_sub(first.attempts),
-            delivered: last.delivered.saturating_sub(first.delivered),
-            median: took(0.5),
-            p99: took(0.99),
-            in_flight: last.in_flight,
-            in_memory: last.in_memory,
+            now: JustNow {
+                accepted_per_second: rate(last.accepted, recent.accepted),
+                delivered_per_second: rate(last.delivered, recent.delivered),
+                attempts: last.attempts.saturating_sub(first.attempts),
+                delivered: last.delivered.saturating_sub(first.delivered),
+                took: steps(&first.took, &last.took),
+                waiting: last.in_memory,
+                overdue_ms: (last.overdue_seconds.max(0.0) * 1e3) as u64,
+                in_flight: last.in_flight,
+                breakers_open: last.breakers_open,
+                endpoints_failing: last.failing,
+            },
             in_memory_before: before.map(|(_, waited)| *waited),
-            failing: last.failing,
-            overdue: Duration::try_from_secs_f64(last.overdue_seconds).unwrap_or_default(),
-            breakers_open: last.breakers_open,
             open_breakers: last.open_breakers.clone(),
             commits: all(&last.commits).saturating_sub(all(&first.commits)),
             commit_p99: quantile(&first.commits, &last.commits, 0.99),
@@ -206,6 +244,19 @@ fn push<T>(all: &mut VecDeque<T>, most: usize, one: T) {
         all.pop_front();
     }
     all.push_back(one);
+}
+
+/// How long what came between two looks took, step by step.
+fn steps(from: &[(f64, u64)], to: &[(f64, u64)]) -> Vec<Took> {
+    let (mut before, mut steps) = (0, Vec::with_capacity(to.len()));
+    for (bound, count) in to {
+        let known = from.iter().find(|(known, _)| known == bound).map_or(0, |(_, count)| *count);
+        let upto = count.saturating_sub(known);
+        let at_most_ms = bound.is_finite().then_some(bound * 1e3);
+        steps.push(Took { at_most_ms, count: upto.saturating_sub(before) });
+        before = upto;
+    }
+    steps
 }
 
 /// What a share of the attempts between two looks took at most, within the bucket that
@@ -257,7 +308,6 @@ fn read(metrics: &str) -> Look {
             "posthaste_attempt_seconds_bucket" => look.took.push((bound_of(labels), whole)),
             "posthaste_journal_commit_seconds_bucket" => look.commits.push((bound_of(labels), whole)),
             "posthaste_journal_rollbacks_total" => look.rollbacks = whole,
-            "posthaste_lease_takeovers_total" => look.takeovers = whole,
             "posthaste_disk_free_bytes" => look.disk_free_bytes = number.is_finite().then_some(whole),
             "posthaste_store_bytes" if !labels.contains("\"free\"") => look.store_bytes += whole,
             "posthaste_attempts_in_flight" => look.in_flight = whole,
@@ -294,8 +344,8 @@ mod tests {
         let clock = Clock::manual(Timestamp::from_millis(0));
         let look = || watch.note(clock.wall(), Look { at: Some(clock.now().monotonic), ..read(&metrics.render()) });
         look();
-        assert_eq!(watch.figures(), Figures::default(), "nothing has happened");
-        assert_eq!(watch.since(), Some(Timestamp::from_millis(0)));
+        let nothing = watch.figures();
+        assert_eq!((nothing.now.attempts, nothing.now.took_at_most(0.5)), (0, None), "nothing has happened");
         metrics.count_events(Admission::Accepted, 20);
         metrics.attempts.get_or_create(&AttemptLabels { outcome: "delivered" }).inc_by(9);
         metrics.attempts.get_or_create(&AttemptLabels { outcome: "timeout" }).inc_by(1);
@@ -307,7 +357,6 @@ mod tests {
         metrics.endpoints_failing.set(2);
         metrics.journal_commit_seconds.observe(0.6);
         metrics.journal_rollbacks.inc();
-        metrics.lease_takeovers.inc_by(3);
         metrics.show_disk(Some(5_000_000_000));
         metrics.show_store(1_000, Some(200), Some(70), None);
         metrics.attempts_in_flight.set(4);
@@ -316,28 +365,62 @@ mod tests {
         clock.advance(Duration::from_secs(2));
         look();
         let figures = watch.figures();
-        assert_eq!((figures.accepted_rate, figures.delivered_rate), (10.0, 4.5));
-        assert_eq!((figures.attempts, figures.delivered, figures.in_flight), (10, 9, 4));
-        assert_eq!((figures.in_memory, figures.failing, figures.in_memory_before), (7, 2, None));
+        let now = &figures.now;
+        assert_eq!((now.accepted_per_second, now.delivered_per_second), (10.0, 4.5));
+        assert_eq!((now.attempts, now.delivered, now.in_flight), (10, 9, 4));
+        assert_eq!((now.waiting, now.endpoints_failing, figures.in_memory_before), (7, 2, None));
         assert_eq!((figures.commits, figures.rollbacks, figures.store_bytes), (1, 1, 1_200));
         assert!(figures.commit_p99.is_some_and(|took| took > Duration::from_millis(500)), "{figures:?}");
         assert_eq!(figures.disk_free_bytes, Some(5_000_000_000));
-        assert_eq!(watch.takeovers(), [(clock.wall(), 3)]);
-        assert_eq!((figures.breakers_open, figures.open_breakers), (1, vec!["ep_1".to_owned()]));
-        assert_eq!(figures.overdue, Duration::from_millis(1_500));
-        let median = figures.median.expect("there were attempts");
+        assert_eq!((now.breakers_open, &figures.open_breakers), (1, &vec!["ep_1".to_owned()]));
+        assert_eq!(now.overdue_ms, 1_500);
+        let median = now.took_at_most(0.5).expect("there were attempts");
         assert!(median > Duration::from_millis(2) && median <= Duration::from_millis(4), "{median:?}");
+        // As it is told to others, and read by them.
+        let text = serde_json::to_string(now).expect("it is plain");
+        assert_eq!(&serde_json::from_str::<JustNow>(&text).expect("it reads back"), now);
+    }
+
+    /// The p99 of two nodes is that of all their attempts: neither the worse of both nor their mean.
+    #[test]
+    fn what_several_do_adds_up() {
+        let took = |counts: [u64; 3]| {
+            let ends = [Some(10.0), Some(100.0), None];
+            ends.into_iter().zip(counts).map(|(at_most_ms, count)| Took { at_most_ms, count }).collect()
+        };
+        let fast = JustNow {
+            delivered_per_second: 2.5,
+            attempts: 990,
+            delivered: 990,
+            took: took([990, 0, 0]),
+            waiting: 3,
+            overdue_ms: 40,
+            breakers_open: 1,
+            ..JustNow::default()
+        };
+        let slow = JustNow {
+            delivered_per_second: 0.5,
+            attempts: 10,
+            took: took([0, 10, 0]),
+            overdue_ms: 900,
+            ..fast.clone()
+        };
+        let both = JustNow::together([&fast, &slow]);
+        assert_eq!((both.delivered_per_second, both.attempts, both.delivered), (3.0, 1_000, 1_980));
+        assert_eq!((both.waiting, both.overdue_ms, both.breakers_open), (6, 900, 2));
+        assert_eq!(both.took_at_most(0.99), Some(Duration::from_millis(10)));
+        assert_eq!(JustNow::together([&fast]), fast, "one alone is as it is");
+        assert_eq!(JustNow::together([]), JustNow::default());
     }
 
     #[test]
     fn memory_is_bounded() {
         let watch = Watch::default();
         for minute in 0..MINUTES_KEPT as i64 + 500 {
-            let look = Look { takeovers: minute as u64, ..Look::default() };
-            watch.note(Timestamp::from_millis(minute * MINUTE_MS), look);
+            watch.note(Timestamp::from_millis(minute * MINUTE_MS), Look::default());
         }
         let kept = watch.0.lock().expect(UNPOISONED);
-        assert_eq!((kept.looks.len(), kept.minutes.len(), kept.takeovers.len()), (KEPT, MINUTES_KEPT, TAKEOVERS_KEPT));
+        assert_eq!((kept.looks.len(), kept.minutes.len()), (KEPT, MINUTES_KEPT));
     }
 
     #[test]
