@@ -33,8 +33,6 @@ const PAGE_OF_ALL: &str = "25";
 const ASKED_MAX: usize = 100;
 /// The form that rows are ticked for.
 const FORM: &str = "dismissal";
-/// Looks of a stream of which one asks the API: each time it counts up to ten thousand.
-const SELDOM: u32 = 10;
 /// Rows that a stream is told of.
 const WATCHED_MAX: usize = 100;
 
@@ -232,15 +230,11 @@ fn news(count: usize, to: &str) -> Markup {
 
 /// The rows that somebody sees, as they are by now.
 pub async fn live(visitor: Visitor, request: HttpRequest) -> HttpResponse {
-    let looks = Cell::new(0_u32);
-    live::stream(visitor, &request, move |visitor| {
-        let is_due = looks.get().is_multiple_of(SELDOM);
-        looks.set(looks.get().wrapping_add(1));
-        async move { if is_due { draw(&visitor).await } else { Ok(Parts::new()) } }
-    })
+    live::seldom(visitor, &request, draw)
 }
 
-async fn draw(visitor: &Visitor) -> Result<Parts, Trouble> {
+async fn draw(visitor: Visitor) -> Result<Parts, Trouble> {
+    let visitor = &visitor;
     let cursor = visitor.query.filled("cursor");
     let found: List<ExhaustedEndpoint> = visitor.get("/exhausted", About::These, &asked(cursor)).await?;
     let shown: Vec<&str> = visitor.query.get("shown").unwrap_or_default().split(' ').collect();

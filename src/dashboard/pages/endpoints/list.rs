@@ -2,7 +2,7 @@
 //! that can be taken away again. Its rows are live, and stay where they are: a stream is told
 //! which ones somebody sees. What is done to several of them is in `bulk`.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,8 +23,6 @@ use crate::dashboard::{answers, svg, words};
 
 /// Endpoints of a page: each has a day of counts beside it.
 const PAGE: usize = 25;
-/// Looks of a stream of which one asks the API.
-const SELDOM: u32 = 5;
 /// Endpoints that a stream looks for those of its page among: harm changes their order.
 const LOOKED_AMONG: usize = 100;
 /// The form that rows are ticked for.
@@ -310,12 +308,10 @@ fn news(count: usize, is_moved: bool, to: &str) -> Markup {
 
 /// The rows that somebody sees, as they are by now.
 pub async fn live(visitor: Visitor, request: HttpRequest) -> HttpResponse {
-    let (looks, known) = (Cell::new(0_u32), Rc::new(RefCell::new(HashMap::new())));
-    live::stream(visitor, &request, move |visitor| {
-        let is_due = looks.get().is_multiple_of(SELDOM);
-        looks.set(looks.get().wrapping_add(1));
+    let known = Rc::new(RefCell::new(HashMap::new()));
+    live::seldom(visitor, &request, move |visitor| {
         let known = Rc::clone(&known);
-        async move { if is_due { draw(&visitor, &known).await } else { Ok(Parts::new()) } }
+        async move { draw(&visitor, &known).await }
     })
 }
 

@@ -7,7 +7,6 @@ mod attention;
 mod chart;
 mod deeds;
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse};
@@ -18,7 +17,7 @@ use serde::de::IgnoredAny;
 use crate::auth::Permission;
 use crate::dashboard::frame::Page;
 use crate::dashboard::inside::Trouble;
-use crate::dashboard::live::{self, Parts};
+use crate::dashboard::live::{self, Pace, Parts};
 use crate::dashboard::nodes::{self, Together};
 use crate::dashboard::pages::{first_run, head};
 use crate::dashboard::visitor::{About, Visitor};
@@ -30,8 +29,6 @@ pub use deeds::act;
 
 /// Deliveries that are counted one by one.
 const COUNTED: usize = 250;
-/// So many looks at the figures go by for each at the rest.
-const SELDOM: u32 = 5;
 /// What was given up so long ago is no news any more.
 const LATELY: Duration = Duration::from_secs(24 * 3_600);
 /// Success is told of so long.
@@ -79,12 +76,8 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
 
 /// Its live parts.
 pub async fn live(visitor: Visitor, request: HttpRequest) -> HttpResponse {
-    let looks = Cell::new(0_u32);
-    live::stream(visitor, &request, move |visitor| {
-        let is_whole = looks.get().is_multiple_of(SELDOM);
-        looks.set(looks.get().wrapping_add(1));
-        draw(visitor, is_whole)
-    })
+    let pace = Pace::default();
+    live::stream(visitor, &request, move |visitor| draw(visitor, pace.is_due(false)))
 }
 
 async fn draw(visitor: Visitor, is_whole: bool) -> Result<Parts, Trouble> {
