@@ -24,6 +24,7 @@ mod load;
 mod measured;
 mod nodes;
 mod outage;
+mod pages;
 mod reach;
 mod recovery;
 mod report;
@@ -110,6 +111,9 @@ struct Arguments {
     /// Deliveries of the past, in `search`.
     #[arg(long, value_name = "N", default_value_t = 2_000_000, value_parser = size(1_000, 1_000_000_000))]
     rows: usize,
+    /// Deliveries of the past, in `pages`.
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = size(1_000, 1_000_000_000))]
+    shown: usize,
     /// Where the server keeps things.
     #[arg(long, value_enum, default_value_t = BackendName::Sqlite)]
     store: BackendName,
@@ -132,8 +136,8 @@ struct Arguments {
 
 impl Arguments {
     fn sizes(&self) -> Sizes {
-        let Self { queued, due_per_second, registered, history, serving, dead, recovering, rows, .. } = *self;
-        Sizes { queued, due_per_second, registered, history, serving, dead, recovering, rows }
+        let Self { queued, due_per_second, registered, history, serving, dead, recovering, rows, shown, .. } = *self;
+        Sizes { queued, due_per_second, registered, history, serving, dead, recovering, rows, shown }
     }
 }
 
@@ -240,6 +244,7 @@ async fn measure_into(
                 Watched::Recovery => recovery::measure(options).await?,
                 Watched::Costs => costs::measure(options).await?,
                 Watched::Search => search::measure(options).await?,
+                Watched::Pages => pages::measure(options).await?,
             };
             let judgements = findings.iter().map(|finding| Judgement::found(name, finding, options.backend)).collect();
             report.add(rows, judgements);

@@ -53,6 +53,7 @@ pub struct Sizes {
     pub dead: usize,
     pub recovering: usize,
     pub rows: usize,
+    pub shown: usize,
 }
 
 /// What one measurement takes place on.

@@ -94,6 +94,8 @@ pub enum Watched {
     Costs,
     /// A large store, while it is asked for what is rare.
     Search,
+    /// The dashboard's pages.
+    Pages,
 }
 
 impl Burden {
@@ -173,7 +175,7 @@ impl Figure {
 }
 
 /// All of them, in the order they are run.
-pub const SCENARIOS: [Scenario; 14] = [
+pub const SCENARIOS: [Scenario; 15] = [
     Scenario {
         name: "one-to-one",
         about: "one event a call, one endpoint, as fast as it goes",
@@ -291,5 +293,10 @@ pub const SCENARIOS: [Scenario; 14] = [
         name: "search",
         about: "events and deliveries found in a store that holds 29 days, by index and at its far end (--rows)",
         kind: Kind::Watched(Watched::Search),
+    },
+    Scenario {
+        name: "pages",
+        about: "each page of the dashboard, over a store that holds a week (--shown)",
+        kind: Kind::Watched(Watched::Pages),
     },
 ];

@@ -115,6 +115,8 @@ impl Server {
             .env("POSTHASTE_OPERATOR_KEY", OPERATOR_KEY)
             .env("POSTHASTE_ALLOW_ADDRESSES", "127.0.0.0/8")
             .env("RUST_LOG", "warn")
+            // One reader asks for more pages than a person would.
+            .env("POSTHASTE_KEY_REQUESTS_PER_SECOND", "0")
             .envs(variables.iter().copied());
         let address = free_address()?;
         command.env("POSTHASTE_LISTEN", address.to_string());
@@ -158,6 +160,11 @@ impl Server {
     /// The `authorization` header that it takes.
     pub fn authorization() -> String {
         format!("Bearer {OPERATOR_KEY}")
+    }
+
+    /// Who signs in with that.
+    pub const fn operator_key() -> &'static str {
+        OPERATOR_KEY
     }
 
     /// Fails if it has ended by itself: what it did until then is no figure.
