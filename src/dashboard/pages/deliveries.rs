@@ -154,7 +154,7 @@ pub fn table(visitor: &Visitor, deliveries: &[Delivery], caption: &str) -> Marku
 /// A table of deliveries, whichever endpoints they are for.
 pub async fn named(visitor: &Visitor, deliveries: &[Delivery], caption: &str) -> Markup {
     let names = names(visitor, deliveries).await;
-    html! { div.list { (rows(visitor, deliveries, caption, &names, false)) } }
+    html! { div.list.many { (rows(visitor, deliveries, caption, &names, false)) } }
 }
 
 async fn names(visitor: &Visitor, deliveries: &[Delivery]) -> Names {
@@ -175,7 +175,7 @@ async fn shown(visitor: &Visitor, typed: &[(&str, &str)], deliveries: &[Delivery
         typed: None,
     };
     html! {
-        div.list { (rows(visitor, deliveries, "Newest first.", &names, may)) }
+        div.list.many { (rows(visitor, deliveries, "Newest first.", &names, may)) }
         @if may { (bulk::bar(visitor, &bar, &html! {})) }
     }
 }
