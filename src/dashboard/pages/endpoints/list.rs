@@ -8,12 +8,12 @@ use actix_web::HttpResponse;
 use maud::{Markup, html};
 
 use crate::auth::Permission;
-use crate::dashboard::counts::{self, Series};
+use crate::dashboard::counts;
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::pages::{head, nothing, segment};
 use crate::dashboard::visitor::{About, ROOT, Visitor};
-use crate::dashboard::wire::{Endpoint, Health, List};
+use crate::dashboard::wire::{Endpoint, Health, List, Series};
 use crate::dashboard::{answers, svg, words};
 
 /// Endpoints of a page: each has a day of counts beside it.
