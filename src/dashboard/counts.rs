@@ -1,63 +1,14 @@
 //! What attempts came to over some time, as pages ask the API for it: of the endpoints and
 //! partners of a list, of one endpoint over a range.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
-
-use serde::Deserialize;
 
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::pages::segment;
 use crate::dashboard::visitor::{About, Visitor};
-use crate::dashboard::wire::At;
+use crate::dashboard::wire::{Series, Statistics, Step};
 use crate::domain::Timestamp;
-
-/// Counts of a stretch of time.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct Counts {
-    pub events: Option<u64>,
-    pub attempts: u64,
-    pub succeeded: u64,
-    pub failed: u64,
-    pub failures: BTreeMap<String, u64>,
-    pub attempt_ms: Percentiles,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct Percentiles {
-    pub p50: Option<u64>,
-    pub p99: Option<u64>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub struct Bucket {
-    pub at: At,
-    pub counts: Counts,
-}
-
-/// So many attempts took at most so long.
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub struct Step {
-    pub at_most_ms: u64,
-    pub count: u64,
-}
-
-/// Counts of one subject.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Series {
-    pub partner: String,
-    pub endpoint: Option<String>,
-    pub totals: Counts,
-    pub buckets: Vec<Bucket>,
-    #[serde(default)]
-    pub histogram: Vec<Step>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Statistics {
-    since: At,
-    data: Vec<Series>,
-}
 
 /// Hours of a sparkline.
 const HOURS: usize = 24;
@@ -178,6 +129,7 @@ pub fn in_bars(histogram: &[Step]) -> [u64; BARS_MS.len()] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dashboard::wire::{At, Bucket, Counts};
 
     #[test]
     fn durations_fall_into_bars() {
@@ -196,6 +148,7 @@ mod tests {
         let series = Series {
             partner: "acme".to_owned(),
             endpoint: None,
+            event_type: None,
             totals: Counts::default(),
             buckets: vec![bucket(hour(-24), 9, 9), bucket(hour(-23), 1, 0), bucket(hour(0), 2, 3)],
             histogram: Vec::new(),

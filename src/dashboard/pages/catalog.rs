@@ -16,7 +16,7 @@ use crate::dashboard::inside::{self, Trouble};
 use crate::dashboard::pages::{catalog_form, head, nothing, schema, segment};
 use crate::dashboard::payload::pretty;
 use crate::dashboard::visitor::{About, Posted, Visitor};
-use crate::dashboard::wire::{AcceptedEvent, Endpoint, EventType, List, Partner, Refusals, TypeCounts};
+use crate::dashboard::wire::{AcceptedEvent, Endpoint, EventType, List, Partner, Refusals, Statistics};
 use crate::dashboard::words;
 use crate::domain::{EventType as Name, TypePattern};
 use crate::policy::matching;
@@ -94,7 +94,7 @@ async fn counts(visitor: &Visitor) -> Result<Option<Counts>, Trouble> {
         return Ok(None);
     }
     let asked = [("by", "type"), ("limit", COUNTED)];
-    let found: List<TypeCounts> = visitor.get("/stats", About::These, &asked).await?;
+    let found: Statistics = visitor.get("/stats", About::These, &asked).await?;
     let of = found.data.into_iter().filter_map(|series| Some((series.event_type?, series.totals.events?))).collect();
     Ok(Some(Counts { of, has_more: found.next_cursor.is_some() }))
 }

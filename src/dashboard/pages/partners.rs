@@ -12,14 +12,14 @@ use futures_util::future::join3;
 use maud::{Markup, html};
 use serde_json::json;
 
-use crate::dashboard::counts::{self, Series};
+use crate::dashboard::counts;
 use crate::dashboard::form::{Form, Mistakes};
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::live::{self, Parts};
 use crate::dashboard::pages::{head, news, segment};
 use crate::dashboard::visitor::{About, Posted, Visitor};
-use crate::dashboard::wire::{Brake, List, PartnerStanding};
+use crate::dashboard::wire::{Brake, List, PartnerStanding, Series};
 use crate::dashboard::{answers, icons, words};
 
 /// Partners of a page: each has a day of counts beside it.

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
-use crate::dashboard::counts::{self, BARS_MS, Range, Series};
+use crate::dashboard::counts::{self, BARS_MS, Range};
 use crate::dashboard::pages::segment;
 use crate::dashboard::visitor::Visitor;
-use crate::dashboard::wire::Endpoint;
+use crate::dashboard::wire::{Endpoint, Series};
 use crate::dashboard::{answers, svg, words};
 use crate::domain::Timestamp;
 

@@ -11,14 +11,14 @@ use actix_web::{HttpRequest, HttpResponse};
 use maud::{Markup, html};
 
 use crate::auth::Permission;
-use crate::dashboard::counts::{self, Series};
+use crate::dashboard::counts;
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::live::{self, Parts};
 use crate::dashboard::pages::bulk::{self, Bar, Deed};
 use crate::dashboard::pages::{endpoint, endpoints, head, nothing, segment};
 use crate::dashboard::visitor::{About, ROOT, Visitor};
-use crate::dashboard::wire::{Endpoint, Health, List};
+use crate::dashboard::wire::{Endpoint, Health, List, Series};
 use crate::dashboard::{answers, svg, words};
 
 /// Endpoints of a page: each has a day of counts beside it.
