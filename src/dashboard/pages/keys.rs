@@ -89,7 +89,7 @@ fn making(visitor: &Visitor, form: &Form, mistakes: &Mistakes) -> Markup {
             div.field {
                 label for=(name) { (label) }
                 input id=(name) type="text" name=(name) value=[form.get(name)] placeholder=(example) maxlength="512" spellcheck="false"
-                    aria-invalid=[(!mistakes.at(name).is_empty()).then_some("true")] aria-describedby={ (name) "-hint " (name) "-wrong" };
+                    aria-invalid=[(!mistakes.at(name).is_empty()).then_some("true")] aria-describedby=(if hint.is_empty() { format!("{name}-wrong") } else { format!("{name}-hint {name}-wrong") });
                 @if !hint.is_empty() { p.hint id={ (name) "-hint" } { (hint) } }
                 div id={ (name) "-wrong" } { @for wrong in mistakes.at(name) { p.wrong { (wrong) } } }
             }

@@ -192,7 +192,8 @@ fn a_partner_is_erased_while_events_are_posted_for_it() {
         for poster in posters {
             let statuses = poster.join().unwrap();
             for (was_erased, status) in &statuses {
-                let expected: &[u16] = if *was_erased { &[401, 404] } else { &[202, 401, 404] };
+                // A busy machine may say 503 at any time, and has taken nothing then.
+                let expected: &[u16] = if *was_erased { &[401, 404, 503] } else { &[202, 401, 404, 503] };
                 assert!(expected.contains(status), "{status}, {was_erased}");
             }
             assert!(statuses.iter().any(|(_, status)| *status == 202));
