@@ -58,6 +58,14 @@ const say = () => {
 say();
 tick();
 
+// What is pressed twice in a moment is sent once.
+d.addEventListener("submit", event => {
+  const f = event.target, now = Date.now();
+  if (!f.matches("[method=post]") || event.defaultPrevented) return;
+  if (now - f.dataset.sent < 2000) event.preventDefault(); else f.dataset.sent = now;
+});
+addEventListener("pageshow", () => { for (const f of d.forms) delete f.dataset.sent });
+
 // Live parts are morphed into the page, so that focus, selection, open parts and what was
 // typed or ticked survive. What has an id is found by it; a row that has gone stays, grey.
 const own = ["open", "checked"];

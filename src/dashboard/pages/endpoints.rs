@@ -3,6 +3,7 @@
 
 pub mod bulk;
 pub mod list;
+mod order;
 
 use actix_web::HttpResponse;
 use actix_web::http::{Method, StatusCode};

@@ -111,6 +111,42 @@ fn the_most_harmed_stand_first_and_are_narrowed_by_chips() {
 }
 
 #[test]
+fn they_stand_in_the_order_that_was_chosen() {
+    let node = NODE.get();
+    let tenant = node.tenant("production");
+    let Three { ill, well, idle, .. } = three(&tenant);
+    // More waits here, for less long, and there was never an attempt.
+    tenant.partner.post_empty(&format!("/webhook/{idle}/pause")).expect(200);
+    for number in 0..50 {
+        tenant.event(campaign("campaign.failed", &number.to_string()));
+    }
+    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let order = |sort: &str| {
+        let body = reader.get(&format!("/dashboard/endpoints?sort={sort}")).body;
+        let chosen = format!("value=\"{sort}\" selected");
+        assert_eq!(body.contains(&chosen), !sort.is_empty(), "{sort}");
+        let mut places: Vec<(usize, &str)> = [(&ill, "ill"), (&well, "well"), (&idle, "idle")]
+            .map(|(id, name)| (place(&body, &format!("<tr id=\"{id}")), name))
+            .to_vec();
+        places.sort_unstable();
+        places.into_iter().map(|(_, name)| name).collect::<Vec<_>>()
+    };
+    // Counts are written down every few seconds.
+    eventually("its failures are counted", || (order("success") == ["ill", "well", "idle"]).then_some(()));
+    assert_eq!(order("waiting"), ["idle", "ill", "well"]);
+    assert_eq!(order("oldest"), ["ill", "idle", "well"]);
+    assert_eq!(order("")[0], "ill");
+    assert_eq!(order("p99")[2], "idle", "what there is nothing to say of stands last");
+    // A filter that is taken away leaves the order, and so does a pause.
+    let narrowed = reader.get("/dashboard/endpoints?sort=waiting&url_part=e");
+    assert!(links(&narrowed).iter().any(|link| link.ends_with("/endpoints?sort=waiting")), "{:?}", links(&narrowed));
+    let answer =
+        reader.post("/dashboard/endpoints/bulk?sort=waiting", &[("one", &format!("pause {well} {}", tenant.name))]);
+    assert!(answer.header("location").unwrap().contains("sort=waiting"), "{answer:?}");
+    assert_eq!(status(&tenant, &well), "paused");
+}
+
+#[test]
 fn several_are_paused_and_resumed_at_once() {
     let node = NODE.get();
     let tenant = node.tenant("production");

@@ -461,6 +461,13 @@ fn rows_are_chosen_by_keys_and_counted() {
     browser.click(button);
     browser.wait_for_text(".note", "Queued: one more attempt of 1 delivery.");
     subscriber.next();
+    // What is pressed twice in a moment is sent once.
+    let sent = browser.run(
+        "const form = document.querySelector('form.bulk');
+         const press = () => form.dispatchEvent(new Event('submit', { bubbles: true, cancelable: true }));
+         return [press(), press()]",
+    );
+    assert_eq!(sent, json!([true, false]));
     nothing_is_wrong(&browser);
 }
 

@@ -152,6 +152,7 @@ pub fn furnished(node: &Node) -> Furnished {
         ("endpoint", format!("/dashboard/endpoints/{}", id(&made))),
         ("endpoint-failing", format!("/dashboard/endpoints/{}", id(&failing))),
         ("endpoints-narrowed", "/dashboard/endpoints?health=open&partner=globex&url_part=in".to_owned()),
+        ("endpoints-sorted", "/dashboard/endpoints?sort=success".to_owned()),
         ("endpoint-attempts", format!("/dashboard/endpoints/{}?tab=attempts", id(&failing))),
         ("endpoint-replays", format!("/dashboard/endpoints/{}?tab=replays", id(&made))),
         ("endpoint-disabled", format!("/dashboard/endpoints/{}", id(&off))),

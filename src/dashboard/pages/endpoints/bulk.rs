@@ -181,7 +181,7 @@ pub async fn act(posted: Posted) -> HttpResponse {
     {
         let until = visitor.now.to_string();
         let mut said = vec![("verb", verb.path()), ("until", until.as_str())];
-        said.extend(here.into_iter().filter(|(name, _)| *name != "cursor"));
+        said.extend(list::filters(&visitor));
         return answers::go(&visitor.to(LOOK, &said));
     }
     let Some((verb, endpoints)) = chosen else {

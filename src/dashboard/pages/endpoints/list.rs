@@ -1,5 +1,5 @@
-//! The list of endpoints: the most harmed first, each with its last day, narrowed by chips
-//! that can be taken away again. Its rows are live, and stay where they are: a stream is told
+//! The list of endpoints: the most harmed first, or in another `order`, each with its last
+//! day, narrowed by chips that can be taken away again. Its rows are live, and stay where they are: a stream is told
 //! which ones somebody sees. What is done to several of them is in `bulk`.
 
 use std::cell::RefCell;
@@ -16,6 +16,7 @@ use crate::dashboard::frame::{self, Page};
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::live::{self, Parts};
 use crate::dashboard::pages::bulk::{self, Bar, Deed};
+use crate::dashboard::pages::endpoints::order::{self, Order};
 use crate::dashboard::pages::{endpoint, endpoints, head, nothing, segment};
 use crate::dashboard::visitor::{About, ROOT, Visitor};
 use crate::dashboard::wire::{Endpoint, Health, List, Series};
@@ -23,7 +24,8 @@ use crate::dashboard::{answers, svg, words};
 
 /// Endpoints of a page: each has a day of counts beside it.
 const PAGE: usize = 25;
-/// Endpoints that a stream looks for those of its page among: harm changes their order.
+/// Endpoints that are put in another order than by harm; and those that a stream looks for
+/// the ones of its page among, since what happens to them changes their order.
 const LOOKED_AMONG: usize = 100;
 /// The form that rows are ticked for.
 const FORM: &str = "several";
@@ -48,11 +50,36 @@ pub fn filters(visitor: &Visitor) -> Vec<(&'static str, &str)> {
     FILTERS.iter().filter_map(|(name, _)| Some((*name, visitor.query.filled(name)?))).collect()
 }
 
-/// The same with the page that one is on.
+/// The same with the order, and in that of harm with the page that one is on.
 pub fn here(visitor: &Visitor) -> Vec<(&'static str, &str)> {
     let mut here = filters(visitor);
-    here.extend(visitor.query.filled("cursor").map(|cursor| ("cursor", cursor)));
+    here.extend(Order::of(visitor).parameter());
+    here.extend(cursor(visitor).map(|cursor| ("cursor", cursor)));
     here
+}
+
+/// The page that one is on. Where it takes all that match to know the order there is one.
+fn cursor(visitor: &Visitor) -> Option<&str> {
+    visitor.query.filled("cursor").filter(|_| Order::of(visitor) == Order::Harm)
+}
+
+/// What the API is asked for.
+fn asked<'a>(visitor: &'a Visitor, limit: &'a str) -> Vec<(&'static str, &'a str)> {
+    let mut asked = filters(visitor);
+    asked.extend(cursor(visitor).map(|cursor| ("cursor", cursor)));
+    asked.push(("limit", limit));
+    asked
+}
+
+/// Puts endpoints that were looked at in order. Counts that this took are answered.
+async fn put_in_order(
+    visitor: &Visitor,
+    endpoints: &mut [Endpoint],
+) -> Result<Option<HashMap<String, Series>>, Trouble> {
+    let order = Order::of(visitor);
+    let counted = if order.is_by_counts() { Some(counted(visitor, endpoints).await?) } else { None };
+    order.sort(endpoints, counted.as_ref().unwrap_or(&HashMap::new()));
+    Ok(counted)
 }
 
 /// What people call a filter.
@@ -61,16 +88,22 @@ pub fn called(filter: &str) -> &str {
 }
 
 async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
-    let (filters, here, limit) = (filters(visitor), here(visitor), PAGE.to_string());
-    let cursor = visitor.query.filled("cursor");
-    let mut asked = here.clone();
-    asked.push(("limit", &limit));
-    let found: Result<List<Endpoint>, Trouble> = visitor.get("/webhook-health", About::These, &asked).await;
+    let (filters, here, order) = (filters(visitor), here(visitor), Order::of(visitor));
+    let looked_among = LOOKED_AMONG.min(visitor.api.limits.page_max);
+    let limit = if order == Order::Harm { PAGE } else { looked_among }.to_string();
+    let asked = asked(visitor, &limit);
+    let mut found: Result<List<Endpoint>, Trouble> = visitor.get("/webhook-health", About::These, &asked).await;
     // Whoever may see none is told so by the whole page.
     if let Err(trouble) = &found
         && matches!(trouble.status, 401 | 403)
     {
         return Err(trouble.clone());
+    }
+    let (mut ordered, mut looked_at) = (Ok(None), 0);
+    if let Ok(found) = &mut found {
+        ordered = put_in_order(visitor, &mut found.data).await;
+        looked_at = found.data.len();
+        found.data.truncate(PAGE);
     }
     let is_filtered = !filters.is_empty() || (visitor.chooses_partner() && visitor.partner().is_some());
     let yet = html! {
@@ -85,13 +118,17 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
             Err(trouble) if trouble.status == 401 => {}
             // What was typed stays where it was typed.
             Err(trouble) => (answers::part(trouble)),
-            Ok(found) if found.data.is_empty() && found.next_cursor.is_none() && cursor.is_none() => {
+            Ok(found) if found.data.is_empty() && found.next_cursor.is_none() && cursor(visitor).is_none() => {
                 div.list { (nothing(is_filtered, &visitor.address("/endpoints", None, &[]), &yet)) }
             }
             Ok(found) => {
                 @if found.data.is_empty() { p.muted { "None among those that were looked at for this page; there are more behind it." } }
-                @else { (several(visitor, &here, &found.data).await) }
-                (further(visitor, &filters, found.next_cursor.as_deref()))
+                @else {
+                    @if let Err(trouble) = &ordered { (answers::part(trouble)) }
+                    (several(visitor, &here, &found.data, ordered.ok().flatten()).await)
+                }
+                @if order == Order::Harm { (further(visitor, &filters, found.next_cursor.as_deref())) }
+                @else { (beyond(visitor, &filters, looked_at, found)) }
             }
         }
         (frame::as_call(visitor, "/webhook-health", About::These, &asked))
@@ -129,6 +166,7 @@ fn narrowing(visitor: &Visitor) -> Markup {
             @if visitor.chooses_partner() { (typed("partner", "Partner", "acme")) }
             (typed("type", "Wants the type", "campaign.updated"))
             (typed("url_part", "URL has", "example.com"))
+            (order::choice(visitor))
             button { "Filter" }
         }
     }
@@ -140,8 +178,13 @@ fn in_words<'a>(visitor: &Visitor, value: &str, word: &'a str) -> &'a str {
 }
 
 /// What the list is narrowed by, each to be taken away.
-fn chips(visitor: &Visitor, filters: &[(&'static str, &str)]) -> Markup {
+fn chips<'a>(visitor: &Visitor, filters: &[(&'static str, &'a str)]) -> Markup {
     let partner = visitor.partner().filter(|_| visitor.chooses_partner());
+    // Whatever is taken away, the order stays.
+    let in_order = |mut others: Vec<(&'static str, &'a str)>| {
+        others.extend(Order::of(visitor).parameter());
+        others
+    };
     let chip = |name: &str, value: &str, without: &str| {
         html! {
             span.chip {
@@ -153,9 +196,9 @@ fn chips(visitor: &Visitor, filters: &[(&'static str, &str)]) -> Markup {
     html! {
         @if partner.is_some() || !filters.is_empty() {
             p.row #chips {
-                @if let Some(partner) = partner { (chip("partner", partner, &visitor.address("/endpoints", None, filters))) }
+                @if let Some(partner) = partner { (chip("partner", partner, &visitor.address("/endpoints", None, &in_order(filters.to_vec())))) }
                 @for (name, value) in filters {
-                    @let others: Vec<(&str, &str)> = filters.iter().copied().filter(|(other, _)| other != name).collect();
+                    @let others = in_order(filters.iter().copied().filter(|(other, _)| other != name).collect());
                     @let known = HEALTHS.iter().find(|(word, _)| *name == "health" && word == value);
                     (chip(called(name), known.map_or(*value, |(_, word)| in_words(visitor, value, word)), &visitor.to("/endpoints", &others)))
                 }
@@ -165,8 +208,16 @@ fn chips(visitor: &Visitor, filters: &[(&'static str, &str)]) -> Markup {
 }
 
 /// The table, and below it what is done to several of its rows.
-async fn several(visitor: &Visitor, here: &[(&str, &str)], endpoints: &[Endpoint]) -> Markup {
-    let counted = counted(visitor, endpoints).await;
+async fn several(
+    visitor: &Visitor,
+    here: &[(&str, &str)],
+    endpoints: &[Endpoint],
+    known: Option<HashMap<String, Series>>,
+) -> Markup {
+    let counted = match known {
+        Some(known) => Ok(known),
+        None => counted(visitor, endpoints).await,
+    };
     let verbs = endpoints::bulk::verbs(visitor);
     let deeds: Vec<Deed<'_>> =
         verbs.iter().map(|verb| Deed { verb: verb.word(), value: verb.path(), consequence: None }).collect();
@@ -202,7 +253,11 @@ pub fn table(
     html! {
         div.list.many id=[form.map(|_| "rows")] {
             table {
-                caption { "The most harmed first, and of those the newest. Success and p99 are those of the last 24 hours." }
+                caption {
+                    "The " (if form.is_some() { Order::of(visitor) } else { Order::Harm }.first()) " first"
+                    @if form.is_none() || Order::of(visitor) == Order::Harm { ", and of those the newest" }
+                    ". Success and p99 are those of the last 24 hours."
+                }
                 thead {
                     tr {
                         th scope="col" { "Health" } th scope="col" { "URL" } th scope="col" { "Partner" } th scope="col" { "Types" }
@@ -297,6 +352,21 @@ fn further(visitor: &Visitor, filters: &[(&str, &str)], cursor: Option<&str>) ->
     }
 }
 
+/// What an order leaves out, and how far it goes.
+fn beyond(visitor: &Visitor, filters: &[(&str, &str)], looked_at: usize, found: &List<Endpoint>) -> Markup {
+    let is_of_some = found.next_cursor.is_some();
+    html! {
+        @if looked_at > found.data.len() || is_of_some {
+            p.muted {
+                (found.data.len()) " of "
+                @if is_of_some { "the " (looked_at) " most harmed that match: narrow the list to put all of it in this order, or see " }
+                @else { "the " (looked_at) " that match: narrow the list, or see " }
+                a href=(visitor.to("/endpoints", filters)) { "all, page by page" } "."
+            }
+        }
+    }
+}
+
 /// What a reload would show otherwise, as a link to it.
 fn news(count: usize, is_moved: bool, to: &str) -> Markup {
     html! {
@@ -318,9 +388,8 @@ pub async fn live(visitor: Visitor, request: HttpRequest) -> HttpResponse {
 async fn draw(visitor: &Visitor, known: &RefCell<HashMap<String, Endpoint>>) -> Result<Parts, Trouble> {
     let shown: Vec<&str> = visitor.query.get("shown").unwrap_or_default().split(',').take(PAGE).collect();
     let (here, limit) = (here(visitor), LOOKED_AMONG.min(visitor.api.limits.page_max).to_string());
-    let mut asked = here.clone();
-    asked.push(("limit", &limit));
-    let found: List<Endpoint> = visitor.get("/webhook-health", About::These, &asked).await?;
+    let mut found: List<Endpoint> = visitor.get("/webhook-health", About::These, &asked(visitor, &limit)).await?;
+    put_in_order(visitor, &mut found.data).await?;
     let first: Vec<&str> = found.data.iter().take(PAGE).map(|endpoint| endpoint.id.as_str()).collect();
     let (new, is_moved) = changed(&shown, &first);
     let mut rows = Vec::new();
