@@ -96,14 +96,37 @@ pub fn to_sign_in(back: &str) -> HttpResponse {
     go(&format!("{ROOT}/login{query}"))
 }
 
+/// How a session of a link came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The link ended, or it is not known how.
+    Link,
+    /// They signed out, and the link went with it.
+    SignedOut,
+    /// They signed out, and the link opens again.
+    OpensAgain,
+}
+
 /// What whoever came by a link is told when that has ended: there is no way to sign in again.
-pub fn ended(portal: &Portal) -> HttpResponse {
+/// Whoever has a key comes back by it to this address.
+pub fn ended(portal: &Portal, back: &str, ending: Ending) -> HttpResponse {
+    let next = if back == ROOT { String::new() } else { form::query(&[("next", back)]) };
     let body = html! {
         section.panel {
             h1 { "Your session has ended" }
-            p { "The link by which you came has expired or was revoked, you signed out, or this browser did not keep the session." }
-            p { "Ask whoever sent you the link for another one." }
-            p.muted { "Do you have an API key? " a href={ (ROOT) "/login" } target="_top" { "Sign in with it" } }
+            @match ending {
+                Ending::Link => {
+                    p { "The link by which you came has expired or was revoked, you signed out, or this browser did not keep the session." }
+                    p { "Ask whoever sent you the link for another one." }
+                }
+                Ending::SignedOut => {
+                    p { "You signed out. The link by which you came opened once, and opens nothing any more." }
+                    p { "Ask whoever sent it to you for another one." }
+                }
+                Ending::OpensAgain => p { "You signed out. The link by which you came opens again, until it ends." },
+            }
+            // Keys are never typed into a frame, and the page around one is not ours to leave.
+            p.muted { "Do you have an API key? " a href={ (ROOT) "/login" (next) } target=[portal.has_frames().then_some("_blank")] { "Sign in with it" } }
         }
     };
     bare(StatusCode::UNAUTHORIZED, frame::bare_portal(portal, "Your session has ended", None, body))
@@ -117,11 +140,11 @@ pub fn bare(status: StatusCode, page: Markup) -> HttpResponse {
 /// What went wrong, for whoever has no frame around it.
 pub fn bare_trouble(trouble: &Trouble) -> HttpResponse {
     let status = StatusCode::from_u16(trouble.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    bare(status, frame::bare(&trouble.title, None, shown(trouble, None)))
+    bare(status, frame::bare(&trouble.title, None, shown(trouble, None, "To the overview")))
 }
 
 /// What went wrong, in words: never only a code.
-fn shown(trouble: &Trouble, again: Option<&str>) -> Markup {
+fn shown(trouble: &Trouble, again: Option<&str>, start: &str) -> Markup {
     html! {
         section.trouble role="alert" {
             h1 { (trouble.title) }
@@ -131,9 +154,20 @@ fn shown(trouble: &Trouble, again: Option<&str>) -> Markup {
             }
             p.row {
                 @if let Some(again) = again { a.button href=(again) { "Try again" } }
-                a href=(ROOT) { "To the overview" }
+                a href=(ROOT) { (start) }
             }
         }
+    }
+}
+
+/// What is only for operators, for whoever came by a link.
+fn not_by_link() -> Trouble {
+    Trouble {
+        status: 403,
+        title: "This is not part of the portal".to_owned(),
+        detail: "it is kept by whoever runs this service; what is yours is behind the names of the pages here"
+            .to_owned(),
+        errors: Vec::new(),
     }
 }
 
@@ -152,14 +186,20 @@ impl Visitor {
             Err(trouble) => {
                 let status = StatusCode::from_u16(trouble.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
                 let here = self.to(self.path.strip_prefix(ROOT).unwrap_or_default(), &[]);
-                self.page(status, &Page::new(trouble.title.clone(), shown(&trouble, Some(&here))))
+                // There is no key that could be another one, and the page will not be theirs tomorrow.
+                let (trouble, here) = match self.is_by_link() && trouble.status == 403 {
+                    true => (not_by_link(), None),
+                    false => (trouble, Some(here.as_str())),
+                };
+                let start = if self.is_partner() { "To your webhooks" } else { "To the overview" };
+                self.page(status, &Page::new(trouble.title.clone(), shown(&trouble, here, start)))
             }
         }
     }
 
     /// For whoever is known no more: to sign in, or the words that their link has ended.
     pub fn out(&self) -> HttpResponse {
-        if self.is_by_link() { ended(&self.dashboard.portal) } else { to_sign_in(ROOT) }
+        if self.is_by_link() { ended(&self.dashboard.portal, ROOT, Ending::Link) } else { to_sign_in(ROOT) }
     }
 
     /// A page with this status.

@@ -25,6 +25,9 @@ pub const SAID: &str = "posthaste-said";
 /// How that is undone.
 pub const UNDO: &str = "posthaste-undo";
 
+/// How much longer than its link a cookie of one is kept.
+const KEPT_ON: Duration = Duration::from_secs(86_400);
+
 /// Most bytes of a message: a cookie has room for no more.
 const SAID_BYTES_MAX: usize = 2_000;
 
@@ -71,15 +74,21 @@ pub fn no_session() -> String {
     format!("{SESSION}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0")
 }
 
-/// The session's cookie of whoever opened a link, of this text, for so long.
+/// The session's cookie of whoever opened a link, of this text, which lasts so long. It opens
+/// nothing after that, and is kept for a day more: whoever comes back with it is told that the
+/// link has ended, and not asked for a key that they never had.
 pub fn portal(text: &str, lasts: Duration, seen: Seen) -> String {
-    let attributes = if seen == Seen::Framed { seen.attributes() } else { "Secure; HttpOnly; SameSite=Lax" };
-    format!("{PORTAL}={text}; Path=/; {attributes}; Max-Age={}", lasts.as_secs())
+    of_portal(text, lasts + KEPT_ON, seen)
 }
 
 /// The link's session is over.
 pub fn no_portal(seen: Seen) -> String {
-    portal("", Duration::ZERO, seen)
+    of_portal("", Duration::ZERO, seen)
+}
+
+fn of_portal(text: &str, age: Duration, seen: Seen) -> String {
+    let attributes = if seen == Seen::Framed { seen.attributes() } else { "Secure; HttpOnly; SameSite=Lax" };
+    format!("{PORTAL}={text}; Path=/; {attributes}; Max-Age={}", age.as_secs())
 }
 
 /// What is wanted back with the form that spends a link.
@@ -139,9 +148,10 @@ mod tests {
     fn only_what_may_be_framed_goes_to_other_sites() {
         let framed = portal("x", Duration::from_secs(60), Seen::Framed);
         assert_eq!(
-            framed,
-            "__Host-posthaste-portal=x; Path=/; HttpOnly; Secure; SameSite=None; Partitioned; Max-Age=60"
+            framed, "__Host-posthaste-portal=x; Path=/; HttpOnly; Secure; SameSite=None; Partitioned; Max-Age=86460",
+            "a day longer than its link"
         );
+        assert!(no_portal(Seen::Framed).ends_with("Max-Age=0"));
         for cookie in [portal("x", Duration::from_secs(60), Seen::Apart), session("x"), theme("dark", Seen::Apart)] {
             assert!(cookie.contains("SameSite=Lax") && !cookie.contains("None"), "{cookie}");
         }

@@ -77,6 +77,19 @@ impl Mistakes {
         Self(HashMap::from([(field.to_owned(), vec![detail.into()])]))
     }
 
+    /// One more that the form itself finds.
+    pub fn add(&mut self, field: &str, detail: impl Into<String>) {
+        self.0.entry(field.to_owned()).or_default().push(detail.into());
+    }
+
+    /// These, and of fields in which none is known yet, those.
+    pub fn and(mut self, others: Self) -> Self {
+        for (field, details) in others.0 {
+            self.0.entry(field).or_insert(details);
+        }
+        self
+    }
+
     /// Those of a field.
     pub fn at(&self, field: &str) -> &[String] {
         self.0.get(field).map_or(&[], Vec::as_slice)
@@ -113,5 +126,10 @@ mod tests {
         assert_eq!(mistakes.at(""), ["/other: is wrong"]);
         let without = Mistakes::of(&Trouble { errors: Vec::new(), ..trouble }, &["events"]);
         assert_eq!(without.at(""), ["Bad: two"]);
+        // What the form found itself is not told twice.
+        let mut own = Mistakes::default();
+        own.add("events", "tick one");
+        let both = own.and(mistakes);
+        assert_eq!((both.at("events"), both.at("").len()), (&["tick one".to_owned()][..], 1));
     }
 }

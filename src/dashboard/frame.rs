@@ -175,6 +175,17 @@ fn said(visitor: &Visitor, heard: &str) -> Markup {
     }
 }
 
+/// The ways that are open to somebody: what is pressed behind `g`, and what each is called.
+pub fn open_ways(visitor: &Visitor) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let open = WAYS.iter().flat_map(|(_, ways)| ways.iter()).filter(|way| visitor.may(way.permission));
+    open.map(|way| (way.key, named(visitor, way)))
+}
+
+/// What a way is called: a partner's first page is of their webhooks.
+fn named(visitor: &Visitor, way: &Way) -> &'static str {
+    if way.path.is_empty() && visitor.is_partner() { "Webhooks" } else { way.name }
+}
+
 fn ways(visitor: &Visitor) -> Markup {
     let here = visitor.path.strip_prefix(ROOT).unwrap_or_default();
     let is_here = |path: &str| match path {
@@ -191,7 +202,7 @@ fn ways(visitor: &Visitor) -> Markup {
                         li {
                             a href=(visitor.to(way.path, &[])) data-go=(way.key)
                                 aria-current=[is_here(way.path).then_some("page")] {
-                                @if way.path.is_empty() && visitor.is_partner() { "Webhooks" } @else { (way.name) }
+                                (named(visitor, way))
                             }
                         }
                     }
@@ -265,14 +276,15 @@ fn account(visitor: &Visitor) -> Markup {
         details.account {
             summary { @if visitor.is_by_link() { "by link" } @else { (visitor.role()) } }
             div {
-                form method="post" action={ (ROOT) "/theme" } {
+                // What answers a form is shown once: nobody is led away from a secret by a colour.
+                @if !visitor.is_posted { form method="post" action={ (ROOT) "/theme" } {
                     (token(visitor))
                     input type="hidden" name="back" value=(visitor.here);
                     span.muted { "Theme" }
                     @for theme in ["system", "light", "dark"] {
                         button name="theme" value=(theme) aria-pressed=(if theme == chosen { "true" } else { "false" }) { (theme) }
                     }
-                }
+                } }
                 // The script's alone: without it, times are relative and say the rest in their titles.
                 form data-times hidden {
                     span.muted { "Times" }

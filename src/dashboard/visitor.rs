@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::auth::{Permission, Principal};
+use crate::dashboard::answers::Ending;
 use crate::dashboard::branding::Portal;
 use crate::dashboard::cookies::Seen;
 use crate::dashboard::form::{self, Form};
@@ -29,8 +30,9 @@ use crate::routes::{self, Api};
 pub const ROOT: &str = "/dashboard";
 
 /// What the addresses of live parts say of whoever came by a link: browsers do not say of
-/// these that they are for a frame.
-const VIA_LINK: (&str, &str) = ("via", "link");
+/// these that they are for a frame. So does the way back from a link that opens nothing: whoever
+/// has no session of one is told so, and not asked for a key.
+pub const VIA_LINK: (&str, &str) = ("via", "link");
 
 /// See the module.
 #[derive(Clone)]
@@ -48,6 +50,8 @@ pub struct Visitor {
     pub path: String,
     /// Where they come back to it.
     pub here: String,
+    /// Whether a form is answered by it: then nobody comes back to the same page.
+    pub is_posted: bool,
     /// What the address says beside it.
     pub query: Form,
     /// The server as their browser calls it.
@@ -97,6 +101,11 @@ impl Visitor {
     /// Where they see pages, for cookies. Whoever signed in with a key is never framed.
     pub fn seen(&self) -> Seen {
         if self.is_by_link() { seen(&self.dashboard.portal) } else { Seen::Apart }
+    }
+
+    /// What they call this service: partners by the portal's name.
+    pub fn service(&self) -> &str {
+        if self.is_partner() { self.dashboard.portal.name() } else { "Posthaste" }
     }
 
     /// Their role, in a word.
@@ -252,8 +261,8 @@ pub fn seen(portal: &Portal) -> Seen {
 pub enum Turned {
     /// They are to sign in first, and come back to here.
     Away(String),
-    /// They came by a link to this portal, and that has ended.
-    Ended(Arc<Portal>),
+    /// They came by a link to this portal, and that has ended; and where they wanted to go.
+    Ended(Arc<Portal>, String),
     /// The API says no.
     Refused(Trouble),
 }
@@ -262,7 +271,7 @@ impl std::fmt::Display for Turned {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Away(_) => formatter.write_str("sign in first"),
-            Self::Ended(_) => formatter.write_str("the link to the portal has ended"),
+            Self::Ended(..) => formatter.write_str("the link to the portal has ended"),
             Self::Refused(trouble) => formatter.write_str(&trouble.detail),
         }
     }
@@ -276,7 +285,7 @@ impl ResponseError for Turned {
     fn error_response(&self) -> HttpResponse {
         match self {
             Self::Away(back) => answers::to_sign_in(back),
-            Self::Ended(portal) => answers::ended(portal),
+            Self::Ended(portal, back) => answers::ended(portal, back, Ending::Link),
             Self::Refused(trouble) => answers::bare_trouble(trouble),
         }
     }
@@ -308,7 +317,10 @@ async fn recognised(request: &HttpRequest) -> Result<Visitor, Turned> {
     let Some((session, principal)) = found else {
         if is_for_links || cookies::read(request, cookies::PORTAL).is_some() {
             dashboard.portal.allow_frames(request);
-            return Err(Turned::Ended(Arc::clone(&dashboard.portal)));
+            // A key is not looked at where the address itself is of links.
+            let is_of_links = query.get(VIA_LINK.0) == Some(VIA_LINK.1);
+            let back = if is_of_links { ROOT.to_owned() } else { back_to(request) };
+            return Err(Turned::Ended(Arc::clone(&dashboard.portal), back));
         }
         return Err(Turned::Away(back_to(request)));
     };
@@ -325,6 +337,7 @@ async fn recognised(request: &HttpRequest) -> Result<Visitor, Turned> {
         peer: request.peer_addr(),
         path: request.path().to_owned(),
         here: back_to(request),
+        is_posted: request.method() == Method::POST,
         query,
         base: base_of(request),
         theme: cookies::read(request, cookies::THEME)

@@ -121,6 +121,14 @@ pub fn short(id: &str) -> String {
     }
 }
 
+/// A text of somebody else's, cut where it goes on for longer than that.
+pub fn brief(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// A share in percent, rounded down to a tenth; a dash without anything to share.
 pub fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {

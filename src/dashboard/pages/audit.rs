@@ -1,6 +1,9 @@
 //! The audit log: who changed what, and whether the log is whole.
 
+use std::collections::{HashMap, HashSet};
+
 use actix_web::HttpResponse;
+use futures_util::future::join;
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -11,9 +14,9 @@ use crate::dashboard::inside::Trouble;
 use crate::dashboard::pages::{filters, head, nothing, segment};
 use crate::dashboard::payload::pretty;
 use crate::dashboard::visitor::{About, Posted, ROOT, Visitor};
-use crate::dashboard::wire::{AuditEntry, AuditVerdict, List};
+use crate::dashboard::wire::{AuditEntry, AuditVerdict, Key, List};
 use crate::dashboard::words;
-use crate::domain::{Actor, AuditAction};
+use crate::domain::{Actor, AuditAction, Role};
 
 const FILTERS: [&str; 6] = ["actor", "key", "action", "subject", "since", "until"];
 /// Changed settings that are told in a row; of more the whole is a click away.
@@ -39,7 +42,11 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
         })
         .collect();
     let typed: Vec<(&str, &str)> = typed.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let found: Result<List<AuditEntry>, Trouble> = visitor.get("/audit", about, &typed).await;
+    let unread = filters::times_unread(visitor);
+    let found: Result<List<AuditEntry>, Trouble> = match unread {
+        Some(_) => Ok(List { data: Vec::new(), next_cursor: None }),
+        None => visitor.get("/audit", about, &typed).await,
+    };
     // Whoever may not look at it gets no page of it.
     if let Err(trouble) = &found
         && matches!(trouble.status, 401 | 403)
@@ -54,11 +61,12 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
         (filtering(visitor))
         (chips(visitor, &in_use))
         @match &found {
+            _ if unread.is_some() => (unread.unwrap_or_default()),
             Ok(found) if found.data.is_empty() => {
                 div.list { (nothing(!in_use.is_empty(), &visitor.to("/audit", &[]), &html! { p { "Nothing was changed yet." } })) }
             }
             Ok(found) => {
-                (table(visitor, &found.data))
+                (table(visitor, &found.data).await)
                 (frame::next(visitor, "/audit", &asked, found.next_cursor.as_deref()))
             }
             Err(trouble) => (crate::dashboard::answers::part(trouble)),
@@ -82,11 +90,9 @@ fn filtering(visitor: &Visitor) -> Markup {
             @if visitor.is_operator() {
                 label { span.small.muted { "By the key" } (typed(visitor, "key", "key_…")) }
             }
-            @for (name, label, example) in [
-                ("subject", "About", "an id or a name"), ("since", "Since", "24h or 2026-01-31"), ("until", "Until", "2026-01-31 12:00"),
-            ] {
-                label { span.small.muted { (label) } (typed(visitor, name, example)) }
-            }
+            label { span.small.muted { "About" } (typed(visitor, "subject", "an id or a name")) }
+            (filters::field(visitor, "since", "Since", "24h or 2026-01-31"))
+            (filters::field(visitor, "until", "Until", "2026-01-31 12:00"))
             button { "Filter" }
         }
     }
@@ -187,8 +193,68 @@ fn chips(visitor: &Visitor, filters: &[(&str, &str)]) -> Markup {
     }
 }
 
+/// What keys are called where something was done with them: those of links as such, and to
+/// operators others by their beginnings, as they are listed.
+#[derive(Default)]
+pub struct Hands {
+    links: HashSet<String>,
+    prefixes: HashMap<String, String>,
+}
+
+impl Hands {
+    /// Asks what is known of these: of the newest only, and of no more than there are.
+    pub async fn read<'a>(visitor: &Visitor, ids: impl IntoIterator<Item = &'a str>) -> Self {
+        if ids.into_iter().next().is_none() {
+            return Self::default();
+        }
+        let limit = visitor.api.limits.page_max.to_string();
+        let links = async {
+            if !visitor.may(Permission::ReadAudit) {
+                return HashSet::new();
+            }
+            // A link that works is found by when it was made; one by which something was done, by
+            // when it was opened, too.
+            let mut links = HashSet::new();
+            for action in ["portal_link.created", "portal_link.opened"] {
+                let asked = [("action", action), ("limit", limit.as_str())];
+                let about = if visitor.is_operator() { About::Nobody } else { About::These };
+                let found: Result<List<AuditEntry>, Trouble> = visitor.get("/audit", about, &asked).await;
+                links.extend(found.into_iter().flat_map(|list| list.data).map(|entry| entry.subject));
+            }
+            links
+        };
+        let keys = async {
+            if !visitor.may(Permission::Operate) {
+                return HashMap::new();
+            }
+            let found: Result<List<Key>, Trouble> =
+                visitor.get("/keys", About::Nobody, &[("limit", limit.as_str())]).await;
+            found.into_iter().flat_map(|list| list.data).map(|key| (key.id, key.prefix)).collect()
+        };
+        let (links, prefixes) = join(links, keys).await;
+        Self { links, prefixes }
+    }
+
+    /// What one is called.
+    pub fn name(&self, id: &str) -> Markup {
+        html! {
+            @match self.prefixes.get(id) {
+                _ if self.links.contains(id) => { "link " (words::id(id)) }
+                Some(prefix) => span.id title=(id) { (prefix) "…" },
+                None => (words::id(id)),
+            }
+        }
+    }
+}
+
+/// Who it was. Partners are told of operators that they were, and nothing more.
+pub fn who<'a>(visitor: &Visitor, actor: &'a str) -> &'a str {
+    if visitor.is_partner() && actor == Actor::Key(Role::Operator).as_str() { "the service" } else { actor }
+}
+
 /// A table of entries.
-pub fn table(visitor: &Visitor, entries: &[AuditEntry]) -> Markup {
+pub async fn table(visitor: &Visitor, entries: &[AuditEntry]) -> Markup {
+    let hands = Hands::read(visitor, entries.iter().filter_map(|entry| entry.key.as_deref())).await;
     html! {
         div.list {
             table {
@@ -203,7 +269,7 @@ pub fn table(visitor: &Visitor, entries: &[AuditEntry]) -> Markup {
                     @for entry in entries {
                         tr id={ "entry-" (entry.number) } {
                             td.nowrap { (words::time(entry.at.0, visitor.now)) }
-                            td.nowrap { (entry.actor) @if let Some(key) = &entry.key { " " (words::id(key)) } @if let Some(address) = &entry.address { span.muted.small { " " (address) } } }
+                            td.nowrap { (who(visitor, &entry.actor)) @if let Some(key) = &entry.key { " " (hands.name(key)) } @if let Some(address) = &entry.address { span.muted.small { " " (address) } } }
                             td { (deed(&entry.action)) }
                             td { (subject(visitor, entry)) }
                             td { (entry.partner.as_deref().unwrap_or("")) @if let Some(environment) = &entry.environment { span.muted { " " (environment) } } }
@@ -222,7 +288,7 @@ fn detail(detail: &str) -> Markup {
     html! {
         @if detail != "{}" {
             @for (setting, before, after) in changes.iter().take(TOLD) {
-                div.change { code { (setting) } " " @if let Some(before) = before { del { (brief(before)) } " → " } ins { (brief(after)) } }
+                div.change { code { (setting) } " " @if let Some(before) = before { del { (words::brief(before, VALUE)) } " → " } ins { (words::brief(after, VALUE)) } }
             }
             @let label = match changes.len() { 0 => "show".to_owned(), all if all > TOLD => format!("all {all} changes"), _ => "as it is written".to_owned() };
             details { summary { (label) } (pretty(detail)) }
@@ -260,13 +326,6 @@ fn plain(value: &Value) -> String {
     }
 }
 
-fn brief(value: &str) -> String {
-    match value.char_indices().nth(VALUE) {
-        Some((end, _)) => format!("{}…", &value[..end]),
-        None => value.to_owned(),
-    }
-}
-
 /// What it was done to, as a link where there is a page for it.
 fn subject(visitor: &Visitor, entry: &AuditEntry) -> Markup {
     let kind = entry.subject.split_once('_').map_or("", |(kind, _)| kind);
@@ -274,7 +333,16 @@ fn subject(visitor: &Visitor, entry: &AuditEntry) -> Markup {
         "ep" => "/endpoints",
         "dlv" => "/deliveries",
         "evt" => "/events",
-        _ => return words::id(&entry.subject),
+        "rpl" => "/replays",
+        "key" if visitor.is_operator() && entry.action.starts_with("key.") => {
+            return html! { a href=(visitor.address("/keys", None, &[])) { (words::id(&entry.subject)) } };
+        }
+        _ => match entry.action.split_once('.').map_or("", |(noun, _)| noun) {
+            // What was erased is there no more, and says so.
+            "partner" if visitor.is_operator() => "/partners",
+            "event_type" => "/catalog",
+            _ => return words::id(&entry.subject),
+        },
     };
     let mut query = Vec::new();
     if visitor.chooses_environment() && entry.environment.as_deref() == Some("sandbox") {
@@ -332,6 +400,6 @@ mod tests {
         for other in ["{}", "[]", "x", r#"{"changed": ["schema"]}"#, r#"{"changed": {"a": 1}}"#] {
             assert_eq!(changes(other), [], "{other}");
         }
-        assert_eq!(brief(&"ä".repeat(61)), format!("{}…", "ä".repeat(60)));
+        assert_eq!(words::brief(&"ä".repeat(61), VALUE), format!("{}…", "ä".repeat(60)));
     }
 }

@@ -60,7 +60,7 @@ fn build(
     let body = html! {
         (head("The endpoint is made", html! { a href=(visitor.to_one(&path)) { "To the endpoint" } }))
         p.sentence {
-            (endpoint.url) " gets " (endpoint.events.join(", "))
+            (words::brief(&endpoint.url, 160)) " gets " (endpoint.events.join(", "))
             @if !visitor.is_partner() { " of " (endpoint.partner) }
             " in " (endpoint.environment) "."
         }

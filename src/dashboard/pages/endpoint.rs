@@ -21,6 +21,9 @@ use crate::dashboard::visitor::{About, Visitor};
 use crate::dashboard::wire::{AttemptSeen, AuditEntry, Delivery, Endpoint, Health, List};
 use crate::dashboard::{answers, words};
 
+/// Characters of its URL that are its heading; settings have all of it.
+const URL: usize = 160;
+
 /// Reads one, with how it is.
 pub async fn read(visitor: &Visitor, id: &str) -> Result<Endpoint, Trouble> {
     visitor.get(&format!("/webhook/{}", segment(id)), About::These, &[]).await
@@ -71,7 +74,7 @@ pub fn framed(visitor: &Visitor, endpoint: &Endpoint, seen: &[AttemptSeen], tab:
     let path = format!("/endpoints/{}", segment(&endpoint.id));
     let body = html! {
         div.head {
-            h1 { (endpoint.url) }
+            h1 title=(endpoint.url) { (words::brief(&endpoint.url, URL)) }
             div.row {
                 a href=(visitor.address("/endpoints", Some(&endpoint.partner).filter(|partner| *partner != "*").map(String::as_str), &[])) {
                     @if endpoint.partner == "*" { "all partners" } @else { (endpoint.partner) }
@@ -93,7 +96,7 @@ pub fn framed(visitor: &Visitor, endpoint: &Endpoint, seen: &[AttemptSeen], tab:
         (shown)
         (frame::as_call(visitor, &format!("/webhook/{}", segment(&endpoint.id)), About::These, &[]))
     };
-    Page::new(endpoint.url.clone(), body)
+    Page::new(words::brief(&endpoint.url, URL), body)
         .live(visitor.to(&format!("/live{}", path.replacen("/endpoints/", "/endpoint/", 1)), &[]))
 }
 
@@ -103,7 +106,7 @@ pub fn trouble(visitor: &Visitor, health: &Health) -> Markup {
     let (what, tries) = if visitor.is_partner() { ("It fails", "try") } else { ("Its breaker opened", "probe") };
     html! {
         @if let (Some(at), reason) = (health.disabled_at, health.disabled_reason.as_deref()) {
-            "Posthaste disabled it " (words::time(at.0, now)) ": "
+            (visitor.service()) " disabled it " (words::time(at.0, now)) ": "
             @if reason == Some("gone") { "it answered 410 Gone." } @else { "it had failed for too long." }
         } @else if health.breaker == "open" {
             (what)
@@ -159,7 +162,7 @@ async fn audit(visitor: &Visitor, endpoint: &Endpoint) -> Markup {
     let found: Result<List<AuditEntry>, Trouble> = visitor.get("/audit", About::These, &asked).await;
     match found {
         Err(trouble) => answers::part(&trouble),
-        Ok(found) => super::audit::table(visitor, &found.data),
+        Ok(found) => super::audit::table(visitor, &found.data).await,
     }
 }
 

@@ -35,32 +35,28 @@ pub async fn change(posted: Posted, id: web::Path<String>) -> HttpResponse {
         Err(trouble) => return visitor.answer(Err(trouble)),
     };
     let here = format!("/endpoints/{}", segment(&endpoint.id));
-    let wrong = match endpoint_form::settings(&form, &Kind::Change(&endpoint)) {
-        Err(mistakes) => mistakes,
-        Ok(settings) => {
-            let body = Value::Object(settings);
-            let path = format!("/webhook/{}", segment(&endpoint.id));
-            let saved = visitor.send(Method::PATCH, &path, About::Partner(&endpoint.partner), Some(&body)).await;
-            match saved.and_then(|saved| inside::read::<Value>(&saved)) {
-                Ok(saved) if saved["version"] == endpoint.version => {
-                    return visitor.say(&visitor.to(&here, &[("tab", "settings")]), "Nothing has changed.");
-                }
-                Ok(saved) => {
-                    let version = saved["version"].to_string();
-                    let said = format!("Saved: these are its settings number {version}.");
-                    let to = visitor.to(&here, &[("tab", "settings"), ("saved", &version)]);
-                    return match saved::undo(&before, &saved) {
-                        Some(was) => {
-                            let undo = visitor.to_one(&format!("{here}/undo"));
-                            visitor.say_with_undo(&to, &said, &undo, &[("settings", &was), ("version", &version)])
-                        }
-                        None => visitor.say(&to, &said),
-                    };
-                }
-                Err(trouble) if trouble.status == 401 => return visitor.answer(Err(trouble)),
-                Err(trouble) => Mistakes::of(&trouble, &FIELDS),
-            }
+    let (settings, own) = endpoint_form::settings(&form, &Kind::Change(&endpoint));
+    let body = Value::Object(settings);
+    let path = format!("/webhook/{}", segment(&endpoint.id));
+    let saved = visitor.send(Method::PATCH, &path, About::Partner(&endpoint.partner), Some(&body)).await;
+    let wrong = match saved.and_then(|saved| inside::read::<Value>(&saved)) {
+        Ok(saved) if saved["version"] == endpoint.version => {
+            return visitor.say(&visitor.to(&here, &[("tab", "settings")]), "Nothing has changed.");
         }
+        Ok(saved) => {
+            let version = saved["version"].to_string();
+            let said = format!("Saved: these are its settings number {version}.");
+            let to = visitor.to(&here, &[("tab", "settings"), ("saved", &version)]);
+            return match saved::undo(&before, &saved) {
+                Some(was) => {
+                    let undo = visitor.to_one(&format!("{here}/undo"));
+                    visitor.say_with_undo(&to, &said, &undo, &[("settings", &was), ("version", &version)])
+                }
+                None => visitor.say(&to, &said),
+            };
+        }
+        Err(trouble) if trouble.status == 401 => return visitor.answer(Err(trouble)),
+        Err(trouble) => own.and(Mistakes::of(&trouble, &FIELDS)),
     };
     match endpoint_form::types(&visitor).await {
         Err(trouble) => visitor.answer(Err(trouble)),

@@ -69,9 +69,12 @@ pub fn filled(endpoint: &Endpoint) -> Form {
     form
 }
 
-/// What a form asks for. What is left empty is the default, or, of headers, as it is.
-pub fn settings(form: &Form, kind: &Kind<'_>) -> Result<Map<String, Value>, Mistakes> {
-    let mut fields = Map::new();
+/// What a form asks for, and what it finds wrong itself. What is left empty is the default, or,
+/// of headers, as it is. What cannot be read stands in it as the text that it is, which the API
+/// takes for none of these fields: so it refuses it, and says in the same answer what else is
+/// wrong.
+pub fn settings(form: &Form, kind: &Kind<'_>) -> (Map<String, Value>, Mistakes) {
+    let (mut fields, mut wrong) = (Map::new(), Mistakes::default());
     fields.insert("url".to_owned(), json!(form.filled("url").unwrap_or_default()));
     let patterns = form.get("patterns").unwrap_or_default().split([',', ' ', '\n', '\r', '\t']);
     let mut events: Vec<&str> = Vec::new();
@@ -81,14 +84,14 @@ pub fn settings(form: &Form, kind: &Kind<'_>) -> Result<Map<String, Value>, Mist
         }
     }
     if events.is_empty() {
-        return Err(Mistakes::one("events", "tick a type, or write a pattern such as `campaign.*` or `*`"));
+        wrong.add("events", "tick a type, or write a pattern such as `campaign.*` or `*`");
     }
     fields.insert("events".to_owned(), json!(events));
     fields.insert("description".to_owned(), form.filled("description").map_or(Value::Null, |text| json!(text)));
     for name in ["max_concurrency", "timeout_ms"] {
-        fields.insert(name.to_owned(), number(form, name)?);
+        fields.insert(name.to_owned(), number(form, name, &mut wrong));
     }
-    let rate = match number(form, "rate_limit")? {
+    let rate = match number(form, "rate_limit", &mut wrong) {
         Value::Null => Value::Null,
         rate => json!({ "per_second": rate }),
     };
@@ -96,9 +99,10 @@ pub fn settings(form: &Form, kind: &Kind<'_>) -> Result<Map<String, Value>, Mist
     for name in ["retry", "filter"] {
         let value = match form.filled(name) {
             None => Value::Null,
-            Some(text) => {
-                serde_json::from_str(text).map_err(|error| Mistakes::one(name, format!("this is not JSON: {error}")))?
-            }
+            Some(text) => serde_json::from_str(text).unwrap_or_else(|error| {
+                wrong.add(name, format!("this is not JSON: {error}"));
+                json!(text)
+            }),
         };
         fields.insert(name.to_owned(), value);
     }
@@ -110,26 +114,38 @@ pub fn settings(form: &Form, kind: &Kind<'_>) -> Result<Map<String, Value>, Mist
     fields.insert("ordering".to_owned(), ordering);
     fields.insert("disable_on_gone".to_owned(), json!(form.is_on("disable_on_gone")));
     if let Some(text) = form.filled("headers") {
-        fields.insert("headers".to_owned(), Value::Object(headers(text)?));
+        fields.insert("headers".to_owned(), headers(text, &mut wrong));
     } else if matches!(kind, Kind::Change(_)) && form.is_on("no_headers") {
         fields.insert("headers".to_owned(), json!({}));
     }
-    Ok(fields)
+    (fields, wrong)
 }
 
-fn number(form: &Form, name: &str) -> Result<Value, Mistakes> {
-    let Some(text) = form.filled(name) else { return Ok(Value::Null) };
-    text.parse::<Number>().map(Value::Number).map_err(|_| Mistakes::one(name, format!("`{text}` is not a number")))
+fn number(form: &Form, name: &str, wrong: &mut Mistakes) -> Value {
+    let Some(text) = form.filled(name) else { return Value::Null };
+    text.parse::<Number>().map_or_else(
+        |_| {
+            wrong.add(name, format!("`{text}` is not a number"));
+            json!(text)
+        },
+        Value::Number,
+    )
 }
 
-fn headers(text: &str) -> Result<Map<String, Value>, Mistakes> {
-    let mut headers = Map::new();
+fn headers(text: &str, wrong: &mut Mistakes) -> Value {
+    let (mut headers, mut is_read) = (Map::new(), true);
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let wrong = || Mistakes::one("headers", format!("`{line}` is not of the form `name: value`"));
-        let (name, value) = line.split_once(':').ok_or_else(wrong)?;
-        headers.insert(name.trim().to_owned(), json!(value.trim()));
+        match line.split_once(':') {
+            Some((name, value)) => {
+                headers.insert(name.trim().to_owned(), json!(value.trim()));
+            }
+            None => {
+                wrong.add("headers", format!("`{line}` is not of the form `name: value`"));
+                is_read = false;
+            }
+        }
     }
-    Ok(headers)
+    if is_read { Value::Object(headers) } else { json!(text) }
 }
 
 /// The form.
@@ -149,7 +165,7 @@ pub fn form(visitor: &Visitor, kind: &Kind<'_>, form: &Form, mistakes: &Mistakes
                 p.note.bad role="alert" {
                     "Nothing was saved: "
                     @if mistakes.at("").is_empty() { "what is wrong stands beside its field." }
-                    @for wrong in mistakes.at("") { (wrong) " " }
+                    @for wrong in mistakes.at("") { (words::marked(wrong)) " " }
                 }
             }
             (text(form, mistakes, "url", "URL", "url", "https://example.com/hooks", "Where events are posted to."))
@@ -242,7 +258,7 @@ fn ordering(form: &Form, mistakes: &Mistakes) -> Markup {
 }
 
 fn wrong(mistakes: &Mistakes, name: &str) -> Markup {
-    html! { @if !mistakes.at(name).is_empty() { div id={ (name) "-wrong" } { @for wrong in mistakes.at(name) { p.wrong { (wrong) } } } } }
+    html! { @if !mistakes.at(name).is_empty() { div id={ (name) "-wrong" } { @for wrong in mistakes.at(name) { p.wrong { (words::marked(wrong)) } } } } }
 }
 
 fn described(mistakes: &Mistakes, name: &str) -> String {
@@ -257,7 +273,7 @@ fn text(form: &Form, mistakes: &Mistakes, name: &str, label: &str, kind: &str, e
             input id=(name) name=(name) type=(kind) value=[form.get(name)] placeholder=(example) maxlength="2048" spellcheck="false"
                 aria-invalid=[is_wrong.then_some("true")] aria-describedby=(described(mistakes, name));
             (wrong(mistakes, name))
-            p.hint id={ (name) "-hint" } { (hint) }
+            p.hint id={ (name) "-hint" } { (words::marked(hint)) }
         }
     }
 }
@@ -271,7 +287,7 @@ fn area(form: &Form, mistakes: &Mistakes, name: &str, label: &str, example: &str
             textarea id=(name) name=(name) placeholder=(example) spellcheck="false"
                 aria-invalid=[is_wrong.then_some("true")] aria-describedby=(described(mistakes, name)) { "\n" (form.get(name).unwrap_or_default()) }
             (wrong(mistakes, name))
-            p.hint id={ (name) "-hint" } { (hint) }
+            p.hint id={ (name) "-hint" } { (words::marked(hint)) }
         }
     }
 }
@@ -286,7 +302,8 @@ mod tests {
             b"url=https%3A%2F%2Fx%2F&events=a.b&patterns=c.*%2C+a.b&rate_limit=2.5&retry=%7B%22schedule_ms%22%3A%5B1%5D%7D\
               &ordering=by&ordering_by=%2Fid&headers=x-a%3A+1%0D%0Ax-b%3A2%3A3&disable_on_gone=on",
         );
-        let read = settings(&form, &Kind::New).expect("nothing is wrong");
+        let (read, wrong) = settings(&form, &Kind::New);
+        assert!(wrong.is_empty(), "{wrong:?}");
         let expected = json!({
             "url": "https://x/", "events": ["a.b", "c.*"], "description": null, "max_concurrency": null, "timeout_ms": null,
             "rate_limit": { "per_second": 2.5 }, "retry": { "schedule_ms": [1] }, "filter": null, "ordering": { "by": "/id" },
@@ -303,8 +320,21 @@ mod tests {
             ("events=a&retry=%7B", "retry"),
             ("events=a&headers=none", "headers"),
         ] {
-            let mistakes = settings(&Form::parse(form.as_bytes()), &Kind::New).expect_err("it is wrong");
+            let (_, mistakes) = settings(&Form::parse(form.as_bytes()), &Kind::New);
             assert_eq!(mistakes.at(field).len(), 1, "{form}");
+        }
+        // All of it at once, and as it was typed, so that the API takes none of it.
+        let form = b"url=x&timeout_ms=soon&rate_limit=fast&retry=%7B&filter=no&headers=none%0Ax-a:1%0Aneither";
+        let (read, mistakes) = settings(&Form::parse(form), &Kind::New);
+        for (field, count) in
+            [("events", 1), ("timeout_ms", 1), ("rate_limit", 1), ("retry", 1), ("filter", 1), ("headers", 2)]
+        {
+            assert_eq!(mistakes.at(field).len(), count, "{field}");
+        }
+        let kept =
+            json!({ "timeout_ms": "soon", "rate_limit": { "per_second": "fast" }, "retry": "{", "filter": "no" });
+        for (name, value) in kept.as_object().expect("it is one") {
+            assert_eq!(&read[name], value, "{name}");
         }
     }
 }

@@ -57,17 +57,13 @@ pub async fn create(posted: Posted) -> HttpResponse {
         true => form.filled("partner").unwrap_or("default").to_owned(),
         false => visitor.partner().unwrap_or_default().to_owned(),
     };
-    let wrong = match endpoint_form::settings(&form, &Kind::New) {
-        Err(mistakes) => mistakes,
-        Ok(settings) => {
-            let body = Value::Object(settings);
-            let made = visitor.send(Method::POST, "/webhook", About::Partner(&partner), Some(&body)).await;
-            match made.and_then(|made| inside::read::<Endpoint>(&made)) {
-                Ok(made) => return visitor.page(StatusCode::CREATED, &created::page(&visitor, &made)),
-                Err(trouble) if trouble.status == 401 => return visitor.answer(Err(trouble)),
-                Err(trouble) => Mistakes::of(&trouble, &endpoint_form::FIELDS),
-            }
-        }
+    let (settings, own) = endpoint_form::settings(&form, &Kind::New);
+    let body = Value::Object(settings);
+    let made = visitor.send(Method::POST, "/webhook", About::Partner(&partner), Some(&body)).await;
+    let wrong = match made.and_then(|made| inside::read::<Endpoint>(&made)) {
+        Ok(made) => return visitor.page(StatusCode::CREATED, &created::page(&visitor, &made)),
+        Err(trouble) if trouble.status == 401 => return visitor.answer(Err(trouble)),
+        Err(trouble) => own.and(Mistakes::of(&trouble, &endpoint_form::FIELDS)),
     };
     match form_page(&visitor, &form, &wrong).await {
         Ok(page) => visitor.page(StatusCode::UNPROCESSABLE_ENTITY, &page),

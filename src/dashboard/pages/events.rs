@@ -109,7 +109,7 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
         (form(visitor, found.as_ref().map_or(&[][..], |found| &found.data)))
         @match &found {
             // What was typed stays where it was typed.
-            Err(trouble) => { (chips) (answers::part(trouble)) }
+            Err(trouble) => { (chips) (filters::times_unread(visitor).unwrap_or_else(|| answers::part(trouble))) }
             Ok(found) if found.data.is_empty() && in_use.is_empty() => div.list { (nothing(false, "", &yet)) },
             Ok(found) if found.data.is_empty() => {
                 @let older = found.next_cursor.as_deref().map(|cursor| further(visitor, &typed, cursor));

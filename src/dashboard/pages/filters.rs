@@ -6,6 +6,7 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use crate::dashboard::visitor::Visitor;
+use crate::dashboard::words;
 use crate::domain::Timestamp;
 
 /// Nothing is kept for longer than that.
@@ -58,13 +59,35 @@ pub fn none_fits(what: &str, chips: &Markup, more: Option<&str>) -> Markup {
     }
 }
 
-/// A field of a form of filters.
+/// A field of a form of filters; where a time was typed that is none, with how one is.
 pub fn field(visitor: &Visitor, name: &str, label: &str, example: &str) -> Markup {
+    let wrong = visitor.query.filled(name).filter(|_| TIMES.contains(&name)).and_then(|text| unread(text, visitor.now));
+    let described = wrong.as_ref().map(|_| format!("{name}-wrong"));
     html! {
-        label { span.small.muted { (label) }
-            input type="text" name=(name) value=[visitor.query.get(name)] placeholder=(example) maxlength="512" spellcheck="false" autocomplete="off";
+        label.field[wrong.is_some()] { span.small.muted { (label) }
+            input type="text" name=(name) value=[visitor.query.get(name)] placeholder=(example) maxlength="512" spellcheck="false" autocomplete="off"
+                aria-invalid=[wrong.as_ref().map(|_| "true")] aria-describedby=[described.as_deref()];
+            @if let Some(wrong) = &wrong { span.wrong id=[described.as_deref()] { (words::marked(wrong)) } }
         }
     }
+}
+
+/// The times of lists: their names.
+const TIMES: [&str; 2] = ["since", "until"];
+
+/// Why a text is no time, and how one is written; `None` where it is one.
+pub fn unread(text: &str, now: Timestamp) -> Option<String> {
+    let is_read = time(text, now).parse::<Timestamp>().is_ok();
+    let text = words::brief(text, 40);
+    (!is_read).then(|| format!("`{text}` is no time: write 24h, 2026-01-31 or 2026-01-31 12:00 (UTC)"))
+}
+
+/// What is said in place of a list whose times cannot be read, so that nobody is answered about
+/// what was not typed; `None` where they can.
+pub fn times_unread(visitor: &Visitor) -> Option<Markup> {
+    let is_unread = |name: &&str| visitor.query.filled(name).is_some_and(|text| unread(text, visitor.now).is_some());
+    let found = TIMES.iter().any(|name| is_unread(name));
+    found.then(|| html! { p.note.bad role="alert" { "Nothing was looked for: a time cannot be read. What is wrong stands beside it." } })
 }
 
 /// A time as it was typed, as the API takes it: `24h` is that long ago, a day is its
@@ -125,6 +148,9 @@ mod tests {
             ("99999999999d", "99999999999d"),
         ] {
             assert_eq!(time(typed, now), read, "{typed}");
+            // What the API would object to is told here, in words of this form.
+            assert_eq!(unread(typed, now).is_none(), read.starts_with("20"), "{typed}");
         }
+        assert!(unread("2026-02-31", now).is_some(), "there is no such day");
     }
 }

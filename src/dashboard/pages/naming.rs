@@ -49,7 +49,7 @@ impl Names {
 }
 
 /// A URL without its scheme, and without the slash that every host has.
-fn short(url: &str) -> &str {
+pub fn short(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     match rest.strip_suffix('/') {
         Some(host) if !host.contains('/') => host,

@@ -12,7 +12,7 @@ use maud::{Markup, html};
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::origin::{is_for_a_frame, is_from_here};
 use crate::dashboard::session::Session;
-use crate::dashboard::visitor::{self, ROOT};
+use crate::dashboard::visitor::{self, ROOT, VIA_LINK};
 use crate::dashboard::{Dashboard, answers, cookies, frame};
 use crate::routes::{self, Api};
 
@@ -142,7 +142,7 @@ fn refused(dashboard: &Dashboard, request: &HttpRequest, problem: &routes::probl
             @if status == StatusCode::UNAUTHORIZED {
                 p { "It was opened before, has expired or was revoked, or it is not complete." }
                 p { "Ask whoever sent it to you for another one." }
-                p.muted { "Did you open it in this browser before? " a href=(ROOT) { "Go to the portal" } }
+                p.muted { "Did you open it in this browser before? " a href={ (ROOT) "?" (VIA_LINK.0) "=" (VIA_LINK.1) } { "Go to the portal" } }
             } @else {
                 p { (problem.detail) }
             }

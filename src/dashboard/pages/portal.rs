@@ -11,7 +11,7 @@ use maud::{Markup, html};
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::live::{self, Parts};
-use crate::dashboard::pages::naming::Names;
+use crate::dashboard::pages::naming::{self, Names};
 use crate::dashboard::pages::{head, news, segment};
 use crate::dashboard::visitor::{About, Visitor};
 use crate::dashboard::wire::{Delivery, Endpoint, ExhaustedEndpoint, Health, List};
@@ -27,6 +27,8 @@ const ENDPOINTS_FOLLOWED: usize = 60;
 const ASKED_MAX: usize = 4;
 /// Endpoints with given up deliveries, and failed deliveries of each kind.
 const FAILURES: usize = 10;
+/// Characters of a URL where it stands in a sentence.
+const URL: usize = 60;
 /// So many are asked for while somebody looks.
 const FAILURES_FOLLOWED: usize = 30;
 
@@ -111,7 +113,7 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
         } @else {
             (head("Webhooks", html! { (news(0, false, "")) (make) }))
             (needs(visitor, &home, &names))
-            (failures(visitor, failed, &names))
+            (failures(visitor, failed, endpoints, &names))
             (table(visitor, endpoints, *has_more))
         }
         (frame::as_call(visitor, "/webhook-health", About::These, &[("limit", &limit)]))
@@ -183,16 +185,16 @@ async fn draw(visitor: Visitor, names: Rc<RefCell<Rc<Names>>>) -> Result<Parts, 
     let known = if are_known { known } else { Rc::new(home.names(&visitor).await) };
     names.replace(Rc::clone(&known));
     parts.push(("needs", needs(&visitor, &home, &known)));
-    in_order(&mut home.endpoints, &shown.endpoints, |endpoint| &endpoint.id);
-    parts.push(("endpoints", rows(&visitor, &home.endpoints)));
     // What could not be read just now is left as it was.
     let order = shown.failed.concat();
     if let Ok(failed) = &mut home.failed
         && !order.is_empty()
     {
         in_order(failed, &order, |delivery| &delivery.id);
-        parts.push(("failed", failed_rows(&visitor, failed, &known)));
+        parts.push(("failed", failed_rows(&visitor, failed, &home.endpoints, &known)));
     }
+    in_order(&mut home.endpoints, &shown.endpoints, |endpoint| &endpoint.id);
+    parts.push(("endpoints", rows(&visitor, &home.endpoints)));
     Ok(parts)
 }
 
@@ -229,10 +231,15 @@ fn trouble(endpoint: &Endpoint) -> Option<Markup> {
     }
 }
 
+/// Whether whoever runs the service holds it: to the API it is paused then, and by nobody's wish.
+fn is_held(endpoint: &Endpoint) -> bool {
+    endpoint.status != "disabled" && endpoint.braked_at.is_some()
+}
+
 fn health(endpoint: &Endpoint) -> Markup {
     match trouble(endpoint) {
         Some(trouble) => trouble,
-        None if endpoint.status == "active" && endpoint.braked_at.is_some() => icons::state("held", "held"),
+        None if is_held(endpoint) => icons::state("held", "held"),
         None => icons::endpoint(&endpoint.status),
     }
 }
@@ -251,6 +258,7 @@ fn needs(visitor: &Visitor, home: &Home, names: &Names) -> Markup {
     let Home { endpoints, has_more, given_up, .. } = home;
     let troubled: Vec<&Endpoint> = endpoints.iter().filter(|endpoint| trouble(endpoint).is_some()).collect();
     let given_up = given_up.as_ref().map(|list| list.data.iter().filter(|one| one.count > 0).collect::<Vec<_>>());
+    let held = endpoints.iter().filter(|endpoint| is_held(endpoint)).count() as u64;
     let count = troubled.len() + given_up.as_ref().map_or(0, Vec::len);
     // The most harmed come first: behind one that is well there is none that fails.
     let more = if *has_more && endpoints.last().is_some_and(|last| trouble(last).is_some()) { "+" } else { "" };
@@ -258,12 +266,14 @@ fn needs(visitor: &Visitor, home: &Home, names: &Names) -> Markup {
         section #needs .panel {
             p.sentence #headline {
                 @match (count, &given_up) {
+                    (0, Ok(_)) if held > 0 => { (icons::state("held", "On hold")) " Nothing needs you: whoever runs this service holds " (words::of(held, "endpoint")) ", and what waits goes out once it is let go." }
                     (0, _) if endpoints.is_empty() => "No endpoint that fails was found; not all could be looked at.",
                     (0, Ok(_)) => { (icons::state("delivered", "All well")) " Every endpoint takes what it is sent." }
                     (0, Err(_)) => "No endpoint fails now.",
                     (1, _) if more.is_empty() => { (icons::state("failing", "1 thing")) " needs you." }
                     (count, _) => { (icons::state("failing", &format!("{count}{more} things"))) " need you." }
                 }
+                @if count > 0 && held > 0 { " Whoever runs this service holds " (words::of(held, "endpoint")) "." }
             }
             @if let Err(trouble) = &given_up { (answers::part(trouble)) }
             @for endpoint in troubled.into_iter().take(ENDPOINTS) { (failing(visitor, endpoint)) }
@@ -272,12 +282,18 @@ fn needs(visitor: &Visitor, home: &Home, names: &Names) -> Markup {
     }
 }
 
+/// A link to an endpoint by its host and path, as much of them as there is room for.
+fn endpoint_link(visitor: &Visitor, id: &str, url: &str) -> Markup {
+    let short = words::brief(naming::short(url), URL);
+    html! { a href=(visitor.to_one(&format!("/endpoints/{}", segment(id)))) title=(url) { (short) } }
+}
+
 fn failing(visitor: &Visitor, endpoint: &Endpoint) -> Markup {
     let path = format!("/endpoints/{}", segment(&endpoint.id));
     html! {
         div.row id={ "needs-" (endpoint.id) } {
             (health(endpoint))
-            a href=(visitor.to_one(&path)) { (endpoint.url) }
+            (endpoint_link(visitor, &endpoint.id, &endpoint.url))
             @if let Some(health) = &endpoint.health {
                 span {
                     @match (&health.disabled_at, &health.failing_since) {
@@ -307,7 +323,10 @@ fn replayable(visitor: &Visitor, one: &ExhaustedEndpoint, names: &Names) -> Mark
     html! {
         div.row id={ "given-up-" (one.endpoint) } {
             (icons::state("exhausted", "given up"))
-            (names.link(visitor, &one.endpoint))
+            @match names.url(&one.endpoint) {
+                Some(url) => (endpoint_link(visitor, &one.endpoint, url)),
+                None => (names.link(visitor, &one.endpoint)),
+            }
             span {
                 (words::count(one.count)) @if one.at_least { "+" }
                 @if one.count == 1 { " delivery was given up" } @else { " deliveries were given up" }
@@ -322,7 +341,12 @@ fn replayable(visitor: &Visitor, one: &ExhaustedEndpoint, names: &Names) -> Mark
 }
 
 /// The newest of what failed, each with a button that sends it again.
-fn failures(visitor: &Visitor, failed: &Result<Vec<Delivery>, Trouble>, names: &Names) -> Markup {
+fn failures(
+    visitor: &Visitor,
+    failed: &Result<Vec<Delivery>, Trouble>,
+    endpoints: &[Endpoint],
+    names: &Names,
+) -> Markup {
     let failed = match failed {
         Ok(failed) if failed.is_empty() => return html! {},
         Ok(failed) => failed,
@@ -339,7 +363,7 @@ fn failures(visitor: &Visitor, failed: &Result<Vec<Delivery>, Trouble>, names: &
                         th.num scope="col" { "Attempts" } th scope="col" { "Send it now" } th.num scope="col" { "Age" }
                     }
                 }
-                (failed_rows(visitor, failed, names))
+                (failed_rows(visitor, failed, endpoints, names))
             }
         }
         nav.pages {
@@ -349,11 +373,11 @@ fn failures(visitor: &Visitor, failed: &Result<Vec<Delivery>, Trouble>, names: &
     }
 }
 
-fn failed_rows(visitor: &Visitor, failed: &[Delivery], names: &Names) -> Markup {
-    html! { tbody #failed { @for delivery in failed { (row(visitor, delivery, names)) } } }
+fn failed_rows(visitor: &Visitor, failed: &[Delivery], endpoints: &[Endpoint], names: &Names) -> Markup {
+    html! { tbody #failed { @for delivery in failed { (row(visitor, delivery, endpoints, names)) } } }
 }
 
-fn row(visitor: &Visitor, delivery: &Delivery, names: &Names) -> Markup {
+fn row(visitor: &Visitor, delivery: &Delivery, endpoints: &[Endpoint], names: &Names) -> Markup {
     let path = format!("/deliveries/{}", segment(&delivery.id));
     html! {
         tr id=(delivery.id) {
@@ -362,8 +386,22 @@ fn row(visitor: &Visitor, delivery: &Delivery, names: &Names) -> Markup {
             td { (delivery.event_type) }
             td data-l="to" { (names.link(visitor, &delivery.endpoint)) }
             td.num data-l="attempts" { (words::count(delivery.attempt_count)) }
-            td.nowrap { (frame::action(visitor, &visitor.to_one(&format!("{path}/retry")), "Send again")) }
+            td.nowrap { (again(visitor, delivery, endpoints)) }
             td.num.nowrap.last { (words::time(delivery.created_at.0, visitor.now)) }
+        }
+    }
+}
+
+/// What has it sent again: where its endpoint takes nothing just now, what lets it.
+fn again(visitor: &Visitor, delivery: &Delivery, endpoints: &[Endpoint]) -> Markup {
+    let of_endpoint = |verb: &str| visitor.to_one(&format!("/endpoints/{}/{verb}", segment(&delivery.endpoint)));
+    let endpoint = endpoints.iter().find(|endpoint| endpoint.id == delivery.endpoint);
+    html! {
+        @match endpoint {
+            Some(endpoint) if endpoint.status == "disabled" => (frame::action(visitor, &of_endpoint("enable"), "Enable the endpoint")),
+            Some(endpoint) if endpoint.paused_at.is_some() => (frame::action(visitor, &of_endpoint("resume"), "Resume the endpoint")),
+            Some(endpoint) if is_held(endpoint) => span.muted { "held" },
+            _ => (frame::action(visitor, &visitor.to_one(&format!("/deliveries/{}/retry", segment(&delivery.id))), "Send again")),
         }
     }
 }

@@ -57,8 +57,8 @@ fn none(visitor: &Visitor, found: &Refusals) -> Markup {
 /// How far back it goes.
 fn remembered(visitor: &Visitor, found: &Refusals) -> Markup {
     html! {
-        @if visitor.is_partner() { "Posthaste" } @else { "Node " (words::id(&found.node)) }
-        " remembers the last " (words::count(found.keeps)) " that it refused since it started "
+        @if visitor.is_partner() { (visitor.service()) " remembers the last " (words::count(found.keeps)) ", since " }
+        @else { "Node " (words::id(&found.node)) " remembers the last " (words::count(found.keeps)) " that it refused since it started " }
         (words::time(found.since.0, visitor.now)) ", for a day at most, and no bodies."
     }
 }
@@ -96,11 +96,11 @@ fn row(visitor: &Visitor, post: &RefusedPost) -> Markup {
             }
             td { @match post.partner.as_deref() { Some("*") => "all", Some(name) => (name), None => span.muted { "—" } } }
             td.line2 {
-                @if post.errors.is_empty() { (post.detail) }
+                @if post.errors.is_empty() { (words::marked(&post.detail)) }
                 @for (at, error) in post.errors.iter().enumerate() {
                     @if at > 0 { br; }
                     @if !error.pointer.is_empty() { code { (error.pointer) } " " }
-                    (error.detail)
+                    (words::marked(&error.detail))
                 }
                 @if !post.indexed.is_empty() || post.idempotency_key.is_some() {
                     br;

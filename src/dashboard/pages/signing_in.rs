@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 
 use crate::auth::Pass;
+use crate::dashboard::answers::Ending;
 use crate::dashboard::form::{self, Form};
 use crate::dashboard::origin::{is_from_here, keeps_cookies, own_path};
 use crate::dashboard::session::Session;
@@ -30,8 +31,9 @@ fn asked(next: &str, wrong: Option<&str>) -> Markup {
                 input #key type="password" name="key" required autocomplete="current-password" autofocus spellcheck="false"
                     maxlength=(KEY_BYTES_MAX) aria-describedby=[wrong.map(|_| "wrong")];
                 p.hint {
-                    "The first start printed an operator's key. Lost it? "
-                    code { "posthaste keys create --role operator" } " makes another."
+                    "An operator's is the one of the configuration (" code { "operator_key" } "), or, without one, the one that the first start printed. Lost? "
+                    "Another operator makes one (" code { "POST /keys" } "); or stop the node and run "
+                    code { "posthaste keys create --role operator" } " with the same store."
                 }
             }
             button.primary { "Sign in" }
@@ -135,7 +137,12 @@ pub async fn sign_out(posted: Posted, request: HttpRequest) -> HttpResponse {
     let (mut answer, cookie) = match visitor.is_by_link() {
         true => {
             let has_key = cookies::read(&request, cookies::SESSION).is_some();
-            let answer = if has_key { answers::go(ROOT) } else { answers::ended(&visitor.dashboard.portal) };
+            // One that opens once is known no more by now.
+            let still_opens =
+                routes::known_by(&visitor.api, visitor.session.pass).await.is_ok_and(|known| known.is_some());
+            let ending = if still_opens { Ending::OpensAgain } else { Ending::SignedOut };
+            let answer =
+                if has_key { answers::go(ROOT) } else { answers::ended(&visitor.dashboard.portal, ROOT, ending) };
             (answer, cookies::no_portal(visitor.seen()))
         }
         false => (answers::go(&format!("{ROOT}/login")), cookies::no_session()),

@@ -92,7 +92,7 @@ fn what_was_refused_is_a_tab_and_helps_a_search() {
     let wrong = campaign("campaign.created", "cmp_lost").replace("facebook", "myspace");
     tenant.producer.post("/events", &wrong).problem(422, "invalid-event");
     let page = reader.get("/dashboard/events?tab=refused").body;
-    for shown in ["422", "<code>/provider</code>", "campaign.created", "cmp_lost", "since it started"] {
+    for shown in ["422", "<code>/provider</code>", "campaign.created", "cmp_lost", "remembers the last"] {
         assert!(page.contains(shown), "{shown}: {page}");
     }
     assert!(!page.contains("link_clicks"), "no body: {page}");

@@ -35,14 +35,14 @@ fn sentence(visitor: &Visitor, endpoint: &Endpoint, health: &Health, attempts: &
         @match (endpoint.status.as_str(), &endpoint.paused_at, &endpoint.braked_at) {
             ("disabled", ..) => {
                 @match (health.disabled_at, health.disabled_reason.as_deref()) {
-                    (Some(at), Some("gone")) => { "Posthaste disabled it " (words::time(at.0, now)) ": it answered 410 Gone. " },
-                    (Some(at), _) => { "Posthaste disabled it " (words::time(at.0, now)) ": it had failed for too long. " },
+                    (Some(at), Some("gone")) => { (visitor.service()) " disabled it " (words::time(at.0, now)) ": it answered 410 Gone. " },
+                    (Some(at), _) => { (visitor.service()) " disabled it " (words::time(at.0, now)) ": it had failed for too long. " },
                     (None, _) => { "Disabled by its settings, which were last saved " (words::time(endpoint.updated_at.0, now)) ". " },
                 }
                 (waiting(health)) " until it is enabled."
             }
             (_, Some(at), _) => { "Paused " (words::time(at.0, now)) "; " (waiting(health)) " until it is resumed." }
-            (_, _, Some(at)) => { "An operator holds it since " (words::time(at.0, now)) "; " (waiting(health)) "." }
+            (_, _, Some(at)) => { (if visitor.is_partner() { "Whoever runs this service" } else { "An operator" }) " holds it since " (words::time(at.0, now)) "; " (waiting(health)) "." }
             _ => (flowing(visitor, health, attempts)),
         }
     }
@@ -141,7 +141,7 @@ fn actor(visitor: &Visitor, endpoint: &Endpoint, health: &Health) -> Markup {
                 dt { "In flight" }
                 dd {
                     (known(actor.in_flight)) "/" (actor.concurrency.map_or_else(|| words::count(u64::from(endpoint.max_concurrency)), words::count))
-                    small { @if actor.slow_start == Some(true) { "slow start, of " (known(actor.max_concurrency)) } @else { "at once" } }
+                    small { @if actor.slow_start == Some(true) && visitor.is_partner() { "fewer at first, then " (known(actor.max_concurrency)) } @else if actor.slow_start == Some(true) { "slow start, of " (known(actor.max_concurrency)) } @else { "at once" } }
                 }
             }
             @if !visitor.is_partner() { div {

@@ -9,15 +9,22 @@ use crate::auth::Permission;
 use crate::dashboard::form::{Form, Mistakes};
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::inside::Trouble;
-use crate::dashboard::pages::{endpoint, head, segment};
+use crate::dashboard::pages::{endpoint, filters, head, segment};
 use crate::dashboard::visitor::{About, ROOT, Visitor};
 use crate::dashboard::wire::{Endpoint, List};
+use crate::dashboard::words;
+use crate::domain::Timestamp;
 
 /// The fields, as the API names them.
 pub const FIELDS: [&str; 8] = ["endpoints", "partners", "since", "until", "types", "status", "missing", "rate_limit"];
 /// What an address says of a replay: the fields, and those of the form alone.
-pub const SAID: [&str; 9] =
-    ["endpoint", "endpoints", "partners", "since", "until", "types", "status", "missing", "rate_limit"];
+pub const SAID: [&str; 10] =
+    ["endpoint", "endpoints", "partners", "since", "until", "types", "status", "missing", "rate_limit", CHOSEN];
+/// How far back was chosen, in an address whose end of time was fixed and not typed: a form that
+/// is shown again says what whoever pressed it had said.
+pub const CHOSEN: &str = "chosen";
+/// What it says there where nothing was chosen.
+pub const TYPED: &str = "typed";
 /// How events ended that are sent again.
 const STATUSES: [(&str, &str); 3] =
     [("retries_exhausted", "exhausted: given up"), ("discarded", "discarded"), ("delivered", "delivered before")];
@@ -48,11 +55,16 @@ pub async fn of_endpoint(visitor: Visitor, id: web::Path<String>) -> HttpRespons
     visitor.answer(found)
 }
 
-/// What a form asks of the API. What is left empty is the default.
-pub fn body(form: &Form) -> Result<Map<String, Value>, Mistakes> {
-    let mut fields = Map::new();
+/// What a form asks of the API, and what it finds wrong itself. What is left empty is the
+/// default. What cannot be read stands in it as it was typed, so that the API refuses it and says
+/// what else is wrong: all of it is told at once.
+pub fn body(form: &Form, now: Timestamp) -> (Map<String, Value>, Mistakes) {
+    let (mut fields, mut mistakes) = (Map::new(), Mistakes::default());
     for name in ["since", "until"] {
         if let Some(text) = form.filled(name) {
+            if let Some(wrong) = filters::unread(text, now) {
+                mistakes.add(name, wrong);
+            }
             fields.insert(name.to_owned(), json!(text));
         }
     }
@@ -65,16 +77,35 @@ pub fn body(form: &Form) -> Result<Map<String, Value>, Mistakes> {
     let statuses: Vec<&str> = form.all("status").filter(|status| !status.is_empty()).collect();
     let missing = form.is_on("missing");
     if statuses.is_empty() && !missing {
-        return Err(Mistakes::one("status", "tick what is to be sent again"));
+        mistakes.add("status", "tick what is to be sent again");
     }
     fields.insert("status".to_owned(), json!(statuses));
     fields.insert("missing".to_owned(), json!(missing));
     if let Some(text) = form.filled("rate_limit") {
-        let number = text.parse::<Number>();
-        let number = number.map_err(|_| Mistakes::one("rate_limit", format!("`{text}` is not a number")))?;
+        let number = text.parse::<Number>().map_or_else(
+            |_| {
+                mistakes.add("rate_limit", format!("`{text}` is not a number"));
+                json!(text)
+            },
+            Value::Number,
+        );
         fields.insert("rate_limit".to_owned(), json!({ "per_second": number }));
     }
-    Ok(fields)
+    (fields, mistakes)
+}
+
+/// The form as it was before its times were fixed: what was not typed is not filled in.
+pub fn as_typed(asked: &Form) -> Form {
+    let Some(chosen) = asked.filled(CHOSEN) else { return asked.clone() };
+    let mut form = Form::default();
+    for name in SAID {
+        let is_fixed = name == "until" || name == CHOSEN || (name == "since" && chosen != TYPED);
+        if !is_fixed {
+            asked.all(name).for_each(|value| form.set(name, value));
+        }
+    }
+    form.set("within", if chosen == TYPED { "" } else { chosen });
+    form
 }
 
 /// The words of a field, however they are told apart.
@@ -114,7 +145,7 @@ pub async fn page(
                 p.note.bad role="alert" {
                     "Nothing was begun: "
                     @if mistakes.at("").is_empty() { "what is wrong stands beside its field." }
-                    @for wrong in mistakes.at("") { (wrong) " " }
+                    @for wrong in mistakes.at("") { (words::marked(wrong)) " " }
                 }
             }
             (whose)
@@ -193,7 +224,7 @@ fn when(form: &Form, mistakes: &Mistakes) -> Markup {
 }
 
 fn wrong(mistakes: &Mistakes, name: &str) -> Markup {
-    html! { @if !mistakes.at(name).is_empty() { div id={ (name) "-wrong" } { @for wrong in mistakes.at(name) { p.wrong { (wrong) } } } } }
+    html! { @if !mistakes.at(name).is_empty() { div id={ (name) "-wrong" } { @for wrong in mistakes.at(name) { p.wrong { (words::marked(wrong)) } } } } }
 }
 
 fn field(form: &Form, mistakes: &Mistakes, name: &str, label: &str, example: &str, hint: &str) -> Markup {
@@ -217,20 +248,44 @@ mod tests {
     #[test]
     fn a_form_is_read_as_the_api_takes_it() {
         let form = Form::parse(
-            b"endpoints=ep_1%2C+ep_2&partners=&types=a.*+b.c&status=delivered&status=discarded&missing=on&rate_limit=50&until=T&since=+",
+            b"endpoints=ep_1%2C+ep_2&partners=&types=a.*+b.c&status=delivered&status=discarded&missing=on&rate_limit=50&until=2026-01-31T00:00:00Z&since=+",
         );
         let expected = json!({
-            "until": "T", "types": ["a.*", "b.c"], "endpoints": ["ep_1", "ep_2"], "status": ["delivered", "discarded"],
+            "until": "2026-01-31T00:00:00Z", "types": ["a.*", "b.c"], "endpoints": ["ep_1", "ep_2"], "status": ["delivered", "discarded"],
             "missing": true, "rate_limit": { "per_second": 50 },
         });
-        assert_eq!(Value::Object(body(&form).expect("nothing is wrong")), expected);
+        let (read, mistakes) = body(&form, Timestamp::from_millis(1_700_000_000_000));
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        assert_eq!(Value::Object(read), expected);
     }
 
     #[test]
     fn what_cannot_be_read_is_said_at_its_field() {
-        for (form, field) in [("types=a", "status"), ("status=delivered&rate_limit=fast", "rate_limit")] {
-            let mistakes = body(&Form::parse(form.as_bytes())).expect_err("it is wrong");
-            assert_eq!(mistakes.at(field).len(), 1, "{form}");
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        for (form, fields) in [
+            ("types=a", vec!["status"]),
+            ("status=delivered&rate_limit=fast", vec!["rate_limit"]),
+            ("since=banana&until=today&rate_limit=fast", vec!["since", "until", "status", "rate_limit"]),
+        ] {
+            let (_, mistakes) = body(&Form::parse(form.as_bytes()), now);
+            for field in fields {
+                assert_eq!(mistakes.at(field).len(), 1, "{form}: {field}");
+            }
         }
+    }
+
+    #[test]
+    fn a_form_that_is_shown_again_says_what_was_typed() {
+        let typed = |query: &str| as_typed(&Form::parse(query.as_bytes()));
+        let fixed = "endpoint=ep_1&since=2026-01-30T00:00:00Z&until=2026-01-31T00:00:00Z&types=a..b";
+        let again = typed(&format!("{fixed}&chosen=24h"));
+        assert_eq!((again.get("since"), again.get("until"), again.get("within")), (None, None, Some("24h")));
+        assert_eq!((again.get("types"), again.get("endpoint")), (Some("a..b"), Some("ep_1")));
+        let again = typed(&format!("{fixed}&chosen=typed"));
+        assert_eq!(
+            (again.get("since"), again.get("until"), again.get("within")),
+            (Some("2026-01-30T00:00:00Z"), None, Some(""))
+        );
+        assert_eq!(typed(fixed).get("until"), Some("2026-01-31T00:00:00Z"), "that was typed");
     }
 }

@@ -18,7 +18,7 @@ use crate::dashboard::icons;
 use crate::dashboard::inside::{self, Trouble};
 use crate::dashboard::pages::bulk;
 use crate::dashboard::pages::naming::Names;
-use crate::dashboard::pages::replays::form::{self, FIELDS, SAID, WITHIN};
+use crate::dashboard::pages::replays::form::{self, CHOSEN, FIELDS, SAID, TYPED, WITHIN};
 use crate::dashboard::pages::{endpoint, filters, head, segment};
 use crate::dashboard::visitor::{About, Posted, Visitor};
 use crate::dashboard::wire::{Endpoint, PreviewedCount, Replay, ReplayPreview};
@@ -51,13 +51,16 @@ fn frozen(asked: &Form, now: Timestamp) -> Option<Form> {
     let within = chosen.filter(|_| since.is_none() && until.is_none()).unwrap_or_default();
     let back = WITHIN.iter().find(|(name, ..)| *name == within).map_or(0, |(.., millis)| *millis);
     let mut frozen = Form::default();
-    for name in SAID.iter().filter(|name| !matches!(**name, "since" | "until")) {
+    for name in SAID.iter().filter(|name| !matches!(**name, "since" | "until" | CHOSEN)) {
         asked.all(name).filter(|value| !value.trim().is_empty()).for_each(|value| frozen.set(name, value));
     }
     match within {
         "" => since.into_iter().for_each(|since| frozen.set("since", since)),
         "all" => {}
         _ => frozen.set("since", Timestamp::from_millis(now.as_millis().saturating_sub(back)).to_string()),
+    }
+    if until.is_none() {
+        frozen.set(CHOSEN, if within.is_empty() { TYPED } else { within });
     }
     frozen.set("until", until.unwrap_or_else(|| now.to_string()));
     Some(frozen)
@@ -107,29 +110,28 @@ async fn shown(visitor: &Visitor, asked: &Form, mistakes: &Mistakes) -> HttpResp
         Ok(endpoint) => endpoint,
         Err(trouble) => return visitor.answer(Err(trouble)),
     };
-    let wrong = match form::body(asked) {
-        Err(mistakes) => mistakes,
-        Ok(fields) => {
-            let counted = ask(visitor, endpoint.as_ref(), fields, true, None).await;
-            match counted.and_then(|counted| inside::read::<ReplayPreview>(&counted)) {
-                Ok(preview) => {
-                    let once = match asked.filled("once").map_or_else(fresh, |once| Ok(once.to_owned())) {
-                        Ok(once) => once,
-                        Err(trouble) => return visitor.answer(Err(trouble)),
-                    };
-                    let status = if mistakes.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-                    let counted = most_first(&preview).into_iter().map(|count| count.endpoint.as_str());
-                    let samples = preview.samples.iter().map(|sample| sample.endpoint.as_str());
-                    let names = Names::read(visitor, counted.take(COUNTS_SHOWN).chain(samples)).await;
-                    let looked = Looked { visitor, endpoint: endpoint.as_ref(), asked, preview, names, once };
-                    return visitor.page(status, &looked.page(mistakes));
-                }
-                Err(trouble) if matches!(trouble.status, 401 | 403) => return visitor.answer(Err(trouble)),
-                Err(trouble) => Mistakes::of(&trouble, &FIELDS),
-            }
+    let (fields, own) = form::body(asked, visitor.now);
+    // Nothing is done by that: what the form cannot read goes along, so that all that is wrong is
+    // told at once.
+    let counted = ask(visitor, endpoint.as_ref(), fields, true, None).await;
+    let wrong = match counted.and_then(|counted| inside::read::<ReplayPreview>(&counted)) {
+        Ok(preview) if own.is_empty() => {
+            let once = match asked.filled("once").map_or_else(fresh, |once| Ok(once.to_owned())) {
+                Ok(once) => once,
+                Err(trouble) => return visitor.answer(Err(trouble)),
+            };
+            let status = if mistakes.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+            let counted = most_first(&preview).into_iter().map(|count| count.endpoint.as_str());
+            let samples = preview.samples.iter().map(|sample| sample.endpoint.as_str());
+            let names = Names::read(visitor, counted.take(COUNTS_SHOWN).chain(samples)).await;
+            let looked = Looked { visitor, endpoint: endpoint.as_ref(), asked, preview, names, once };
+            return visitor.page(status, &looked.page(mistakes));
         }
+        Ok(_) => own,
+        Err(trouble) if matches!(trouble.status, 401 | 403) => return visitor.answer(Err(trouble)),
+        Err(trouble) => own.and(Mistakes::of(&trouble, &FIELDS)),
     };
-    match form::page(visitor, endpoint.as_ref(), asked, &wrong).await {
+    match form::page(visitor, endpoint.as_ref(), &form::as_typed(asked), &wrong).await {
         Ok(page) => visitor.page(StatusCode::UNPROCESSABLE_ENTITY, &page),
         Err(trouble) => visitor.answer(Err(trouble)),
     }
@@ -325,10 +327,10 @@ pub async fn begin(posted: Posted) -> HttpResponse {
         Ok(endpoint) => endpoint,
         Err(trouble) => return visitor.answer(Err(trouble)),
     };
-    let fields = match form::body(&asked) {
-        Ok(fields) => fields,
-        Err(mistakes) => return shown(&visitor, &asked, &mistakes).await,
-    };
+    let (fields, own) = form::body(&asked, visitor.now);
+    if !own.is_empty() {
+        return shown(&visitor, &asked, &own).await;
+    }
     let begun = ask(&visitor, endpoint.as_ref(), fields, false, asked.filled("once")).await;
     match begun.and_then(|begun| inside::read::<Replay>(&begun)) {
         Ok(replay) => visitor.say(
@@ -359,20 +361,20 @@ mod tests {
         let at = now.to_string();
         assert_eq!(
             fixed("endpoint=ep_1&status=delivered&within=").as_deref(),
-            Some(&*format!("endpoint=ep_1&until={at}&status=delivered"))
+            Some(&*format!("endpoint=ep_1&until={at}&status=delivered&chosen=typed"))
         );
         let day_before = Timestamp::from_millis(9 * 86_400_000).to_string();
         let day = format!("since={day_before}&until={at}");
-        assert_eq!(fixed("within=24h&since=+&until=").as_deref(), Some(&*day));
+        assert_eq!(fixed("within=24h&since=+&until=").as_deref(), Some(&*format!("{day}&chosen=24h")));
         // What is typed counts, as lists take it.
-        assert_eq!(fixed("within=7d&since=24h").as_deref(), Some(&*day));
+        assert_eq!(fixed("within=7d&since=24h").as_deref(), Some(&*format!("{day}&chosen=typed")));
         assert_eq!(
             fixed("within=24h&since=2026-01-31&until=2026-01-31+12:00").as_deref(),
             Some("since=2026-01-31T00:00:00Z&until=2026-01-31T12:00:00Z")
         );
         assert_eq!(fixed("within=all&until=2027").as_deref(), Some("until=2027"));
         assert_eq!(fixed("since=2026-01-31T00:00:00Z&until=2026-01-31T12:00:00Z"), None, "it is the same page");
-        assert_eq!(fixed("within=all&missing=on").as_deref(), Some(&*format!("until={at}&missing=on")));
+        assert_eq!(fixed("within=all&missing=on").as_deref(), Some(&*format!("until={at}&missing=on&chosen=all")));
         assert_eq!(fixed("since=2026&until=2027&token=x"), None, "they are fixed already");
     }
 }

@@ -5,16 +5,20 @@
 mod form;
 mod look;
 
+use std::rc::Rc;
+
 use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use maud::{Markup, html};
+use tokio::sync::OnceCell;
 
 use crate::auth::Permission;
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::icons;
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::live::{self, Parts};
+use crate::dashboard::pages::audit::{self, Hands};
 use crate::dashboard::pages::naming::Names;
 use crate::dashboard::pages::{head, news, nothing, segment};
 use crate::dashboard::visitor::{About, Posted, Visitor};
@@ -53,6 +57,8 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
     let replays = followed(visitor, found.data).await;
     let may = visitor.may(Permission::RetryDeliveries);
     let new = visitor.to("/replays/new", &[]);
+    // How many there are is known where one page has all of them.
+    let all = (cursor.is_none() && found.next_cursor.is_none()).then_some(replays.len() as u64);
     let yet = html! {
         p { "No replay yet: it sends again what was given up, or what an endpoint missed." }
         @if may { a.button.primary href=(new) { "Replay events" } }
@@ -65,7 +71,7 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
         } @else {
             div.list {
                 table {
-                    caption { "Newest first. Of the newest " (FOLLOWED) " that run it is said how far they are; of each, on its page." }
+                    caption { "Newest first" @if let Some(all) = all { ", " (words::of(all, "replay")) " in all" } ". Of the newest " (FOLLOWED) " that run it is said how far they are; of each, on its page." }
                     thead {
                         tr {
                             th scope="col" { "State" } th scope="col" { "Replay" } th scope="col" { "For" } th scope="col" { "What" }
@@ -138,7 +144,7 @@ fn row(visitor: &Visitor, replay: &Replay) -> Markup {
             td.num data-l="made" { (words::count(replay.made)) @if let Some(progress) = progress { " (" (words::count(progress.delivered)) " delivered)" } }
             td.num data-l="failed" { @if let Some(progress) = progress { (words::count(progress.failed)) } }
             td.nowrap data-l="rate" { (rate(replay)) }
-            td.nowrap data-l="by" { (replay.requested_by.actor) }
+            td.nowrap data-l="by" { (audit::who(visitor, &replay.requested_by.actor)) }
             td.nowrap data-l="left" {
                 @if let Some(end) = progress.and_then(|progress| progress.estimated_end_at) { (words::time(end.0, visitor.now)) }
             }
@@ -185,34 +191,25 @@ async fn build_one(visitor: &Visitor, id: &str) -> Result<Page, Trouble> {
     let replay = read(visitor, id).await?;
     let path = format!("/replays/{}", segment(&replay.id));
     let title = format!("Replay {}", words::short(&replay.id));
+    let (names, hands) = join(names(visitor, &replay), Hands::read(visitor, replay.requested_by.key.as_deref())).await;
     let body = html! {
         div.head {
             h1 { "Replay " span.mono { (words::short(&replay.id)) } }
             div.row { (frame::copy(&replay.id)) a href=(visitor.to("/replays", &[])) { "All replays" } }
         }
         (part(visitor, &replay))
-        @if replay.state == "running" && visitor.may(Permission::RetryDeliveries) {
-            div.actions {
-                (frame::confirmed(
-                    visitor,
-                    &visitor.to_one(&format!("{path}/cancel")),
-                    "Cancel the replay",
-                    "It makes nothing more. What it has made stays, and is delivered.",
-                    "Cancel 1 replay",
-                ))
-            }
-        }
+        (acts(visitor, &replay))
         section.panel {
             dl.facts {
                 dt { "For" } dd { (whose(&replay)) }
                 dt { "What" } dd { (what(&replay)) }
                 dt { "Accepted" } dd { (range(&replay, visitor.now)) }
                 dt { "Rate" } dd { (rate(&replay)) }
-                dt { "Asked for" } dd { "by " (replay.requested_by.actor) @if let Some(key) = &replay.requested_by.key { " " (words::id(key)) } ", " (words::time(replay.created_at.0, visitor.now)) }
+                dt { "Asked for" } dd { "by " (audit::who(visitor, &replay.requested_by.actor)) @if let Some(key) = &replay.requested_by.key { " " (hands.name(key)) } ", " (words::time(replay.created_at.0, visitor.now)) }
                 dt { "Deliveries" } dd { a href=(visitor.to("/deliveries", &[("replay", &replay.id)])) { "Those that it made" } ", each with the webhook-id that its event had" }
             }
         }
-        @if let Some(progress) = &replay.progress { (endpoints(visitor, progress).await) }
+        (endpoints(visitor, &replay, &names))
         (frame::as_call(visitor, &path, About::These, &[]))
     };
     Ok(Page::new(title, body).live(visitor.to(&format!("/live{}", path.replacen("/replays/", "/replay/", 1)), &[])))
@@ -255,7 +252,8 @@ fn part(visitor: &Visitor, replay: &Replay) -> Markup {
             progress value=(value) max=(most) aria-label="How far it is" { (words::percent(value, most)) }
             dl.figures {
                 div { dt { "Made" } dd { (words::count(replay.made)) small { "deliveries" } } }
-                div { dt { (icons::status("delivered")) } dd { (words::count(progress.delivered)) small { "done " (words::percent(ended, replay.made)) } } }
+                div { dt { "Ended" } dd { (words::percent(ended, replay.made)) small { "of those made" } } }
+                div { dt { (icons::status("delivered")) } dd { (words::count(progress.delivered)) small { "taken" } } }
                 div { dt { (icons::state("exhausted", "failed")) } dd { (words::count(progress.failed)) (more) small { "exhausted or discarded" } } }
                 div { dt { (icons::status("pending")) } dd { (words::count(progress.pending)) (more) small { "still to come" } } }
                 div { dt { "Passed over" } dd { (words::count(replay.skipped)) small { "their payload is gone" } } }
@@ -263,7 +261,8 @@ fn part(visitor: &Visitor, replay: &Replay) -> Markup {
             @if replay.state == "running" {
                 p.muted {
                     @if let Some(until) = progress.looked_until { "Events accepted before " (words::absolute(until.0)) " were looked at. " }
-                    "A restart, or another node, goes on where it was. Endpoints that are paused or disabled are given little, and hold the rest up."
+                    @if !visitor.is_partner() { "A restart, or another node, goes on where it was. " }
+                    "Endpoints that are paused or disabled are given little, and hold the rest up."
                 }
             }
         }
@@ -283,20 +282,54 @@ fn share(replay: &Replay, progress: &ReplayProgress, now: Timestamp) -> (u64, u6
     (ended.min(replay.made), replay.made.max(1))
 }
 
-async fn endpoints(visitor: &Visitor, progress: &ReplayProgress) -> Markup {
-    let hidden = progress.endpoints.len().saturating_sub(ENDPOINTS_SHOWN);
-    let shown = progress.endpoints.iter().take(ENDPOINTS_SHOWN);
-    let names = Names::read(visitor, shown.map(|target| target.endpoint.as_str())).await;
+/// What can be done with it, as long as there is something to do: drawn anew as it goes on.
+fn acts(visitor: &Visitor, replay: &Replay) -> Markup {
+    let is_open = replay.state == "running" && visitor.may(Permission::RetryDeliveries);
     html! {
-        @if !progress.endpoints.is_empty() {
+        div #acts .actions hidden[!is_open] {
+            @if is_open {
+                (frame::confirmed(
+                    visitor,
+                    &visitor.to_one(&format!("/replays/{}/cancel", segment(&replay.id))),
+                    "Cancel the replay",
+                    "It makes nothing more. What it has made stays, and is delivered.",
+                    "Cancel 1 replay",
+                ))
+            }
+        }
+    }
+}
+
+/// What its endpoints are called, as far as they are shown.
+async fn names(visitor: &Visitor, replay: &Replay) -> Names {
+    let targets = replay.progress.iter().flat_map(|progress| &progress.endpoints);
+    Names::read(visitor, targets.take(ENDPOINTS_SHOWN).map(|target| target.endpoint.as_str())).await
+}
+
+/// How an endpoint of it stands: one that was not come to is not any more once it has ended.
+fn target_state(replay: &Replay, is_done: bool) -> Markup {
+    match (is_done, replay.state.as_str()) {
+        (true, _) | (false, "done") => icons::state("delivered", "done"),
+        (false, "running") => icons::state("retrying", "running"),
+        (false, _) => icons::state("discarded", "cancelled"),
+    }
+}
+
+fn endpoints(visitor: &Visitor, replay: &Replay, names: &Names) -> Markup {
+    let Some(progress) = replay.progress.as_ref().filter(|progress| !progress.endpoints.is_empty()) else {
+        return html! {};
+    };
+    let hidden = progress.endpoints.len().saturating_sub(ENDPOINTS_SHOWN);
+    html! {
+        div #by-endpoint {
             div.list {
                 table {
                     caption { "By endpoint." }
                     thead { tr { th scope="col" { "State" } th scope="col" { "Endpoint" } th.num scope="col" { "Made" } th.num scope="col" { "Passed over" } } }
                     tbody {
                         @for target in progress.endpoints.iter().take(ENDPOINTS_SHOWN) {
-                            tr {
-                                td.nowrap { @if target.done { (icons::state("delivered", "done")) } @else { (icons::state("retrying", "running")) } }
+                            tr id={ "of-" (target.endpoint) } {
+                                td.nowrap { (target_state(replay, target.done)) }
                                 td { (names.link(visitor, &target.endpoint)) }
                                 td.num data-l="made" { (words::count(target.made)) }
                                 td.num data-l="passed over" { (words::count(target.skipped)) }
@@ -310,15 +343,21 @@ async fn endpoints(visitor: &Visitor, progress: &ReplayProgress) -> Markup {
     }
 }
 
-/// Its live part.
+/// Its live parts. What its endpoints are called is read once.
 pub async fn live(visitor: Visitor, id: web::Path<String>, request: HttpRequest) -> HttpResponse {
     let id = id.into_inner();
-    live::stream(visitor, &request, move |visitor| draw(visitor, id.clone()))
+    let known: Rc<OnceCell<Names>> = Rc::default();
+    live::stream(visitor, &request, move |visitor| draw(visitor, id.clone(), Rc::clone(&known)))
 }
 
-async fn draw(visitor: Visitor, id: String) -> Result<Parts, Trouble> {
+async fn draw(visitor: Visitor, id: String, known: Rc<OnceCell<Names>>) -> Result<Parts, Trouble> {
     let replay = read(&visitor, &id).await?;
-    Ok(vec![("state", part(&visitor, &replay))])
+    let names = known.get_or_init(|| names(&visitor, &replay)).await;
+    Ok(vec![
+        ("state", part(&visitor, &replay)),
+        ("acts", acts(&visitor, &replay)),
+        ("by-endpoint", endpoints(&visitor, &replay, names)),
+    ])
 }
 
 /// Ends it.
