@@ -152,6 +152,8 @@ fn actions(visitor: &Visitor, delivery: &Delivery, endpoint: Option<&Endpoint>) 
                 @match (holder.and_then(|holder| holder.by.as_deref()), endpoint) {
                     (Some("partner" | "both"), Some(_)) => (frame::action(visitor, &of_endpoint("resume"), "Resume the endpoint")),
                     (Some("settings" | "failing" | "gone"), Some(_)) => (frame::action(visitor, &of_endpoint("enable"), "Enable the endpoint")),
+                    // One that has ended waits for nobody, and its endpoint is paused all the same.
+                    (None, Some(endpoint)) if endpoint.paused_at.is_some() => (frame::action(visitor, &of_endpoint("resume"), "Resume the endpoint")),
                     _ if is_held => a.button href=(visitor.to_one(&format!("/endpoints/{}", segment(&delivery.endpoint)))) { "To the endpoint, which holds it" },
                     _ if can_be_sent => (frame::action(visitor, &at("retry"), if delivery.status == "delivered" { "Send it once more" } else { "Retry now" })),
                     _ => {}

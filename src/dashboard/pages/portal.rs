@@ -88,9 +88,14 @@ impl Home {
         failed.chain(self.given_up.iter().flat_map(|list| &list.data).map(|one| one.endpoint.as_str()))
     }
 
-    /// What they are called.
-    async fn names(&self, visitor: &Visitor) -> Names {
-        Names::read(visitor, self.named()).await
+    /// Those that fail, the most harmed first.
+    fn troubled(&self) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints.iter().filter(|endpoint| trouble(endpoint).is_some())
+    }
+
+    /// What was given up, where it is known.
+    fn given(&self) -> impl Iterator<Item = &ExhaustedEndpoint> {
+        self.given_up.iter().flat_map(|list| &list.data).filter(|one| one.count > 0)
     }
 
     /// Failures of a kind.
@@ -102,7 +107,7 @@ impl Home {
 
 async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
     let home = read(visitor, ENDPOINTS, FAILURES).await?;
-    let names = home.names(visitor).await;
+    let names = Names::read(visitor, home.named()).await;
     let Home { endpoints, has_more, failed, .. } = &home;
     let limit = ENDPOINTS.to_string();
     let make = html! { a.button href=(visitor.to("/figures", &[])) { "Figures" } a.button.primary href=(visitor.to("/endpoints/new", &[])) { "Make an endpoint" } };
@@ -112,7 +117,7 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
             (first(visitor))
         } @else {
             (head("Webhooks", html! { (news(0, false, "")) (make) }))
-            (needs(visitor, &home, &names))
+            (needs(visitor, &home, &names, None))
             (failures(visitor, failed, endpoints, &names))
             (table(visitor, endpoints, *has_more))
         }
@@ -129,6 +134,9 @@ struct Shown {
     endpoints: Vec<String>,
     /// Of each kind of failures.
     failed: [Vec<String>; KINDS.len()],
+    /// Endpoints behind the first line, and those where something was given up.
+    troubled: Vec<String>,
+    given: Vec<String>,
 }
 
 /// Kinds of failures: their status, and what the address calls those that are shown.
@@ -141,7 +149,13 @@ impl Shown {
             text.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect()
         };
         let at = visitor.query.filled("at").and_then(|text| text.parse().ok()).unwrap_or(visitor.now);
-        Self { at, endpoints: ids("endpoints"), failed: KINDS.map(|(_, name)| ids(name)) }
+        Self {
+            at,
+            endpoints: ids("endpoints"),
+            failed: KINDS.map(|(_, name)| ids(name)),
+            troubled: ids("troubled"),
+            given: ids("replayable"),
+        }
     }
 
     /// The address of the stream of a page that shows this.
@@ -151,6 +165,10 @@ impl Shown {
         let failed = KINDS.map(|(status, name)| (name, home.of_kind(status).collect::<Vec<_>>().join(",")));
         let mut said = vec![("at", at.as_str()), ("endpoints", endpoints.as_str())];
         said.extend(failed.iter().map(|(name, ids)| (*name, ids.as_str())));
+        let troubled: Vec<&str> = home.troubled().take(ENDPOINTS).map(|endpoint| endpoint.id.as_str()).collect();
+        let given: Vec<&str> = home.given().map(|one| one.endpoint.as_str()).collect();
+        let (troubled, given) = (troubled.join(","), given.join(","));
+        said.extend([("troubled", troubled.as_str()), ("replayable", given.as_str())]);
         visitor.to("/live/portal", &said)
     }
 
@@ -181,10 +199,13 @@ async fn draw(visitor: Visitor, names: Rc<RefCell<Rc<Names>>>) -> Result<Parts, 
         return Ok(parts);
     }
     let known = Rc::clone(&names.borrow());
-    let are_known = home.named().all(|id| known.url(id).is_some());
-    let known = if are_known { known } else { Rc::new(home.names(&visitor).await) };
+    let wanted = || home.named().chain(shown.given.iter().map(String::as_str));
+    let are_known = wanted().all(|id| known.url(id).is_some());
+    let known = if are_known { known } else { Rc::new(Names::read(&visitor, wanted()).await) };
     names.replace(Rc::clone(&known));
-    parts.push(("needs", needs(&visitor, &home, &known)));
+    if home.given_up.is_ok() {
+        parts.push(("needs", needs(&visitor, &home, &known, Some(&shown))));
+    }
     // What could not be read just now is left as it was.
     let order = shown.failed.concat();
     if let Ok(failed) = &mut home.failed
@@ -253,19 +274,25 @@ fn waiting(health: &Health) -> String {
     )
 }
 
-/// The first line, and what is behind it: worst first.
-fn needs(visitor: &Visitor, home: &Home, names: &Names) -> Markup {
+/// The first line, and what is behind it: worst first. While somebody looks, what was behind it
+/// when the page was loaded stays there, well or not, and what came since waits behind a link:
+/// nothing below moves.
+fn needs(visitor: &Visitor, home: &Home, names: &Names, shown: Option<&Shown>) -> Markup {
     let Home { endpoints, has_more, given_up, .. } = home;
-    let troubled: Vec<&Endpoint> = endpoints.iter().filter(|endpoint| trouble(endpoint).is_some()).collect();
-    let given_up = given_up.as_ref().map(|list| list.data.iter().filter(|one| one.count > 0).collect::<Vec<_>>());
+    let (troubled, given): (Vec<_>, Vec<_>) = (home.troubled().collect(), home.given().collect());
     let held = endpoints.iter().filter(|endpoint| is_held(endpoint)).count() as u64;
-    let count = troubled.len() + given_up.as_ref().map_or(0, Vec::len);
+    let count = troubled.len() + given.len();
     // The most harmed come first: behind one that is well there is none that fails.
     let more = if *has_more && endpoints.last().is_some_and(|last| trouble(last).is_some()) { "+" } else { "" };
+    let since = shown.map_or(0, |shown| {
+        let is_new = |ids: &[String], id: &str| !ids.iter().any(|known| known == id);
+        troubled.iter().take(ENDPOINTS).filter(|endpoint| is_new(&shown.troubled, &endpoint.id)).count()
+            + given.iter().filter(|one| is_new(&shown.given, &one.endpoint)).count()
+    });
     html! {
         section #needs .panel {
             p.sentence #headline {
-                @match (count, &given_up) {
+                @match (count, given_up) {
                     (0, Ok(_)) if held > 0 => { (icons::state("held", "On hold")) " Nothing needs you: whoever runs this service holds " (words::of(held, "endpoint")) ", and what waits goes out once it is let go." }
                     (0, _) if endpoints.is_empty() => "No endpoint that fails was found; not all could be looked at.",
                     (0, Ok(_)) => { (icons::state("delivered", "All well")) " Every endpoint takes what it is sent." }
@@ -274,11 +301,57 @@ fn needs(visitor: &Visitor, home: &Home, names: &Names) -> Markup {
                     (count, _) => { (icons::state("failing", &format!("{count}{more} things"))) " need you." }
                 }
                 @if count > 0 && held > 0 { " Whoever runs this service holds " (words::of(held, "endpoint")) "." }
+                @if since > 0 { " " a href=(visitor.to("", &[])) { "Show " (since) " more" } }
             }
-            @if let Err(trouble) = &given_up { (answers::part(trouble)) }
-            @for endpoint in troubled.into_iter().take(ENDPOINTS) { (failing(visitor, endpoint)) }
-            @for one in given_up.into_iter().flatten() { (replayable(visitor, one, names)) }
+            @if let Err(trouble) = given_up { (answers::part(trouble)) }
+            @match shown {
+                None => {
+                    @for endpoint in troubled.into_iter().take(ENDPOINTS) { (failing(visitor, endpoint)) }
+                    @for one in given { (replayable(visitor, one, names)) }
+                }
+                Some(shown) => {
+                    @for endpoint in shown.troubled.iter().filter_map(|id| endpoints.iter().find(|endpoint| endpoint.id == *id)) {
+                        @if trouble(endpoint).is_some() { (failing(visitor, endpoint)) } @else { (no_more(visitor, endpoint)) }
+                    }
+                    @for id in &shown.given {
+                        @match given.iter().find(|one| one.endpoint == *id) {
+                            Some(one) => (replayable(visitor, one, names)),
+                            None => (nothing_left(visitor, id, names)),
+                        }
+                    }
+                }
+            }
         }
+    }
+}
+
+/// One that failed when the page was loaded, and does not any more.
+fn no_more(visitor: &Visitor, endpoint: &Endpoint) -> Markup {
+    html! {
+        div.row id={ "needs-" (endpoint.id) } {
+            (health(endpoint))
+            (endpoint_link(visitor, &endpoint.id, &endpoint.url))
+            span { "does not fail any more." }
+        }
+    }
+}
+
+/// One whose given up deliveries were sent again, or dismissed, since the page was loaded.
+fn nothing_left(visitor: &Visitor, id: &str, names: &Names) -> Markup {
+    html! {
+        div.row id={ "given-up-" (id) } {
+            (icons::state("delivered", "done"))
+            (named(visitor, id, names))
+            span { "Nothing that was given up is left." }
+        }
+    }
+}
+
+/// An endpoint that is known by its id.
+fn named(visitor: &Visitor, id: &str, names: &Names) -> Markup {
+    match names.url(id) {
+        Some(url) => endpoint_link(visitor, id, url),
+        None => names.link(visitor, id),
     }
 }
 
@@ -323,10 +396,7 @@ fn replayable(visitor: &Visitor, one: &ExhaustedEndpoint, names: &Names) -> Mark
     html! {
         div.row id={ "given-up-" (one.endpoint) } {
             (icons::state("exhausted", "given up"))
-            @match names.url(&one.endpoint) {
-                Some(url) => (endpoint_link(visitor, &one.endpoint, url)),
-                None => (names.link(visitor, &one.endpoint)),
-            }
+            (named(visitor, &one.endpoint, names))
             span {
                 (words::count(one.count)) @if one.at_least { "+" }
                 @if one.count == 1 { " delivery was given up" } @else { " deliveries were given up" }

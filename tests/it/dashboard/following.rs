@@ -152,7 +152,11 @@ fn a_partners_first_page_goes_on() {
     browser.wait_for_text(&format!("#failed #{}", id(&waiting)), named(&well.url("")));
     let (endpoints, failed) = (ids_of(&browser, "#endpoints"), ids_of(&browser, "#failed"));
     assert_eq!((endpoints.as_array().unwrap().len(), &failed), (2, &json!([id(&waiting)])));
-    // Something is given up: the first line says so at once, and the list waits.
+    // Something is given up: the first line says so at once; what it is, and the list, wait, so that
+    // nothing below moves.
+    let top = "return document.querySelector('#failed').getBoundingClientRect().top";
+    let needed = "return document.querySelectorAll('#needs .row').length";
+    let before = (browser.run(top), browser.run(needed));
     broken.fail();
     let lost = tenant.event(campaign("campaign.created", "lost"));
     eventually("it was given up", || {
@@ -160,9 +164,9 @@ fn a_partners_first_page_goes_on() {
             tenant.partner.get(&format!("/deliveries?event={}&status=retries_exhausted", id(&lost))).expect(200);
         found["data"].get(0).cloned()
     });
-    browser.wait_for_text("#needs", "1 delivery was given up");
-    browser.wait_for_text("#needs", named(&broken.url("/lost")));
+    browser.wait_for_text("#headline", " more");
     browser.wait_for_text("#news", "1 new");
+    assert_eq!((browser.run(top), browser.run(needed)), before);
     assert_eq!(ids_of(&browser, "#failed"), failed);
     // What is delivered since stays where it was, grey.
     tenant.partner.post_empty(&format!("/deliveries/{}/retry", id(&waiting))).expect(202);
@@ -171,6 +175,8 @@ fn a_partners_first_page_goes_on() {
     still_the_same(&browser);
     browser.click("#news a");
     browser.wait_for_text("#failed", "exhausted");
+    browser.wait_for_text("#needs", "1 delivery was given up");
+    browser.wait_for_text("#needs", named(&broken.url("/lost")));
 }
 
 #[test]

@@ -28,15 +28,27 @@ fn a_partner_makes_an_endpoint_tests_it_and_changes_it() {
     assert!(form.body.contains(r#"value="campaign.updated""#) && !form.body.contains("id=\"partner\""));
 
     // What is wrong stands beside its field, and what was typed stays.
-    let wrong =
-        [("url", "ftp://nowhere"), ("events", "campaign.updated"), ("description", "kept <b>"), ("timeout_ms", "7")];
+    let wrong = [
+        ("url", "ftp://nowhere"),
+        ("events", "campaign.updated"),
+        ("description", "kept <b>"),
+        ("timeout_ms", "7"),
+        ("rate_limit", "fast"),
+        ("retry", "{"),
+        ("filter", "none"),
+        ("headers", "none"),
+    ];
     let answer = reader.post("/dashboard/endpoints", &wrong);
     assert_eq!(answer.status, 422);
-    assert!(
-        answer.body.contains("id=\"url-wrong\"") && answer.body.contains("id=\"timeout_ms-wrong\""),
-        "{}",
-        answer.body
-    );
+    // What the API finds, and what the form itself cannot read, in one answer.
+    for place in ["url", "timeout_ms", "rate_limit", "retry", "filter", "headers"] {
+        assert_eq!(answer.body.matches(&format!("id=\"{place}-wrong\"")).count(), 1, "{place}: {}", answer.body);
+    }
+    assert_eq!(tenant.partner.get("/webhook").expect(200)["data"], json!([]), "nothing was made");
+    assert!(form.body.contains("One <code>name: value</code> a line"), "{}", form.body);
+    // Whoever chose other colours here would lose what they typed.
+    let theme = "action=\"/dashboard/theme\"";
+    assert!(form.body.contains(theme) && !answer.body.contains(theme), "{}", answer.body);
     for kept in ["value=\"ftp://nowhere\"", "value=\"kept &lt;b&gt;\"", "value=\"campaign.updated\" checked"] {
         assert!(answer.body.contains(kept), "{kept}: {}", answer.body);
     }
@@ -269,6 +281,42 @@ fn whoever_does_it_is_named_with_their_address() {
     let entry = &node.operator().get(&format!("/audit?action=endpoint.paused&subject={id}")).expect(200)["data"][0];
     assert_eq!((&entry["actor"], &entry["address"]), (&json!("partner"), &json!("127.0.0.1")));
     assert_ne!(entry["key"], Value::Null);
+    // Operators read of a key what it is listed by.
+    let keys = node.operator().get("/keys?limit=250").expect(200);
+    let key = keys["data"].as_array().unwrap().iter().find(|key| key["id"] == entry["key"]).unwrap();
+    let operator = Reader::signed_in(&node, OPERATOR_KEY);
+    let page = operator.get(&format!("/dashboard/audit?action=endpoint.paused&subject={id}")).body;
+    assert!(page.contains(&format!(">{}…</span>", key["prefix"].as_str().unwrap())), "{page}");
+    // What there is a page of is a link.
+    let made = operator.get("/dashboard/audit?action=partner.created").body;
+    assert!(made.contains(&format!("href=\"/dashboard/partners/{}\"", tenant.name)), "{made}");
+}
+
+#[test]
+fn a_time_that_is_none_is_told_beside_its_filter() {
+    let node = NODE.get();
+    let operator = Reader::signed_in(&node, OPERATOR_KEY);
+    for list in ["audit", "events", "deliveries"] {
+        let page = operator.get(&format!("/dashboard/{list}?since=banana&until=24h"));
+        assert_eq!(page.status, 200, "{list}");
+        for said in [
+            "id=\"since-wrong\"",
+            "<code>banana</code> is no time: write 24h",
+            "Nothing was looked for",
+            "value=\"banana\"",
+        ] {
+            assert!(page.body.contains(said), "{list}: {said}: {}", page.body);
+        }
+        assert!(!page.body.contains("until-wrong") && !page.body.contains("3339"), "{list}: {}", page.body);
+    }
+}
+
+#[test]
+fn signing_in_says_where_a_key_comes_from() {
+    let page = Reader::nobody(&NODE.get()).get("/dashboard/login").body;
+    for said in ["operator_key", "the first start printed", "POST /keys", "stop the node", "with the same store"] {
+        assert!(page.contains(said), "{said}: {page}");
+    }
 }
 
 #[test]

@@ -184,7 +184,8 @@ fn signing_out_ends_a_link_that_opened_once() {
     // Without its token a form ends nothing.
     assert_eq!(reader.post_as_it_is("/dashboard/logout", &[]).status, 403);
     assert_eq!(copy.get("/dashboard").status, 200);
-    assert!(reader.post("/dashboard/logout", &[]).body.contains("Your session has ended"));
+    let out = reader.post("/dashboard/logout", &[]).body;
+    assert!(out.contains("Your session has ended") && out.contains("opens nothing any more"), "{out}");
     assert_eq!(
         (reader.kept(SESSION), copy.get("/dashboard").status),
         (None, 401),
@@ -201,7 +202,8 @@ fn signing_out_ends_a_link_that_opened_once() {
     assert_eq!(open(&reader, &path).status, 303);
     reader.get("/dashboard");
     let copy = copied(&reader);
-    assert!(reader.post("/dashboard/logout", &[]).body.contains("Your session has ended"));
+    let out = reader.post("/dashboard/logout", &[]).body;
+    assert!(out.contains("Your session has ended") && out.contains("opens again, until it ends"), "{out}");
     assert_eq!(copy.get("/dashboard").status, 200);
     assert_eq!(open(&Reader::nobody(&node), &path).status, 303);
 }
@@ -336,7 +338,21 @@ fn a_link_opens_what_is_the_partners_there_and_nothing_else() {
         assert_eq!(reader.post(&format!("{}/pause", at(strange)), &[]).status, 404);
     }
     for operators in ["/dashboard/keys", "/dashboard/partners", "/dashboard/nodes"] {
-        assert_eq!(reader.get(operators).status, 403, "{operators}");
+        let refused = reader.get(operators);
+        assert_eq!(refused.status, 403, "{operators}");
+        assert!(refused.body.contains("This is not part of the portal"), "{}", refused.body);
+        assert!(
+            refused.body.contains("To your webhooks") && !refused.body.contains("role operator"),
+            "{}",
+            refused.body
+        );
+    }
+    // Nor is there a key that leads there.
+    let keys = reader.get("/dashboard/shortcuts").body;
+    for (name, is_there) in
+        [("Webhooks", true), ("Endpoints", true), ("Nodes", false), ("Keys", false), ("Partners", false)]
+    {
+        assert_eq!(keys.contains(&format!("<td>{name}</td>")), is_there, "{name}: {keys}");
     }
     let refused = reader.post(&format!("/dashboard/partners/{}/portal-links", tenant.name), &[]);
     assert_eq!(refused.status, 403, "whoever came by a link makes none");
@@ -346,6 +362,80 @@ fn a_link_opens_what_is_the_partners_there_and_nothing_else() {
     let second = Reader::nobody(&node);
     assert_eq!(open(&second, &path).status, 303);
     assert_eq!((reader.get("/dashboard").status, second.get("/dashboard").status), (200, 200));
+}
+
+#[test]
+fn whoever_comes_back_after_the_end_is_told_so_and_asked_for_no_key() {
+    let node = NODE.get();
+    let tenant = node.tenant("sandbox");
+    let (_, path) = link(&node, &tenant, "sandbox", &json!({ "expires_in_seconds": 3_600 }));
+    let reader = Reader::nobody(&node);
+    let opened = open(&reader, &path);
+    let cookie = opened.header("set-cookie").unwrap();
+    let age: u64 = cookie.split("Max-Age=").nth(1).unwrap().split(';').next().unwrap().parse().unwrap();
+    assert!((86_400 + 3_000..=86_400 + 3_600).contains(&age), "a day longer than the link: {cookie}");
+    assert_eq!(reader.get("/dashboard?via=link").status, 200);
+    // What the cookie holds when the link is over opens nothing, and says whose it was.
+    let late = Reader::nobody(&node);
+    late.keep(SESSION, "of-yesterday");
+    let told = late.get("/dashboard/endpoints");
+    assert_eq!(told.status, 401);
+    assert!(told.body.contains("Your session has ended") && told.body.contains("another one"), "{}", told.body);
+    assert!(told.body.contains("/dashboard/login?next=%2Fdashboard%2Fendpoints\""), "who has a key comes back here");
+    // Nor does the way on from a spent link lead to where a key is asked for.
+    let second = Reader::nobody(&node);
+    let refused = open(&second, &path);
+    assert!(refused.body.contains("href=\"/dashboard?via=link\""), "{}", refused.body);
+    let told = second.get("/dashboard?via=link");
+    assert_eq!(told.status, 401);
+    assert!(told.body.contains("Your session has ended"), "{}", told.body);
+    assert!(told.body.contains("href=\"/dashboard/login\""), "{}", told.body);
+}
+
+#[test]
+fn a_brake_is_told_as_what_it_is() {
+    let (node, subscriber) = (NODE.get(), Subscriber::start());
+    let tenant = node.tenant("production");
+    let made = tenant.webhook(&json!({ "url": subscriber.url("/in"), "events": ["*"] }));
+    let brake = format!("/brakes?environment=production&partner={}", tenant.name);
+    node.operator().post(&brake, r#"{"reason": "between us"}"#).expect(200);
+    let reader = Reader::nobody(&node);
+    let (_, path) = link(&node, &tenant, "production", &json!({}));
+    assert_eq!(open(&reader, &path).status, 303);
+    let home = reader.get("/dashboard").body;
+    assert!(home.contains("On hold") && home.contains("whoever runs this service holds 1 endpoint"), "{home}");
+    assert!(home.contains("</svg>held</span>") && !home.contains("All well") && !home.contains(">paused<"), "{home}");
+    let page = reader.get(&format!("/dashboard/endpoints/{}", made["id"].as_str().unwrap())).body;
+    assert!(page.contains("Whoever runs this service holds it since"), "{page}");
+    // What was done is told with as much of who it was as is theirs to know.
+    let audit = words_of(&reader.get("/dashboard/audit").body);
+    assert!(audit.contains("the service") && audit.contains("partner link"), "{audit}");
+    assert!(!audit.contains("operator") && !audit.contains("between us"), "{audit}");
+}
+
+#[test]
+fn what_was_given_up_at_a_paused_endpoint_begins_with_resuming_it() {
+    let (node, subscriber) = (NODE.get(), Subscriber::start());
+    let tenant = node.tenant("sandbox");
+    let url = subscriber.url(&format!("/{}", "x".repeat(1_500)));
+    let made = tenant.webhook(&json!({ "url": url, "events": ["*"], "retry": { "schedule_ms": [] } }));
+    subscriber.fail();
+    let lost = tenant.settled(&tenant.event(campaign("campaign.created", "lost")), "retries_exhausted");
+    let id = |value: &Value| value["id"].as_str().unwrap().to_owned();
+    let reader = Reader::signed_in(&node, tenant.partner.key.as_deref().unwrap());
+    let home = reader.get("/dashboard").body;
+    assert!(home.contains("Send again") && !home.contains("Resume the endpoint"), "{home}");
+    let needs = home.split("id=\"needs\"").nth(1).unwrap().split("</section>").next().unwrap();
+    assert!(needs.contains("…</a>") && !words_of(needs).contains(&"x".repeat(100)), "its URL is cut: {needs}");
+    let endpoint = format!("/dashboard/endpoints/{}", id(&made));
+    let page = reader.get(&endpoint).body;
+    assert!(page.contains(&format!("{}…</h1>", &url[..160])), "{page}");
+    reader.post_and_follow(&format!("{endpoint}/pause"), &[]);
+    for path in ["/dashboard".to_owned(), format!("/dashboard/deliveries/{}", id(&lost))] {
+        let page = reader.get(&path).body;
+        assert!(page.contains("Resume the endpoint"), "{path}: {page}");
+        assert!(!page.contains("Send again") && !page.contains("Retry now"), "{path}: {page}");
+    }
 }
 
 #[test]

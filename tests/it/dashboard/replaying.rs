@@ -68,6 +68,9 @@ fn from_what_was_given_up_to_its_delivery() {
     // The page hears of it.
     browser.wait_for_text("#state", "all of it has ended");
     browser.wait_for_text("#state", "100 %");
+    // So do what can be done with it, and its endpoints.
+    browser.wait_for_text("#by-endpoint tbody tr", "done");
+    assert_eq!(browser.run("return document.querySelector('#acts').hidden"), true, "there is nothing to cancel");
     let sent: Vec<String> = lost.iter().map(|_| header(&subscriber.next(), "webhook-id").to_owned()).collect();
     for accepted in &lost {
         assert!(sent.iter().any(|sent| sent == id(accepted)), "each with the id that it had");
@@ -170,6 +173,18 @@ fn a_replay_begins_once_and_with_what_was_looked_at() {
             answer.body
         );
     }
+    // All of it at once, and nothing is filled in that was not typed.
+    let asked = "since=banana&within=24h&types=*.b%3Cb%3E&rate_limit=fast";
+    let answer = reader.follow(&format!("/dashboard/replays/look?endpoint={}&{asked}", id(&made)));
+    for place in ["since-wrong", "types-wrong", "status-wrong", "rate_limit-wrong"] {
+        assert!(answer.body.contains(&format!("id=\"{place}\"")), "{place}: {}", answer.body);
+    }
+    assert!(answer.body.contains("is no time: write 24h"), "{}", answer.body);
+    let empty = "id=\"until\" name=\"until\" type=\"text\" placeholder=";
+    assert!(answer.body.contains(empty), "{}", answer.body);
+    let asked = "within=7d&types=*.b%3Cb%3E&status=delivered";
+    let answer = reader.follow(&format!("/dashboard/replays/look?endpoint={}&{asked}", id(&made)));
+    assert!(answer.body.contains(empty) && answer.body.contains("<option value=\"7d\" selected>"), "{}", answer.body);
     let ask =
         format!("/dashboard/replays/look?endpoint={}&status=retries_exhausted&within=24h&rate_limit=50", id(&made));
     let looked = reader.follow(&ask);
