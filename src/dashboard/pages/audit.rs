@@ -1,9 +1,9 @@
 //! The audit log: who changed what, and whether the log is whole.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use actix_web::HttpResponse;
-use futures_util::future::join;
+use futures_util::future::join_all;
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -21,6 +21,8 @@ use crate::domain::{Actor, AuditAction, Role};
 const FILTERS: [&str; 6] = ["actor", "key", "action", "subject", "since", "until"];
 /// Changed settings that are told in a row; of more the whole is a click away.
 const TOLD: usize = 4;
+/// Keys of a page of which it is asked whether they are links.
+const LOOKED_FOR: usize = 8;
 /// Characters of a value that are told.
 const VALUE: usize = 60;
 
@@ -202,36 +204,31 @@ pub struct Hands {
 }
 
 impl Hands {
-    /// Asks what is known of these: of the newest only, and of no more than there are.
+    /// Asks what is known of these. What was done with a link says so of it: each is looked for
+    /// by itself, which costs little however long the log is.
     pub async fn read<'a>(visitor: &Visitor, ids: impl IntoIterator<Item = &'a str>) -> Self {
-        if ids.into_iter().next().is_none() {
+        let ids: BTreeSet<&str> = ids.into_iter().collect();
+        if ids.is_empty() {
             return Self::default();
         }
-        let limit = visitor.api.limits.page_max.to_string();
-        let links = async {
-            if !visitor.may(Permission::ReadAudit) {
-                return HashSet::new();
+        let prefixes: HashMap<String, String> = match visitor.may(Permission::Operate) {
+            true => {
+                let limit = visitor.api.limits.page_max.to_string();
+                let found: Result<List<Key>, Trouble> =
+                    visitor.get("/keys", About::Nobody, &[("limit", limit.as_str())]).await;
+                found.into_iter().flat_map(|list| list.data).map(|key| (key.id, key.prefix)).collect()
             }
-            // A link that works is found by when it was made; one by which something was done, by
-            // when it was opened, too.
-            let mut links = HashSet::new();
-            for action in ["portal_link.created", "portal_link.opened"] {
-                let asked = [("action", action), ("limit", limit.as_str())];
-                let about = if visitor.is_operator() { About::Nobody } else { About::These };
-                let found: Result<List<AuditEntry>, Trouble> = visitor.get("/audit", about, &asked).await;
-                links.extend(found.into_iter().flat_map(|list| list.data).map(|entry| entry.subject));
-            }
-            links
+            false => HashMap::new(),
         };
-        let keys = async {
-            if !visitor.may(Permission::Operate) {
-                return HashMap::new();
-            }
-            let found: Result<List<Key>, Trouble> =
-                visitor.get("/keys", About::Nobody, &[("limit", limit.as_str())]).await;
-            found.into_iter().flat_map(|list| list.data).map(|key| (key.id, key.prefix)).collect()
-        };
-        let (links, prefixes) = join(links, keys).await;
+        let unknown = ids.into_iter().filter(|id| !prefixes.contains_key(*id) && visitor.may(Permission::ReadAudit));
+        let about = if visitor.is_operator() { About::Nobody } else { About::These };
+        let asked = unknown.take(LOOKED_FOR).map(|id| async move {
+            let found: Result<List<AuditEntry>, Trouble> =
+                visitor.get("/audit", about, &[("subject", id), ("limit", "1")]).await;
+            let newest = found.ok()?.data.into_iter().next()?;
+            newest.action.starts_with("portal_link.").then(|| id.to_owned())
+        });
+        let links = join_all(asked).await.into_iter().flatten().collect();
         Self { links, prefixes }
     }
 
@@ -248,8 +245,14 @@ impl Hands {
 }
 
 /// Who it was. Partners are told of operators that they were, and nothing more.
-pub fn who<'a>(visitor: &Visitor, actor: &'a str) -> &'a str {
-    if visitor.is_partner() && actor == Actor::Key(Role::Operator).as_str() { "the service" } else { actor }
+pub fn who<'a>(visitor: &'a Visitor, actor: &'a str) -> &'a str {
+    let operators = [Actor::Key(Role::Operator), Actor::Configured, Actor::Command];
+    let is_operators = operators.iter().any(|known| known.as_str() == actor);
+    match visitor.is_partner() {
+        true if is_operators => "the service",
+        true if actor == Actor::Posthaste.as_str() => visitor.service(),
+        _ => actor,
+    }
 }
 
 /// A table of entries.

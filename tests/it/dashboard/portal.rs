@@ -651,6 +651,8 @@ fn the_portal_looks_as_configured_and_operators_pages_do_not() {
         assert!(page.body.contains("Acme Ads &lt;3") && page.body.contains("/static/portal."), "{}", page.body);
         assert!(page.body.contains("class=\"logo\""), "{}", page.body);
     }
+    let refused = partner.get("/dashboard/events?tab=refused").body;
+    assert!(refused.contains("Acme Ads &lt;3 remembers the last"), "{refused}");
     let operator = Reader::signed_in(&node, OPERATOR_KEY);
     let page = operator.get("/dashboard");
     assert!(!page.body.contains("Acme Ads") && !page.body.contains("/static/portal."), "operators see Posthaste's own");

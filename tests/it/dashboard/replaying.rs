@@ -70,7 +70,8 @@ fn from_what_was_given_up_to_its_delivery() {
     browser.wait_for_text("#state", "100 %");
     // So do what can be done with it, and its endpoints.
     browser.wait_for_text("#by-endpoint tbody tr", "done");
-    assert_eq!(browser.run("return document.querySelector('#acts').hidden"), true, "there is nothing to cancel");
+    let hidden = "return document.querySelector('#acts').hidden";
+    eventually("there is nothing to cancel", || (browser.run(hidden) == true).then_some(()));
     let sent: Vec<String> = lost.iter().map(|_| header(&subscriber.next(), "webhook-id").to_owned()).collect();
     for accepted in &lost {
         assert!(sent.iter().any(|sent| sent == id(accepted)), "each with the id that it had");
