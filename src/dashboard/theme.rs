@@ -127,7 +127,17 @@ mod tests {
         let css = include_str!("assets/style.css");
         let (_, rest) = css.split_once(&format!("  --{name}: light-dark(")).expect("the token is there");
         let (light, rest) = rest.split_once(", ").expect("it has two colours");
-        (light.to_owned(), rest.split_once(')').expect("it ends").0.to_owned())
+        (long(light), long(rest.split_once(')').expect("it ends").0))
+    }
+
+    /// A colour with six digits: `#FFF` is `#FFFFFF`.
+    fn long(colour: &str) -> String {
+        match colour.len() {
+            4 => {
+                colour.chars().flat_map(|digit| std::iter::repeat_n(digit, if digit == '#' { 1 } else { 2 })).collect()
+            }
+            _ => colour.to_owned(),
+        }
     }
 
     #[test]
