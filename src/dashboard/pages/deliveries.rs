@@ -302,8 +302,9 @@ async fn draw(visitor: &Visitor, known: &RefCell<HashMap<String, Delivery>>) -> 
     Ok(parts)
 }
 
-/// Whether a list was looked through as far as this one, which goes on at a cursor.
-fn is_behind(cursor: Option<&str>, id: &str) -> bool {
+/// Whether a list, the newest first, was looked through as far as this one: it goes on at a
+/// cursor, which is the id of the last.
+pub fn is_behind(cursor: Option<&str>, id: &str) -> bool {
     cursor.is_none_or(|cursor| cursor <= id)
 }
 

@@ -18,6 +18,7 @@ use crate::dashboard::icons;
 use crate::dashboard::inside::{self, Trouble};
 use crate::dashboard::live::{self, Parts};
 use crate::dashboard::pages::bulk::{self, Bar, Deed};
+use crate::dashboard::pages::deliveries::is_behind;
 use crate::dashboard::pages::matching::{self, Counted, Look};
 use crate::dashboard::pages::naming::Names;
 use crate::dashboard::pages::{head, outcome, segment};
@@ -283,9 +284,10 @@ async fn still(
         now.extend(further.data);
         next = further.next_cursor;
     }
-    // All were looked through: what is missing is not given up any more.
-    if next.is_some() {
-        let missing: Vec<String> = endpoints.into_iter().filter(|id| is_missing(&now, id)).collect();
+    // What would stand among those that were looked through is not given up any more.
+    if let Some(cursor) = &next {
+        let is_further = |id: &String| is_missing(&now, id) && !is_behind(Some(cursor), id);
+        let missing: Vec<String> = endpoints.into_iter().filter(is_further).collect();
         now.extend(missing.iter().filter_map(|id| known.borrow().get(id).cloned()));
     }
     Ok(now)
