@@ -125,9 +125,12 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
     };
     let page = Page::new("Deliveries", body).script("bulk.js");
     let Ok(found) = found else { return Ok(page) };
-    let shown: Vec<&str> = found.data.iter().take(WATCHED_MAX).map(|delivery| delivery.id.as_str()).collect();
-    let (mut watched, shown) = (typed, shown.join(","));
-    watched.push(("shown", &shown));
+    let rows = &found.data[..found.data.len().min(WATCHED_MAX)];
+    let shown: Vec<&str> = rows.iter().map(|delivery| tail(&delivery.id)).collect();
+    let (mut watched, shown) = (typed, shown.join("."));
+    if let (Some(top), Some(last)) = (rows.first(), rows.last()) {
+        watched.extend([("top", top.id.as_str()), ("last", last.id.as_str()), ("shown", shown.as_str())]);
+    }
     Ok(page.live(visitor.to("/live/deliveries", &watched)))
 }
 
@@ -219,7 +222,7 @@ fn row(visitor: &Visitor, delivery: &Delivery, names: &Names, of_list: Option<bo
             }
             td.nowrap { a href=(visitor.to_one(&format!("/deliveries/{}", segment(&delivery.id)))) { (words::id(&delivery.id)) } }
             td { (delivery.event_type) }
-            td.nowrap { (names.link(visitor, &delivery.endpoint)) }
+            td { (names.link(visitor, &delivery.endpoint)) }
             td.num data-l="attempts" { (attempts(delivery)) }
             td.nowrap data-l="answer" { @if let Some(answer) = &delivery.last_answer { (outcome::answer(answer)) } }
             td.nowrap {
@@ -232,7 +235,7 @@ fn row(visitor: &Visitor, delivery: &Delivery, names: &Names, of_list: Option<bo
                     None => {}
                 }
             }
-            td.num.nowrap.last { (words::time(delivery.created_at.0, visitor.now)) }
+            td.num.last { (words::time(delivery.created_at.0, visitor.now)) }
         }
     }
 }
@@ -243,6 +246,13 @@ pub fn attempts(delivery: &Delivery) -> Markup {
         (words::count(delivery.attempt_count))
         @if let Some(left) = delivery.attempts_left.filter(|left| *left > 0) { " " span.muted title={ (left) " to come" } { "+" (left) } }
     }
+}
+
+/// What rows are known by to a stream: the end of an id, which is what differs in all of them.
+/// Whole, they would be a good part of the page.
+fn tail(id: &str) -> &str {
+    const CHARS: usize = 8;
+    id.len().checked_sub(CHARS).and_then(|at| id.get(at..)).unwrap_or(id)
 }
 
 /// The rows that somebody sees, as they are by now, and how many are new.
@@ -258,8 +268,8 @@ async fn draw(visitor: &Visitor, known: &RefCell<HashMap<String, Delivery>>) -> 
     let typed_here = typed(visitor, true);
     let asked_here = asked(visitor, &typed_here);
     let shown: Vec<&str> =
-        visitor.query.filled("shown").map(|shown| shown.split(',').take(WATCHED_MAX).collect()).unwrap_or_default();
-    let (top, last) = (shown.first().copied().unwrap_or_default(), shown.last().copied());
+        visitor.query.filled("shown").map(|shown| shown.split('.').take(WATCHED_MAX).collect()).unwrap_or_default();
+    let (top, last) = (visitor.query.get("top").unwrap_or_default(), visitor.query.filled("last"));
     let limit = (shown.len() + NEWS).to_string();
     let mut cursor = visitor.query.filled("cursor").map(str::to_owned);
     let is_first = cursor.is_none();
@@ -282,13 +292,14 @@ async fn draw(visitor: &Visitor, known: &RefCell<HashMap<String, Delivery>>) -> 
     let to = typed_here.iter().filter(|(name, _)| *name != "cursor").map(|(name, value)| (*name, value.as_str()));
     let mut parts = vec![("news", news(new, is_more, &visitor.to(PATH, &to.collect::<Vec<_>>())))];
     let mut rows = Vec::with_capacity(shown.len());
-    for id in &shown {
-        match found.iter().find(|delivery| delivery.id == *id) {
+    let is_all = last.is_none_or(|last| is_behind(cursor.as_deref(), last));
+    for shown in &shown {
+        match found.iter().find(|delivery| tail(&delivery.id) == *shown) {
             Some(delivery) => rows.push(delivery.clone()),
             // It is gone, or does not match any more.
-            None if is_behind(cursor.as_deref(), id) => {}
+            None if is_all => {}
             // Very many are new. How it was stays until the page is loaded again.
-            None => match known.borrow().get(*id) {
+            None => match known.borrow().get(*shown) {
                 Some(before) => rows.push(before.clone()),
                 None => return Ok(parts),
             },
@@ -298,7 +309,7 @@ async fn draw(visitor: &Visitor, known: &RefCell<HashMap<String, Delivery>>) -> 
         let names = names(visitor, &rows).await;
         parts.push(("rows", live_rows(visitor, &rows, &names)));
     }
-    known.borrow_mut().extend(rows.into_iter().map(|delivery| (delivery.id.clone(), delivery)));
+    known.borrow_mut().extend(rows.into_iter().map(|delivery| (tail(&delivery.id).to_owned(), delivery)));
     Ok(parts)
 }
 
@@ -321,6 +332,15 @@ mod tests {
             ("endpoint", "ep_01h455vb4pex5vsknk084sn02q", "ep…4sn02q"),
         ] {
             assert_eq!(word(filter, value), said);
+        }
+    }
+
+    #[test]
+    fn a_row_is_known_by_the_end_of_its_id() {
+        for (id, known) in
+            [("dlv_01m8ftzq61e0080d0fydf2tvn3", "ydf2tvn3"), ("dlv_1", "dlv_1"), ("", ""), ("é1234567", "é1234567")]
+        {
+            assert_eq!(tail(id), known);
         }
     }
 
