@@ -59,7 +59,7 @@ pub async fn retry(posted: Posted) -> HttpResponse {
         let said = format!("Queued: one more attempt of {queued}. Their rows say how it ends.{}", passed_over(before));
         return visitor.say(&back, &said);
     }
-    visitor.answer(Ok(some_were_not(&visitor, &back, picked.len() - before, &not)))
+    visitor.answer(Ok(some_were_not(&visitor, &back, (picked.len() - before, before), &not)))
 }
 
 /// What is said of those that were asked for since the form was made.
@@ -122,7 +122,7 @@ fn counted(number: usize) -> String {
     if number == 1 { "1 delivery".to_owned() } else { format!("{} deliveries", words::count(number as u64)) }
 }
 
-fn some_were_not(visitor: &Visitor, back: &str, picked: usize, not: &[(&str, Trouble)]) -> Page {
+fn some_were_not(visitor: &Visitor, back: &str, (picked, before): (usize, usize), not: &[(&str, Trouble)]) -> Page {
     let link = |id: &str| -> Markup {
         html! { a href=(visitor.to_one(&format!("/deliveries/{}", segment(id)))) { (words::id(id)) } }
     };
@@ -131,6 +131,7 @@ fn some_were_not(visitor: &Visitor, back: &str, picked: usize, not: &[(&str, Tro
         p.sentence {
             "Queued: one more attempt of " (counted(picked - not.len())) ". "
             (counted(not.len())) @if not.len() == 1 { " was" } @else { " were" } " not, and nothing was done to " @if not.len() == 1 { "it." } @else { "them." }
+            (passed_over(before))
         }
         div.list {
             table {
