@@ -182,7 +182,13 @@ impl Visitor {
                 all.push(("partner", partner));
             }
         }
-        all.extend_from_slice(parameters);
+        // A page has no more than the API's largest, which may be smaller than a list would like.
+        let most = self.api.limits.page_max;
+        let largest = most.to_string();
+        all.extend(parameters.iter().map(|(name, value)| match *name {
+            "limit" if value.parse::<usize>().is_ok_and(|limit| limit > most) => (*name, largest.as_str()),
+            _ => (*name, *value),
+        }));
         format!("{path}{}", form::query(&all))
     }
 

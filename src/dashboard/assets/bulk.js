@@ -11,7 +11,7 @@
       every.textContent = n && n === rows.length ? "Select none" : "Select all of this page";
       for (const button of form.querySelectorAll("[data-verb]")) {
         // What opens a page first says so.
-        const what = whole ? "all matching " + many + (button.closest("details") ? "" : "…") : n + " " + (n === 1 ? one : many);
+        const what = whole ? "all matching " + many + "…" : n + " " + (n === 1 ? one : many);
         button.textContent = button.dataset.verb + " " + what;
         button.disabled = !n && !whole;
       }

@@ -10,6 +10,7 @@ use maud::{Markup, html};
 use crate::dashboard::form::Form;
 use crate::dashboard::frame;
 use crate::dashboard::inside::Trouble;
+use crate::dashboard::pages::matching;
 use crate::dashboard::visitor::Visitor;
 use crate::dashboard::words;
 
@@ -40,10 +41,8 @@ pub struct Bar<'a> {
     /// `group`, `groups`.
     pub nouns: (&'a str, &'a str),
     pub deeds: &'a [Deed<'a>],
-    /// What "all matching" means here.
+    /// What "all matching" means here: it is looked at first, on a page of its own.
     pub all: &'a str,
-    /// How many all of it is, where that must be typed at once.
-    pub typed: Option<u64>,
 }
 
 /// Whether every row of the page is ticked: the address asks for it, without a script.
@@ -63,7 +62,7 @@ pub fn tick(visitor: &Visitor, form: &str, value: &str, label: &str) -> Markup {
 /// How many are ticked, and what is done to them. It stands below its list, and sticks to
 /// the lower edge of the window.
 pub fn bar(visitor: &Visitor, bar: &Bar<'_>, more: &Markup) -> Markup {
-    let Bar { id, list: (path, asked), to, nouns: (one, many), deeds, all, typed } = bar;
+    let Bar { id, list: (path, asked), to, nouns: (one, many), deeds, all } = bar;
     let is_every = are_all_ticked(visitor);
     let every: Vec<(&str, &str)> = asked.iter().copied().chain((!is_every).then_some(("select", "all"))).collect();
     let button = |deed: &Deed<'_>, class: Option<&str>| {
@@ -86,7 +85,6 @@ pub fn bar(visitor: &Visitor, bar: &Bar<'_>, more: &Markup) -> Markup {
                     Some(consequence) => details.confirm {
                         summary.button { (deed.verb) "…" }
                         p { (consequence) }
-                        @if let Some(typed) = typed { (number(*typed)) }
                         (button(deed, Some("danger")))
                     }
                 }
@@ -99,7 +97,6 @@ pub fn bar(visitor: &Visitor, bar: &Bar<'_>, more: &Markup) -> Markup {
 pub fn number(number: u64) -> Markup {
     html! {
         label { "For all that match, type " b { (words::count(number)) } " " input.small-number type="text" name="typed" inputmode="numeric" autocomplete="off"; }
-        input type="hidden" name="number" value=(number);
     }
 }
 
@@ -117,12 +114,6 @@ pub fn is_all(form: &Form) -> bool {
 /// Whether nothing was pressed: Enter was, in a tick.
 pub fn is_nothing(form: &Form) -> bool {
     form.get("verb") == Some(NOTHING)
-}
-
-/// The number that should have been typed and was not.
-pub fn untyped(form: &Form) -> Option<u64> {
-    let number = form.get("number").and_then(|text| text.parse().ok());
-    number.filter(|number| !is_typed(form, *number))
 }
 
 /// Whether a number was typed: its digits count, however they are grouped.
@@ -143,7 +134,7 @@ pub struct Done {
 }
 
 /// Does something to each, one after the other, so that they are no burden. A row that
-/// fails does not keep the others; a key that is not good any more ends it.
+/// fails does not keep the others, unless going on is of no use (`matching::is_end`).
 pub async fn each<T, F>(rows: impl IntoIterator<Item = T>, mut act: impl FnMut(T) -> F) -> Done
 where
     F: Future<Output = Result<u64, Trouble>>,
@@ -153,7 +144,7 @@ where
         match act(row).await {
             Ok(done) => all.done += done,
             Err(trouble) => {
-                let is_over = trouble.status == 401;
+                let is_over = matching::is_end(&trouble);
                 all.failed += 1;
                 all.why.get_or_insert(trouble);
                 if is_over {

@@ -82,7 +82,12 @@ pub async fn act(posted: Posted, path: web::Path<(String, String)>) -> HttpRespo
         if waits == 1 { "1 delivery is".to_owned() } else { format!("{} deliveries are", words::count(waits)) }
     );
     let asked = Asked { visitor: &visitor, endpoint: &endpoint };
+    // What was so before is not done again: a button that undid it would undo another's doing.
+    let is_paused = endpoint.paused_at.is_some();
     match verb.as_str() {
+        "pause" if is_paused => visitor.say(&here, "Nothing has changed: it is paused already."),
+        "resume" if !is_paused => visitor.say(&here, "Nothing has changed: it is not paused."),
+        "disable" if !endpoint.enabled => visitor.say(&here, "Nothing has changed: it is disabled already."),
         "pause" => match asked.send(Method::POST, "/pause", None).await {
             Ok(_) => {
                 let said = format!("Paused: nothing is lost, and {held} resumed.");

@@ -2,7 +2,9 @@
 //! about it, sending it again or leaving it at that. Its counts are live; rows that come
 //! are told of, and stay away until the page is loaded again.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
 
 use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse};
@@ -11,12 +13,13 @@ use serde_json::{Value, json};
 
 use crate::auth::Permission;
 use crate::dashboard::answers;
-use crate::dashboard::form::Form;
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::icons;
 use crate::dashboard::inside::{self, Trouble};
 use crate::dashboard::live::{self, Parts};
 use crate::dashboard::pages::bulk::{self, Bar, Deed};
+use crate::dashboard::pages::deliveries::is_behind;
+use crate::dashboard::pages::matching::{self, Counted, Look};
 use crate::dashboard::pages::naming::Names;
 use crate::dashboard::pages::{head, outcome, segment};
 use crate::dashboard::visitor::{About, Posted, Visitor};
@@ -26,6 +29,8 @@ use crate::domain::Timestamp;
 
 /// Endpoints of a page: of each up to a thousand deliveries are counted.
 const PAGE: &str = "10";
+/// The look at all of it.
+const LOOK: &str = "/exhausted/matching";
 /// Pages of endpoints that one press of a button is about at most, and how long each is.
 const PAGES_MAX: usize = 4;
 const PAGE_OF_ALL: &str = "25";
@@ -75,8 +80,8 @@ async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
             Ok(found) => {
                 @let here: Vec<(&str, &str)> = cursor.map(|cursor| ("cursor", cursor)).into_iter().collect();
                 (told(visitor, found))
-                (table(visitor, &found.data, &names(visitor, &found.data).await, None))
-                @if may { (dismissal(visitor, &here, found)) }
+                (table(visitor, &found.data, &names(visitor, &found.data).await, None, may))
+                @if may { (dismissal(visitor, &here)) }
                 (frame::next(visitor, "/exhausted", &here, found.next_cursor.as_deref()))
             }
         }
@@ -109,12 +114,8 @@ fn told(visitor: &Visitor, found: &List<ExhaustedEndpoint>) -> Markup {
 }
 
 /// The bar. What is given up after the page was made is no part of it.
-fn dismissal(visitor: &Visitor, here: &[(&str, &str)], found: &List<ExhaustedEndpoint>) -> Markup {
-    let all = match visitor.partner() {
-        Some(partner) => format!("all of {partner}, on further pages too"),
-        None => format!("all partners in {}, on further pages too", visitor.environment()),
-    };
-    let (count, is_more) = counted(found);
+fn dismissal(visitor: &Visitor, here: &[(&str, &str)]) -> Markup {
+    let all = format!("{}, on further pages too; first a look at them", whose(visitor));
     let consequence = "They are discarded: not counted here any more, and not sent. Each can still be retried by hand. \
                        What was given up since this page was loaded is no part of it.";
     let bar = Bar {
@@ -124,9 +125,16 @@ fn dismissal(visitor: &Visitor, here: &[(&str, &str)], found: &List<ExhaustedEnd
         nouns: ("group", "groups"),
         deeds: &[Deed { verb: "Dismiss", value: "dismiss", consequence: Some(consequence) }],
         all: &all,
-        typed: (count > bulk::TYPED_ABOVE || is_more).then_some(count),
     };
     bulk::bar(visitor, &bar, &html! { input type="hidden" name="until" value=(visitor.now); })
+}
+
+/// Whose deliveries all of it are.
+fn whose(visitor: &Visitor) -> String {
+    match visitor.partner() {
+        Some(partner) => format!("all of {partner}"),
+        None => format!("all partners in {}", visitor.environment()),
+    }
 }
 
 async fn names(visitor: &Visitor, found: &[ExhaustedEndpoint]) -> Names {
@@ -139,8 +147,7 @@ pub fn word(reason: &ExhaustedReason) -> String {
 }
 
 /// The table; of a stream's with the rows that somebody sees, and no others.
-fn table(visitor: &Visitor, found: &[ExhaustedEndpoint], names: &Names, shown: Option<&[&str]>) -> Markup {
-    let may = visitor.may(Permission::RetryDeliveries);
+fn table(visitor: &Visitor, found: &[ExhaustedEndpoint], names: &Names, shown: Option<&[&str]>, may: bool) -> Markup {
     let is_shown = |id: &str| shown.is_none_or(|shown| shown.contains(&id));
     html! {
         div.list #rows {
@@ -230,22 +237,60 @@ fn news(count: usize, to: &str) -> Markup {
 
 /// The rows that somebody sees, as they are by now.
 pub async fn live(visitor: Visitor, request: HttpRequest) -> HttpResponse {
-    live::seldom(visitor, &request, draw)
+    let known = Rc::new(RefCell::new(HashMap::new()));
+    live::seldom(visitor, &request, move |visitor| {
+        let known = Rc::clone(&known);
+        async move { draw(&visitor, &known).await }
+    })
 }
 
-async fn draw(visitor: Visitor) -> Result<Parts, Trouble> {
-    let visitor = &visitor;
+async fn draw(visitor: &Visitor, known: &RefCell<HashMap<String, ExhaustedEndpoint>>) -> Result<Parts, Trouble> {
     let cursor = visitor.query.filled("cursor");
     let found: List<ExhaustedEndpoint> = visitor.get("/exhausted", About::These, &asked(cursor)).await?;
     let shown: Vec<&str> = visitor.query.get("shown").unwrap_or_default().split(' ').collect();
-    let new = rows_of(&found.data).iter().filter(|row| !shown.contains(&row.as_str())).count();
+    // Of more rows than a stream is told of, those that come are shown at once.
+    let is_told_all = shown.len() < WATCHED_MAX;
+    let new = rows_of(&found.data).iter().filter(|row| is_told_all && !shown.contains(&row.as_str())).count();
     let here: Vec<(&str, &str)> = cursor.map(|cursor| ("cursor", cursor)).into_iter().collect();
-    let names = names(visitor, &found.data).await;
+    let told = told(visitor, &found);
+    let now = still(visitor, &shown, found, known).await?;
+    let names = names(visitor, &now).await;
+    let may = visitor.may(Permission::RetryDeliveries);
+    known.borrow_mut().extend(now.iter().map(|found| (found.endpoint.clone(), found.clone())));
     Ok(vec![
-        ("told", told(visitor, &found)),
-        ("rows", table(visitor, &found.data, &names, Some(&shown))),
+        ("told", told),
+        ("rows", table(visitor, &now, &names, is_told_all.then_some(&shown), may)),
         ("news", news(new, &visitor.to("/exhausted", &here))),
     ])
+}
+
+/// What somebody sees, with endpoints that others have pushed off the page: they stand on the
+/// next one, where they are looked for, or further down, where they are told as they were.
+async fn still(
+    visitor: &Visitor,
+    shown: &[&str],
+    found: List<ExhaustedEndpoint>,
+    known: &RefCell<HashMap<String, ExhaustedEndpoint>>,
+) -> Result<Vec<ExhaustedEndpoint>, Trouble> {
+    let (mut now, mut next) = (found.data, found.next_cursor);
+    let of = |row: &&str| row.split('.').next().unwrap_or_default().to_owned();
+    let mut endpoints: Vec<String> = shown.iter().map(of).filter(|id| !id.is_empty()).collect();
+    endpoints.dedup();
+    let is_missing = |now: &[ExhaustedEndpoint], id: &str| !now.iter().any(|found| found.endpoint == id);
+    if let Some(cursor) = next.clone()
+        && endpoints.iter().any(|id| is_missing(&now, id))
+    {
+        let further: List<ExhaustedEndpoint> = visitor.get("/exhausted", About::These, &asked(Some(&cursor))).await?;
+        now.extend(further.data);
+        next = further.next_cursor;
+    }
+    // What would stand among those that were looked through is not given up any more.
+    if let Some(cursor) = &next {
+        let is_further = |id: &String| is_missing(&now, id) && !is_behind(Some(cursor), id);
+        let missing: Vec<String> = endpoints.into_iter().filter(is_further).collect();
+        now.extend(missing.iter().filter_map(|id| known.borrow().get(id).cloned()));
+    }
+    Ok(now)
 }
 
 /// A row, as its tick says it.
@@ -295,14 +340,14 @@ pub async fn dismiss(posted: Posted) -> HttpResponse {
     if bulk::is_nothing(&form) {
         return answers::go(&here);
     }
+    if bulk::is_all(&form) {
+        return answers::go(&visitor.to(LOOK, &[]));
+    }
     let Some(until) = form.get("until").and_then(|text| text.parse::<Timestamp>().ok()) else {
         let said = "!Nothing was dismissed: the form does not say up to when. Reload the page and try again.";
         return visitor.say(&here, said);
     };
     let until = until.min(visitor.now).to_string();
-    if bulk::is_all(&form) {
-        return dismiss_all(&visitor, &form, &here, &until).await;
-    }
     let groups: Vec<_> = bulk::picked(&form).into_iter().filter_map(|group| meant(group, &until)).collect();
     if groups.is_empty() {
         return visitor.say(&here, "!Nothing was dismissed: select a group first.");
@@ -315,12 +360,79 @@ pub async fn dismiss(posted: Posted) -> HttpResponse {
 
 const DELIVERIES: (&str, &str) = ("delivery", "deliveries");
 
-async fn dismiss_all(visitor: &Visitor, form: &Form, here: &str, until: &str) -> HttpResponse {
-    // Where the page had very many, it asked that they be typed.
-    if let Some(number) = bulk::untyped(form) {
-        let said = format!("!Nothing was dismissed: type {} to say that all of it is meant.", words::count(number));
-        return visitor.say(here, &said);
+/// How many all of it is, from the first page on, and some of it.
+async fn count(visitor: &Visitor) -> Result<(Counted, Vec<ExhaustedEndpoint>), Trouble> {
+    let (mut all, mut samples, mut cursor) = (Counted::default(), Vec::new(), None::<String>);
+    for _ in 0..PAGES_MAX {
+        let mut asked = vec![("limit", PAGE_OF_ALL)];
+        asked.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+        let found: List<ExhaustedEndpoint> = visitor.get("/exhausted", About::These, &asked).await?;
+        all.count += found.data.iter().map(|found| found.count).sum::<u64>();
+        all.is_more |= found.data.iter().any(|found| found.at_least);
+        let left = matching::SAMPLES - samples.len();
+        samples.extend(found.data.into_iter().take(left));
+        cursor = found.next_cursor;
+        if cursor.is_none() || all.count > matching::COUNTED {
+            break;
+        }
     }
+    all.is_more |= cursor.is_some();
+    Ok((all.capped(), samples))
+}
+
+/// The look at all of it.
+pub async fn look(visitor: Visitor) -> HttpResponse {
+    visitor.answer(build_look(&visitor).await)
+}
+
+async fn build_look(visitor: &Visitor) -> Result<Page, Trouble> {
+    if !visitor.may(Permission::RetryDeliveries) {
+        return Err(Trouble {
+            status: 403,
+            title: "Not allowed".to_owned(),
+            detail: "deliveries are dismissed by `partner` or `operator` keys".to_owned(),
+            errors: Vec::new(),
+        });
+    }
+    let (all, samples) = count(visitor).await?;
+    let (said, is_any) = (all.said(DELIVERIES), all.count > 0 || all.is_more);
+    let look = Look {
+        title: "Dismiss all that is given up",
+        list: visitor.to("/exhausted", &[]),
+        sentence: html! {
+            @if is_any { (said) " would be discarded: not counted as exhausted any more, and not sent. Each can still be retried by hand." }
+            @else { "Nothing is given up." }
+        },
+        facts: html! {
+            dt { "Meant" }
+            dd { (whose(visitor)) ", given up until " code { (visitor.now) } ": what comes later is no part of it" }
+        },
+        press: is_any.then(|| (visitor.to(LOOK, &[]), format!("Dismiss {said}"))),
+        meant: &all,
+        samples: html! {
+            @if !samples.is_empty() { (table(visitor, &samples, &names(visitor, &samples).await, None, false)) }
+        },
+    };
+    Ok(look.page(visitor))
+}
+
+/// Leaves all of it at that.
+pub async fn dismiss_all(posted: Posted) -> HttpResponse {
+    let Posted { visitor, form } = posted;
+    let (visitor, here) = (&visitor, &visitor.to("/exhausted", &[]));
+    let Some(until) = matching::made_at(&form) else {
+        let said = "!Nothing was dismissed: the form does not say up to when. Begin again.";
+        return visitor.say(here, said);
+    };
+    let typed = match count(visitor).await {
+        Ok((all, _)) => all.typed(),
+        Err(trouble) => return visitor.answer(Err(trouble)),
+    };
+    if let Some(number) = typed.filter(|number| !bulk::is_typed(&form, *number)) {
+        let said = format!("!Nothing was dismissed: type {} to say that all of it is meant.", words::count(number));
+        return visitor.say(&visitor.to(LOOK, &[]), &said);
+    }
+    let until = until.min(visitor.now).to_string();
     let body = json!({ "until": until });
     let (mut all, mut cursor) = (bulk::Done::default(), None::<String>);
     let asks = &Cell::new(ASKED_MAX);
@@ -330,14 +442,20 @@ async fn dismiss_all(visitor: &Visitor, form: &Form, here: &str, until: &str) ->
         let found: Result<List<ExhaustedEndpoint>, Trouble> = visitor.get("/exhausted", About::These, &asked).await;
         let found = match found {
             Ok(found) => found,
-            Err(trouble) => return visitor.say_either(here, Err::<(), _>(trouble), |()| String::new()),
+            Err(trouble) if trouble.status == 401 => return visitor.answer(Err(trouble)),
+            // What was dismissed before is said all the same.
+            Err(trouble) => {
+                let said = all.said("Dismissed", DELIVERIES);
+                let said = said.trim_start_matches('!');
+                return visitor.say(here, &format!("!{said} It stopped there: {}: {}.", trouble.title, trouble.detail));
+            }
         };
         let body = &body;
         all.add(
             bulk::each(&found.data, |found| dismiss_at(visitor, &found.endpoint, &found.partner, body, asks)).await,
         );
         cursor = found.next_cursor;
-        if cursor.is_none() || asks.get() == 0 {
+        if cursor.is_none() || asks.get() == 0 || all.why.as_ref().is_some_and(matching::is_end) {
             break;
         }
     }

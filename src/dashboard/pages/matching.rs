@@ -1,16 +1,18 @@
 //! What is done to all that matches a list's filters is looked at first, on a page of its
-//! own: how many, of when, some of them, what will happen. Its address holds the filters and
-//! up to when things count, so that what comes later is no part of it. A press does so much
+//! own: how many, of when, some of them, what will happen. Its address or its form holds up to
+//! when things count, so that what comes later is no part of it. A press does so much
 //! at most, and leads on to the same page for the rest.
 
 use maud::{Markup, html};
 
+use crate::dashboard::form::Form;
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::pages::{bulk, head};
 use crate::dashboard::visitor::Visitor;
 use crate::dashboard::wire::At;
 use crate::dashboard::words;
+use crate::domain::Timestamp;
 
 /// So many are counted one by one.
 pub const COUNTED: u64 = bulk::TYPED_ABOVE;
@@ -33,6 +35,26 @@ impl Counted {
         self.count += 1;
         let (oldest, newest) = self.span.unwrap_or((made, made));
         self.span = Some((oldest.min(made), newest.max(made)));
+    }
+
+    /// What goes beyond what is counted one by one is more, however many: so the number that
+    /// is typed stays what it is while what it counts goes on changing.
+    pub fn capped(mut self) -> Self {
+        if self.count > COUNTED {
+            (self.count, self.is_more) = (COUNTED, true);
+        }
+        self
+    }
+
+    /// The number that must be typed before it is done to so many. It is counted anew when the
+    /// form comes: what a form says of itself is no reason to believe it.
+    pub fn typed(&self) -> Option<u64> {
+        (self.count > 0 && (self.is_more || self.count > bulk::TYPED_ABOVE)).then_some(self.count)
+    }
+
+    /// Whether none was found as far as was looked, and there is more.
+    pub fn is_not_found_yet(&self) -> bool {
+        self.count == 0 && self.is_more
     }
 
     /// `3 deliveries`, `1,000+ deliveries`.
@@ -84,7 +106,8 @@ impl Look<'_> {
                 @if let Some((to, label)) = press {
                     form.row #all-matching method="post" action=(to) {
                         (frame::token(visitor))
-                        @if meant.is_more || meant.count > bulk::TYPED_ABOVE { (bulk::number(meant.count)) }
+                        (made(visitor))
+                        @if let Some(typed) = meant.typed() { (bulk::number(typed)) }
                         button.primary { (label) }
                     }
                 }
@@ -95,6 +118,21 @@ impl Look<'_> {
     }
 }
 
+/// When a form was made, as it says: what was done since may have been done by itself.
+pub fn made(visitor: &Visitor) -> Markup {
+    html! { input type="hidden" name="made" value=(visitor.now); }
+}
+
+/// The time that [`made`] wrote.
+pub fn made_at(form: &Form) -> Option<Timestamp> {
+    form.get("made")?.parse().ok()
+}
+
+/// What stands where none was found among so many, and more are behind them.
+pub fn not_found_yet(further: &str) -> Markup {
+    html! { "None among those that were looked at so far; there are more behind them. " a.button href=(further) { "Look further" } }
+}
+
 /// Whether going on is of no use: who asks is known no more, or the node has enough.
 pub fn is_end(trouble: &Trouble) -> bool {
     matches!(trouble.status, 401 | 429) || trouble.status >= 500
@@ -103,7 +141,6 @@ pub fn is_end(trouble: &Trouble) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Timestamp;
 
     #[test]
     fn a_count_says_where_it_ended_and_keeps_its_span() {
@@ -117,6 +154,22 @@ mod tests {
         counted.add(at(3));
         assert_eq!(counted.span, Some((at(3), at(9))));
         assert_eq!(Counted { is_more: true, count: 1, ..counted }.said(nouns), "1+ deliveries");
+    }
+
+    #[test]
+    fn what_is_very_many_is_typed_and_what_was_not_found_is_not() {
+        let of = |count, is_more| Counted { count, is_more, span: None }.capped();
+        for (counted, typed) in [
+            (of(0, false), None),
+            (of(0, true), None),
+            (of(1_000, false), None),
+            (of(3, true), Some(3)),
+            (of(1_001, false), Some(1_000)),
+            (of(4_711, true), Some(1_000)),
+        ] {
+            assert_eq!(counted.typed(), typed, "{counted:?}");
+        }
+        assert!(of(0, true).is_not_found_yet() && !of(0, false).is_not_found_yet() && !of(1, true).is_not_found_yet());
     }
 
     #[test]

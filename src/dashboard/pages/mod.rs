@@ -70,6 +70,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/overview/{act}", web::post().to(overview::act))
         .route("/exhausted", web::get().to(exhausted::list))
         .route("/exhausted/dismiss", web::post().to(exhausted::dismiss))
+        .route("/exhausted/matching", web::get().to(exhausted::look))
+        .route("/exhausted/matching", web::post().to(exhausted::dismiss_all))
         .route("/replays", web::get().to(replays::list))
         .route("/replays", web::post().to(replays::begin))
         .route("/replays/new", web::get().to(replays::new))

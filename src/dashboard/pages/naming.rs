@@ -9,15 +9,12 @@ use crate::dashboard::pages::{endpoint_link, segment};
 use crate::dashboard::visitor::{About, Visitor};
 use crate::dashboard::wire::{Endpoint, List};
 
-/// What is asked for at once: the API's largest page.
-const AT_ONCE: usize = 250;
-
 /// URLs by ids. One that is deleted, or cannot be read just now, goes by its id.
 #[derive(Default)]
 pub struct Names(HashMap<String, String>);
 
 impl Names {
-    /// Asks for all of these at once.
+    /// Asks for all of these.
     pub async fn read<'a>(visitor: &Visitor, ids: impl IntoIterator<Item = &'a str>) -> Self {
         let ids: BTreeSet<&str> = ids.into_iter().collect();
         if ids.is_empty() || !visitor.may(Permission::ManageEndpoints) {
@@ -26,7 +23,8 @@ impl Names {
         // One that hears of all partners is nobody's.
         let about = if visitor.chooses_partner() { About::Partner("*") } else { About::These };
         let mut names = HashMap::new();
-        for some in ids.into_iter().collect::<Vec<_>>().chunks(AT_ONCE) {
+        // As many at once as the API's largest page has.
+        for some in ids.into_iter().collect::<Vec<_>>().chunks(visitor.api.limits.page_max.max(1)) {
             let asked = [("endpoints", &*some.join(",")), ("limit", &*some.len().to_string())];
             let Ok(found) = visitor.get::<List<Endpoint>>("/webhook", about, &asked).await else { continue };
             names.extend(found.data.into_iter().map(|endpoint| (endpoint.id, endpoint.url)));

@@ -1,19 +1,23 @@
 //! Several deliveries retried at once: those that were ticked on a page of the list, or all
 //! that match its filters. Each is asked for by itself, and what could not be is said.
 
+use std::collections::HashSet;
+use std::time::Duration;
+
 use actix_web::HttpResponse;
 use actix_web::http::Method;
 use maud::{Markup, html};
 
 use crate::auth::Permission;
 use crate::dashboard::answers;
+use crate::dashboard::form::Form;
 use crate::dashboard::frame::Page;
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::pages::events::pairs;
 use crate::dashboard::pages::matching::{self, Counted, Look};
 use crate::dashboard::pages::{bulk, deliveries, head, segment};
 use crate::dashboard::visitor::{About, Posted, Visitor};
-use crate::dashboard::wire::{Delivery, List};
+use crate::dashboard::wire::{AuditEntry, Delivery, List};
 use crate::dashboard::words;
 use crate::domain::Timestamp;
 
@@ -22,6 +26,8 @@ const DELIVERIES: (&str, &str) = ("delivery", "deliveries");
 const LOOK: &str = "/deliveries/matching";
 /// Attempts that one press asks for.
 const PRESS: u64 = 500;
+/// For so long at most an entry of the log is on its way.
+const MOMENT: Duration = Duration::from_millis(200);
 
 /// Asks for an attempt of each that was ticked, and says what became of that. Where all that
 /// match are meant it leads to the look at them.
@@ -38,31 +44,85 @@ pub async fn retry(posted: Posted) -> HttpResponse {
     if picked.is_empty() {
         return visitor.say(&back, "!Nothing was done: select a delivery first.");
     }
+    let (mut asking, mut before) = (Asking::of(&form), 0);
     let mut not: Vec<(&str, Trouble)> = Vec::new();
     for id in &picked {
-        match ask(&visitor, id).await {
-            Ok(()) => {}
+        match asking.ask(&visitor, id).await {
+            Ok(true) => {}
+            Ok(false) => before += 1,
             Err(trouble) if trouble.status == 401 => return visitor.answer(Err(trouble)),
             Err(trouble) => not.push((id, trouble)),
         }
     }
     if not.is_empty() {
-        let said = format!("Queued: one more attempt of {}. Their rows say how it ends.", counted(picked.len()));
+        let queued = counted(picked.len() - before);
+        let said = format!("Queued: one more attempt of {queued}. Their rows say how it ends.{}", passed_over(before));
         return visitor.say(&back, &said);
     }
-    visitor.answer(Ok(some_were_not(&visitor, &back, picked.len(), &not)))
+    visitor.answer(Ok(some_were_not(&visitor, &back, (picked.len() - before, before), &not)))
 }
 
-async fn ask(visitor: &Visitor, id: &str) -> Result<(), Trouble> {
-    let path = format!("/deliveries/{}/retry", segment(id));
-    visitor.send(Method::POST, &path, About::These, None).await.map(|_| ())
+/// What is said of those that were asked for since the form was made.
+fn passed_over(before: usize) -> String {
+    match before {
+        0 => String::new(),
+        1 => " 1 was asked for since the page was loaded, and is passed over.".to_owned(),
+        _ => format!(" {} were asked for since the page was loaded, and are passed over.", words::count(before as u64)),
+    }
+}
+
+/// Asks for attempts by a form. The audit log says for which there was one asked for since the
+/// form was made, by whichever node: a form that is sent twice asks for each once, even while
+/// the first press still goes on.
+struct Asking {
+    /// From when on the log has not been read. Without, the form does not say when it was made.
+    since: Option<Timestamp>,
+    before: HashSet<String>,
+}
+
+impl Asking {
+    fn of(form: &Form) -> Self {
+        Self { since: matching::made_at(form), before: HashSet::new() }
+    }
+
+    /// Reads on in the log.
+    async fn look(&mut self, visitor: &Visitor) -> Result<(), Trouble> {
+        let Some(since) = self.since.filter(|_| visitor.may(Permission::ReadAudit)) else { return Ok(()) };
+        let (text, limit) = (since.to_string(), visitor.api.limits.page_max.to_string());
+        let mut cursor = None::<String>;
+        for _ in 0..matching::PAGES_MAX {
+            let mut asked = vec![("action", "delivery.retried"), ("since", text.as_str()), ("limit", limit.as_str())];
+            asked.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+            let found: List<AuditEntry> = visitor.get("/audit", About::These, &asked).await?;
+            for entry in found.data {
+                // A moment back: others of the same moment may be written yet.
+                self.since = self.since.max(Some(entry.at.0 - MOMENT));
+                self.before.insert(entry.subject);
+            }
+            cursor = found.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for one more attempt. `false` is that there was one asked for already.
+    async fn ask(&mut self, visitor: &Visitor, id: &str) -> Result<bool, Trouble> {
+        self.look(visitor).await?;
+        if self.before.contains(id) {
+            return Ok(false);
+        }
+        let path = format!("/deliveries/{}/retry", segment(id));
+        visitor.send(Method::POST, &path, About::These, None).await.map(|_| true)
+    }
 }
 
 fn counted(number: usize) -> String {
     if number == 1 { "1 delivery".to_owned() } else { format!("{} deliveries", words::count(number as u64)) }
 }
 
-fn some_were_not(visitor: &Visitor, back: &str, picked: usize, not: &[(&str, Trouble)]) -> Page {
+fn some_were_not(visitor: &Visitor, back: &str, (picked, before): (usize, usize), not: &[(&str, Trouble)]) -> Page {
     let link = |id: &str| -> Markup {
         html! { a href=(visitor.to_one(&format!("/deliveries/{}", segment(id)))) { (words::id(id)) } }
     };
@@ -71,6 +131,7 @@ fn some_were_not(visitor: &Visitor, back: &str, picked: usize, not: &[(&str, Tro
         p.sentence {
             "Queued: one more attempt of " (counted(picked - not.len())) ". "
             (counted(not.len())) @if not.len() == 1 { " was" } @else { " were" } " not, and nothing was done to " @if not.len() == 1 { "it." } @else { "them." }
+            (passed_over(before))
         }
         div.list {
             table {
@@ -101,10 +162,10 @@ fn frozen(visitor: &Visitor, with_cursor: bool) -> Vec<(&'static str, String)> {
     said
 }
 
-/// Whether something is to be asked for: what has arrived is a replay's, and what was
-/// discarded is to stay so.
+/// Whether something is to be asked for: what has arrived is a replay's, what was discarded
+/// is to stay so, and what is held goes out when that ends, and not before.
 fn is_meant(delivery: &Delivery) -> bool {
-    !matches!(delivery.status.as_str(), "delivered" | "discarded")
+    !matches!(delivery.status.as_str(), "delivered" | "discarded" | "held")
 }
 
 /// What matches.
@@ -115,6 +176,8 @@ struct Matching {
     delivered: u64,
     discarded: u64,
     samples: Vec<Delivery>,
+    /// Where looking ended, with more behind it.
+    further: Option<String>,
 }
 
 async fn read(visitor: &Visitor, said: &[(&str, &str)], cursor: Option<&str>) -> Result<List<Delivery>, Trouble> {
@@ -136,8 +199,8 @@ async fn count(visitor: &Visitor, said: &[(&str, &str)]) -> Result<Matching, Tro
             match delivery.status.as_str() {
                 "delivered" => all.delivered += 1,
                 "discarded" => all.discarded += 1,
-                status => {
-                    all.held += u64::from(status == "held");
+                "held" => all.held += 1,
+                _ => {
                     all.meant.add(delivery.created_at);
                     let is_enough = all.meant.count == matching::COUNTED;
                     if all.samples.len() < matching::SAMPLES {
@@ -156,6 +219,7 @@ async fn count(visitor: &Visitor, said: &[(&str, &str)]) -> Result<Matching, Tro
         }
     }
     all.meant.is_more = true;
+    all.further = cursor;
     Ok(all)
 }
 
@@ -186,14 +250,18 @@ async fn build(visitor: &Visitor, said: &[(&str, &str)]) -> Result<Page, Trouble
         title: "Retry all that match",
         list: visitor.to("/deliveries", &list_of(said)),
         sentence: html! {
-            @if all.meant.count == 0 && !all.meant.is_more { "Nothing that is left of it can be retried." }
+            @if all.meant.is_not_found_yet() {
+                @let further: Vec<(&str, &str)> = list_of(said).into_iter().chain(all.further.as_deref().map(|at| ("cursor", at))).collect();
+                (matching::not_found_yet(&visitor.to(LOOK, &further)))
+            }
+            @else if all.meant.count == 0 { "Nothing that is left of it can be retried." }
             @else {
                 (meant) @if is_rest { " are left: one" } @else { " would be retried: one" }
                 " more attempt of each, now, with the " b { "same webhook-id" } " as before. What has a schedule keeps it."
             }
         },
         facts: facts(visitor, said, &all),
-        press: (all.meant.count > 0 || all.meant.is_more).then(|| {
+        press: (all.meant.count > 0).then(|| {
             let label = if is_rest { format!("Go on with the rest: retry {meant}") } else { format!("Retry {meant}") };
             (visitor.to(LOOK, said), label)
         }),
@@ -216,18 +284,25 @@ fn facts(visitor: &Visitor, said: &[(&str, &str)], all: &Matching) -> Markup {
         dt { "Meant" }
         dd {
             @for (name, value) in said.iter().filter(|(name, _)| !matches!(*name, "since" | "until" | "cursor")) {
-                (name) " " b title=(value) { (words::short(value)) } ", "
+                (name) " " b title=(value) { (deliveries::word(name, value)) } ", "
             }
             "made " @if let Some(since) = of("since") { "from " code { (since) } " " }
             "before " code { (of("until").unwrap_or_default()) } ": what comes later is no part of it"
         }
         @if all.held > 0 {
             dt { "Held" }
-            dd { (counted(all.held as usize)) " of them: refused until what holds them is resumed or enabled" }
+            dd {
+                (counted(all.held as usize)) ", passed over: " @if all.held == 1 { "it goes" } @else { "they go" } " out once what holds "
+                @if all.held == 1 { "it" } @else { "them" } " is resumed or enabled. " (holding(visitor, &of))
+            }
         }
         @if all.delivered > 0 {
             dt { "Passed over" }
-            dd { (counted(all.delivered as usize)) " delivered already: " a href=(replay(visitor, &of)) { "send those again by a replay" } "." }
+            dd {
+                (counted(all.delivered as usize)) " delivered already"
+                @if let Some(replay) = replay(visitor, &of) { ": " a href=(replay) { "send those again by a replay" } }
+                "."
+            }
         }
         @if all.discarded > 0 {
             dt { "Left out" }
@@ -241,13 +316,29 @@ fn facts(visitor: &Visitor, said: &[(&str, &str)], all: &Matching) -> Markup {
 }
 
 /// What would send the delivered ones again: the look at a replay, where the filters say
-/// for which endpoint, or else its form. It knows endpoints, types and times.
-fn replay<'a>(visitor: &Visitor, of: &impl Fn(&str) -> Option<&'a str>) -> String {
+/// for which endpoint, or else its form. It knows endpoints, types and times: of one event,
+/// or of one replay, it would send more than is meant.
+fn replay<'a>(visitor: &Visitor, of: &impl Fn(&str) -> Option<&'a str>) -> Option<String> {
+    if of("event").is_some() || of("replay").is_some() {
+        return None;
+    }
     let mut asked = vec![("status", "delivered")];
     for (name, field) in [("endpoint", "endpoint"), ("type", "types"), ("since", "since"), ("until", "until")] {
         asked.extend(of(name).map(|value| (field, value)));
     }
-    visitor.to(if of("endpoint").is_some() { "/replays/look" } else { "/replays/new" }, &asked)
+    Some(visitor.to(if of("endpoint").is_some() { "/replays/look" } else { "/replays/new" }, &asked))
+}
+
+/// Where what is held is let go: at its endpoint, or among those that are paused.
+fn holding<'a>(visitor: &Visitor, of: &impl Fn(&str) -> Option<&'a str>) -> Markup {
+    html! {
+        @if visitor.may(Permission::ManageEndpoints) {
+            @match of("endpoint") {
+                Some(id) => a href=(visitor.to_one(&format!("/endpoints/{}", segment(id)))) { "The endpoint" },
+                None => a href=(visitor.to("/endpoints", &[("health", "paused")])) { "Paused endpoints" },
+            }
+        }
+    }
 }
 
 /// Asks for attempts of all that match, so many at a press, the newest first. A cursor says
@@ -256,12 +347,17 @@ pub async fn retry_all(posted: Posted) -> HttpResponse {
     let Posted { visitor, form } = posted;
     let said = frozen(&visitor, true);
     let said = pairs(&said);
-    if let Some(number) = bulk::untyped(&form) {
+    let typed = match count(&visitor, &said).await {
+        Ok(all) => all.meant.typed(),
+        Err(trouble) => return visitor.answer(Err(trouble)),
+    };
+    if let Some(number) = typed.filter(|number| !bulk::is_typed(&form, *number)) {
         let said_of_it = format!("!Nothing was done: type {} to say that all of it is meant.", words::count(number));
         return visitor.say(&visitor.to(LOOK, &said), &said_of_it);
     }
     let mut cursor = visitor.query.filled("cursor").map(str::to_owned);
     let (mut done, mut asked, mut stopped, mut is_over) = (bulk::Done::default(), 0, None, false);
+    let (mut asking, mut before) = (Asking::of(&form), 0);
     'pages: for _ in 0..matching::PAGES_MAX {
         let found = match read(&visitor, &said, cursor.as_deref()).await {
             Ok(found) => found,
@@ -276,8 +372,10 @@ pub async fn retry_all(posted: Posted) -> HttpResponse {
                     break 'pages;
                 }
                 asked += 1;
-                match ask(&visitor, &delivery.id).await {
-                    Ok(()) => done.done += 1,
+                match asking.ask(&visitor, &delivery.id).await {
+                    Ok(true) => done.done += 1,
+                    // They count as asked for: the same form means the same ones.
+                    Ok(false) => before += 1,
                     Err(trouble) if matching::is_end(&trouble) => {
                         stopped = Some(trouble);
                         break 'pages;
@@ -302,6 +400,7 @@ pub async fn retry_all(posted: Posted) -> HttpResponse {
         return visitor.answer(Err(trouble.clone()));
     }
     let mut told = done.said("Queued: one more attempt of", DELIVERIES);
+    told.push_str(&passed_over(before));
     if is_over {
         told.push_str(" That was all of it.");
         return visitor.say(&visitor.to("/deliveries", &list_of(&said)), &told);
@@ -323,11 +422,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_arrived_and_what_was_discarded_is_not_asked_for() {
+    fn what_arrived_was_discarded_or_is_held_is_not_asked_for() {
         for (status, meant) in [
             ("pending", true),
             ("retrying", true),
-            ("held", true),
+            ("held", false),
             ("retries_exhausted", true),
             ("delivered", false),
             ("discarded", false),

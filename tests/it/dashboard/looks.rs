@@ -136,6 +136,7 @@ pub fn furnished(node: &Node) -> Furnished {
         ("overview-partner", "/dashboard?partner=globex".to_owned()),
         ("exhausted", "/dashboard/exhausted".to_owned()),
         ("exhausted-none", "/dashboard/exhausted?env=sandbox".to_owned()),
+        ("exhausted-matching", "/dashboard/exhausted/matching".to_owned()),
         ("deliveries-matching", "/dashboard/deliveries/matching?partner=initech&status=held".to_owned()),
         ("endpoints-matching", "/dashboard/endpoints/matching?verb=pause&until=2100-01-01T00:00:00.000Z".to_owned()),
         ("replays", "/dashboard/replays".to_owned()),

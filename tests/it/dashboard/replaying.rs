@@ -138,13 +138,21 @@ fn what_is_dismissed_is_what_was_seen() {
     assert_eq!(reader.post_as_it_is(path, &[("until", &until), ("pick", &group)]).status, 403, "without a token");
     // All that matches, for an operator, of this partner alone.
     let operator = Reader::signed_in(&node, OPERATOR_KEY);
-    let here = format!("{path}?env=sandbox&partner={}", tenant.name);
-    let said = operator.post_and_follow(&here, &[("until", &until), ("all", "1"), ("number", "1234"), ("typed", "12")]);
-    assert!(said.body.contains("type 1,234 to say"), "{}", said.body);
-    let said = operator.post_and_follow(&here, &[("until", &until), ("all", "1"), ("number", "1"), ("typed", "1")]);
+    let of = format!("env=sandbox&partner={}", tenant.name);
+    let look = operator.post_and_follow(&format!("{path}?{of}"), &[("all", "1"), ("verb", "dismiss")]);
+    for said in ["1 delivery would be discarded", &format!("all of {}", tenant.name), "Dismiss 1 delivery"] {
+        assert!(look.body.contains(said) && !look.body.contains("name=\"pick\""), "{said}: {}", look.body);
+    }
+    let all = format!("/dashboard/exhausted/matching?{of}");
+    assert!(look.body.contains(&format!("action=\"{}\"", all.replace('&', "&amp;"))), "{}", look.body);
+    let said = operator.post_and_follow(&all, &[]);
+    assert!(said.body.contains("does not say up to when"), "{}", said.body);
+    let said = operator.post_and_follow(&all, &[("made", &field(&look.body, "made"))]);
     assert!(said.body.contains("Dismissed 1 delivery."), "{}", said.body);
+    assert_eq!(operator.get(&all).body.matches("Nothing is given up.").count(), 1);
     let producer = Reader::signed_in(&node, tenant.producer.key.as_deref().unwrap());
     assert!(!producer.get("/dashboard/exhausted").body.contains("Dismiss"), "a producer looks only");
+    assert_eq!(producer.get("/dashboard/exhausted/matching").status, 403);
 }
 
 fn page_time(reader: &Reader) -> String {

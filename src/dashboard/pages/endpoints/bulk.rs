@@ -2,6 +2,8 @@
 //! its filters. Each is asked of the API by itself, and what comes of all of them is said in
 //! one sentence.
 
+use std::collections::HashMap;
+
 use actix_web::HttpResponse;
 use actix_web::http::Method;
 use maud::{Markup, html};
@@ -109,6 +111,8 @@ fn asked(form: &Form) -> Option<(Verb, Vec<(&str, &str)>)> {
 struct Came {
     /// Those to which it was done, as ticks say them.
     done: Vec<String>,
+    /// Those that were so before.
+    unchanged: u64,
     not: usize,
     why: Option<Trouble>,
     retries: (u64, bool),
@@ -144,14 +148,25 @@ impl Came {
             Verb::Resume => format!("Resumed: {endpoints}. What was held goes out."),
             Verb::RetryNow => format!("Asked: {endpoints}. {}", retried(self.retries.0, self.retries.1)),
         };
+        if self.unchanged > 0 {
+            let passed = format!("{}: {}", words::of(self.unchanged, ENDPOINTS.0), verb.unchanged());
+            said = match self.done.is_empty() {
+                true => format!("!Nothing was done to {passed}."),
+                false => format!("{said} Passed over: {passed}."),
+            };
+        }
         if let Some(trouble) = &self.why {
             let not = format!("{} of {} not: {}", self.not, self.not + self.done.len(), trouble.detail);
-            said = if self.done.is_empty() { format!("!{not}") } else { format!("{said} But {not}.") };
+            said = match (self.done.is_empty(), self.unchanged) {
+                (true, 0) => format!("!{not}"),
+                _ => format!("{said} But {not}."),
+            };
         }
         said
     }
 
     /// Leads on, and says it; a pause can be undone, while one button has room for all of it.
+    /// Of more it is said where they are found.
     fn answer(&self, visitor: &Visitor, verb: Verb, (to, undo): (&str, &str), more: &str) -> HttpResponse {
         let said = format!("{}{more}", self.said(verb));
         // What went out went out.
@@ -159,8 +174,16 @@ impl Came {
             return visitor.say(to, &said);
         }
         if self.done.iter().map(|one| one.len() + "&pick=".len()).sum::<usize>() > UNDO_BYTES_MAX {
-            let said = format!("{said} They are too many to be undone by a button: resume all that match.");
-            return visitor.say(to, &said);
+            let said = format!("{said} They are too many to be undone by a button");
+            // Where there is more to do, that comes first.
+            if !more.is_empty() {
+                return visitor
+                    .say(to, &format!("{said}: the list of endpoints has all that are paused, by their health."));
+            }
+            let paused = list::filters(visitor).into_iter().filter(|(name, _)| *name != "health");
+            let paused: Vec<(&str, &str)> = paused.chain([("health", "paused")]).collect();
+            let said = format!("{said}: these are all that are paused, those from before too.");
+            return visitor.say(&visitor.to("/endpoints", &paused), &said);
         }
         let mut fields: Vec<(&str, &str)> = vec![("verb", Verb::Resume.path())];
         fields.extend(self.done.iter().map(|one| ("pick", one.as_str())));
@@ -190,8 +213,16 @@ pub async fn act(posted: Posted) -> HttpResponse {
     if endpoints.is_empty() {
         return visitor.say(&to, "!Nothing was done: select an endpoint first.");
     }
+    let before = match paused(&visitor, verb, &endpoints).await {
+        Ok(before) => before,
+        Err(trouble) => return visitor.say_either(&to, Err::<(), _>(trouble), |()| String::new()),
+    };
     let mut came = Came::default();
     for (id, partner) in endpoints {
+        if before.get(id).is_some_and(|is_paused| *is_paused == (verb == Verb::Pause)) {
+            came.unchanged += 1;
+            continue;
+        }
         match came.ask(&visitor, verb, id, partner).await {
             Ok(()) => {}
             Err(trouble) if trouble.status == 401 => return visitor.answer(Err(trouble)),
@@ -203,6 +234,28 @@ pub async fn act(posted: Posted) -> HttpResponse {
         }
     }
     came.answer(&visitor, verb, (&to, &visitor.to("/endpoints/bulk", &here)), "")
+}
+
+/// Which of these are paused already: what was so before is not done, and so not undone. One
+/// that is not found is asked all the same, and says why not.
+async fn paused(visitor: &Visitor, verb: Verb, endpoints: &[(&str, &str)]) -> Result<HashMap<String, bool>, Trouble> {
+    let mut paused = HashMap::new();
+    if verb == Verb::RetryNow {
+        return Ok(paused);
+    }
+    let about = if visitor.chooses_partner() { About::Partner("*") } else { About::These };
+    for some in endpoints.chunks(visitor.api.limits.page_max.max(1)) {
+        let ids: Vec<&str> = some.iter().map(|(id, _)| *id).collect();
+        let asked = [("endpoints", &*ids.join(",")), ("limit", &*ids.len().to_string())];
+        let found = match visitor.get::<List<Endpoint>>("/webhook", about, &asked).await {
+            Ok(found) => found,
+            // There is one among them that is no id.
+            Err(trouble) if trouble.status == 422 => continue,
+            Err(trouble) => return Err(trouble),
+        };
+        paused.extend(found.data.into_iter().map(|endpoint| (endpoint.id, endpoint.paused_at.is_some())));
+    }
+    Ok(paused)
 }
 
 /// What is meant: what to do, to those made until when, from where on. What the address does
@@ -265,14 +318,13 @@ impl<'a> Meant<'a> {
                 }
             }
             cursor = found.next_cursor;
-            if cursor.is_none() {
-                return Ok(all);
-            }
-            if all.meant.count >= matching::COUNTED {
+            if cursor.is_none() || all.meant.count > matching::COUNTED {
                 break;
             }
         }
-        all.meant.is_more = true;
+        all.meant.is_more = cursor.is_some();
+        all.meant = all.meant.capped();
+        all.further = cursor;
         Ok(all)
     }
 }
@@ -285,6 +337,8 @@ struct Matching {
     /// What waits for them.
     waiting: (u64, bool),
     samples: Vec<Endpoint>,
+    /// Where looking ended, with more behind it.
+    further: Option<String>,
 }
 
 /// The look at all that match.
@@ -299,13 +353,14 @@ async fn build(visitor: &Visitor, meant: &Meant<'_>) -> Result<Page, Trouble> {
     let all = meant.count(visitor).await?;
     let (verb, is_rest) = (meant.verb, meant.cursor.is_some());
     let count = all.meant.said(ENDPOINTS);
-    let is_any = all.meant.count > 0 || all.meant.is_more;
+    let is_any = all.meant.count > 0;
     let title = format!("{}: all that match", verb.word());
     let look = Look {
         title: &title,
         list: visitor.to("/endpoints", &meant.filters),
         sentence: html! {
             @if is_any { (verb.word()) ": " (count) @if is_rest { " that are left" } ". " (verb.consequence()) }
+            @else if all.meant.is_not_found_yet() { (matching::not_found_yet(&meant.address(visitor, all.further.as_deref()))) }
             @else { "There is none that this would change." }
         },
         facts: facts(visitor, meant, &all),
@@ -356,7 +411,11 @@ pub async fn act_all(posted: Posted) -> HttpResponse {
     let Some(meant) = Meant::read(&visitor) else {
         return visitor.say(&to, "!Nothing was done: the address does not say what to, or up to when. Begin again.");
     };
-    if let Some(number) = bulk::untyped(&form) {
+    let typed = match meant.count(&visitor).await {
+        Ok(all) => all.meant.typed(),
+        Err(trouble) => return visitor.answer(Err(trouble)),
+    };
+    if let Some(number) = typed.filter(|number| !bulk::is_typed(&form, *number)) {
         let said = format!("!Nothing was done: type {} to say that all of it is meant.", words::count(number));
         return visitor.say(&meant.address(&visitor, meant.cursor), &said);
     }

@@ -2,12 +2,11 @@
 //! day, narrowed by chips that can be taken away again. Its rows are live, and stay where they are: a stream is told
 //! which ones somebody sees. What is done to several of them is in `bulk`.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse};
+use futures_util::future::join_all;
 use maud::{Markup, html};
 
 use crate::auth::Permission;
@@ -228,7 +227,6 @@ async fn several(
         nouns: ("endpoint", "endpoints"),
         deeds: &deeds,
         all: "further pages too; first a look at them",
-        typed: None,
     };
     html! {
         @if let Err(trouble) = &counted { (answers::part(trouble)) }
@@ -378,44 +376,36 @@ fn news(count: usize, is_moved: bool, to: &str) -> Markup {
 
 /// The rows that somebody sees, as they are by now.
 pub async fn live(visitor: Visitor, request: HttpRequest) -> HttpResponse {
-    let known = Rc::new(RefCell::new(HashMap::new()));
-    live::seldom(visitor, &request, move |visitor| {
-        let known = Rc::clone(&known);
-        async move { draw(&visitor, &known).await }
-    })
+    live::seldom(visitor, &request, draw)
 }
 
-async fn draw(visitor: &Visitor, known: &RefCell<HashMap<String, Endpoint>>) -> Result<Parts, Trouble> {
+async fn draw(visitor: Visitor) -> Result<Parts, Trouble> {
+    let visitor = &visitor;
     let shown: Vec<&str> = visitor.query.get("shown").unwrap_or_default().split(',').take(PAGE).collect();
     let (here, limit) = (here(visitor), LOOKED_AMONG.min(visitor.api.limits.page_max).to_string());
     let mut found: List<Endpoint> = visitor.get("/webhook-health", About::These, &asked(visitor, &limit)).await?;
     put_in_order(visitor, &mut found.data).await?;
     let first: Vec<&str> = found.data.iter().take(PAGE).map(|endpoint| endpoint.id.as_str()).collect();
     let (new, is_moved) = changed(&shown, &first);
-    let mut rows = Vec::new();
-    for id in &shown {
-        let now = match found.data.iter().find(|endpoint| endpoint.id == *id) {
-            Some(endpoint) => Some(endpoint.clone()),
+    let found = &found;
+    let now = shown.iter().map(|id| async move {
+        match found.data.iter().find(|endpoint| endpoint.id == *id) {
+            Some(endpoint) => Ok(Some(endpoint.clone())),
             // All were looked through: it is gone, or does not match any more.
-            None if found.next_cursor.is_none() => None,
-            // It stands further down by now. How it was is told until it is found again.
-            None => {
-                let before = known.borrow().get(*id).cloned();
-                match before {
-                    Some(before) => Some(before),
-                    None => match endpoint::read(visitor, id).await {
-                        Ok(endpoint) => Some(endpoint),
-                        Err(trouble) if trouble.status == 404 => None,
-                        Err(trouble) => return Err(trouble),
-                    },
-                }
-            }
-        };
-        rows.extend(now);
-    }
+            None if found.next_cursor.is_none() => Ok(None),
+            // It stands further down by now, as one that has recovered does: it is read by
+            // itself. A page has few.
+            None => match endpoint::read(visitor, id).await {
+                Ok(endpoint) => Ok(Some(endpoint)),
+                Err(trouble) if trouble.status == 404 => Ok(None),
+                Err(trouble) => Err(trouble),
+            },
+        }
+    });
+    let now: Result<Vec<Option<Endpoint>>, Trouble> = join_all(now).await.into_iter().collect();
+    let rows: Vec<Endpoint> = now?.into_iter().flatten().collect();
     let counted = counted(visitor, &rows).await?;
     let table = table(visitor, &rows, Some(&counted), Some(FORM));
-    known.borrow_mut().extend(rows.into_iter().map(|endpoint| (endpoint.id.clone(), endpoint)));
     Ok(vec![("rows", table), ("news", news(new, is_moved, &visitor.to("/endpoints", &here)))])
 }
 
