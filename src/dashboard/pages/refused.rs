@@ -94,13 +94,13 @@ fn row(visitor: &Visitor, post: &RefusedPost) -> Markup {
                     None => span.muted { "configured" },
                 }
             }
-            td { @match post.partner.as_deref() { Some("*") => "all", Some(name) => (name), None => span.muted { "—" } } }
+            td { @match post.partner.as_deref() { Some("*") => "all", Some(name) => span.cut title=(name) { (name) }, None => span.muted { "—" } } }
             td.line2 {
-                @if post.errors.is_empty() { (post.detail) }
+                @if post.errors.is_empty() { (words::marked(&post.detail)) }
                 @for (at, error) in post.errors.iter().enumerate() {
                     @if at > 0 { br; }
                     @if !error.pointer.is_empty() { code { (error.pointer) } " " }
-                    (error.detail)
+                    (words::marked(&error.detail))
                 }
                 @if !post.indexed.is_empty() || post.idempotency_key.is_some() {
                     br;
