@@ -108,15 +108,15 @@ fn height(millis: u64) -> u64 {
     3 + (share.min(1.0) * (TICKS_HEIGHT - 3) as f64) as u64
 }
 
-/// A bar of a table: so much of the most of them.
-pub fn share(value: u64, most: u64, is_good: bool) -> Markup {
+/// A bar of a table: so much of the most of them, in the colour of a class.
+pub fn share(value: u64, most: u64, class: &str) -> Markup {
     let thousandths = if most == 0 { 0 } else { (u128::from(value) * 1_000 / u128::from(most)) as u64 };
     // Anything at all is to be seen.
     let thousandths = if value > 0 { thousandths.max(8) } else { 0 };
     let width = format!("{}.{}%", thousandths / 10, thousandths % 10);
     html! {
         svg.bar width="100%" height="12" aria-hidden="true" {
-            @if value > 0 { rect class=(if is_good { "ok" } else { "no" }) width=(width) height="12" {} }
+            @if value > 0 { rect class=(class) width=(width) height="12" {} }
         }
     }
 }

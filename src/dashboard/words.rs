@@ -72,7 +72,15 @@ pub fn span(span: Duration) -> String {
 /// `3 min ago`, `in 41 s`, in one unit.
 pub fn relative(at: Timestamp, now: Timestamp) -> String {
     let (is_past, apart) = if at <= now { (true, now.since(at)) } else { (false, at.since(now)) };
-    let seconds = apart.as_secs();
+    // What has passed is whole; what is to come is so far away to the nearest unit: a key for
+    // 30 days is not said to end in 29 once a second has gone by.
+    let seconds = match apart.as_secs() {
+        seconds if is_past => seconds,
+        seconds @ 0..=59 => seconds,
+        seconds @ 60..=3_599 => seconds + 30,
+        seconds @ 3_600..=86_399 => seconds + 1_800,
+        seconds => seconds + 43_200,
+    };
     let text = match seconds {
         0 if is_past => return "just now".to_owned(),
         0..=59 => format!("{seconds} s"),
@@ -193,9 +201,16 @@ mod tests {
     fn times_read_well() {
         let now = Timestamp::from_millis(1_700_000_000_000);
         let at = |seconds: i64| Timestamp::from_millis(now.as_millis() + seconds * 1_000);
-        for (seconds, text) in
-            [(0, "just now"), (-180, "3 min ago"), (41, "in 41 s"), (-7_200, "2 h ago"), (90_000, "in 1 d")]
-        {
+        for (seconds, text) in [
+            (0, "just now"),
+            (-180, "3 min ago"),
+            (41, "in 41 s"),
+            (-7_200, "2 h ago"),
+            (90_000, "in 1 d"),
+            (2_591_999, "in 30 d"),
+            (-2_591_999, "29 d ago"),
+            (3_590, "in 1 h"),
+        ] {
             assert_eq!(relative(at(seconds), now), text);
         }
         assert_eq!(absolute(now), "2023-11-14 22:13:20.000 UTC");

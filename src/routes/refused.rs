@@ -246,8 +246,9 @@ fn hour_of(time: Timestamp) -> i64 {
     time.as_millis().div_euclid(HOUR_MS)
 }
 
-/// Counts posts by the type that they said they were. Of one that says nothing of where it
-/// was to go, nothing is counted: whose figures would it be in?
+/// Counts posts by the type that they said they were. Of one whose environment is not known
+/// nothing is counted: whose figures would it be in? That it names no partner, or one that is
+/// not there, is no matter: figures are of all partners.
 pub(super) fn count(api: &Api, caller: &Caller, posts: impl IntoIterator<Item = (Option<EventType>, u64)>) {
     let Ok(environment) = caller.environment() else { return };
     let catalog = api.catalogs.of(environment);

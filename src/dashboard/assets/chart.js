@@ -14,6 +14,13 @@
   let now = read(), plots = [];
   const room = () => Math.max(240, plot.clientWidth);
   const stamp = at => new Date(at * 1e3).toISOString().slice(0, 16).replace("T", " ");
+  // Over days the day; or else the time, with the day where it begins.
+  const dated = (at, place, all) => {
+    const day = stamp(at).slice(5, 10), time = stamp(at).slice(11);
+    return now.data[0].length * now.step > 9e4 ? day : place && stamp(all[place - 1]).slice(5, 10) === day ? time : time + "\n" + day;
+  };
+  // A stretch between two of which nothing is known has no line: it is a point.
+  const alone = u => u.data[1].flatMap((n, at, all) => n !== null && all[at - 1] == null && all[at + 1] == null ? [at] : []);
   const whole = n => n === null || n === undefined ? "—" : String(Math.abs(n));
   const marked = { hooks: { draw: u => {
     const { ctx, bbox } = u;
@@ -28,13 +35,13 @@
     width: room(), height, plugins: [marked], cursor: { sync: { key: "overview" }, drag: { x: false, y: false }, points: { show: false } },
     tzDate: at => uPlot.tzDate(new Date(at * 1e3), "Etc/UTC"),
     scales: { x: { range: (u, first, last) => [first, last + now.step] }, y: { range: (u, low, high) => [Math.min(0, low || 0), Math.max(1, high || 0)] } },
-    axes: [axis({ values: (u, all) => all.map(at => stamp(at).slice(...(now.data[0].length * now.step > 9e4 ? [5, 10] : [11, 16]))) }), axis({ size: 52, values: (u, all) => all.map(n => n % 1 ? "" : whole(n)) })], series: [{ label: "from", value: (u, at) => at ? stamp(at) + " UTC" : "—" }, ...lines], ...more,
+    axes: [axis({ values: (u, all) => all.map(dated) }), axis({ size: 52, values: (u, all) => all.map(n => n % 1 ? "" : whole(n)) })], series: [{ label: "from", value: (u, at) => at ? stamp(at) + " UTC" : "—" }, ...lines], ...more,
   });
   const draw = () => {
     for (const old of plots) old.destroy();
     const [times, up, down, wait] = now.data;
     plots = [new uPlot(options(220, [series("delivered", "delivered", { paths: bars }), series("failed attempts", "exhausted", { paths: bars })]), [times, up, down], plot)];
-    if (wait.some(n => n !== null)) plots.push(new uPlot(options(150, [series("waiting", "pending", { width: 1.5, fill: colour("pending-t"), paths: uPlot.paths.stepped({ align: 1 }) })]), [times, wait], plot));
+    if (wait.some(n => n !== null)) plots.push(new uPlot(options(150, [series("waiting", "pending", { width: 1.5, fill: colour("pending-t"), paths: uPlot.paths.stepped({ align: 1 }), points: { show: false, size: 6, fill: colour("pending"), filter: alone } })]), [times, wait], plot));
   };
   plot.hidden = false;
   draw();

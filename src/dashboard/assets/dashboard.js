@@ -14,7 +14,9 @@ const span = (s, fine) => {
 };
 const words = (at, fine) => {
   const apart = Date.now() - at, s = Math.floor(Math.abs(apart) / 1000);
-  return apart < 0 ? "in " + span(s, fine) : fine ? "due now" : s < 1 ? "just now" : span(s) + " ago";
+  // What is to come is so far away to the nearest unit.
+  const unit = units.find(([, size]) => s >= size || size === 1)[1];
+  return apart < 0 ? "in " + span(fine || unit === 1 ? s : s + unit / 2, fine) : fine ? "due now" : s < 1 ? "just now" : span(s) + " ago";
 };
 const here = at => new Date(at - new Date(at).getTimezoneOffset() * 60000).toISOString().slice(0, 19).replace("T", " ");
 const mode = () => kept.get("times") || "relative";
@@ -104,12 +106,14 @@ const main = one("main"), mark = one("#live"), from = main?.dataset.live;
 let stream = null, paused = kept.get("paused") === "yes", seen = "", announced = 0;
 const clock = () => new Date().toTimeString().slice(0, 8);
 const show = (kind, text) => { if (mark) { mark.hidden = !from; mark.className = "live " + kind; mark.firstElementChild.textContent = text } };
+// Figures that nothing renews are grey, and say of when they are.
+const old = text => { for (const f of all(".figures")) { f.classList.toggle("left", !!text); f.title = text } };
 const stop = () => { stream?.close(); stream = null };
 const start = () => {
   if (!from || stream || paused || d.hidden) return;
   stream = new EventSource(from);
-  stream.onopen = () => show("", "live");
-  stream.onerror = () => { show("lost", "as of " + (seen || clock())); if (stream && stream.readyState === 2) { stop(); setTimeout(start, 5000) } };
+  stream.onopen = () => { show("", "live"); old("") };
+  stream.onerror = () => { seen ||= clock(); show("lost", "as of " + seen); old("as of " + seen); if (stream && stream.readyState === 2) { stop(); setTimeout(start, 5000) } };
   stream.addEventListener("gone", () => { stop(); location.reload() });
   stream.addEventListener("part", event => {
     const box = d.createElement("template");

@@ -4,27 +4,28 @@
 use std::collections::HashMap;
 
 use actix_web::{HttpResponse, web};
-use futures_util::future::{join3, join4};
+use futures_util::future::join4;
 use maud::{Markup, html};
 
 use crate::auth::Permission;
 use crate::dashboard::answers;
 use crate::dashboard::form::Form;
 use crate::dashboard::frame::{self, Page};
-use crate::dashboard::icons;
 use crate::dashboard::inside::{self, Trouble};
 use crate::dashboard::pages::{catalog_form, head, nothing, schema, segment};
 use crate::dashboard::payload::pretty;
 use crate::dashboard::visitor::{About, Posted, Visitor};
 use crate::dashboard::wire::{AcceptedEvent, Endpoint, EventType, List, Partner, Refusals, Statistics};
 use crate::dashboard::words;
-use crate::domain::{EventType as Name, TypePattern};
+use crate::domain::{EventType as Name, Timestamp, TypePattern};
 use crate::policy::matching;
 
 /// Types whose events are counted together.
 const COUNTED: &str = "100";
 /// Subscribers that are named.
 const NAMED: usize = 20;
+/// Subscribers of which it is asked how they are.
+const HARMED: usize = 100;
 
 /// The list, or the form of a new type.
 pub async fn list(visitor: Visitor) -> HttpResponse {
@@ -118,6 +119,7 @@ async fn refused(visitor: &Visitor) -> Result<Option<Refused>, Trouble> {
     let asked = [("counts", "true"), ("limit", "1")];
     let found: Refusals = visitor.get("/events/refused", About::These, &asked).await?;
     Ok(found.counts.map(|counts| Refused {
+        since: counts.since.0,
         of: counts.by_type.into_iter().map(|of| (of.event_type, of.refused)).collect(),
         others: counts.others,
         nodes: counts.nodes.len(),
@@ -127,6 +129,8 @@ async fn refused(visitor: &Visitor) -> Result<Option<Refused>, Trouble> {
 
 /// See [`refused`].
 struct Refused {
+    /// From when on they are counted.
+    since: Timestamp,
     of: HashMap<String, u64>,
     /// Of no type of the catalog.
     others: u64,
@@ -139,7 +143,7 @@ impl Refused {
     /// Of which nodes that is, and what no row has.
     fn note(&self, visitor: &Visitor) -> Markup {
         html! {
-            " Refused are posts and lines of the same time, "
+            " Refused are posts and lines since " (words::time(self.since, visitor.now)) ", counted by the hour, "
             @if self.nodes == 1 { "as far as this node remembers: since it started." }
             @else { "as far as " (self.nodes - self.silent.len()) " of " (self.nodes) " nodes remember: since each started." }
             @if !self.silent.is_empty() {
@@ -222,7 +226,8 @@ pub async fn one(visitor: Visitor, name: web::Path<String>) -> HttpResponse {
 }
 
 async fn build_one(visitor: &Visitor, name: &str) -> Result<Page, Trouble> {
-    let (known, endpoints, partners) = join3(read(visitor, name), endpoints(visitor), partners(visitor)).await;
+    let (known, endpoints, partners, healths) =
+        join4(read(visitor, name), endpoints(visitor), partners(visitor), healths(visitor, name)).await;
     let known = known?;
     let may_send = visitor.may(Permission::PostEvents) && !known.built_in;
     let path = format!("/catalog/{}", segment(&known.name));
@@ -264,7 +269,7 @@ async fn build_one(visitor: &Visitor, name: &str) -> Result<Page, Trouble> {
             }
         }
         @match &endpoints {
-            Ok(Some(endpoints)) => (wanted_by(visitor, endpoints, &known.name)),
+            Ok(Some(endpoints)) => (wanted_by(visitor, endpoints, &healths, &known.name)),
             Ok(None) => {}
             Err(trouble) => (answers::part(trouble)),
         }
@@ -284,8 +289,20 @@ async fn build_one(visitor: &Visitor, name: &str) -> Result<Page, Trouble> {
     Ok(Page::new(known.name.clone(), body))
 }
 
+/// Those that a type goes to with how they are, the most harmed, by their ids. Of those that
+/// are not there it is known how they are set.
+async fn healths(visitor: &Visitor, name: &str) -> HashMap<String, Endpoint> {
+    if !visitor.may(Permission::ManageEndpoints) {
+        return HashMap::new();
+    }
+    let limit = visitor.api.limits.page_max.min(HARMED).to_string();
+    let asked = [("type", name), ("limit", limit.as_str())];
+    let found: Result<List<Endpoint>, Trouble> = visitor.get("/webhook-health", About::These, &asked).await;
+    found.map_or_else(|_| HashMap::new(), |found| found.data.into_iter().map(|one| (one.id.clone(), one)).collect())
+}
+
 /// The endpoints that a type goes to, as far as they are named.
-fn wanted_by(visitor: &Visitor, endpoints: &List<Endpoint>, name: &str) -> Markup {
+fn wanted_by(visitor: &Visitor, endpoints: &List<Endpoint>, healths: &HashMap<String, Endpoint>, name: &str) -> Markup {
     let all = subscribers(endpoints, name);
     html! {
         section.panel {
@@ -304,7 +321,7 @@ fn wanted_by(visitor: &Visitor, endpoints: &List<Endpoint>, name: &str) -> Marku
                         tbody {
                             @for endpoint in all.iter().take(NAMED) {
                                 tr {
-                                    td.nowrap { (icons::endpoint(&endpoint.status)) }
+                                    td.nowrap { (super::endpoints::health(visitor, healths.get(&endpoint.id).unwrap_or(endpoint))) }
                                     td { a.cut href=(visitor.to_one(&format!("/endpoints/{}", segment(&endpoint.id)))) title=(endpoint.url) { (endpoint.url) } }
                                     td { @if endpoint.partner == "*" { "all" } @else { (endpoint.partner) } }
                                     td { span.cut title=(endpoint.events.join(", ")) { (endpoint.events.join(", ")) } }

@@ -209,6 +209,7 @@ fn drawn(
     let body = html! {
         (head(&kind.title(), html! { a href=(back) { "Leave it as it is" } }))
         @if let Some((checked, _)) = checked { (verdict(visitor, checked)) }
+        @if !mistakes.is_empty() { (not_checked(mistakes)) }
         form.panel id=(FORM) method="post" action=(to) {
             (frame::token(visitor))
             @if let Some((_, digest)) = checked { input type="hidden" name="checked" value=(digest); }
@@ -227,19 +228,41 @@ fn drawn(
     Page::new(kind.title(), body)
 }
 
+/// That nothing came of it, above everything else, and where to look: the fields are higher
+/// than a screen.
+fn not_checked(mistakes: &Mistakes) -> Markup {
+    let wrong: Vec<&str> = FIELDS.into_iter().filter(|name| !mistakes.at(name).is_empty()).collect();
+    html! {
+        p.note.bad #not-checked role="alert" {
+            "Nothing was saved. What is wrong is said "
+            @if wrong.is_empty() { "below." } @else {
+                "at "
+                @for (at, name) in wrong.iter().enumerate() { @if at > 0 { ", " } a href={ "#" (name) } { (name) } }
+                "."
+            }
+        }
+    }
+}
+
+/// The first field that something is wrong with: whoever comes back to the form begins there.
+fn is_first_wrong(mistakes: &Mistakes, name: &str) -> bool {
+    FIELDS.into_iter().find(|field| !mistakes.at(field).is_empty()) == Some(name)
+}
+
 fn field(form: &Form, mistakes: &Mistakes, name: &str, label: &str, is_long: bool, hint: &str) -> Markup {
     let is_wrong = !mistakes.at(name).is_empty();
+    let is_first = is_first_wrong(mistakes, name);
     let described = if is_wrong { format!("{name}-wrong {name}-hint") } else { format!("{name}-hint") };
     html! {
         div.field {
             label for=(name) { (label) }
             @if is_long {
                 // A browser takes a line break at the very beginning away.
-                textarea.long id=(name) name=(name) spellcheck="false" aria-invalid=[is_wrong.then_some("true")] aria-describedby=(described) {
+                textarea.long id=(name) name=(name) spellcheck="false" autofocus[is_first] aria-invalid=[is_wrong.then_some("true")] aria-describedby=(described) {
                     "\n" (form.get(name).unwrap_or_default())
                 }
             } @else {
-                input id=(name) name=(name) type="text" value=[form.get(name)] maxlength="2048" spellcheck="false"
+                input id=(name) name=(name) type="text" value=[form.get(name)] maxlength="2048" spellcheck="false" autofocus[is_first]
                     aria-invalid=[is_wrong.then_some("true")] aria-describedby=(described);
             }
             @if is_wrong { div id={ (name) "-wrong" } { @for wrong in mistakes.at(name) { p.wrong { (wrong) } } } }

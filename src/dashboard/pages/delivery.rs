@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
-use futures_util::future::join;
+use futures_util::future::join3;
 use maud::{Markup, html};
 
 use crate::auth::Permission;
@@ -16,12 +16,12 @@ use crate::dashboard::icons;
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::live::{self, Parts};
 use crate::dashboard::pages::attempt::{self, Sent};
-use crate::dashboard::pages::event_outcomes::{left, waits};
+use crate::dashboard::pages::event_outcomes::{failed_with, is_behind_a_breaker, last_failed, left, waits};
 use crate::dashboard::pages::{endpoint_link, event_payload, outcome, segment, timeline};
 use crate::dashboard::visitor::{About, Posted, Visitor};
 use crate::dashboard::wire::{Attempt, AuditEntry, Delivery, Endpoint, List};
 use crate::dashboard::words;
-use crate::domain::Timestamp;
+use crate::domain::{DeliveryId, Timestamp};
 
 /// Bytes of the payload that are shown here.
 const BODY_BYTES_MAX: usize = 512;
@@ -33,6 +33,8 @@ const REQUESTS: &str = "50";
 type Body = Option<(String, usize)>;
 
 async fn read(visitor: &Visitor, id: &str) -> Result<Delivery, Trouble> {
+    // The API may have other things below the same path.
+    id.parse::<DeliveryId>().map_err(|_| Trouble::not_found("no delivery has this id"))?;
     visitor.get(&format!("/deliveries/{}", segment(id)), About::These, &[]).await
 }
 
@@ -41,6 +43,14 @@ async fn endpoint_of(visitor: &Visitor, delivery: &Delivery) -> Option<Endpoint>
         return None;
     }
     visitor.get(&format!("/webhook/{}", segment(&delivery.endpoint)), About::These, &[]).await.ok()
+}
+
+/// What the receiver of one that waits for a breaker answered last, to whichever delivery.
+async fn failed_last(visitor: &Visitor, delivery: &Delivery) -> Option<String> {
+    if !is_behind_a_breaker(delivery.waits_for.as_ref()) {
+        return None;
+    }
+    last_failed(visitor, &delivery.endpoint).await.map(|seen| failed_with(&seen))
 }
 
 async fn body_of(visitor: &Visitor, delivery: &Delivery) -> Body {
@@ -81,7 +91,8 @@ pub async fn page(visitor: Visitor, id: web::Path<String>) -> HttpResponse {
 async fn build(visitor: &Visitor, id: &str) -> Result<Page, Trouble> {
     let delivery = read(visitor, id).await?;
     let endpoint = endpoint_of(visitor, &delivery).await;
-    let (body_sent, by_hand) = join(body_of(visitor, &delivery), by_hand(visitor, &delivery)).await;
+    let (body_sent, by_hand, failed) =
+        join3(body_of(visitor, &delivery), by_hand(visitor, &delivery), failed_last(visitor, &delivery)).await;
     let path = format!("/deliveries/{}", segment(&delivery.id));
     let chosen = chosen(visitor, &delivery);
     let body = html! {
@@ -89,7 +100,7 @@ async fn build(visitor: &Visitor, id: &str) -> Result<Page, Trouble> {
             h1 { "Delivery " span.mono { (words::short(&delivery.id)) } " " span.muted { (delivery.event_type) } }
             div.row { (frame::copy(&delivery.id)) }
         }
-        (state(visitor, &delivery, endpoint.as_ref(), &by_hand))
+        (state(visitor, &delivery, endpoint.as_ref(), failed.as_deref(), &by_hand))
         (facts(visitor, &delivery, endpoint.as_ref()))
         (attempts(visitor, &delivery, endpoint.as_ref(), &body_sent, &by_hand))
         (frame::as_call(visitor, &path, About::These, &[]))
@@ -128,10 +139,16 @@ fn facts(visitor: &Visitor, delivery: &Delivery, endpoint: Option<&Endpoint>) ->
 }
 
 /// Where it stands and what can be done.
-fn state(visitor: &Visitor, delivery: &Delivery, endpoint: Option<&Endpoint>, by_hand: &BTreeSet<u64>) -> Markup {
+fn state(
+    visitor: &Visitor,
+    delivery: &Delivery,
+    endpoint: Option<&Endpoint>,
+    failed: Option<&str>,
+    by_hand: &BTreeSet<u64>,
+) -> Markup {
     html! {
         section #state .panel {
-            div.head { p.sentence { (icons::status(&delivery.status)) " " (sentence(visitor, delivery, endpoint)) } }
+            div.head { p.sentence { (icons::status(&delivery.status)) " " (sentence(visitor, delivery, endpoint, failed)) } }
             @if !delivery.attempts.is_empty() || delivery.next_attempt_at.is_some() { (timeline::line(delivery, by_hand, visitor.now)) }
             (actions(visitor, delivery, endpoint))
         }
@@ -154,6 +171,9 @@ fn actions(visitor: &Visitor, delivery: &Delivery, endpoint: Option<&Endpoint>) 
                     (Some("settings" | "failing" | "gone"), Some(_)) => (frame::action(visitor, &of_endpoint("enable"), "Enable the endpoint")),
                     // One that has ended waits for nobody, and its endpoint is paused all the same.
                     (None, Some(endpoint)) if endpoint.paused_at.is_some() => (frame::action(visitor, &of_endpoint("resume"), "Resume the endpoint")),
+                    (Some("operator"), Some(endpoint)) if endpoint.partner != "*" && visitor.may(Permission::Brake) => {
+                        a.button href=(visitor.address(&format!("/partners/{}", segment(&endpoint.partner)), None, &[])) { "To the brake that holds it" }
+                    }
                     _ if is_held => a.button href=(visitor.to_one(&format!("/endpoints/{}", segment(&delivery.endpoint)))) { "To the endpoint, which holds it" },
                     _ if can_be_sent => (frame::action(visitor, &at("retry"), if delivery.status == "delivered" { "Send it once more" } else { "Retry now" })),
                     _ => {}
@@ -167,7 +187,7 @@ fn actions(visitor: &Visitor, delivery: &Delivery, endpoint: Option<&Endpoint>) 
 }
 
 /// Where it stands, with what comes next.
-fn sentence(visitor: &Visitor, delivery: &Delivery, endpoint: Option<&Endpoint>) -> Markup {
+fn sentence(visitor: &Visitor, delivery: &Delivery, endpoint: Option<&Endpoint>, failed: Option<&str>) -> Markup {
     let now = visitor.now;
     let last = delivery.attempts.last().map(|attempt| {
         html! { "Attempt " (attempt.number) " " (outcome::verb(attempt)) " " (words::time(attempt.started_at.0, now)) }
@@ -200,8 +220,10 @@ fn sentence(visitor: &Visitor, delivery: &Delivery, endpoint: Option<&Endpoint>)
                 // While it is held, nothing is probed.
                 @let flowing = endpoint.filter(|endpoint| endpoint.status == "active" && endpoint.braked_at.is_none());
                 @if let Some(health) = flowing.and_then(|endpoint| endpoint.health.as_ref()).filter(|health| health.breaker == "open") {
-                    " " (super::endpoint::trouble(visitor, health))
+                    // When it is probed next is said above, by what it waits for.
+                    " " (super::endpoint::trouble(visitor, health, !is_behind_a_breaker(delivery.waits_for.as_ref())))
                 }
+                @if let Some(failed) = failed { " The receiver last " (failed) "." }
             }
         }
     }
@@ -282,9 +304,10 @@ async fn draw(visitor: Visitor, id: String, known: Rc<Known>) -> Result<Parts, T
         let found = by_hand(&visitor, &delivery).await;
         known.by_hand.replace((made, found));
     }
+    let failed = failed_last(&visitor, &delivery).await;
     let by_hand = &known.by_hand.borrow().1;
     let shown = attempts(&visitor, &delivery, endpoint.as_ref(), &body, by_hand);
-    Ok(vec![("state", state(&visitor, &delivery, endpoint.as_ref(), by_hand)), ("attempts", shown)])
+    Ok(vec![("state", state(&visitor, &delivery, endpoint.as_ref(), failed.as_deref(), by_hand)), ("attempts", shown)])
 }
 
 /// Retries or skips it.

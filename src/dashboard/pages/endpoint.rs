@@ -100,8 +100,9 @@ pub fn framed(visitor: &Visitor, endpoint: &Endpoint, seen: &[AttemptSeen], tab:
         .live(visitor.to(&format!("/live{}", path.replacen("/endpoints/", "/endpoint/", 1)), &[]))
 }
 
-/// What its trouble is, as a sentence; nothing without one.
-pub fn trouble(visitor: &Visitor, health: &Health) -> Markup {
+/// What its trouble is, as a sentence; nothing without one. When it is tried next is left out
+/// where that is said beside it, or nothing is tried.
+pub fn trouble(visitor: &Visitor, health: &Health, says_next: bool) -> Markup {
     let now = visitor.now;
     let (what, tries) = if visitor.is_partner() { ("It fails", "try") } else { ("Its breaker opened", "probe") };
     html! {
@@ -113,7 +114,12 @@ pub fn trouble(visitor: &Visitor, health: &Health) -> Markup {
             @if let Some(at) = health.breaker_opened_at { @if visitor.is_partner() { " since" } " " (words::time(at.0, now)) }
             @if health.failed_probes > 0 { "; " (state::probes(visitor, health.failed_probes)) " failed since" }
             @if health.actor.probing == Some(true) { "; a " (tries) " is under way" }
-            @else if let Some(at) = health.next_probe_at { "; the next " (tries) " " (words::time(at.0, now)) }
+            @else if !says_next {}
+            // Nothing is there to probe with.
+            @else if health.backlog == 0 { "; the next delivery is " @if visitor.is_partner() { "tried" } @else { "the probe" } }
+            @else if let Some(at) = health.next_probe_at {
+                "; the next " (tries) " " @if at.0 > now { (words::countdown(at.0, now)) } @else { "is due" }
+            }
             "."
         } @else if let Some(since) = health.failing_since {
             "It has only failed since " (words::time(since.0, now)) "."

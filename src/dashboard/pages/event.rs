@@ -2,6 +2,7 @@
 //! outcomes in `event_outcomes`.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -11,19 +12,26 @@ use crate::auth::Permission;
 use crate::dashboard::frame::{self, Page};
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::live::{self, Pace, Parts};
-use crate::dashboard::pages::naming::Names;
+use crate::dashboard::pages::event_outcomes::Known;
 use crate::dashboard::pages::{event_outcomes, event_payload, events, news, segment};
 use crate::dashboard::visitor::{About, Visitor};
-use crate::dashboard::wire::WholeEvent;
-use crate::dashboard::words;
+use crate::dashboard::wire::{Outcome, WholeEvent};
+use crate::dashboard::{answers, words};
+use crate::domain::EventId;
 
 /// Reads one.
 pub async fn read(visitor: &Visitor, id: &str) -> Result<WholeEvent, Trouble> {
+    // The API has other things below the same path.
+    id.parse::<EventId>().map_err(|_| Trouble::not_found("no event has this id"))?;
     visitor.get(&format!("/events/{}", segment(id)), About::These, &[]).await
 }
 
 /// The page.
 pub async fn page(visitor: Visitor, id: web::Path<String>) -> HttpResponse {
+    // As the API calls them, whose addresses are copied from one to the other.
+    if matches!(id.as_str(), "refused" | "tail") {
+        return answers::go(&visitor.to("/events", &[("tab", &id)]));
+    }
     visitor.answer(build(&visitor, &id).await)
 }
 
@@ -31,7 +39,7 @@ async fn build(visitor: &Visitor, id: &str) -> Result<Page, Trouble> {
     let event = with_all_outcomes(visitor, id).await?;
     let path = format!("/events/{}", segment(&event.id));
     let whose = of_one_partner(visitor, &event);
-    let names = event_outcomes::names(visitor, &event).await;
+    let known = event_outcomes::known(visitor, &event).await;
     let about = whose.as_deref().map_or(About::These, About::Partner);
     let payload = event_payload::shown(visitor, &event, &path).await;
     let body = html! {
@@ -40,7 +48,7 @@ async fn build(visitor: &Visitor, id: &str) -> Result<Page, Trouble> {
             div.row { (news(0, false, "")) (frame::copy(&event.id)) }
         }
         (state(visitor, &event))
-        (event_outcomes::part(visitor, &event, &names))
+        (event_outcomes::part(visitor, &event, &known))
         div.two {
             (payload)
             (facts(visitor, &event))
@@ -77,8 +85,9 @@ struct Followed {
     pace: Pace,
     /// Something is on its way.
     is_moving: Cell<bool>,
-    /// What its endpoints are called: read once.
-    names: RefCell<Option<Rc<Names>>>,
+    /// How many of its outcomes wait for a breaker, and what is known of its endpoints: read
+    /// again when that is another number.
+    known: RefCell<Option<(usize, Rc<Known>)>>,
 }
 
 /// Its live parts: what becomes of it. Its payload does not change.
@@ -95,19 +104,21 @@ async fn draw(visitor: Visitor, id: String, followed: Rc<Followed>) -> Result<Pa
     let moves = |word: &str| matches!(word, "pending" | "retrying");
     let is_moving = event.endpoints.iter().any(|found| moves(&found.outcome));
     followed.is_moving.set(is_moving && event.endpoints.len() <= event_outcomes::SHOWN_MAX);
-    let names = followed.names.borrow().clone();
-    let names = match names {
-        Some(names) => names,
+    let is_behind = |found: &&Outcome| event_outcomes::is_behind_a_breaker(found.waits_for.as_ref());
+    let behind = event.endpoints.iter().filter(is_behind).count();
+    let known = followed.known.borrow().clone().filter(|(then, _)| *then == behind);
+    let known = match known {
+        Some((_, known)) => known,
         None => {
-            let read = Rc::new(event_outcomes::names(&visitor, &event).await);
-            followed.names.replace(Some(Rc::clone(&read)));
+            let read = Rc::new(event_outcomes::known(&visitor, &event).await);
+            followed.known.replace(Some((behind, Rc::clone(&read))));
             read
         }
     };
     let sentence = state(&visitor, &event);
     let all = event.endpoints.len();
     let top = visitor.query.get("top").unwrap_or_default();
-    let shown = event_outcomes::part_until(&visitor, &mut event, &names, top);
+    let shown = event_outcomes::part_until(&visitor, &mut event, &known, top);
     let new = all - event.endpoints.len();
     let to = visitor.to(&format!("/events/{}", segment(&id)), &[]);
     Ok(vec![("state", sentence), ("outcomes", shown), ("news", news(new, false, &to))])
@@ -149,10 +160,27 @@ fn state(visitor: &Visitor, event: &WholeEvent) -> Markup {
     }
 }
 
+/// An endpoint's outcome: delivered, if any of its deliveries was; or else that of the newest,
+/// since replays make more of them. Ids grow with time.
+fn by_endpoint(event: &WholeEvent) -> BTreeMap<&str, &Outcome> {
+    let id = |found: &Outcome| found.delivery.as_ref().map(|delivery| delivery.id.clone());
+    let mut last: BTreeMap<&str, &Outcome> = BTreeMap::new();
+    for found in event.endpoints.iter().filter(|found| found.delivery.is_some()) {
+        let known = last.entry(&found.endpoint).or_insert(found);
+        let place = |found: &Outcome| (found.outcome == "delivered", id(found));
+        if place(found) > place(known) {
+            *known = found;
+        }
+    }
+    last
+}
+
 fn outcomes(event: &WholeEvent) -> String {
-    let of =
-        |words: &[&str]| event.endpoints.iter().filter(|found| words.contains(&found.outcome.as_str())).count() as u64;
-    let made = event.endpoints.iter().filter(|found| found.delivery.is_some()).count() as u64;
+    let endpoints = by_endpoint(event);
+    let of = |words: &[&str]| endpoints.values().filter(|found| words.contains(&found.outcome.as_str())).count() as u64;
+    let made = endpoints.len() as u64;
+    let again = event.endpoints.iter().filter(|found| found.delivery.as_ref().is_some_and(|one| one.replay.is_some()));
+    let again = again.count() as u64;
     if event.endpoints.is_empty() {
         return ", when its partner had no endpoint.".to_owned();
     }
@@ -171,5 +199,51 @@ fn outcomes(event: &WholeEvent) -> String {
             parts.push(format!("{count} {word}"));
         }
     }
-    format!(": {}.", parts.join(", "))
+    let again = match again {
+        0 => String::new(),
+        again => format!(
+            " {} of it {} made by replays.",
+            match again {
+                1 => "1 delivery".to_owned(),
+                again => format!("{} deliveries", words::count(again)),
+            },
+            if again == 1 { "was" } else { "were" }
+        ),
+    };
+    format!(": {}.{again}", parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn endpoints_are_counted_and_not_what_replays_made_for_them() {
+        let outcome = |endpoint: &str, id: &str, outcome: &str, replay: Option<&str>| {
+            json!({
+                "endpoint": endpoint, "outcome": outcome, "last_attempt": null,
+                "delivery": {
+                    "id": id, "endpoint": endpoint, "event": "evt_1", "event_type": "a.b", "status": outcome,
+                    "attempt_count": 1, "created_at": "2026-11-22T04:31:07.412Z", "replay": replay,
+                },
+            })
+        };
+        let said = |endpoints: Vec<serde_json::Value>| {
+            let event = json!({
+                "id": "evt_1", "event": "a.b", "partner": "acme", "accepted_at": "2026-11-22T04:31:07.412Z",
+                "bytes": 2, "indexed": [], "endpoints": endpoints, "payload": {},
+            });
+            let event: WholeEvent = serde_json::from_str(&event.to_string()).expect("it is one");
+            outcomes(&event)
+        };
+        let first =
+            || vec![outcome("ep_1", "dlv_1", "retries_exhausted", None), outcome("ep_2", "dlv_2", "held", None)];
+        assert_eq!(said(first()), ": 0 of 2 delivered, 1 held, 1 exhausted.");
+        let mut again = first();
+        again.push(outcome("ep_1", "dlv_3", "delivered", Some("rpl_1")));
+        again.push(outcome("ep_1", "dlv_4", "retries_exhausted", Some("rpl_2")));
+        assert_eq!(said(again), ": 1 of 2 delivered, 1 held. 2 deliveries of it were made by replays.");
+    }
 }

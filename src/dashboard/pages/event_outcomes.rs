@@ -1,7 +1,8 @@
 //! What became of an event at each endpoint: a sentence, and beside it what cures it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
+use futures_util::future::join_all;
 use maud::{Markup, html};
 
 use crate::auth::Permission;
@@ -9,17 +10,61 @@ use crate::dashboard::frame;
 use crate::dashboard::icons;
 use crate::dashboard::pages::naming::Names;
 use crate::dashboard::pages::{outcome, segment};
-use crate::dashboard::visitor::Visitor;
-use crate::dashboard::wire::{Delivery, Outcome, WaitsFor, WholeEvent};
+use crate::dashboard::visitor::{About, Visitor};
+use crate::dashboard::wire::{AttemptSeen, AttemptsSeen, Delivery, Outcome, WaitsFor, WholeEvent};
 use crate::dashboard::words;
 
 /// Endpoints that are shown; of an event over all partners there may be thousands.
 pub const SHOWN_MAX: usize = 50;
 
-/// What the endpoints that are shown are called.
-pub async fn names(visitor: &Visitor, event: &WholeEvent) -> Names {
+/// Endpoints behind an open breaker of which it is asked what their receivers answered last.
+const ASKED_MAX: usize = 8;
+
+/// What is known of the endpoints that are shown.
+pub struct Known {
+    names: Names,
+    /// Of those behind an open breaker, what went wrong last.
+    failed: HashMap<String, String>,
+}
+
+/// What the endpoints that are shown are called, and what those that are tried no more
+/// answered last.
+pub async fn known(visitor: &Visitor, event: &WholeEvent) -> Known {
     let shown = event.endpoints.iter().take(SHOWN_MAX);
-    Names::read(visitor, shown.map(|found| found.endpoint.as_str())).await
+    let names = Names::read(visitor, shown.clone().map(|found| found.endpoint.as_str())).await;
+    let behind: BTreeSet<&str> = shown
+        .filter(|found| is_behind_a_breaker(found.waits_for.as_ref()))
+        .map(|found| found.endpoint.as_str())
+        .collect();
+    let failed = join_all(behind.into_iter().take(ASKED_MAX).map(|endpoint| async move {
+        last_failed(visitor, endpoint).await.map(|seen| (endpoint.to_owned(), failed_with(&seen)))
+    }))
+    .await;
+    Known { names, failed: failed.into_iter().flatten().collect() }
+}
+
+/// Whether it waits for a breaker to close.
+pub fn is_behind_a_breaker(waits_for: Option<&WaitsFor>) -> bool {
+    waits_for.is_some_and(|waits_for| waits_for.kind == "breaker")
+}
+
+/// An endpoint's last attempt, where that failed and the visitor may know.
+pub async fn last_failed(visitor: &Visitor, endpoint: &str) -> Option<AttemptSeen> {
+    if !visitor.may(Permission::ManageEndpoints) {
+        return None;
+    }
+    let path = format!("/webhook/{}/attempts", segment(endpoint));
+    let found: AttemptsSeen = visitor.get(&path, About::These, &[("limit", "1")]).await.ok()?;
+    found.data.into_iter().next().filter(|seen| seen.error_class.is_some())
+}
+
+/// `answered 503`, `did not answer in time`.
+pub fn failed_with(seen: &AttemptSeen) -> String {
+    match (seen.status_code, seen.error_class.as_deref()) {
+        (Some(code), _) => format!("answered {code}"),
+        (None, Some("timeout")) => "did not answer in time".to_owned(),
+        (None, class) => format!("gave no answer ({})", outcome::word(None, class, outcome::NO_ANSWER)),
+    }
 }
 
 /// The newest of its deliveries.
@@ -34,24 +79,24 @@ fn row_id(found: &Outcome) -> String {
 
 /// The same part while somebody looks: without deliveries that are newer than this one, so
 /// that nothing moves under them. The event is left with the outcomes of these.
-pub fn part_until(visitor: &Visitor, event: &mut WholeEvent, names: &Names, top: &str) -> Markup {
+pub fn part_until(visitor: &Visitor, event: &mut WholeEvent, known: &Known, top: &str) -> Markup {
     // Ids grow with time.
     let was_there = |found: &&Outcome| found.delivery.as_ref().is_none_or(|delivery| delivery.id.as_str() <= top);
     // Whether one was sent again since is told by all of them.
     let shown = event.endpoints.iter().filter(was_there).take(SHOWN_MAX);
     let superseded = shown.filter(|found| is_superseded(event, found)).map(row_id).collect();
     event.endpoints.retain(|found| was_there(&found));
-    table(visitor, event, names, &superseded)
+    table(visitor, event, known, &superseded)
 }
 
 /// The table; nothing where there is no endpoint.
-pub fn part(visitor: &Visitor, event: &WholeEvent, names: &Names) -> Markup {
+pub fn part(visitor: &Visitor, event: &WholeEvent, known: &Known) -> Markup {
     let shown = event.endpoints.iter().take(SHOWN_MAX);
     let superseded = shown.filter(|found| is_superseded(event, found)).map(row_id).collect();
-    table(visitor, event, names, &superseded)
+    table(visitor, event, known, &superseded)
 }
 
-fn table(visitor: &Visitor, event: &WholeEvent, names: &Names, superseded: &BTreeSet<String>) -> Markup {
+fn table(visitor: &Visitor, event: &WholeEvent, known: &Known, superseded: &BTreeSet<String>) -> Markup {
     html! {
         div #outcomes .panel-list {
             @if !event.endpoints.is_empty() {
@@ -66,7 +111,7 @@ fn table(visitor: &Visitor, event: &WholeEvent, names: &Names, superseded: &BTre
                         }
                         tbody {
                             @for found in event.endpoints.iter().take(SHOWN_MAX) {
-                                (row(visitor, event, found, names, superseded.contains(&row_id(found))))
+                                (row(visitor, event, found, known, superseded.contains(&row_id(found))))
                             }
                         }
                     }
@@ -79,17 +124,21 @@ fn table(visitor: &Visitor, event: &WholeEvent, names: &Names, superseded: &BTre
     }
 }
 
-fn row(visitor: &Visitor, event: &WholeEvent, found: &Outcome, names: &Names, was_sent_again: bool) -> Markup {
+fn row(visitor: &Visitor, event: &WholeEvent, found: &Outcome, known: &Known, was_sent_again: bool) -> Markup {
     html! {
         tr id=(row_id(found)) {
             td.nowrap { (icons::status(&found.outcome)) }
-            td { (names.link(visitor, &found.endpoint)) }
+            td { (known.names.link(visitor, &found.endpoint)) }
             td.nowrap {
                 @if let Some(delivery) = &found.delivery {
                     a href=(visitor.to_one(&format!("/deliveries/{}", segment(&delivery.id)))) { (words::id(&delivery.id)) }
+                    @if let Some(replay) = &delivery.replay {
+                        br;
+                        a.small href=(visitor.to("/deliveries", &[("replay", replay)])) { "by a replay" }
+                    }
                 }
             }
-            td.line2 { (why(visitor, found)) @if was_sent_again { " " span.muted { "It has been sent again since." } } }
+            td.line2 { (why(visitor, found, known)) @if was_sent_again { " " span.muted { "It has been sent again since." } } }
             td { @if !was_sent_again { (cure(visitor, event, found)) } }
         }
     }
@@ -105,7 +154,7 @@ fn is_superseded(event: &WholeEvent, found: &Outcome) -> bool {
 }
 
 /// An outcome as a sentence.
-fn why(visitor: &Visitor, found: &Outcome) -> Markup {
+fn why(visitor: &Visitor, found: &Outcome, known: &Known) -> Markup {
     let now = visitor.now;
     html! {
         @match (found.outcome.as_str(), &found.delivery) {
@@ -127,14 +176,14 @@ fn why(visitor: &Visitor, found: &Outcome) -> Markup {
                 @if found.subscribed_since.is_none() { ", and does not take this type" }
                 "."
             }
-            (_, Some(delivery)) => (of_delivery(visitor, found, delivery)),
+            (_, Some(delivery)) => (of_delivery(visitor, found, delivery, known)),
             _ => (found.explanation),
         }
     }
 }
 
 /// The same of one that has a delivery.
-fn of_delivery(visitor: &Visitor, found: &Outcome, delivery: &Delivery) -> Markup {
+fn of_delivery(visitor: &Visitor, found: &Outcome, delivery: &Delivery, known: &Known) -> Markup {
     let now = visitor.now;
     html! {
         @match &found.last_attempt {
@@ -145,7 +194,12 @@ fn of_delivery(visitor: &Visitor, found: &Outcome, delivery: &Delivery) -> Marku
             "delivered" => ".",
             "retries_exhausted" => ", the last of its schedule.",
             "discarded" => { "; discarded: " (delivery.reason.as_deref().unwrap_or("no reason is known").replace('_', " ")) "." }
-            _ => { "; " (waits(visitor, found.waits_for.as_ref(), delivery)) (left(found.attempts_left)) "." }
+            _ => {
+                "; " (waits(visitor, found.waits_for.as_ref(), delivery)) (left(found.attempts_left)) "."
+                @if let Some(failed) = known.failed.get(&found.endpoint).filter(|_| is_behind_a_breaker(found.waits_for.as_ref())) {
+                    " The receiver last " (failed) "."
+                }
+            }
         }
     }
 }
@@ -172,7 +226,7 @@ pub fn waits(visitor: &Visitor, waits_for: Option<&WaitsFor>, delivery: &Deliver
             Some(("attempt", _)) => "an attempt is under way",
             Some(("deliver_at", _)) => { "it is to be delivered " (when) }
             Some(("breaker", _)) if !is_inside => { "its endpoint fails and is tried now and then, the next time " (when) }
-            Some(("breaker", _)) => { "the breaker of its endpoint is open, the next probe " (when) }
+            Some(("breaker", _)) => { "the breaker of its endpoint is open, the next probe " @if until.is_some_and(|at| at.0 > now) { (when) } @else { "is due" } }
             Some(("retry_after", _)) => { "the receiver asked for no request yet, the next " (when) }
             Some(("rate_limit", _)) => { "the rate limit lets the next go " (when) }
             Some(("order", _)) => "another is before it in the order of its endpoint",
@@ -207,6 +261,12 @@ fn cure(visitor: &Visitor, event: &WholeEvent, found: &Outcome) -> Markup {
             ("not_subscribed" | "not_yet_created", _) if may_set => {
                 a href=(visitor.to(&format!("/endpoints/{}", segment(&found.endpoint)), &[("tab", "settings")])) { "Change its types" }
             }
+            ("held", _) if is_braked(found) && visitor.may(Permission::Brake) => {
+                // Whether it is over this partner or over all of them, its page says.
+                @let partner = Some(event.partner.as_str()).filter(|partner| *partner != "*");
+                a href=(visitor.address(&partner.map_or(String::new(), |name| format!("/partners/{}", segment(name))), None, &[])) { "Release the brake" }
+            }
+            ("held", _) if is_braked(found) => span.muted { "Whoever runs this service releases it." },
             ("held", _) if may_set => {
                 @match found.waits_for.as_ref().and_then(|waits_for| waits_for.by.as_deref()) {
                     Some("partner" | "both") => (frame::action(visitor, &endpoint("/resume"), "Resume")),
@@ -218,6 +278,11 @@ fn cure(visitor: &Visitor, event: &WholeEvent, found: &Outcome) -> Markup {
             _ => {}
         }
     }
+}
+
+/// Whether nothing but an operator's brake holds it.
+fn is_braked(found: &Outcome) -> bool {
+    found.waits_for.as_ref().and_then(|waits_for| waits_for.by.as_deref()) == Some("operator")
 }
 
 /// What nothing can be sent of any more.

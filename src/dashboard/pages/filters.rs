@@ -86,7 +86,7 @@ pub fn unread(text: &str, now: Timestamp) -> Option<String> {
 /// what was not typed; `None` where they can.
 pub fn times_unread(visitor: &Visitor) -> Option<Markup> {
     let is_unread = |name: &&str| visitor.query.filled(name).is_some_and(|text| unread(text, visitor.now).is_some());
-    let found = TIMES.iter().any(|name| is_unread(name));
+    let found = TIMES.iter().any(is_unread);
     found.then(|| html! { p.note.bad role="alert" { "Nothing was looked for: a time cannot be read. What is wrong stands beside it." } })
 }
 

@@ -8,9 +8,10 @@ use crate::auth::Permission;
 use crate::dashboard::frame;
 use crate::dashboard::icons;
 use crate::dashboard::inside::Trouble;
-use crate::dashboard::pages::segment;
+use crate::dashboard::pages::{outcome, segment};
 use crate::dashboard::visitor::{About, Visitor};
 use crate::dashboard::wire::{Delivery, Endpoint, EventType, List};
+use crate::dashboard::words;
 
 /// Endpoints that somebody has who has just begun.
 const FEW: &str = "3";
@@ -88,15 +89,33 @@ pub async fn part(visitor: &Visitor) -> Result<Markup, Trouble> {
                         Some(last) => p.row {
                             (icons::status(&last.status))
                             a href=(visitor.to_one(&format!("/deliveries/{}", segment(&last.id)))) { (last.event_type) }
-                            @if last.attempt_count > 0 { span.muted { (crate::dashboard::words::of(last.attempt_count, "attempt")) } }
+                            @if last.attempt_count > 0 { span.muted { (words::of(last.attempt_count, "attempt")) } }
                         },
                         None => p.muted { "Its delivery shows up here, with the receiver's answer." },
                     }
+                    @if let Some(last) = last.as_ref().filter(|last| last.status != "delivered") { (hindrance(visitor, last)) }
                     @if arrived { p { a.button href=(visitor.to("", &[])) { "Done" } } }
                 }
             }
         }
     })
+}
+
+/// Why it has not arrived, as far as it was tried, and when it is tried again.
+fn hindrance(visitor: &Visitor, delivery: &Delivery) -> Markup {
+    let Some(answer) = &delivery.last_answer else { return html! {} };
+    html! {
+        p {
+            "The last attempt came to: " b { (outcome::answer(answer)) } "."
+            @if answer.error_class.as_deref() == Some("blocked_address") {
+                " The node sends to no such address unless it is started with " code { "POSTHASTE_ALLOW_ADDRESSES" } "."
+            }
+            @if let Some(next) = delivery.next_attempt_at {
+                " The next " @if next.0 > visitor.now { (words::countdown(next.0, visitor.now)) } @else { "is due" } "."
+            }
+            " " a href=(visitor.to_one(&format!("/deliveries/{}", segment(&delivery.id)))) { "What was sent and answered" }
+        }
+    }
 }
 
 /// Whether one of an endpoint's patterns takes a type.

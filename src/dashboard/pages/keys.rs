@@ -191,7 +191,11 @@ fn made_page(visitor: &Visitor, made: &Key) -> Page {
             div.row { code.secret { (key) } (frame::copy(key)) }
             p.muted {
                 "Role " (made.role) ", " (made.partner.as_deref().unwrap_or("all partners"))
-                @if let Some(environment) = &made.environment { ", " (environment) } "."
+                @if let Some(environment) = &made.environment { ", " (environment) } ". "
+                @match made.expires_at {
+                    Some(end) => { "It expires " (words::time(end.0, visitor.now)) ", at " (words::absolute(end.0)) "." }
+                    None => "It does not expire.",
+                }
             }
             p { "Whoever holds it can sign in here with it, too." }
         }

@@ -150,9 +150,14 @@ fn rows(visitor: &Visitor, read: &Read) -> Markup {
     }
 }
 
+/// Whether a brake holds what goes to a partner: its own, or one over all of them.
+pub fn is_over(brake: &Brake, name: &str, environment: &str) -> bool {
+    brake.environment == environment && (brake.partner == name || brake.partner == "*")
+}
+
 fn row(visitor: &Visitor, partner: &PartnerStanding, series: Option<&Series>, brakes: &[Brake]) -> Markup {
     let name = partner.name.as_str();
-    let is_braked = brakes.iter().any(|brake| brake.partner == name && brake.environment == visitor.environment());
+    let is_braked = brakes.iter().any(|brake| is_over(brake, name, visitor.environment()));
     let list = |path: &str, parameters: &[(&str, &str)]| visitor.address(path, Some(name), parameters);
     html! {
         tr id={ "partner-" (name) } {
@@ -196,12 +201,19 @@ pub async fn create(posted: Posted) -> HttpResponse {
 /// Does something to a partner: its flow, how long its things are kept, whether it is there.
 pub async fn act(posted: Posted, path: web::Path<(String, String)>) -> HttpResponse {
     let (Posted { visitor, form }, (name, verb)) = (posted, path.into_inner());
-    let to = visitor.address(&format!("/partners/{}", segment(&name)), None, &[]);
+    // All of them together have no page but the list.
+    let to = match name.as_str() {
+        "*" => visitor.address("/partners", None, &[]),
+        name => visitor.address(&format!("/partners/{}", segment(name)), None, &[]),
+    };
     match verb.as_str() {
         "brake" => {
             let reason = json!({ "reason": form.filled("reason") });
             let done = visitor.send(Method::POST, "/brakes", About::Partner(&name), Some(&reason)).await;
-            visitor.say_either(&to, done, |_| format!("Braked: {name} is sent nothing in {}.", visitor.environment()))
+            visitor.say_either(&to, done, |_| {
+                let whom = if name == "*" { "all partners are".to_owned() } else { format!("{name} is") };
+                format!("Braked: {whom} sent nothing in {}.", visitor.environment())
+            })
         }
         "release" => {
             let done = visitor.send(Method::DELETE, "/brakes", About::Partner(&name), None).await;

@@ -94,7 +94,7 @@ fn row(visitor: &Visitor, post: &RefusedPost) -> Markup {
                     None => span.muted { "configured" },
                 }
             }
-            td { @match post.partner.as_deref() { Some("*") => "all", Some(name) => (name), None => span.muted { "—" } } }
+            td { @match post.partner.as_deref() { Some("*") => "all", Some(name) => span.cut title=(name) { (name) }, None => span.muted { "—" } } }
             td.line2 {
                 @if post.errors.is_empty() { (words::marked(&post.detail)) }
                 @for (at, error) in post.errors.iter().enumerate() {

@@ -16,6 +16,8 @@ use crate::domain::Timestamp;
 const MARGIN: f64 = 3.0;
 /// Percent between the names of two marks, at least.
 const APART: f64 = 9.0;
+/// From here on the name of a mark has no room on its right.
+const LAST: f64 = 90.0;
 /// Attempts that have a slot; of more, the last.
 const SLOTS_MAX: usize = 60;
 
@@ -69,7 +71,8 @@ pub fn line(delivery: &Delivery, by_hand: &BTreeSet<u64>, now: Timestamp) -> Mar
             @for (mark, at) in marks(whole) {
                 @let x = percent(at);
                 line.axis x1=(x) x2=(x) y1="34" y2="46" stroke-width="1" {}
-                text x=(x) y="66" text-anchor="middle" { (words::span(mark)) }
+                // The last one ends where the picture does.
+                text x=(x) y="66" text-anchor=(if at > LAST { "end" } else { "middle" }) { (words::span(mark)) }
             }
             @if !is_over {
                 @let x = percent(place(after(now), whole));

@@ -49,6 +49,7 @@ pub struct Refusals {
 /// How many were refused, of all nodes.
 #[derive(Debug, Deserialize)]
 pub struct RefusalCounts {
+    pub since: At,
     pub by_type: Vec<RefusedOfType>,
     pub others: u64,
     pub nodes: Vec<AskedNode>,

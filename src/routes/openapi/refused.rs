@@ -33,7 +33,7 @@ pub struct RefusedPosts {
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RefusalCounts {
-    /// From when on they are counted: the hour of a day ago, or a node's start.
+    /// From when on they are counted: the beginning of the hour of a day ago, since they are counted by the hour. A node has nothing from before its start.
     since: Timestamp,
     /// Of each type of the catalog that there were any of, by name.
     by_type: Vec<RefusedOfType>,

@@ -139,6 +139,8 @@ fn what_is_not_there_keeps_the_frame() {
     for path in [
         "/dashboard/nowhere",
         "/dashboard/events/evt_nothing",
+        "/dashboard/events/bulk",
+        "/dashboard/deliveries/bulk",
         "/dashboard/endpoints/ep_x%2F..%2Fkeys",
         "/dashboard/catalog/no.such",
     ] {
@@ -149,6 +151,9 @@ fn what_is_not_there_keeps_the_frame() {
             "{path}"
         );
     }
+    // As the API calls what a tab shows.
+    let led = reader.get("/dashboard/events/refused");
+    assert!(led.status == 303 && led.header("location").unwrap().ends_with("/events?tab=refused"), "{}", led.body);
     // A filter that cannot be: what was typed stays beside what is wrong.
     let answer = reader.get("/dashboard/deliveries?endpoint=nonsense");
     assert_eq!(answer.status, 200);

@@ -62,6 +62,19 @@ fn every_way_leads_to_whom_it_is_shown_and_to_nobody_else() {
     assert!(!ways(&Reader::signed_in(&node, key_of(&tenant))).contains("/dashboard/settings"));
 }
 
+#[test]
+fn a_key_says_when_it_ends() {
+    let node = NODE.get();
+    let reader = Reader::signed_in(&node, OPERATOR_KEY);
+    let made = reader.post("/dashboard/keys", &[("role", "operator"), ("expires_at", "30d")]);
+    assert_eq!(made.status, 201, "{}", made.body);
+    assert!(made.body.contains("It expires <time"), "{}", made.body);
+    let listed = reader.get("/dashboard/keys").body;
+    assert!(listed.contains("in 30 d</time>"), "{listed}");
+    let made = reader.post("/dashboard/keys", &[("role", "operator")]);
+    assert!(made.body.contains("It does not expire."), "{}", made.body);
+}
+
 const SCHEMA: &str =
     r#"{"type": "object", "required": ["event", "total"], "properties": {"total": {"type": "number"}}}"#;
 
@@ -106,6 +119,12 @@ fn a_type_is_added_changed_and_taken_out() {
             .nth(1)
             .unwrap_or_else(|| panic!("{field}: {}", answer.body));
         assert!(wrong.split("</div>").next().unwrap().contains(told), "{field}: {}", answer.body);
+        // It is said above the form, too, and who comes back is where it is.
+        let banner =
+            answer.body.split("id=\"not-checked\"").nth(1).unwrap_or_else(|| panic!("{field}: {}", answer.body));
+        assert!(banner.split("</p>").next().unwrap().contains(&format!("href=\"#{field}\"")), "{field}: {banner}");
+        let focused = answer.body.split(" autofocus").next().unwrap();
+        assert!(focused.rsplit('<').next().unwrap().contains(&format!("id=\"{field}\"")), "{field}: {}", answer.body);
         assert!(answer.body.contains("value=\"An order &lt;b&gt;.\""));
     }
 

@@ -65,6 +65,12 @@ fn the_chart_is_drawn_and_follows() {
     assert!(browser.url().ends_with("?span=7d"), "{}", browser.url());
     browser.click("#chart details summary");
     browser.wait("#chart table");
+    // What nothing renews is grey, and says of when it is, until it is renewed again.
+    let figures = "const f = document.querySelector('.figures'); return f.className + '|' + f.title";
+    browser.wait("#live:not([hidden])");
+    let lost = browser.run(&format!("stream.onerror(); {figures}"));
+    assert!(lost.as_str().unwrap().starts_with("figures left|as of "), "{lost}");
+    assert_eq!(browser.run(&format!("stream.onopen(); {figures}")), "figures|");
     assert_eq!(browser.console(), Vec::<String>::new());
 }
 
@@ -140,10 +146,14 @@ fn what_needs_somebody_has_its_remedy() {
     }
     let page = eventually("its breaker is told of", || {
         let page = reader.get("/dashboard");
-        (page.body.contains("</svg>breaker open</span>") && page.body.contains("1 thing needs you")).then_some(page)
+        let is_told = ["</svg>breaker open</span>", "1 thing needs you", "data-l=\"last error\">503</td>"];
+        is_told.iter().all(|told| page.body.contains(told)).then_some(page)
     });
-    assert!(page.body.contains("2 wait."), "{}", page.body);
-    assert!(page.body.contains("Retry now") && !page.body.contains("<b>in"), "{}", page.body);
+    for told in ["data-l=\"waiting\">2</td>", "<button>Test</button>"] {
+        assert!(page.body.contains(told), "{told}: {}", page.body);
+    }
+    // Behind an open breaker nothing is hurried by that.
+    assert!(!page.body.contains("Retry now") && !page.body.contains("<b>in"), "{}", page.body);
     // However many were made since: it is found, and told to whose it is.
     for number in 0..25 {
         let url = format!("https://example.com/{number}");
@@ -183,6 +193,92 @@ fn what_needs_somebody_has_its_remedy() {
         "{}",
         page.body
     );
+}
+
+#[test]
+fn a_brake_over_everybody_is_told_wherever_it_holds_something() {
+    let (node, subscriber) = (Node::start(&[]), Subscriber::start());
+    let tenant = node.tenant("production");
+    tenant.webhook(&json!({ "url": subscriber.url("/"), "events": ["*"] }));
+    let why = json!({ "reason": "a <b>storm" }).to_string();
+    node.operator().post("/brakes?environment=production&partner=*", why).expect(200);
+    let held = tenant.event(campaign("campaign.created", "held"));
+    let reader = Reader::signed_in(&node, OPERATOR_KEY);
+    let page = eventually("it waits, in memory or not", || {
+        let page = reader.get("/dashboard");
+        page.body.contains("in production, where a brake holds").then_some(page)
+    });
+    for told in ["All partners in production", "a &lt;b&gt;storm", "<button>Release</button>"] {
+        assert!(page.body.contains(told), "{told}: {}", page.body);
+    }
+    assert!(!page.body.contains("drains in"), "{}", page.body);
+    let all = reader.get("/dashboard/partners").body;
+    assert!(all.contains("</svg>braked</span>") && !all.contains("</svg>flows</span>"), "{all}");
+    let one = reader.get(&format!("/dashboard/partners/{}", tenant.name)).body;
+    assert!(one.contains("A brake over all partners holds everything in production"), "{one}");
+    assert!(one.contains("Release it for all") && !one.contains("Deliveries in production flow."), "{one}");
+    eventually("the event says what lets it go", || {
+        reader.get(&format!("/dashboard/events/{}", id(&held))).body.contains("Release the brake").then_some(())
+    });
+
+    let said = reader.post_and_follow("/dashboard/overview/release", &[("partner", "*")]);
+    assert!(said.body.contains("Released: what was held for all partners in production goes out."), "{}", said.body);
+    assert!(said.body.contains("data-undo="), "{}", said.body);
+    tenant.settled(&held, "delivered");
+    // As it is undone, and as a partner's page releases it.
+    let said = reader.post_and_follow("/dashboard/partners/%2A/brake", &[("reason", "again")]);
+    assert!(said.body.contains("Braked: all partners are sent nothing in production."), "{}", said.body);
+    let said = reader.post_and_follow("/dashboard/partners/%2A/release", &[]);
+    assert!(said.body.contains("Released: what was held goes out."), "{}", said.body);
+    assert_eq!(node.operator().get("/brakes").expect(200)["data"], json!([]));
+}
+
+#[test]
+fn a_first_delivery_that_fails_says_why() {
+    let (node, subscriber) = (Node::start(&[]), Subscriber::start());
+    let tenant = node.tenant("production");
+    tenant.webhook(&json!({
+        "url": subscriber.url("/"), "events": ["*"], "retry": { "schedule_ms": [3_600_000] },
+    }));
+    subscriber.fail();
+    tenant.event(campaign("campaign.created", "first"));
+    let reader = Reader::signed_in(&node, OPERATOR_KEY);
+    let page = eventually("its answer is told", || {
+        let page = reader.get("/dashboard");
+        page.body.contains("The last attempt came to: <b>503</b>.").then_some(page)
+    });
+    assert!(page.body.contains("What was sent and answered") && page.body.contains(" The next <time"), "{}", page.body);
+}
+
+#[test]
+fn what_waits_behind_a_breaker_says_what_the_receiver_answered() {
+    let (node, subscriber) = (Node::start(&[("BREAKER_OPENS_AFTER", "2")]), Subscriber::start());
+    let tenant = node.tenant("production");
+    tenant.webhook(&json!({
+        "url": subscriber.url("/"), "events": ["campaign.created"], "retry": { "schedule_ms": [3_600_000] },
+    }));
+    subscriber.fail();
+    for number in 0..2 {
+        tenant.event(campaign("campaign.created", &number.to_string()));
+        subscriber.next();
+    }
+    let reader = Reader::signed_in(&node, OPERATOR_KEY);
+    eventually("its breaker opens", || {
+        reader.get("/dashboard").body.contains("</svg>breaker open</span>").then_some(())
+    });
+    let waiting = tenant.event(campaign("campaign.created", "behind it"));
+    let told = "The receiver last answered 503.";
+    let page = eventually("the event says so", || {
+        let page = reader.get(&format!("/dashboard/events/{}", id(&waiting)));
+        page.body.contains(told).then_some(page.body)
+    });
+    let rest = page.split("/dashboard/deliveries/dlv_").nth(1).unwrap();
+    let delivery = rest.split(['"', '?']).next().unwrap();
+    let body = reader.get(&format!("/dashboard/deliveries/dlv_{delivery}")).body;
+    assert!(body.contains(told), "{body}");
+    assert_eq!(body.matches("next probe").count(), 1, "{body}");
+    let subscribers = reader.get("/dashboard/catalog/campaign.created").body;
+    assert!(subscribers.contains("</svg>breaker open</span>"), "{subscribers}");
 }
 
 #[test]

@@ -82,7 +82,8 @@ struct Bar {
     name: String,
     to: String,
     count: u64,
-    is_good: bool,
+    /// Its colour: that of what it came to, or none in particular.
+    class: &'static str,
 }
 
 fn results(visitor: &Visitor, endpoint: &Endpoint, series: &Series, since: Timestamp) -> Markup {
@@ -93,7 +94,7 @@ fn results(visitor: &Visitor, endpoint: &Endpoint, series: &Series, since: Times
         name: name_of("succeeded"),
         to: visitor.to("/deliveries", &delivered),
         count: series.totals.succeeded,
-        is_good: true,
+        class: "ok",
     }];
     let mut failures: Vec<(&String, u64)> =
         series.totals.failures.iter().map(|(name, count)| (name, *count)).filter(|(_, count)| *count > 0).collect();
@@ -102,7 +103,7 @@ fn results(visitor: &Visitor, endpoint: &Endpoint, series: &Series, since: Times
         name: name_of(name),
         to: visitor.to(&here, &[("tab", "attempts"), ("result", name)]),
         count,
-        is_good: false,
+        class: "no",
     }));
     table("By result", "Result", &bars)
 }
@@ -113,7 +114,8 @@ fn durations(visitor: &Visitor, endpoint: &Endpoint, series: &Series) -> Markup 
     let bars = counted.into_iter().enumerate().map(|(bar, count)| {
         let number = bar.to_string();
         let to = visitor.to(&here, &[("tab", "attempts"), ("took", &number)]);
-        Bar { name: took_of(bar), to, count, is_good: true }
+        // A bar has attempts that delivered and others that did not.
+        Bar { name: took_of(bar), to, count, class: "s5" }
     });
     table("By time", "Took", &bars.collect::<Vec<_>>())
 }
@@ -129,7 +131,7 @@ fn table(caption: &str, what: &str, bars: &[Bar]) -> Markup {
                 @for bar in bars {
                     tr {
                         td.nowrap { @if bar.count > 0 { a href=(bar.to) { (bar.name) } } @else { span.muted { (bar.name) } } }
-                        td.wide-bar { @if bar.count > 0 { a href=(bar.to) tabindex="-1" aria-hidden="true" { (svg::share(bar.count, most, bar.is_good)) } } }
+                        td.wide-bar { @if bar.count > 0 { a href=(bar.to) tabindex="-1" aria-hidden="true" { (svg::share(bar.count, most, bar.class)) } } }
                         td.num { (words::count(bar.count)) }
                     }
                 }

@@ -496,7 +496,7 @@ mod tests {
         let done = |count: usize| vec!["ep_1 acme".to_owned(); count];
         let one = Came { done: done(1), retries: (1, false), ..Came::default() };
         assert_eq!(one.said(Verb::RetryNow), "Asked: 1 endpoint. 1 retry is due now; its delivery says how it ends.");
-        let some = Came { done: done(2), not: 1, why: Some(trouble.clone()), retries: (40, true) };
+        let some = Came { done: done(2), not: 1, why: Some(trouble.clone()), retries: (40, true), ..Came::default() };
         assert_eq!(
             some.said(Verb::RetryNow),
             "Asked: 2 endpoints. 40 retries are due now; their deliveries say how they end. \

@@ -4,15 +4,16 @@
 
 use std::time::Duration;
 
-use futures_util::future::join5;
+use futures_util::future::{join_all, join5};
 use maud::{Markup, html};
 
 use crate::auth::Permission;
 use crate::dashboard::frame;
 use crate::dashboard::inside::Trouble;
+use crate::dashboard::pages::event_outcomes::last_failed;
 use crate::dashboard::pages::naming::Names;
 use crate::dashboard::pages::overview::{LATELY, told};
-use crate::dashboard::pages::{endpoint, exhausted, portal, segment};
+use crate::dashboard::pages::{endpoint, exhausted, outcome, portal, segment};
 use crate::dashboard::visitor::{About, Visitor};
 use crate::dashboard::wire::{At, Brake, Endpoint, ExhaustedEndpoint, List, Node};
 use crate::dashboard::{answers, icons, words};
@@ -38,6 +39,7 @@ const BACKLOG_MIN: u64 = 1_000;
 const FAILING: u8 = 7;
 
 /// Something that somebody should look at.
+#[derive(Default)]
 struct Item {
     /// The smaller, the worse.
     rank: u8,
@@ -45,7 +47,15 @@ struct Item {
     what: Markup,
     since: Option<Timestamp>,
     detail: Markup,
+    /// How many deliveries wait because of it, where that is known.
+    waiting: Option<String>,
+    /// What went wrong last.
+    error: Option<String>,
     action: Markup,
+    /// The endpoint that it is about.
+    endpoint: Option<String>,
+    /// How many others it stands for, and whether there are more than are known.
+    others: (u64, bool),
 }
 
 /// All of it.
@@ -71,14 +81,17 @@ pub async fn part(visitor: &Visitor) -> Markup {
         }
     }
     items.sort_by_key(|item| (item.rank, item.since));
+    // A row may stand for many.
+    let count = items.len() as u64 + items.iter().map(|item| item.others.0).sum::<u64>();
+    let has_more = items.iter().any(|item| item.others.1);
     html! {
         section #attention .panel {
             h2 #headline {
-                @match items.len() {
+                @match count {
                     0 if troubles.is_empty() => { "All well" }
                     0 => { "Not everything can be seen" }
                     1 => { "1 thing needs you" }
-                    count => { (count) " things need you" }
+                    count => { (words::at_least(count, has_more)) " things need you" }
                 }
             }
             @for trouble in &troubles { (answers::part(trouble)) }
@@ -86,14 +99,15 @@ pub async fn part(visitor: &Visitor) -> Markup {
                 div.list {
                     table {
                         caption { "Worst first." }
-                        thead { tr { th scope="col" { "State" } th scope="col" { "What" } th scope="col" { "Since" } th scope="col" { "More" } th scope="col" { "Action" } } }
+                        thead { tr { th scope="col" { "State" } th scope="col" { "What" } th scope="col" { "Since" } th.num scope="col" { "Waiting" } th scope="col" { "Last error" } th scope="col" { "Action" } } }
                         tbody {
                             @for item in &items {
                                 tr {
                                     td.nowrap { (item.mark) }
-                                    td { (item.what) }
+                                    td.line2 { (item.what) @if !item.detail.0.is_empty() { br; span.small.muted { (item.detail) } } }
                                     td.nowrap.last { (words::maybe_time(item.since, visitor.now)) }
-                                    td.line2 { (item.detail) }
+                                    td.num data-l="waiting" { @if let Some(waiting) = &item.waiting { (waiting) } }
+                                    td data-l="last error" { @if let Some(error) = &item.error { (error) } }
                                     td.nowrap { (item.action) }
                                 }
                             }
@@ -131,12 +145,13 @@ async fn of_nodes(visitor: &Visitor) -> Result<Vec<Item>, Trouble> {
     for node in &nodes.data {
         if node.held {
             items.push(Item {
-                rank: 0,
+                rank: 1,
                 mark: icons::state("held", "held"),
                 what: link(node),
                 since: None,
                 detail: html! { "It was started held and sends nothing until somebody releases it." },
                 action: look(&at, "Look"),
+                ..Item::default()
             });
         }
         if let Some(until) = node.lease_until.filter(|until| until.0 < visitor.now) {
@@ -147,6 +162,7 @@ async fn of_nodes(visitor: &Visitor) -> Result<Vec<Item>, Trouble> {
                 since: Some(until.0),
                 detail: html! { "It has not renewed its leases; others take its partitions." },
                 action: look(&at, "Look"),
+                ..Item::default()
             });
         }
     }
@@ -170,6 +186,7 @@ fn of_machine(visitor: &Visitor) -> Vec<Item> {
             since: None,
             detail: html! { (words::bytes(left)) " left, beside a store of " (words::bytes(now.store_bytes)) ". While it is full, nothing is accepted." },
             action: nodes(),
+            ..Item::default()
         });
     }
     let slow = now.commit_p99.filter(|took| now.commits >= COMMITS_MIN && *took > SLOW_COMMIT);
@@ -184,17 +201,20 @@ fn of_machine(visitor: &Visitor) -> Vec<Item> {
                 @if let Some(took) = slow { "99 % of commits in 5 min took up to " (words::span(took)) "." }
             },
             action: nodes(),
+            ..Item::default()
         });
     }
     let grown = now.in_memory_before.filter(|before| now.now.waiting >= BACKLOG_MIN && now.now.waiting / 2 > *before);
     if let Some(before) = grown {
         items.push(Item {
             rank: 6,
-            mark: icons::state("pending", "backlog grows"),
-            what: this("The backlog"),
-            since: None,
-            detail: html! { (words::count(now.now.waiting)) " wait in its memory; 10 min ago it was " (words::count(before)) "." },
+            // What waits in the store was counted by nobody ten minutes ago.
+            mark: icons::state("pending", "memory fills"),
+            what: this("What waits in the memory"),
+            detail: html! { "10 min ago it was " (words::count(before)) "; what waits in the store is not counted here." },
+            waiting: Some(words::count(now.now.waiting)),
             action: look(&visitor.to("/deliveries", &[("status", "pending")]), "Look"),
+            ..Item::default()
         });
     }
     items
@@ -209,21 +229,22 @@ async fn of_brakes(visitor: &Visitor) -> Result<Vec<Item>, Trouble> {
     let items = brakes.data.into_iter().filter(is_about).map(|brake| {
         let is_here = brake.environment == visitor.environment();
         let partner = visitor.address(&format!("/partners/{}", segment(&brake.partner)), None, &[]);
+        let is_over_all = brake.partner == "*";
         Item {
-            rank: 8,
+            // It stops everybody: nothing else matters as much.
+            rank: if is_over_all && is_here { 0 } else { 8 },
             mark: icons::state("held", "braked"),
             what: html! {
-                @if brake.partner == "*" { "All partners in " (brake.environment) } @else {
+                @if is_over_all { "All partners in " (brake.environment) } @else {
                     a href=(partner) { (brake.partner) } " in " (brake.environment)
                 }
             },
             since: Some(brake.since.0),
             detail: html! { (brake.reason.as_deref().unwrap_or("No reason was given.")) },
             action: html! {
-                @if brake.partner != "*" && is_here {
-                    (deed(visitor, &visitor.to("/overview/release", &[]), "Release", "partner", &brake.partner))
-                }
+                @if is_here { (deed(visitor, &visitor.to("/overview/release", &[]), "Release", "partner", &brake.partner)) }
             },
+            ..Item::default()
         }
     });
     Ok(items.collect())
@@ -256,7 +277,9 @@ async fn of_exhausted(visitor: &Visitor) -> Result<Vec<Item>, Trouble> {
                 @if let Some(reason) = reason { "Most of them ended with " (exhausted::word(reason)) ". " }
                 @if let Some(At(last)) = found.last_at { "The last " (words::time(last, visitor.now)) "." }
             },
+            error: reason.map(exhausted::word),
             action: look(&visitor.to("/exhausted", &[]), "Replay or dismiss"),
+            ..Item::default()
         }
     });
     Ok(items.collect())
@@ -292,7 +315,20 @@ async fn of_endpoints(visitor: &Visitor) -> Result<Vec<Item>, Trouble> {
             since: None,
             detail: html! { "The list of endpoints has all of them." },
             action: look(&visitor.to("/endpoints", &[]), "Look"),
+            others: (more as u64 - 1, has_more),
+            ..Item::default()
         });
+    }
+    // Each is asked for by its index, and only of those that are named.
+    let errors = join_all(items.iter().map(|item| async {
+        match &item.endpoint {
+            Some(endpoint) => last_failed(visitor, endpoint).await,
+            None => None,
+        }
+    }))
+    .await;
+    for (item, error) in items.iter_mut().zip(errors) {
+        item.error = error.map(|seen| outcome::word(seen.status_code, seen.error_class.as_deref(), outcome::NO_ANSWER));
     }
     Ok(items)
 }
@@ -300,22 +336,27 @@ async fn of_endpoints(visitor: &Visitor) -> Result<Vec<Item>, Trouble> {
 fn in_trouble(visitor: &Visitor, found: &Endpoint) -> Option<Item> {
     let health = found.health.as_ref()?;
     let lasts = health.failing_since.is_some_and(|since| visitor.now.since(since.0) >= SOON_DISABLED);
+    let is_open = health.breaker == "open";
     let (rank, mark, since) = if health.disabled_at.is_some() {
         (4, icons::state("exhausted", "disabled"), health.disabled_at)
     } else if lasts {
         (5, icons::state("failing", "soon disabled"), health.failing_since)
-    } else if health.breaker == "open" {
+    } else if is_open {
         // How Posthaste works inside is its operators'.
         let mark = match visitor.is_partner() {
             true => icons::state("failing", "failing"),
             false => icons::state("breaker", "breaker open"),
         };
-        (5, mark, health.breaker_opened_at)
+        // Where nothing waits, nobody is kept waiting.
+        (if health.backlog > 0 { 5 } else { 6 }, mark, health.breaker_opened_at)
     } else {
         (FAILING, icons::state("failing", "failing"), Some(health.failing_since?))
     };
     let page = visitor.to_one(&format!("/endpoints/{}", segment(&found.id)));
-    let may_hurry = found.status == "active" && visitor.may(Permission::RetryDeliveries) && health.backlog > 0;
+    let is_flowing = found.status == "active" && found.braked_at.is_none();
+    // What waits behind an open breaker waits for its probe, and not for a time.
+    let may_hurry = is_flowing && !is_open && visitor.may(Permission::RetryDeliveries) && health.backlog > 0;
+    let test = visitor.to_one(&format!("/endpoints/{}/test", segment(&found.id)));
     Some(Item {
         rank,
         mark,
@@ -325,15 +366,19 @@ fn in_trouble(visitor: &Visitor, found: &Endpoint) -> Option<Item> {
         },
         since: since.map(|since| since.0),
         detail: html! {
-            (words::count(health.backlog)) @if health.backlog_has_more { "+" } @if health.backlog == 1 { " waits. " } @else { " wait. " }
             @if visitor.is_partner() && health.disabled_at.is_none() {
                 @if let Some(since) = health.failing_since { "It has only failed since " (words::time(since.0, visitor.now)) "." }
-            } @else { (endpoint::trouble(visitor, health)) }
+            } @else { (endpoint::trouble(visitor, health, is_flowing)) }
+            @if is_open && !is_flowing && health.disabled_at.is_none() { " It is held: nothing is tried until it is let go." }
             @if lasts && health.disabled_at.is_none() { " An endpoint that goes on failing is disabled." }
         },
+        waiting: Some(words::at_least(health.backlog, health.backlog_has_more)),
         action: html! {
-            @if may_hurry { (deed(visitor, &visitor.to("/overview/retry-now", &[]), "Retry now", "endpoint", &found.id)) }
+            @if is_open && is_flowing { (frame::action(visitor, &test, "Test")) }
+            @else if may_hurry { (deed(visitor, &visitor.to("/overview/retry-now", &[]), "Retry now", "endpoint", &found.id)) }
             @else { (look(&page, "Look")) }
         },
+        endpoint: Some(found.id.clone()),
+        ..Item::default()
     })
 }

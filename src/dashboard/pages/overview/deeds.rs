@@ -41,7 +41,11 @@ pub async fn act(posted: Posted, verb: web::Path<String>) -> HttpResponse {
             match visitor.send(Method::DELETE, "/brakes", About::Partner(&partner), None).await {
                 Ok(_) => visitor.say_with_undo(
                     &here,
-                    &format!("Released: what was held for {partner} in {} goes out.", visitor.environment()),
+                    &format!(
+                        "Released: what was held for {} in {} goes out.",
+                        if partner == "*" { "all partners" } else { &partner },
+                        visitor.environment()
+                    ),
                     &visitor.address(&format!("/partners/{}/brake", segment(&partner)), None, &[]),
                     &[("reason", &reason)],
                 ),

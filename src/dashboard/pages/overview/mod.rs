@@ -18,7 +18,7 @@ use crate::auth::Permission;
 use crate::dashboard::frame::Page;
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::live::{self, Pace, Parts};
-use crate::dashboard::nodes::{self, Together};
+use crate::dashboard::nodes::{self, Together, Waits};
 use crate::dashboard::pages::{first_run, head};
 use crate::dashboard::visitor::{About, Visitor};
 use crate::dashboard::wire::{List, Series, Statistics};
@@ -113,15 +113,15 @@ fn shows_figures(visitor: &Visitor) -> bool {
 
 /// What all nodes do just now.
 async fn figures(visitor: &Visitor) -> Markup {
-    let told = visitor.dashboard.nodes.now(visitor).await;
+    let (told, waits) = join(visitor.dashboard.nodes.now(visitor), visitor.dashboard.nodes.waits(visitor)).await;
     let (this, own) = (visitor.api.node.id.to_string(), visitor.api.watch.figures().now);
     let found = nodes::together(told.as_deref().map_or(&[], Vec::as_slice), &this, &own);
     let now = &found.now;
     let took = |share| now.took_at_most(share).map_or("—".to_owned(), words::span);
-    // Over in about so long, if nothing more came.
-    let drains = (now.waiting > 0 && now.delivered_per_second > 0.0)
-        .then(|| Duration::try_from_secs_f64(now.waiting as f64 / now.delivered_per_second).ok())
-        .flatten();
+    let overdue = Duration::from_millis(now.overdue_ms);
+    // The oldest of the most harmed endpoints, or what a node has in memory and could have sent.
+    let oldest =
+        waits.as_ref().ok().and_then(|waits| waits.oldest).map_or(overdue, |at| visitor.now.since(at).max(overdue));
     html! {
         div #figures .told {
             p.small.muted {
@@ -135,26 +135,40 @@ async fn figures(visitor: &Visitor) -> Markup {
             }
             dl.figures {
                 div { dt { "Delivered" } dd { (rate(now.delivered_per_second)) "/s" small { "accepted " (rate(now.accepted_per_second)) "/s" } } }
-                div { dt { "Attempt success" } dd { (words::percent(now.delivered, now.attempts)) small { "of " (words::count(now.attempts)) " in 5 min" } } }
                 div { dt { "An attempt takes" } dd { (took(0.5)) small { "p99 " (took(0.99)) } } }
                 div {
                     dt { "Backlog" }
                     dd {
-                        (words::count(now.waiting))
-                        small {
-                            @let memory = if found.nodes > 1 { "in their memory" } else { "in its memory" };
-                            @match drains {
-                                Some(drains) => { "drains in " (words::span(drains)) },
-                                None if now.waiting > 0 => { "waiting " (memory) },
-                                None => { "nothing waits " (memory) },
+                        @match &waits {
+                            Ok(waits) => {
+                                (words::at_least(waits.backlog, waits.has_more))
+                                small { (backlog(waits, now.delivered_per_second)) "; " (words::count(now.waiting)) " in memory" }
                             }
+                            Err(_) => { "?" small { (words::count(now.waiting)) " in memory" } }
                         }
                     }
                 }
-                div { dt { "Oldest waiting" } dd { @if now.overdue_ms == 0 { "—" } @else { (words::span(Duration::from_millis(now.overdue_ms))) } small { "overdue" } } }
+                div { dt { "Oldest waiting" } dd { @if oldest.is_zero() { "—" } @else { (words::span(oldest)) } small { @if now.overdue_ms > 0 { "overdue for " (words::span(overdue)) } @else { "nothing is overdue" } } } }
                 div { dt { "In flight" } dd { (words::count(now.in_flight)) small { @if now.breakers_open > 0 { (words::of(now.breakers_open, "breaker")) " open" } @else if now.endpoints_failing > 0 { (words::of(now.endpoints_failing, "endpoint")) " failing" } @else { "requests" } } } }
             }
         }
+    }
+}
+
+/// What becomes of what waits in production.
+fn backlog(waits: &Waits, delivered_per_second: f64) -> String {
+    // Over in about so long, if nothing more came, and nothing kept it.
+    let drains = (waits.backlog > 0 && !waits.has_more && delivered_per_second > 0.0)
+        .then(|| Duration::try_from_secs_f64(waits.backlog as f64 / delivered_per_second).ok())
+        .flatten();
+    match drains {
+        _ if waits.backlog == 0 && !waits.has_more => "nothing waits in production".to_owned(),
+        _ if waits.is_braked => "in production, where a brake holds".to_owned(),
+        _ if waits.stuck > 0 => {
+            format!("in production, {} of them stuck", words::at_least(waits.stuck, waits.has_more))
+        }
+        Some(drains) => format!("drains in {}", words::span(drains)),
+        None => "wait in production".to_owned(),
     }
 }
 
@@ -268,5 +282,22 @@ async fn states(visitor: &Visitor) -> Markup {
             (figure("held", held, "wait behind a pause or a disabled endpoint"))
             (figure("retries_exhausted", exhausted, "given up within 24 h"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backlog_drains_where_nothing_keeps_it() {
+        let said = |waits: Waits| backlog(&waits, 10.0);
+        let some = || Waits { backlog: 50, ..Waits::default() };
+        assert_eq!(said(Waits { is_braked: true, ..Waits::default() }), "nothing waits in production");
+        assert_eq!(said(some()), "drains in 5 s");
+        assert_eq!(said(Waits { has_more: true, ..some() }), "wait in production");
+        assert_eq!(said(Waits { stuck: 20, ..some() }), "in production, 20 of them stuck");
+        assert_eq!(said(Waits { is_braked: true, ..some() }), "in production, where a brake holds");
+        assert_eq!(backlog(&some(), 0.0), "wait in production");
     }
 }

@@ -9,7 +9,7 @@ use crate::dashboard::frame::{self, Page};
 use crate::dashboard::inside::Trouble;
 use crate::dashboard::pages::naming::Names;
 use crate::dashboard::pages::partners::kept;
-use crate::dashboard::pages::{endpoints, exhausted, portal_links, segment};
+use crate::dashboard::pages::{endpoints, exhausted, partners, portal_links, segment};
 use crate::dashboard::visitor::{About, Visitor};
 use crate::dashboard::wire::{At, Brake, Endpoint, Event, ExhaustedEndpoint, Key, List, Partner, PartnerStanding};
 use crate::dashboard::{answers, icons, words};
@@ -202,29 +202,36 @@ fn theirs(visitor: &Visitor, name: &str, keys: &[Key]) -> Markup {
 /// Whether everything of theirs flows, and how to stop it.
 fn flow(visitor: &Visitor, name: &str, brakes: &[Brake]) -> Markup {
     let environment = visitor.environment();
-    let found = brakes.iter().find(|brake| brake.partner == name && brake.environment == environment);
     let at = |verb: &str| visitor.address(&format!("/partners/{}/{verb}", segment(name)), None, &[]);
+    let mut over: Vec<&Brake> = brakes.iter().filter(|brake| partners::is_over(brake, name, environment)).collect();
+    // What holds everybody is released before it helps to release its own.
+    over.sort_by_key(|brake| brake.partner != "*");
+    let of_all = visitor.address("/partners/%2A/release", None, &[]);
     html! {
         section.panel {
-            @match found {
-                Some(brake) => {
-                    p.sentence {
-                        (icons::state("held", "braked")) " Everything of theirs in " (environment) " is held since "
-                        (words::time(brake.since.0, visitor.now)) "." @if let Some(reason) = &brake.reason { " " (reason) }
-                    }
-                    div.actions { (frame::action(visitor, &at("release"), "Release the brake")) }
+            @for brake in &over {
+                p.sentence {
+                    (icons::state("held", "braked"))
+                    @if brake.partner == "*" { " A brake over all partners holds everything in " (environment) " since " }
+                    @else { " Everything of theirs in " (environment) " is held since " }
+                    (words::time(brake.since.0, visitor.now)) "." @if let Some(reason) = &brake.reason { " " (reason) }
                 }
-                None => {
-                    p.sentence { "Deliveries in " (environment) " flow." }
-                    div.actions {
-                        details.confirm {
-                            summary.button { "Brake…" }
-                            form method="post" action=(at("brake")) {
-                                (frame::token(visitor))
-                                p { "Every endpoint of theirs in " (environment) " sends nothing until the brake is released. Nothing is lost." }
-                                label { "Why " input type="text" name="reason" maxlength="200"; }
-                                button.danger { "Brake " (name) }
-                            }
+                div.actions {
+                    @if brake.partner == "*" {
+                        (frame::confirmed(visitor, &of_all, "Release it for all", "What is held for every partner goes out, except where a brake of its own holds it.", "Release the brake over all partners"))
+                    } @else { (frame::action(visitor, &at("release"), "Release the brake")) }
+                }
+            }
+            @if over.is_empty() {
+                p.sentence { "Deliveries in " (environment) " flow." }
+                div.actions {
+                    details.confirm {
+                        summary.button { "Brake…" }
+                        form method="post" action=(at("brake")) {
+                            (frame::token(visitor))
+                            p { "Every endpoint of theirs in " (environment) " sends nothing until the brake is released. Nothing is lost." }
+                            label { "Why " input type="text" name="reason" maxlength="200"; }
+                            button.danger { "Brake " (name) }
                         }
                     }
                 }
