@@ -94,11 +94,11 @@ fn the_overview_moves_and_lists_do_not() {
     browser.sign_in(&base(&node), OPERATOR_KEY);
     browser.wait("#figures");
     browser.wait_for_text("#headline", "All well");
-    browser.wait_for_text("#figures", "of 1 in 5 min");
+    browser.wait_for_text("#totals", "of 1 in 5 min");
     for number in 0..30 {
         tenant.event(campaign("campaign.created", &format!("more {number}")));
     }
-    browser.wait_for_text("#figures", "of 31 in 5 min");
+    browser.wait_for_text("#totals", "of 31 in 5 min");
     assert_eq!(browser.text("#live"), "live");
 
     // A list says that there is news, and stays as it is.

@@ -367,7 +367,8 @@ fn what_others_push_off_the_page_is_still_given_up() {
     let (tenant, base) = (node.tenant("production"), format!("http://{}", node.address));
     let events = ["campaign.created", "campaign.updated", "campaign.failed"];
     let made = events.map(|event| {
-        id(&tenant.webhook(&json!({ "url": subscriber.url("/"), "events": [event], "retry": { "schedule_ms": [] } })))
+        let url = subscriber.url(&format!("/{event}"));
+        id(&tenant.webhook(&json!({ "url": url, "events": [event], "retry": { "schedule_ms": [] } })))
     });
     subscriber.fail();
     let lose = |event: &str| tenant.settled(&tenant.event(campaign(event, "1")), "retries_exhausted");

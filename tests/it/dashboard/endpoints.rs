@@ -124,7 +124,7 @@ fn they_stand_in_the_order_that_was_chosen() {
     let order = |sort: &str| {
         let body = reader.get(&format!("/dashboard/endpoints?sort={sort}")).body;
         let chosen = format!("value=\"{sort}\" selected");
-        assert_eq!(body.contains(&chosen), !sort.is_empty(), "{sort}");
+        assert!(body.contains(&chosen), "{sort}");
         let mut places: Vec<(usize, &str)> = [(&ill, "ill"), (&well, "well"), (&idle, "idle")]
             .map(|(id, name)| (place(&body, &format!("<tr id=\"{id}")), name))
             .to_vec();
