@@ -154,7 +154,7 @@ async fn pages_tell_of_all_nodes() {
 
     let server = Postgres::start(&[]);
     // One that says nothing is known of for as long as this looks.
-    let cluster = Cluster::start_with(&server.url(), 2, &[("CLUSTER_TOKEN", TOKEN), ("LEASE_TERM_MS", "120000")]).await;
+    let cluster = Cluster::start_with(&server.url(), 2, &[("CLUSTER_TOKEN", TOKEN), ("LEASE_TERM_MS", "60000")]).await;
     let subscriber = Subscriber::start(Behaviour::default());
     let event = |status: &str| json!({ "event": "campaign.created", "provider": "facebook", "type": "link_clicks", "id": 1, "status": status });
     let url = |number: usize| format!("{}/{number}", subscriber.url());
