@@ -97,7 +97,7 @@ fn a_database_is_read_beside_its_nodes_and_nothing_is_made_in_an_empty_one() {
     is_whole(&to_read, 4);
     assert!(matches!(posthaste::store::Store::writer(&to_read), Err(StoreError::Configuration(_))));
 
-    let empty = PostgresPlace::new();
+    let empty = PostgresPlace::empty();
     assert!(PostgresStore::open_to_read(&options(&empty.database().url())).is_err());
     let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
     assert_eq!(empty.database().value(tables), "0");

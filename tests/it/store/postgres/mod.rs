@@ -59,8 +59,16 @@ pub fn node(number: u128) -> NodeId {
 
 impl PostgresPlace {
     pub fn new() -> Self {
-        let database = Arc::new(Postgres::database());
-        Self { options: options(&database.url()), database, _original: None }
+        Self::at(Postgres::migrated())
+    }
+
+    /// One without even the tables.
+    pub fn empty() -> Self {
+        Self::at(Postgres::database())
+    }
+
+    fn at(database: Database) -> Self {
+        Self { options: options(&database.url()), database: Arc::new(database), _original: None }
     }
 
     /// The same database, opened otherwise.
@@ -110,7 +118,7 @@ impl Place for PostgresPlace {
 
     fn as_if_killed(&self) -> Box<dyn Place> {
         // What is committed now, and nothing of what is under way.
-        let copy = Self { _original: Some(Arc::clone(&self.database)), ..Self::new() };
+        let copy = Self { _original: Some(Arc::clone(&self.database)), ..Self::empty() };
         let mut dump = Command::new("pg_dump")
             .args(["--no-owner", "--dbname", &self.database.url()])
             .stdout(Stdio::piped())
