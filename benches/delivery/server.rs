@@ -115,8 +115,6 @@ impl Server {
             .env("POSTHASTE_OPERATOR_KEY", OPERATOR_KEY)
             .env("POSTHASTE_ALLOW_ADDRESSES", "127.0.0.0/8")
             .env("RUST_LOG", "warn")
-            // One reader asks for more pages than a person would.
-            .env("POSTHASTE_KEY_REQUESTS_PER_SECOND", "0")
             .envs(variables.iter().copied());
         let address = free_address()?;
         command.env("POSTHASTE_LISTEN", address.to_string());

@@ -9,7 +9,7 @@ use crate::domain::{AuditAction, Environment, KeyId, PartnerName, Role, Timestam
 use crate::routes::extract::{self, Caller};
 use crate::routes::problem::{Answer, FieldProblem, Kind, Problem};
 use crate::routes::{Api, openapi, page, settings, show, to_the_end};
-use crate::store::{self, KeyRecord, NewKey};
+use crate::store::{self, AuditEntry, KeyRecord, NewKey};
 
 async fn fields(api: &Api, request: &HttpRequest, payload: &mut web::Payload) -> Result<Map<String, Value>, Problem> {
     let limit = api.limits.settings_bytes;
@@ -278,6 +278,24 @@ fn is_key(record: &KeyRecord) -> bool {
     record.link.is_none()
 }
 
+/// Ends a key, or a link that is kept as one, and writes down who did: once that is answered
+/// it opens nothing. `false` is that it opened nothing before.
+pub(super) async fn end_key(api: web::Data<Api>, id: KeyId, entry: AuditEntry) -> Result<bool, Problem> {
+    to_the_end(async move {
+        let revoking = api.journal.change(move |transaction| {
+            let revoked = transaction.revoke_key(id)?;
+            if revoked {
+                transaction.audit(&entry);
+            }
+            Ok(revoked)
+        });
+        let revoked = revoking.await;
+        api.auth.keys_changed().await;
+        Ok(revoked?)
+    })
+    .await
+}
+
 /// Revokes a key: from the answer on it opens nothing.
 #[utoipa::path(
     delete, path = "/keys/{id}", operation_id = "revoke_key", tag = "administration",
@@ -291,20 +309,7 @@ pub async fn revoke_key(api: web::Data<Api>, caller: Caller, id: web::Path<Strin
     let found = store::blocking(&api.store, move |store| store.key(id)).await?;
     let record = found.filter(is_key).ok_or_else(|| Problem::not_found("key"))?;
     let entry = told_of_key(caller.did(AuditAction::KeyRevoked), &record);
-    let revoked = to_the_end(async move {
-        let revoking = api.journal.change(move |transaction| {
-            let revoked = transaction.revoke_key(id)?;
-            if revoked {
-                transaction.audit(&entry);
-            }
-            Ok(revoked)
-        });
-        let revoked = revoking.await;
-        api.auth.keys_changed().await;
-        Ok(revoked?)
-    })
-    .await?;
-    if !revoked {
+    if !end_key(api, id, entry).await? {
         return Err(Problem::not_found("key"));
     }
     log::info!("key {id} was revoked");

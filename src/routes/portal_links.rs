@@ -14,7 +14,7 @@ use crate::domain::{Actor, AuditAction, Environment, KeyId, MAX_DESCRIPTION_CHAR
 use crate::routes::extract::Caller;
 use crate::routes::problem::{Answer, FieldProblem, Kind, Problem};
 use crate::routes::webhook::optional_fields;
-use crate::routes::{Api, openapi, page, settings, show, to_the_end};
+use crate::routes::{Api, openapi, operator, page, settings, show, to_the_end};
 use crate::store::{self, AuditEntry, KeyRecord, NewPortalLink};
 
 /// Where links are opened; the token stands behind it.
@@ -190,20 +190,7 @@ pub async fn revoke(api: web::Data<Api>, caller: Caller, path: web::Path<(String
     let found = store::blocking(&api.store, move |store| store.key(id)).await?;
     let record = found.filter(|record| record.link.is_some() && record.partner.as_ref() == Some(&partner));
     let entry = told_of_link(caller.did(AuditAction::PortalLinkRevoked), &record.ok_or_else(none)?);
-    let revoked = to_the_end(async move {
-        let revoking = api.journal.change(move |transaction| {
-            let revoked = transaction.revoke_key(id)?;
-            if revoked {
-                transaction.audit(&entry);
-            }
-            Ok(revoked)
-        });
-        let revoked = revoking.await;
-        api.auth.keys_changed().await;
-        Ok(revoked?)
-    })
-    .await?;
-    if !revoked {
+    if !operator::end_key(api, id, entry).await? {
         return Err(none());
     }
     log::info!("portal link {id} was revoked");
@@ -297,22 +284,10 @@ pub async fn end(api: web::Data<Api>, request: &HttpRequest, id: KeyId) -> Resul
     };
     // The partner reads this entry, and what an operator noted of the link is not for them.
     let entry = told_of_link(entry, &KeyRecord { description: None, ..record });
-    to_the_end(async move {
-        let revoking = api.journal.change(move |transaction| {
-            let revoked = transaction.revoke_key(id)?;
-            if revoked {
-                transaction.audit(&entry);
-            }
-            Ok(revoked)
-        });
-        let revoked = revoking.await;
-        api.auth.keys_changed().await;
-        if revoked? {
-            log::info!("portal link {id} ended with its session");
-        }
-        Ok(())
-    })
-    .await
+    if operator::end_key(api, id, entry).await? {
+        log::info!("portal link {id} ended with its session");
+    }
+    Ok(())
 }
 
 #[cfg(test)]
