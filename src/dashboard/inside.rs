@@ -58,6 +58,11 @@ impl Trouble {
         Self { status: 500, title, detail: detail.into(), errors: Vec::new() }
     }
 
+    /// What a role may not do; `who` says which may.
+    pub fn not_allowed(who: impl Into<String>) -> Self {
+        Self { status: 403, title: "Not allowed".to_owned(), detail: who.into(), errors: Vec::new() }
+    }
+
     /// A page that is not there.
     pub fn not_found(detail: impl Into<String>) -> Self {
         let title = "There is no such thing".to_owned();

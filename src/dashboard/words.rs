@@ -41,6 +41,19 @@ pub fn of(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
+/// `1 delivery`, `2 deliveries`.
+pub fn deliveries(number: u64) -> String {
+    of_these(number, false, DELIVERIES)
+}
+
+/// A delivery, and several.
+pub const DELIVERIES: (&str, &str) = ("delivery", "deliveries");
+
+/// So many of what is called so, one and several: `1 group`, `2,000+ groups`.
+pub fn of_these(number: u64, has_more: bool, (one, many): (&str, &str)) -> String {
+    format!("{} {}", at_least(number, has_more), if number == 1 && !has_more { one } else { many })
+}
+
 /// A size.
 pub fn bytes(bytes: u64) -> String {
     match bytes {

@@ -165,9 +165,8 @@ impl Done {
     }
 
     /// As a sentence, for [`Visitor::say`]: `Dismissed 3 deliveries.`
-    pub fn said(&self, done: &str, (one, many): (&str, &str)) -> String {
-        let noun = if self.done == 1 { one } else { many };
-        let said = format!("{done} {} {noun}.", words::count(self.done));
+    pub fn said(&self, done: &str, nouns: (&str, &str)) -> String {
+        let said = format!("{done} {}.", words::of_these(self.done, false, nouns));
         match &self.why {
             None => said,
             Some(why) => format!("!{said} {} failed: {}: {}", words::count(self.failed), why.title, why.detail),
@@ -191,7 +190,7 @@ mod tests {
 
     #[test]
     fn what_was_done_is_said_in_numbers() {
-        let nouns = ("delivery", "deliveries");
+        let nouns = words::DELIVERIES;
         assert_eq!(Done { done: 1, ..Done::default() }.said("Dismissed", nouns), "Dismissed 1 delivery.");
         let trouble = Trouble::not_found("there is no such endpoint");
         let said = Done { done: 2_000, failed: 1, why: Some(trouble) }.said("Dismissed", nouns);

@@ -180,7 +180,7 @@ async fn shown(visitor: &Visitor, typed: &[(&str, &str)], deliveries: &[Delivery
         id: FORM,
         list: (PATH, typed),
         to: "retry",
-        nouns: ("delivery", "deliveries"),
+        nouns: words::DELIVERIES,
         deeds: &[Deed { verb: "Retry", value: "retry", consequence: None }],
         all: "further pages too; first a look at them",
     };

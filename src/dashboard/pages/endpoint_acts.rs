@@ -77,10 +77,7 @@ pub async fn act(posted: Posted, path: web::Path<(String, String)>) -> HttpRespo
     };
     let here = visitor.to_one(&format!("/endpoints/{}", segment(&endpoint.id)));
     let waits = endpoint.health.as_ref().map_or(0, |health| health.backlog);
-    let held = format!(
-        "{} held until it is",
-        if waits == 1 { "1 delivery is".to_owned() } else { format!("{} deliveries are", words::count(waits)) }
-    );
+    let held = format!("{} {} held until it is", words::deliveries(waits), if waits == 1 { "is" } else { "are" });
     let asked = Asked { visitor: &visitor, endpoint: &endpoint };
     // What was so before is not done again: a button that undid it would undo another's doing.
     let is_paused = endpoint.paused_at.is_some();

@@ -3,6 +3,7 @@
 
 pub mod bulk;
 pub mod list;
+pub mod matching;
 mod order;
 
 use actix_web::HttpResponse;

@@ -201,14 +201,9 @@ fn outcomes(event: &WholeEvent) -> String {
     }
     let again = match again {
         0 => String::new(),
-        again => format!(
-            " {} of it {} made by replays.",
-            match again {
-                1 => "1 delivery".to_owned(),
-                again => format!("{} deliveries", words::count(again)),
-            },
-            if again == 1 { "was" } else { "were" }
-        ),
+        again => {
+            format!(" {} of it {} made by replays.", words::deliveries(again), if again == 1 { "was" } else { "were" })
+        }
     };
     format!(": {}.{again}", parts.join(", "))
 }

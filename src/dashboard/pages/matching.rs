@@ -58,9 +58,8 @@ impl Counted {
     }
 
     /// `3 deliveries`, `1,000+ deliveries`.
-    pub fn said(&self, (one, many): (&str, &str)) -> String {
-        let noun = if self.count == 1 && !self.is_more { one } else { many };
-        format!("{} {noun}", words::at_least(self.count, self.is_more))
+    pub fn said(&self, nouns: (&str, &str)) -> String {
+        words::of_these(self.count, self.is_more, nouns)
     }
 
     /// When they were made.
@@ -144,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_count_says_where_it_ended_and_keeps_its_span() {
-        let nouns = ("delivery", "deliveries");
+        let nouns = words::DELIVERIES;
         let at = |millis| At(Timestamp::from_millis(millis));
         let mut counted = Counted::default();
         assert_eq!(counted.said(nouns), "0 deliveries");

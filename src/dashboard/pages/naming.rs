@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use maud::{Markup, html};
 
 use crate::auth::Permission;
+use crate::dashboard::inside::Trouble;
 use crate::dashboard::pages::{endpoint_link, segment};
 use crate::dashboard::visitor::{About, Visitor};
 use crate::dashboard::wire::{Endpoint, List};
@@ -20,16 +21,8 @@ impl Names {
         if ids.is_empty() || !visitor.may(Permission::ManageEndpoints) {
             return Self::default();
         }
-        // One that hears of all partners is nobody's.
-        let about = if visitor.chooses_partner() { About::Partner("*") } else { About::These };
-        let mut names = HashMap::new();
-        // As many at once as the API's largest page has.
-        for some in ids.into_iter().collect::<Vec<_>>().chunks(visitor.api.limits.page_max.max(1)) {
-            let asked = [("endpoints", &*some.join(",")), ("limit", &*some.len().to_string())];
-            let Ok(found) = visitor.get::<List<Endpoint>>("/webhook", about, &asked).await else { continue };
-            names.extend(found.data.into_iter().map(|endpoint| (endpoint.id, endpoint.url)));
-        }
-        Self(names)
+        let found = endpoints(visitor, &ids.into_iter().collect::<Vec<_>>()).await.unwrap_or_default();
+        Self(found.into_iter().map(|endpoint| (endpoint.id, endpoint.url)).collect())
     }
 
     /// An endpoint's URL.
@@ -44,6 +37,23 @@ impl Names {
             a.cut href=(visitor.to_one(&format!("/endpoints/{}", segment(id)))) title=(url) { (short(url)) }
         }
     }
+}
+
+/// Those of these that there are, as many at once as the API's largest page has. Where one is
+/// no id at all, those that are asked for with it are not found.
+pub async fn endpoints(visitor: &Visitor, ids: &[&str]) -> Result<Vec<Endpoint>, Trouble> {
+    // One that hears of all partners is nobody's.
+    let about = if visitor.chooses_partner() { About::Partner("*") } else { About::These };
+    let mut all = Vec::with_capacity(ids.len());
+    for some in ids.chunks(visitor.api.limits.page_max.max(1)) {
+        let asked = [("endpoints", &*some.join(",")), ("limit", &*some.len().to_string())];
+        match visitor.get::<List<Endpoint>>("/webhook", about, &asked).await {
+            Ok(found) => all.extend(found.data),
+            Err(trouble) if trouble.status == 422 => {}
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    Ok(all)
 }
 
 /// A URL without its scheme, and without the slash that every host has.

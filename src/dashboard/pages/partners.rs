@@ -41,7 +41,7 @@ struct Read {
 
 /// A page of the list, and a few more.
 async fn read(visitor: &Visitor, limit: usize) -> Result<Read, Trouble> {
-    let limit = visitor.api.limits.page_max.min(limit).to_string();
+    let limit = limit.to_string();
     let cursor = visitor.query.filled("cursor");
     let asked = asked(visitor, &limit);
     let (found, counted, brakes) = join3(
@@ -88,8 +88,9 @@ async fn build(visitor: &Visitor, form: &Form, mistakes: &Mistakes) -> Result<Pa
         (frame::next(visitor, "/partners", &kept, found.next_cursor.as_deref()))
         (frame::as_call(visitor, "/partner-health", About::Partner("*"), &asked))
     };
-    let top = found.data.first().map(|first| ("top", first.name.as_str()));
-    let watched: Vec<(&str, &str)> = kept.iter().copied().chain(top).collect();
+    let shown: Vec<&str> = found.data.iter().map(|partner| partner.name.as_str()).collect();
+    let shown = shown.join(",");
+    let watched: Vec<(&str, &str)> = kept.iter().copied().chain([("shown", shown.as_str())]).collect();
     Ok(Page::new("Partners", body).live(visitor.to("/live/partners", &watched)))
 }
 
@@ -101,17 +102,17 @@ pub async fn live(visitor: Visitor, request: HttpRequest) -> HttpResponse {
 async fn draw(visitor: Visitor) -> Result<Parts, Trouble> {
     let mut read = read(&visitor, PAGE + NEWS).await?;
     let partners = &mut read.found.data;
-    // Newest first: those before the one that was the first came since.
-    let top = visitor.query.get("top").unwrap_or_default();
-    let Some(new) = partners.iter().position(|partner| partner.name == top) else {
-        // It is gone, or more have come than are counted: what is there stays as it is.
-        return Ok(vec![("news", news(partners.len(), true, &visitor.to("/partners", &[])))]);
-    };
-    partners.drain(..new);
-    partners.truncate(PAGE);
-    let mut parts = vec![("news", news(new, false, &visitor.to("/partners", &[])))];
-    // Figures that cannot be had now are left as they were.
-    if new <= NEWS && read.counted.is_ok() && read.brakes.is_ok() {
+    let shown: Vec<&str> = visitor.query.filled("shown").map_or_else(Vec::new, |shown| shown.split(',').collect());
+    let is_shown = |partner: &PartnerStanding| shown.contains(&partner.name.as_str());
+    // Newest first: those before the first that is shown came since. Where there is none of
+    // these, more came than are counted, or what is shown is gone.
+    let new = partners.iter().position(is_shown).unwrap_or(partners.len());
+    let is_more = new == partners.len() && read.found.next_cursor.is_some();
+    partners.retain(is_shown);
+    let mut parts = vec![("news", news(new, is_more, &visitor.to("/partners", &[])))];
+    // So many new ones push others off that are there all the same. Figures that cannot be had
+    // now are left as they were.
+    if !shown.is_empty() && new <= NEWS && read.counted.is_ok() && read.brakes.is_ok() {
         parts.push(("partners", rows(&visitor, &read)));
     }
     Ok(parts)

@@ -21,7 +21,6 @@ use crate::dashboard::wire::{AuditEntry, Delivery, List};
 use crate::dashboard::words;
 use crate::domain::Timestamp;
 
-const DELIVERIES: (&str, &str) = ("delivery", "deliveries");
 /// The look at all that match.
 const LOOK: &str = "/deliveries/matching";
 /// Attempts that one press asks for.
@@ -55,7 +54,7 @@ pub async fn retry(posted: Posted) -> HttpResponse {
         }
     }
     if not.is_empty() {
-        let queued = counted(picked.len() - before);
+        let queued = words::deliveries((picked.len() - before) as u64);
         let said = format!("Queued: one more attempt of {queued}. Their rows say how it ends.{}", passed_over(before));
         return visitor.say(&back, &said);
     }
@@ -118,10 +117,6 @@ impl Asking {
     }
 }
 
-fn counted(number: usize) -> String {
-    if number == 1 { "1 delivery".to_owned() } else { format!("{} deliveries", words::count(number as u64)) }
-}
-
 fn some_were_not(visitor: &Visitor, back: &str, (picked, before): (usize, usize), not: &[(&str, Trouble)]) -> Page {
     let link = |id: &str| -> Markup {
         html! { a href=(visitor.to_one(&format!("/deliveries/{}", segment(id)))) { (words::id(id)) } }
@@ -129,8 +124,8 @@ fn some_were_not(visitor: &Visitor, back: &str, (picked, before): (usize, usize)
     let body = html! {
         (head("Retried", html! { a href=(back) { "To the deliveries" } }))
         p.sentence {
-            "Queued: one more attempt of " (counted(picked - not.len())) ". "
-            (counted(not.len())) @if not.len() == 1 { " was" } @else { " were" } " not, and nothing was done to " @if not.len() == 1 { "it." } @else { "them." }
+            "Queued: one more attempt of " (words::deliveries((picked - not.len()) as u64)) ". "
+            (words::deliveries(not.len() as u64)) @if not.len() == 1 { " was" } @else { " were" } " not, and nothing was done to " @if not.len() == 1 { "it." } @else { "them." }
             (passed_over(before))
         }
         div.list {
@@ -181,7 +176,7 @@ struct Matching {
 }
 
 async fn read(visitor: &Visitor, said: &[(&str, &str)], cursor: Option<&str>) -> Result<List<Delivery>, Trouble> {
-    let limit = bulk::PICKED_MAX.min(visitor.api.limits.page_max).to_string();
+    let limit = bulk::PICKED_MAX.to_string();
     let mut asked: Vec<(&str, &str)> = said.iter().copied().filter(|(name, _)| *name != "cursor").collect();
     asked.push(("limit", &limit));
     asked.extend(cursor.map(|cursor| ("cursor", cursor)));
@@ -236,16 +231,11 @@ pub async fn look(visitor: Visitor) -> HttpResponse {
 
 async fn build(visitor: &Visitor, said: &[(&str, &str)]) -> Result<Page, Trouble> {
     if !visitor.may(Permission::RetryDeliveries) {
-        return Err(Trouble {
-            status: 403,
-            title: "Not allowed".to_owned(),
-            detail: "deliveries are retried by `partner` or `operator` keys".to_owned(),
-            errors: Vec::new(),
-        });
+        return Err(Trouble::not_allowed("deliveries are retried by `partner` or `operator` keys"));
     }
     let all = count(visitor, said).await?;
     let is_rest = visitor.query.get("cursor").is_some();
-    let meant = all.meant.said(DELIVERIES);
+    let meant = all.meant.said(words::DELIVERIES);
     let look = Look {
         title: "Retry all that match",
         list: visitor.to("/deliveries", &list_of(said)),
@@ -292,21 +282,21 @@ fn facts(visitor: &Visitor, said: &[(&str, &str)], all: &Matching) -> Markup {
         @if all.held > 0 {
             dt { "Held" }
             dd {
-                (counted(all.held as usize)) ", passed over: " @if all.held == 1 { "it goes" } @else { "they go" } " out once what holds "
+                (words::deliveries(all.held)) ", passed over: " @if all.held == 1 { "it goes" } @else { "they go" } " out once what holds "
                 @if all.held == 1 { "it" } @else { "them" } " is resumed or enabled. " (holding(visitor, &of))
             }
         }
         @if all.delivered > 0 {
             dt { "Passed over" }
             dd {
-                (counted(all.delivered as usize)) " delivered already"
+                (words::deliveries(all.delivered)) " delivered already"
                 @if let Some(replay) = replay(visitor, &of) { ": " a href=(replay) { "send those again by a replay" } }
                 "."
             }
         }
         @if all.discarded > 0 {
             dt { "Left out" }
-            dd { (counted(all.discarded as usize)) " discarded: they stay so" }
+            dd { (words::deliveries(all.discarded)) " discarded: they stay so" }
         }
         @if all.meant.count > PRESS || all.meant.is_more {
             dt { "At a press" }
@@ -399,7 +389,7 @@ pub async fn retry_all(posted: Posted) -> HttpResponse {
     if let Some(trouble) = stopped.as_ref().filter(|trouble| trouble.status == 401) {
         return visitor.answer(Err(trouble.clone()));
     }
-    let mut told = done.said("Queued: one more attempt of", DELIVERIES);
+    let mut told = done.said("Queued: one more attempt of", words::DELIVERIES);
     told.push_str(&passed_over(before));
     if is_over {
         told.push_str(" That was all of it.");

@@ -88,8 +88,7 @@ pub fn called(filter: &str) -> &str {
 
 async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
     let (filters, here, order) = (filters(visitor), here(visitor), Order::of(visitor));
-    let looked_among = LOOKED_AMONG.min(visitor.api.limits.page_max);
-    let limit = if order == Order::Harm { PAGE } else { looked_among }.to_string();
+    let limit = if order == Order::Harm { PAGE } else { LOOKED_AMONG }.to_string();
     let asked = asked(visitor, &limit);
     let mut found: Result<List<Endpoint>, Trouble> = visitor.get("/webhook-health", About::These, &asked).await;
     // Whoever may see none is told so by the whole page.
@@ -382,7 +381,7 @@ pub async fn live(visitor: Visitor, request: HttpRequest) -> HttpResponse {
 async fn draw(visitor: Visitor) -> Result<Parts, Trouble> {
     let visitor = &visitor;
     let shown: Vec<&str> = visitor.query.get("shown").unwrap_or_default().split(',').take(PAGE).collect();
-    let (here, limit) = (here(visitor), LOOKED_AMONG.min(visitor.api.limits.page_max).to_string());
+    let (here, limit) = (here(visitor), LOOKED_AMONG.to_string());
     let mut found: List<Endpoint> = visitor.get("/webhook-health", About::These, &asked(visitor, &limit)).await?;
     put_in_order(visitor, &mut found.data).await?;
     let first: Vec<&str> = found.data.iter().take(PAGE).map(|endpoint| endpoint.id.as_str()).collect();

@@ -103,7 +103,7 @@ impl Tail {
 
     async fn of_kind(&self, there: &Visitor, kind: &str, path: &str) -> Result<(Vec<Hit>, usize, bool), Trouble> {
         let most = if self.kind.is_some() { NEWEST } else { NEWEST_OF_EACH };
-        let limit = there.api.limits.page_max.min(most).to_string();
+        let limit = most.to_string();
         let (mut hits, mut count, mut cursor) = (Vec::new(), 0, None::<String>);
         loop {
             let mut asked = vec![("limit", limit.as_str())];

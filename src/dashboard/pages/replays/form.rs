@@ -122,12 +122,7 @@ pub async fn page(
     mistakes: &Mistakes,
 ) -> Result<Page, Trouble> {
     if !visitor.may(Permission::RetryDeliveries) {
-        return Err(Trouble {
-            status: 403,
-            title: "Not allowed".to_owned(),
-            detail: "replays are begun by `partner` or `operator` keys".to_owned(),
-            errors: Vec::new(),
-        });
+        return Err(Trouble::not_allowed("replays are begun by `partner` or `operator` keys"));
     }
     let whose = match endpoint {
         Some(endpoint) => html! {

@@ -189,7 +189,7 @@ impl Looked<'_> {
 
     /// How many it would make: the API calls them events, and counts one for each endpoint.
     fn made(&self) -> String {
-        format!("{}{}", deliveries(self.preview.events), if self.preview.at_least { " or more" } else { "" })
+        format!("{}{}", words::deliveries(self.preview.events), if self.preview.at_least { " or more" } else { "" })
     }
 
     fn sentence(&self) -> Markup {
@@ -234,7 +234,7 @@ impl Looked<'_> {
                         _ => "as fast as the endpoints keep up, and no faster",
                     }
                 }
-                @if preview.skipped > 0 { dt { "Passed over" } dd { (deliveries(preview.skipped)) ": the payload is gone, or nobody should get it any more" } }
+                @if preview.skipped > 0 { dt { "Passed over" } dd { (words::deliveries(preview.skipped)) ": the payload is gone, or nobody should get it any more" } }
             }
         }
     }
@@ -304,10 +304,6 @@ impl Looked<'_> {
             }
         }
     }
-}
-
-fn deliveries(count: u64) -> String {
-    format!("{} {}", words::count(count), if count == 1 { "delivery" } else { "deliveries" })
 }
 
 /// How an event stands before it is sent again.

@@ -50,7 +50,7 @@ pub async fn list(visitor: Visitor) -> HttpResponse {
 
 async fn build(visitor: &Visitor) -> Result<Page, Trouble> {
     let cursor = visitor.query.filled("cursor").map(str::to_owned);
-    let limit = visitor.api.limits.page_max.min(PAGE).to_string();
+    let limit = PAGE.to_string();
     let kept: Vec<(&str, &str)> = cursor.as_deref().map(|cursor| ("cursor", cursor)).into_iter().collect();
     let asked: Vec<(&str, &str)> = kept.iter().copied().chain([("limit", limit.as_str())]).collect();
     let found: List<Replay> = visitor.get("/replays", About::These, &asked).await?;
@@ -101,7 +101,7 @@ pub async fn live_list(visitor: Visitor, request: HttpRequest) -> HttpResponse {
 }
 
 async fn draw_list(visitor: Visitor) -> Result<Parts, Trouble> {
-    let limit = visitor.api.limits.page_max.min(PAGE + NEWS).to_string();
+    let limit = (PAGE + NEWS).to_string();
     let cursor = visitor.query.filled("cursor").map(|cursor| ("cursor", cursor));
     let asked: Vec<(&str, &str)> = [("limit", limit.as_str())].into_iter().chain(cursor).collect();
     let found: List<Replay> = visitor.get("/replays", About::These, &asked).await?;
