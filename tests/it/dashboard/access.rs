@@ -36,7 +36,7 @@ pub fn unseen_focus(browser: &Browser, page: &str) -> Vec<String> {
 fn what_is_wrong_is_found() {
     let node = Node::start(&[]);
     let browser = Browser::start();
-    browser.sign_in(&format!("http://{}", node.address), OPERATOR_KEY);
+    browser.sign_in(&node.base(), OPERATOR_KEY);
     let spoil = |change: &str, expected: &str| {
         browser.go(&format!("http://{}/dashboard/shortcuts", node.address));
         browser.wait("h1");
@@ -82,7 +82,7 @@ fn who_likes_less_motion_or_their_own_colours_gets_that() {
     assert!(css.contains("@media (prefers-reduced-motion: reduce)") && css.contains("@media (forced-colors: active)"));
 
     let browser = Browser::start();
-    browser.sign_in(&format!("http://{}", node.address), OPERATOR_KEY);
+    browser.sign_in(&node.base(), OPERATOR_KEY);
     let like = |name: &str, value: &str| {
         let features = json!({ "features": [{ "name": name, "value": value }] });
         browser.chromium("Emulation.setEmulatedMedia", &features);

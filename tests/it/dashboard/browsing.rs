@@ -7,10 +7,6 @@ use crate::dashboard::browser::Browser;
 use crate::support::node::{Node, OPERATOR_KEY, campaign, eventually};
 use crate::support::receiver::Subscriber;
 
-fn base(node: &Node) -> String {
-    format!("http://{}", node.address)
-}
-
 /// What a console may say: nothing at all.
 #[track_caller]
 fn nothing_is_wrong(browser: &Browser) {
@@ -23,7 +19,7 @@ fn nothing_is_wrong(browser: &Browser) {
 fn from_nothing_to_a_delivered_event() {
     let (node, subscriber) = (Node::start(&[]), Subscriber::start());
     let browser = Browser::start();
-    browser.sign_in(&base(&node), OPERATOR_KEY);
+    browser.sign_in(&node.base(), OPERATOR_KEY);
     browser.wait_for_text("#first h2", "Deliver a first event");
     browser.click("#first a.primary");
     browser.write("#url", &subscriber.url("/in"));
@@ -51,7 +47,7 @@ fn a_partner_makes_tests_fails_and_retries() {
     let (node, subscriber) = (Node::start(&[]), Subscriber::start());
     let tenant = node.tenant("sandbox");
     let browser = Browser::start();
-    browser.sign_in(&base(&node), tenant.partner.key.as_deref().unwrap());
+    browser.sign_in(&node.base(), tenant.key());
     browser.click("#first a.primary");
     browser.write("#url", "not a url");
     browser.click("input[value='campaign.created']");
@@ -74,7 +70,7 @@ fn a_partner_makes_tests_fails_and_retries() {
     let waiting = tenant.settled(&accepted, "retrying");
     subscriber.next();
     subscriber.succeed();
-    browser.go(&format!("{}/dashboard/deliveries/{}", base(&node), waiting["id"].as_str().unwrap()));
+    browser.go(&format!("{}/dashboard/deliveries/{}", node.base(), waiting["id"].as_str().unwrap()));
     browser.wait_for_text("#state", "retrying");
     browser.click("#state .actions button");
     // The page is the delivery's again, and hears how it ended.
@@ -91,7 +87,7 @@ fn the_overview_moves_and_lists_do_not() {
     let first = tenant.event(campaign("campaign.created", "first"));
     tenant.settled(&first, "delivered");
     let browser = Browser::start();
-    browser.sign_in(&base(&node), OPERATOR_KEY);
+    browser.sign_in(&node.base(), OPERATOR_KEY);
     browser.wait("#figures");
     browser.wait_for_text("#headline", "All well");
     browser.wait_for_text("#totals", "of 1 in 5 min");
@@ -102,7 +98,7 @@ fn the_overview_moves_and_lists_do_not() {
     assert_eq!(browser.text("#live"), "live");
 
     // A list says that there is news, and stays as it is.
-    browser.go(&format!("{}/dashboard/deliveries", base(&node)));
+    browser.go(&format!("{}/dashboard/deliveries", node.base()));
     let rows = "return document.querySelectorAll('tbody tr').length + document.querySelector('tbody tr').id";
     let before = browser.run(rows);
     tenant.event(campaign("campaign.created", "news"));
@@ -114,7 +110,7 @@ fn the_overview_moves_and_lists_do_not() {
     // `p` pauses everything, on the next page too.
     browser.press("p");
     browser.wait_for_text("#live", "paused");
-    browser.go(&format!("{}/dashboard", base(&node)));
+    browser.go(&format!("{}/dashboard", node.base()));
     browser.wait_for_text("#live", "paused");
     browser.press("p");
     browser.wait_for_text("#live", "live");
@@ -131,7 +127,7 @@ fn keys_lead_where_they_say() {
         tenant.settled(&accepted, "delivered");
     }
     let browser = Browser::start();
-    browser.sign_in(&base(&node), OPERATOR_KEY);
+    browser.sign_in(&node.base(), OPERATOR_KEY);
     browser.press("gd");
     browser.wait_for_text("h1", "Deliveries");
     browser.press("jj");
@@ -157,7 +153,7 @@ fn keys_lead_where_they_say() {
 fn live_pages_do_not_keep_a_node_from_stopping() {
     let node = Node::start(&[]);
     let browser = Browser::start();
-    browser.sign_in(&base(&node), OPERATOR_KEY);
+    browser.sign_in(&node.base(), OPERATOR_KEY);
     browser.wait_for_text("#live", "live");
     let clock = posthaste::clock::Clock::system();
     let begun = clock.now().monotonic;

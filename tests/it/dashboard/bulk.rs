@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use crate::dashboard::browser::Browser;
+use crate::dashboard::endpoints::{id, status};
 use crate::dashboard::looks::UNLIMITED;
 use crate::dashboard::reader::{Reader, links};
 use crate::support::http::Response;
@@ -13,18 +14,6 @@ use crate::support::node::{LATER_MS, Node, OPERATOR_KEY, SharedNode, Tenant, cam
 use crate::support::receiver::Subscriber;
 
 static NODE: SharedNode = SharedNode::with(&UNLIMITED);
-
-fn id(value: &Value) -> String {
-    value["id"].as_str().unwrap().to_owned()
-}
-
-fn key_of(tenant: &Tenant) -> &str {
-    tenant.partner.key.as_deref().unwrap()
-}
-
-fn status(tenant: &Tenant, endpoint: &str) -> String {
-    tenant.partner.get(&format!("/webhook/{endpoint}")).expect(200)["status"].as_str().unwrap().to_owned()
-}
 
 /// Many events at once.
 fn batch(tenant: &Tenant, count: usize) {
@@ -82,7 +71,7 @@ fn all_deliveries_that_match_are_retried_a_press_at_a_time() {
     tenant.settled(&arrived, "delivered");
     subscriber.fail();
     batch(&tenant, MANY);
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
 
     // From the list, by its own form: nothing is done yet, and the time is fixed.
     let list = format!("endpoint={}", id(&made));
@@ -131,7 +120,7 @@ fn very_many_are_typed_and_what_is_held_is_passed_over() {
     }));
     tenant.partner.post_empty(&format!("/webhook/{}/pause", id(&made))).expect(200);
     batch(&tenant, 1_100);
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     // What is held goes out when it is resumed: there is a way to that, and no button.
     let page = reader.follow("/dashboard/deliveries/matching?status=held&type=campaign.*");
     says(&page, &["Nothing that is left of it can be retried.", "1,100 deliveries, passed over", "Paused endpoints"]);
@@ -169,7 +158,7 @@ fn all_endpoints_that_match_are_paused_and_that_is_undone() {
         |path: &str| id(&tenant.webhook(&json!({ "url": subscriber.url(path), "events": ["campaign.created"] })));
     let (one, two, other) = (make("/in/1"), make("/in/2"), make("/else"));
     tenant.partner.post_empty(&format!("/webhook/{two}/pause")).expect(200);
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     let led =
         reader.post("/dashboard/endpoints/bulk?url_part=%2Fin%2F", &[("verb", "pause"), ("all", "1"), ("pick", "x y")]);
     let look = led.header("location").unwrap().to_owned();
@@ -210,7 +199,7 @@ fn more_endpoints_than_a_press_takes_are_gone_on_with() {
         id(&tenant.webhook(&json!({ "url": format!("https://example.com/{number}"), "events": ["campaign.created"] })))
     };
     let made: Vec<String> = (0..255).map(make).collect();
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     let led = reader.post("/dashboard/endpoints/bulk", &[("verb", "pause"), ("all", "1")]);
     let page = reader.get(led.header("location").unwrap());
     says(&page, &["Pause: 255 endpoints.", "250 at most"]);
@@ -246,7 +235,7 @@ fn what_was_paused_before_is_passed_over_and_stays_so() {
     tenant.partner.post_empty(&format!("/webhook/{before}/pause")).expect(200);
     let tick = |id: &str| format!("{id} {}", tenant.name);
     let (first, second) = (tick(&one), tick(&before));
-    for key in [key_of(&tenant), OPERATOR_KEY] {
+    for key in [tenant.key(), OPERATOR_KEY] {
         let reader = Reader::signed_in(&node, key);
         let both = [("verb", "pause"), ("pick", first.as_str()), ("pick", second.as_str())];
         let done = reader.post_and_follow("/dashboard/endpoints/bulk", &both);
@@ -284,7 +273,7 @@ fn pages_ask_for_no_more_than_the_api_lists() {
         let found = found["data"].as_array().unwrap();
         (found.len() == 5).then(|| id(&found[0]))
     });
-    for key in [key_of(&tenant), OPERATOR_KEY] {
+    for key in [tenant.key(), OPERATOR_KEY] {
         let reader = Reader::signed_in(&node, key);
         for path in [
             "/dashboard/endpoints",
@@ -311,13 +300,13 @@ fn pages_ask_for_no_more_than_the_api_lists() {
 #[test]
 fn retried_deliveries_say_in_their_rows_how_it_ends() {
     let (node, subscriber) = (Node::start(&UNLIMITED), Subscriber::start());
-    let (tenant, base) = (node.tenant("production"), format!("http://{}", node.address));
+    let (tenant, base) = (node.tenant("production"), node.base());
     tenant.webhook(&json!({ "url": subscriber.url("/in"), "events": ["*"], "retry": { "schedule_ms": [] } }));
     subscriber.fail();
     let lost = tenant.settled(&tenant.event(campaign("campaign.created", "1")), "retries_exhausted");
     let row = format!("tr[id='{}']", id(&lost));
     let browser = Browser::start();
-    browser.sign_in(&base, key_of(&tenant));
+    browser.sign_in(&base, tenant.key());
     browser.go(&format!("{base}/dashboard/deliveries"));
     browser.wait_for_text(&row, "exhausted");
     browser.click(&format!("{row} .tick input"));
@@ -338,14 +327,14 @@ fn retried_deliveries_say_in_their_rows_how_it_ends() {
 fn a_row_that_falls_far_down_says_how_it_is() {
     // So few are looked at that one which newer ones push down is not among them any more.
     let node = Node::start(&[("PAGE", "4"), ("PAGE_MAX", "4")]);
-    let (tenant, base) = (node.tenant("production"), format!("http://{}", node.address));
+    let (tenant, base) = (node.tenant("production"), node.base());
     let make = |number: u32| {
         id(&tenant.webhook(&json!({ "url": format!("https://example.com/{number}"), "events": ["campaign.created"] })))
     };
     let made: Vec<String> = (0..5).map(make).collect();
     let row = format!("tr[id='{}']", made[1]);
     let browser = Browser::start();
-    browser.sign_in(&base, key_of(&tenant));
+    browser.sign_in(&base, tenant.key());
     browser.go(&format!("{base}/dashboard/endpoints"));
     browser.wait_for_text(&row, "active");
     assert_eq!(rows(&browser), 4);
@@ -364,7 +353,7 @@ fn a_row_that_falls_far_down_says_how_it_is() {
 #[test]
 fn what_others_push_off_the_page_is_still_given_up() {
     let (node, subscriber) = (Node::start(&[("PAGE", "2"), ("PAGE_MAX", "2")]), Subscriber::start());
-    let (tenant, base) = (node.tenant("production"), format!("http://{}", node.address));
+    let (tenant, base) = (node.tenant("production"), node.base());
     let events = ["campaign.created", "campaign.updated", "campaign.failed"];
     let made = events.map(|event| {
         let url = subscriber.url(&format!("/{event}"));
@@ -375,7 +364,7 @@ fn what_others_push_off_the_page_is_still_given_up() {
     lose(events[0]);
     lose(events[1]);
     let browser = Browser::start();
-    browser.sign_in(&base, key_of(&tenant));
+    browser.sign_in(&base, tenant.key());
     browser.go(&format!("{base}/dashboard/exhausted"));
     browser.wait("#rows");
     assert_eq!(rows(&browser), 2);
@@ -397,7 +386,7 @@ fn lists_are_ticked_and_pressed_without_a_script() {
         tenant.webhook(&json!({ "url": subscriber.url("/<i>in"), "events": ["*"], "retry": { "schedule_ms": [] } }));
     subscriber.fail();
     tenant.settled(&tenant.event(campaign("campaign.created", "1")), "retries_exhausted");
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     for (path, button, to) in [
         ("/dashboard/deliveries", "Retry the selected deliveries", "/dashboard/deliveries/retry"),
         ("/dashboard/endpoints", "Pause the selected endpoints", "/dashboard/endpoints/bulk"),
@@ -443,7 +432,7 @@ fn endpoints_are_called_by_their_urls() {
     let url = subscriber.url("/named?a=b");
     let short = url.split_once("://").unwrap().1;
     let link = format!("href=\"/dashboard/endpoints/{}\" title=\"{url}\">{short}</a>", id(&made));
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     for path in ["/dashboard/deliveries", "/dashboard/exhausted"] {
         says(&reader.get(path), &[&link]);
     }
@@ -461,13 +450,13 @@ fn ticked(browser: &Browser) -> Value {
 #[test]
 fn endpoints_live_while_they_are_ticked() {
     let node = Node::start(&UNLIMITED);
-    let (tenant, base) = (node.tenant("production"), format!("http://{}", node.address));
+    let (tenant, base) = (node.tenant("production"), node.base());
     let make = |number: u32| {
         id(&tenant.webhook(&json!({ "url": format!("https://example.com/{number}"), "events": ["campaign.created"] })))
     };
     let (third, second, first) = (make(1), make(2), make(3));
     let browser = Browser::start();
-    browser.sign_in(&base, key_of(&tenant));
+    browser.sign_in(&base, tenant.key());
     browser.go(&format!("{base}/dashboard/endpoints?select=all"));
     browser.wait_for_text("[data-count]", "3 selected");
     // Ticked by the address, and taken away by hand: both stay through what comes.
@@ -498,7 +487,7 @@ fn endpoints_live_while_they_are_ticked() {
 #[test]
 fn what_was_given_up_is_counted_while_it_is_ticked() {
     let (node, subscriber) = (Node::start(&UNLIMITED), Subscriber::start());
-    let (tenant, base) = (node.tenant("production"), format!("http://{}", node.address));
+    let (tenant, base) = (node.tenant("production"), node.base());
     let make = |path: &str, event: &str| {
         id(&tenant.webhook(&json!({ "url": subscriber.url(path), "events": [event], "retry": { "schedule_ms": [] } })))
     };
@@ -508,7 +497,7 @@ fn what_was_given_up_is_counted_while_it_is_ticked() {
     let lose = |event: &str, number: &str| tenant.settled(&tenant.event(campaign(event, number)), "retries_exhausted");
     lose("campaign.created", "1");
     let browser = Browser::start();
-    browser.sign_in(&base, key_of(&tenant));
+    browser.sign_in(&base, tenant.key());
     browser.go(&format!("{base}/dashboard/exhausted"));
     browser.click("#rows .tick input");
     browser.wait_for_text("[data-count]", "1 selected");

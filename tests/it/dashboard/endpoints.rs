@@ -12,15 +12,12 @@ use crate::support::receiver::Subscriber;
 
 static NODE: SharedNode = SharedNode::with(&[("TESTS_PER_MINUTE", "0")]);
 
-fn id(value: &Value) -> String {
+/// The id of what an answer shows, to be kept.
+pub fn id(value: &Value) -> String {
     value["id"].as_str().unwrap().to_owned()
 }
 
-fn key_of(tenant: &Tenant) -> &str {
-    tenant.partner.key.as_deref().unwrap()
-}
-
-fn status(tenant: &Tenant, endpoint: &str) -> String {
+pub fn status(tenant: &Tenant, endpoint: &str) -> String {
     tenant.partner.get(&format!("/webhook/{endpoint}")).expect(200)["status"].as_str().unwrap().to_owned()
 }
 
@@ -106,7 +103,7 @@ fn the_most_harmed_stand_first_and_are_narrowed_by_chips() {
     // A partner sees its own, and no others.
     let other = node.tenant("production");
     other.webhook(&json!({ "url": "https://example.com/other", "events": ["*"] }));
-    let own = Reader::signed_in(&node, key_of(&tenant)).get("/dashboard/endpoints").body;
+    let own = Reader::signed_in(&node, tenant.key()).get("/dashboard/endpoints").body;
     assert!(own.contains(&row(&three.ill)) && !own.contains("example.com/other"), "{own}");
 }
 
@@ -120,7 +117,7 @@ fn they_stand_in_the_order_that_was_chosen() {
     for number in 0..50 {
         tenant.event(campaign("campaign.failed", &number.to_string()));
     }
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     let order = |sort: &str| {
         let body = reader.get(&format!("/dashboard/endpoints?sort={sort}")).body;
         let chosen = format!("value=\"{sort}\" selected");
@@ -196,7 +193,7 @@ fn several_are_paused_and_resumed_at_once() {
     }
     // Nobody else's endpoints are touched.
     let stranger = node.tenant("production");
-    let reader = Reader::signed_in(&node, key_of(&stranger));
+    let reader = Reader::signed_in(&node, stranger.key());
     let theirs = format!("{} {}", ids[0], stranger.name);
     let page = reader.post_and_follow("/dashboard/endpoints/bulk", &[("verb", "pause"), ("pick", &theirs)]);
     assert!(page.body.contains("1 of 1 not:"), "{}", page.body);
@@ -208,7 +205,7 @@ fn an_endpoint_says_what_it_is_doing_and_what_its_attempts_came_to() {
     let node = Node::start(&[]);
     let tenant = node.tenant("production");
     let three = three(&tenant);
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     let path = format!("/dashboard/endpoints/{}", three.ill);
     let page = eventually("attempts are counted", || {
         let page = reader.get(&path);
@@ -266,7 +263,7 @@ fn a_save_shows_before_and_after_and_can_be_taken_back() {
     let url = subscriber.url("/in");
     let made = tenant.webhook(&json!({ "url": url, "events": ["campaign.updated"], "description": "before <b>" }));
     let id = id(&made);
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     let at = |verb: &str| format!("/dashboard/endpoints/{id}/{verb}");
     let fields = [("url", url.as_str()), ("patterns", "*"), ("description", "after"), ("rate_limit", "5")];
     let saved = reader.post_and_follow(&at("settings"), &fields).body;
@@ -303,7 +300,7 @@ fn a_disabled_one_says_why_and_how_it_comes_back() {
     let made = tenant.webhook(&json!({ "url": subscriber.url("/"), "events": ["*"], "disable_on_gone": true }));
     tenant.event(campaign("campaign.updated", "1"));
     eventually("it is disabled", || (status(&tenant, &id(&made)) == "disabled").then_some(()));
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     let path = format!("/dashboard/endpoints/{}", id(&made));
     let body = reader.get(&path).body;
     for said in ["Posthaste disabled it", "it answered 410 Gone", "waits until it is enabled", "then enable it"] {
@@ -387,7 +384,7 @@ fn in_a_browser_rows_are_narrowed_ticked_and_paused() {
     let node = Node::start(&[]);
     let tenant = node.tenant("production");
     let three = three(&tenant);
-    let base = format!("http://{}", node.address);
+    let base = node.base();
     let browser = Browser::start();
     browser.sign_in(&base, OPERATOR_KEY);
     browser.go(&format!("{base}/dashboard/endpoints"));

@@ -1,26 +1,14 @@
 //! Events, deliveries and whatever somebody has in hand: lists and their filters, what became
 //! of one thing and why, what several can be done with, and how pages move under a reader.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::dashboard::browser::Browser;
 use crate::dashboard::reader::Reader;
-use crate::support::node::{LATER_MS, Node, OPERATOR_KEY, SharedNode, Tenant, campaign, eventually};
+use crate::support::node::{LATER_MS, OPERATOR_KEY, SharedNode, campaign, eventually, id};
 use crate::support::receiver::Subscriber;
 
 static NODE: SharedNode = SharedNode::with(&[("KEY_REQUESTS_PER_SECOND", "0"), ("PARTNER_REQUESTS_PER_SECOND", "0")]);
-
-fn base(node: &Node) -> String {
-    format!("http://{}", node.address)
-}
-
-fn id(value: &Value) -> &str {
-    value["id"].as_str().unwrap()
-}
-
-fn key_of(tenant: &Tenant) -> &str {
-    tenant.partner.key.as_deref().unwrap()
-}
 
 /// The ids of a page's rows that begin so.
 fn rows(page: &str, prefix: &str) -> Vec<String> {
@@ -43,7 +31,7 @@ fn events_are_narrowed_by_filters_that_can_be_taken_away() {
     let keyed = campaign("campaign.updated", "cmp 3");
     let third = tenant.producer.send("POST", "/events", &headers, keyed.as_bytes()).expect(202);
     tenant.settled(&third, "delivered");
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     let listed = |query: &str| rows(&reader.get(&format!("/dashboard/events{query}")).body, "evt_");
     assert_eq!(listed(""), [id(&third), id(&second), id(&first)]);
     for (query, expected) in [
@@ -87,7 +75,7 @@ fn events_are_narrowed_by_filters_that_can_be_taken_away() {
 fn what_was_refused_is_a_tab_and_helps_a_search() {
     let node = NODE.get();
     let tenant = node.tenant("production");
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     assert!(reader.get("/dashboard/events?tab=refused").body.contains("Nothing was refused."));
     let wrong = campaign("campaign.created", "cmp_lost").replace("facebook", "myspace");
     tenant.producer.post("/events", &wrong).problem(422, "invalid-event");
@@ -144,7 +132,7 @@ fn a_search_leads_to_one_thing_and_lists_several() {
     let list = find(&several, "");
     assert_eq!(list.status, 200);
     assert!(list.body.contains("2 things") && list.body.contains("<code>/id</code>"), "{}", list.body);
-    let stranger = Reader::signed_in(&node, key_of(&other));
+    let stranger = Reader::signed_in(&node, other.key());
     assert!(stranger.get(&format!("/dashboard/find?q={name}")).body.contains("Nothing found"));
     assert_eq!(stranger.get("/dashboard/find?q=").status, 200);
 }
@@ -158,7 +146,7 @@ fn a_part_of_an_id_or_of_a_url_is_enough() {
     let made = tenant.webhook(&json!({ "url": url, "events": ["campaign.*"] }));
     let accepted = tenant.event(campaign("campaign.created", "tail"));
     let delivery = tenant.settled(&accepted, "delivered");
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     let find = |wanted: &str| reader.get(&format!("/dashboard/find?q={}", encoded(wanted)));
     let tail = |id: &str| id[id.len() - 6..].to_owned();
     let (of_delivery, of_event) = (tail(id(&delivery)), tail(id(&accepted)));
@@ -232,7 +220,7 @@ fn an_event_says_what_to_do_and_what_has_changed() {
         let found = tenant.partner.get(&format!("/deliveries?event={}&status=retrying", id(&event))).expect(200);
         found["data"].get(0).cloned()
     });
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     let page = reader.get(&format!("/dashboard/events/{}", id(&event))).body;
     for shown in [
         "Attempt 1 got 503".to_owned(),
@@ -279,7 +267,7 @@ fn raw_is_every_byte_and_erased_is_said() {
     let tenant = node.tenant("production");
     let sent = format!("\n {}\t", campaign("campaign.created", "raw"));
     let event = tenant.event(&sent);
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     let shown = tenant.partner.get(&format!("/events/{}", id(&event))).expect(200);
     let raw = reader.get(&format!("/dashboard/events/{}?view=raw", id(&event))).body;
     assert!(raw.contains(&format!("<pre tabindex=\"0\">{}</pre>", sent.replace('"', "&quot;"))), "{raw}");
@@ -316,7 +304,7 @@ fn a_delivery_shows_its_attempts_and_what_two_differ_in() {
     let accepted = tenant.event(campaign("campaign.created", "tried"));
     let waiting = tenant.settled(&accepted, "retrying");
     subscriber.next();
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     let path = format!("/dashboard/deliveries/{}", id(&waiting));
     let list = reader.get(&format!("/dashboard/deliveries?event={}", id(&accepted))).body;
     assert!(list.contains("+3") && list.contains(">503<"), "{list}");
@@ -379,7 +367,7 @@ fn several_deliveries_are_retried_at_once() {
     subscriber.next();
     let list = tenant.partner.get(&format!("/deliveries?endpoint={}", id(&held))).expect(200);
     let held = id(&list["data"][0]).to_owned();
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     let page = reader.get("/dashboard/deliveries?type=campaign.*").body;
     assert!(page.contains(&format!("name=\"pick\" value=\"{held}\"")), "{page}");
     assert!(page.contains("action=\"/dashboard/deliveries/retry?type=campaign.*\""), "{page}");
@@ -431,8 +419,8 @@ fn rows_are_chosen_by_keys_and_counted() {
         subscriber.next();
     }
     let browser = Browser::start();
-    browser.sign_in(&base(&node), key_of(&tenant));
-    browser.go(&format!("{}/dashboard/deliveries", base(&node)));
+    browser.sign_in(&node.base(), tenant.key());
+    browser.go(&format!("{}/dashboard/deliveries", node.base()));
     let button = "button[data-verb]";
     assert_eq!(browser.text(button), "Retry 0 deliveries");
     browser.press("jx");
@@ -477,9 +465,9 @@ fn times_read_as_somebody_likes() {
     let tenant = node.tenant("production");
     tenant.event(campaign("campaign.created", "timed"));
     let browser = Browser::start();
-    browser.sign_in(&base(&node), key_of(&tenant));
+    browser.sign_in(&node.base(), tenant.key());
     browser.chromium("Emulation.setTimezoneOverride", &json!({ "timezoneId": "Asia/Tokyo" }));
-    browser.go(&format!("{}/dashboard/events", base(&node)));
+    browser.go(&format!("{}/dashboard/events", node.base()));
     let time = "tbody time";
     browser.wait_for_text(time, "ago");
     let full = browser.run("return document.querySelector('tbody time').title").as_str().unwrap().to_owned();
@@ -493,7 +481,7 @@ fn times_read_as_somebody_likes() {
     let there = posthaste::domain::Timestamp::from_millis(at + 9 * 3_600_000).to_string();
     browser.wait_for_text(time, &there[..19].replace('T', " "));
     // It stays so on the next page.
-    browser.go(&format!("{}/dashboard/events", base(&node)));
+    browser.go(&format!("{}/dashboard/events", node.base()));
     browser.wait_for_text(time, &there[..19].replace('T', " "));
     assert_eq!(browser.run("return document.querySelector('[data-times] [aria-pressed=true]').value"), "local");
     browser.click(".account summary");
@@ -513,8 +501,8 @@ fn a_tail_grows_on_top_and_waits_for_whoever_points() {
     let tenant = node.tenant("sandbox");
     tenant.event(campaign("campaign.created", "first"));
     let browser = Browser::start();
-    browser.sign_in(&base(&node), key_of(&tenant));
-    browser.go(&format!("{}/dashboard/events?tab=tail", base(&node)));
+    browser.sign_in(&node.base(), tenant.key());
+    browser.go(&format!("{}/dashboard/events?tab=tail", node.base()));
     let top = "return document.querySelector('#tail tr')?.id";
     let count = "return document.querySelectorAll('#tail tr').length";
     assert_eq!(browser.run(count), 1);
@@ -546,8 +534,8 @@ fn nothing_moves_under_a_reader_when_parts_change() {
     let tenant = node.tenant("production");
     let (_, _, waiting) = tenant.with_a_retry_far_off(&subscriber);
     let browser = Browser::start();
-    browser.sign_in(&base(&node), key_of(&tenant));
-    browser.go(&format!("{}/dashboard/deliveries/{}", base(&node), id(&waiting)));
+    browser.sign_in(&node.base(), tenant.key());
+    browser.go(&format!("{}/dashboard/deliveries/{}", node.base(), id(&waiting)));
     browser.wait_for_text("#live", "live");
     // A reader opens a part, closes another, marks a text and scrolls.
     browser.run(

@@ -4,24 +4,12 @@
 use serde_json::{Value, json};
 
 use crate::dashboard::browser::Browser;
-use crate::dashboard::portal::link;
+use crate::dashboard::portal_links::link;
 use crate::dashboard::reader::Reader;
-use crate::support::node::{Node, OPERATOR_KEY, SharedNode, Tenant, campaign, eventually};
+use crate::support::node::{Node, OPERATOR_KEY, SharedNode, campaign, eventually, id};
 use crate::support::receiver::Subscriber;
 
 static NODE: SharedNode = SharedNode::with(&[("KEY_REQUESTS_PER_SECOND", "0"), ("PARTNER_REQUESTS_PER_SECOND", "0")]);
-
-fn base(node: &Node) -> String {
-    format!("http://{}", node.address)
-}
-
-fn id(value: &Value) -> &str {
-    value["id"].as_str().unwrap()
-}
-
-fn key_of(tenant: &Tenant) -> &str {
-    tenant.partner.key.as_deref().unwrap()
-}
 
 /// A URL as pages name an endpoint by it.
 fn named(url: &str) -> &str {
@@ -51,8 +39,8 @@ fn an_event_says_what_becomes_of_it() {
     let tenant = node.tenant("production");
     let (made, accepted, waiting) = tenant.with_a_retry_far_off(&subscriber);
     let browser = Browser::start();
-    browser.sign_in(&base(&node), key_of(&tenant));
-    browser.go(&format!("{}/dashboard/events/{}", base(&node), id(&accepted)));
+    browser.sign_in(&node.base(), tenant.key());
+    browser.go(&format!("{}/dashboard/events/{}", node.base(), id(&accepted)));
     watch(&browser);
     browser.wait_for_text("#state", "0 of 1 delivered, 1 retrying");
     let row = format!("#at-{}", id(&waiting));
@@ -88,8 +76,8 @@ fn replays_move_in_their_rows() {
     let begin = || tenant.partner.post(&format!("/webhook/{}/replay", id(&made)), slowly.as_str()).expect(202);
     let first = begin();
     let browser = Browser::start();
-    browser.sign_in(&base(&node), key_of(&tenant));
-    browser.go(&format!("{}/dashboard/replays", base(&node)));
+    browser.sign_in(&node.base(), tenant.key());
+    browser.go(&format!("{}/dashboard/replays", node.base()));
     watch(&browser);
     let row = format!("#{}", id(&first));
     browser.wait_for_text(&row, "running");
@@ -102,7 +90,7 @@ fn replays_move_in_their_rows() {
     browser.click("#news a");
     browser.wait_for_text(&format!("#{}", id(&second)), "running");
     // Its page, and the look before one, name endpoints by their URLs.
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     let url = subscriber.url("/slow");
     let link = format!("title=\"{url}\">{}</a>", named(&url));
     let page = reader.get(&format!("/dashboard/replays/{}", id(&second)));
@@ -119,8 +107,8 @@ fn partners_are_counted_where_they_stand() {
     let (node, subscriber) = (Node::start(&[("KEY_REQUESTS_PER_SECOND", "0")]), Subscriber::start());
     let tenant = node.tenant("production");
     let browser = Browser::start();
-    browser.sign_in(&base(&node), OPERATOR_KEY);
-    browser.go(&format!("{}/dashboard/partners", base(&node)));
+    browser.sign_in(&node.base(), OPERATOR_KEY);
+    browser.go(&format!("{}/dashboard/partners", node.base()));
     watch(&browser);
     let before = ids_of(&browser, "#partners");
     let endpoints = format!("#partner-{} [data-l=endpoints]", tenant.name);
@@ -133,6 +121,10 @@ fn partners_are_counted_where_they_stand() {
     still_the_same(&browser);
     browser.click("#news a");
     browser.wait("#partner-newcomer");
+    // The newest is erased: that is no news, and its row turns grey.
+    node.operator().delete("/partners/newcomer?confirm=newcomer").expect(202);
+    browser.wait("#partner-newcomer.left");
+    assert_eq!(browser.run("return document.querySelector('#news').hidden"), json!(true));
 }
 
 #[test]
@@ -144,7 +136,7 @@ fn a_partners_first_page_goes_on() {
     tenant.webhook(&json!({ "url": broken.url("/lost"), "events": ["*"], "retry": { "schedule_ms": [] } }));
     let (_, path) = link(&node, &tenant, "production", &json!({}));
     let browser = Browser::start();
-    browser.go(&format!("{}{path}", base(&node)));
+    browser.go(&format!("{}{path}", node.base()));
     browser.click("button.primary");
     browser.wait("#failed");
     watch(&browser);
@@ -185,9 +177,9 @@ fn a_time_says_all_of_it_where_it_is_pressed() {
     let tenant = node.tenant("production");
     tenant.event(campaign("campaign.created", "timed"));
     let browser = Browser::start();
-    browser.sign_in(&base(&node), key_of(&tenant));
+    browser.sign_in(&node.base(), tenant.key());
     browser.width(380);
-    browser.go(&format!("{}/dashboard/events", base(&node)));
+    browser.go(&format!("{}/dashboard/events", node.base()));
     let time = "tbody time";
     browser.wait_for_text(time, "ago");
     let full = browser.run("return document.querySelector('tbody time').title").as_str().unwrap().to_owned();
@@ -220,7 +212,7 @@ fn what_somebody_asked_for_is_told_from_what_was_planned() {
     let (node, subscriber) = (NODE.get(), Subscriber::start());
     let tenant = node.tenant("production");
     let (_, _, waiting) = tenant.with_a_retry_far_off(&subscriber);
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     let page = format!("/dashboard/deliveries/{}", id(&waiting));
     assert!(!reader.get(&page).body.contains("by hand"));
     assert_eq!(reader.post(&format!("{page}/retry"), &[]).status, 303);
@@ -245,7 +237,7 @@ fn where_there_is_nothing_the_next_step_is_named() {
     let node = NODE.get();
     let tenant = node.tenant("production");
     let nobodys = tenant.event(campaign("campaign.created", "nobody's"));
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     let event = reader.get(&format!("/dashboard/events/{}", id(&nobodys))).body;
     assert!(event.contains("when its partner had no endpoint"), "{event}");
     assert!(event.contains("href=\"/dashboard/endpoints/new\""), "{event}");

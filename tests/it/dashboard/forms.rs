@@ -15,15 +15,11 @@ fn noted(tenant: &Tenant, action: &str, subject: &str) -> usize {
     found["data"].as_array().unwrap().len()
 }
 
-fn key_of(tenant: &Tenant) -> &str {
-    tenant.partner.key.as_deref().unwrap()
-}
-
 #[test]
 fn a_partner_makes_an_endpoint_tests_it_and_changes_it() {
     let (node, subscriber) = (NODE.get(), Subscriber::start());
     let tenant = node.tenant("sandbox");
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     let form = reader.get("/dashboard/endpoints/new");
     assert!(form.body.contains(r#"value="campaign.updated""#) && !form.body.contains("id=\"partner\""));
 
@@ -143,7 +139,7 @@ fn a_delivery_is_retried_and_skipped() {
     let tenant = node.tenant("sandbox");
     let (_, _, waiting) = tenant.with_a_retry_far_off(&subscriber);
     let id = waiting["id"].as_str().unwrap();
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     let page = reader.get(&format!("/dashboard/deliveries/{id}"));
     assert!(page.body.contains("Retry now") && page.body.contains("got 5"), "{}", page.body);
     let said = reader.post_and_follow(&format!("/dashboard/deliveries/{id}/retry"), &[]);
@@ -203,7 +199,7 @@ fn keys_partners_and_brakes_are_the_operators() {
     assert!(released.body.contains("Deliveries in production flow."));
 
     // A partner has no such pages, and no such forms.
-    let partner = Reader::signed_in(&node, key_of(&node.tenant("sandbox")));
+    let partner = Reader::signed_in(&node, node.tenant("sandbox").key());
     for path in ["/dashboard/keys", "/dashboard/partners", "/dashboard/nodes"] {
         assert_eq!(partner.get(path).status, 403, "{path}");
     }
@@ -232,8 +228,8 @@ fn forms_without_the_sessions_token_do_nothing() {
     let tenant = node.tenant("sandbox");
     let made = tenant.webhook(&json!({ "url": subscriber.url("/"), "events": ["*"] }));
     let id = made["id"].as_str().unwrap();
-    let reader = Reader::signed_in(&node, key_of(&tenant));
-    let another = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
+    let another = Reader::signed_in(&node, tenant.key());
     let path = format!("/dashboard/endpoints/{id}/pause");
     let others = another
         .get("/dashboard")
@@ -277,7 +273,7 @@ fn whoever_does_it_is_named_with_their_address() {
     let tenant = node.tenant("sandbox");
     let made = tenant.webhook(&json!({ "url": subscriber.url("/"), "events": ["*"] }));
     let id = made["id"].as_str().unwrap();
-    Reader::signed_in(&node, key_of(&tenant)).post_and_follow(&format!("/dashboard/endpoints/{id}/pause"), &[]);
+    Reader::signed_in(&node, tenant.key()).post_and_follow(&format!("/dashboard/endpoints/{id}/pause"), &[]);
     let entry = &node.operator().get(&format!("/audit?action=endpoint.paused&subject={id}")).expect(200)["data"][0];
     assert_eq!((&entry["actor"], &entry["address"]), (&json!("partner"), &json!("127.0.0.1")));
     assert_ne!(entry["key"], Value::Null);
@@ -327,7 +323,7 @@ fn another_partners_things_are_not_there() {
     let accepted = one.event(campaign("campaign.created", "theirs"));
     let delivery = one.settled(&accepted, "delivered");
     let id = |value: &Value| value["id"].as_str().unwrap().to_owned();
-    let reader = Reader::signed_in(&node, key_of(&other));
+    let reader = Reader::signed_in(&node, other.key());
     for path in [
         format!("/dashboard/endpoints/{}", id(&made)),
         format!("/dashboard/events/{}", id(&accepted)),
@@ -335,7 +331,7 @@ fn another_partners_things_are_not_there() {
         format!("/dashboard/deliveries/{}", id(&delivery)),
     ] {
         assert_eq!(reader.get(&path).status, 404, "{path}");
-        assert_eq!(Reader::signed_in(&node, key_of(&one)).get(&path).status, 200, "{path}");
+        assert_eq!(Reader::signed_in(&node, one.key()).get(&path).status, 200, "{path}");
     }
     for verb in ["pause", "delete", "secret", "rotate", "test"] {
         assert_eq!(reader.post(&format!("/dashboard/endpoints/{}/{verb}", id(&made)), &[]).status, 404, "{verb}");

@@ -152,7 +152,7 @@ fn nothing_of_it_runs() {
         }
     }
     let browser = Browser::start();
-    let base = format!("http://{}", node.address);
+    let base = node.base();
     browser.sign_in(&base, OPERATOR_KEY);
     for page in &pages {
         browser.go(&format!("{base}{page}"));
@@ -168,7 +168,7 @@ fn nothing_of_it_runs() {
 fn the_policy_holds_what_escaping_might_not() {
     let node = NODE.get();
     let browser = Browser::start();
-    let base = format!("http://{}", node.address);
+    let base = node.base();
     browser.sign_in(&base, OPERATOR_KEY);
     browser.console();
     // As if an attack had come through: the page's own policy keeps it from running.

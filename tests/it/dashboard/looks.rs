@@ -231,7 +231,7 @@ fn too_wide(browser: &Browser) -> Option<String> {
 fn every_page_is_small_fits_is_silent_and_can_be_seen_named_and_hit() {
     let node = Node::start(&UNLIMITED);
     let furnished = furnished(&node);
-    let base = format!("http://{}", node.address);
+    let base = node.base();
     let browser = Browser::start();
     browser.sign_in(&base, OPERATOR_KEY);
     let mut bad = Vec::new();

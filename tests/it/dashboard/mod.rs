@@ -14,6 +14,7 @@ mod looks;
 mod pages;
 mod portal;
 mod portal_frames;
+mod portal_links;
 pub mod reader;
 mod replaying;
 mod setting_up;

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use serde_json::json;
 
 use crate::dashboard::browser::Browser;
-use crate::dashboard::portal::link;
+use crate::dashboard::portal_links::link;
 use crate::dashboard::reader::Reader;
 use crate::support::node::{Node, OPERATOR_KEY, eventually};
 use crate::support::receiver::Subscriber;
@@ -74,7 +74,7 @@ fn the_portal_works_in_a_frame_of_another_site() {
     let tenant = node.tenant("sandbox");
     let made = tenant.webhook(&json!({ "url": subscriber.url("/in"), "events": ["*"] }));
     let (id, path) = link(&node, &tenant, "sandbox", &json!({}));
-    let base = format!("http://{}", node.address);
+    let base = node.base();
     let browser = Browser::start();
     browser.go(&embedder.page("localhost", &format!("{base}{path}")));
     browser.frame("iframe");
@@ -112,7 +112,7 @@ fn pages_of_others_frame_nothing() {
     let node = Node::start(&[("PORTAL_FRAME_ORIGINS", &allowed.origin("localhost"))]);
     let tenant = node.tenant("sandbox");
     let (_, path) = link(&node, &tenant, "sandbox", &json!({}));
-    let base = format!("http://{}", node.address);
+    let base = node.base();
     let browser = Browser::start();
     // The same host at another port, and the allowed port under another name.
     for page in [other.page("localhost", &format!("{base}{path}")), allowed.page("127.0.0.1", &format!("{base}{path}"))]
@@ -139,9 +139,9 @@ fn what_a_key_opens_is_never_framed() {
     // The embedding page is of the same site as the node, so that cookies of both kinds go along.
     let node = Node::start(&[("PORTAL_FRAME_ORIGINS", &embedder.origin("127.0.0.1"))]);
     let tenant = node.tenant("sandbox");
-    let base = format!("http://{}", node.address);
+    let base = node.base();
     let browser = Browser::start();
-    for key in [OPERATOR_KEY, tenant.partner.key.as_deref().unwrap()] {
+    for key in [OPERATOR_KEY, tenant.key()] {
         browser.sign_in(&base, key);
         browser.go(&embedder.page("127.0.0.1", &format!("{base}/dashboard")));
         browser.frame("iframe");
@@ -175,7 +175,7 @@ fn headers_say_who_may_frame_what() {
     }
     // Whoever has a key, or nothing, and whatever is nobody's page.
     let operator = Reader::signed_in(&node, OPERATOR_KEY);
-    let partner = Reader::signed_in(&node, tenant.partner.key.as_deref().unwrap());
+    let partner = Reader::signed_in(&node, tenant.key());
     let nobody = Reader::nobody(&node);
     let unframed = [
         operator.get("/dashboard"),

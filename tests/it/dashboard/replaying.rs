@@ -4,18 +4,10 @@ use serde_json::{Value, json};
 
 use crate::dashboard::browser::Browser;
 use crate::dashboard::reader::Reader;
-use crate::support::node::{Node, OPERATOR_KEY, SharedNode, Tenant, campaign, eventually};
+use crate::support::node::{Node, OPERATOR_KEY, SharedNode, Tenant, campaign, eventually, id};
 use crate::support::receiver::{Subscriber, header};
 
 static NODE: SharedNode = SharedNode::with(&[("KEY_REQUESTS_PER_SECOND", "0"), ("PARTNER_REQUESTS_PER_SECOND", "0")]);
-
-fn id(value: &Value) -> &str {
-    value["id"].as_str().unwrap()
-}
-
-fn key_of(tenant: &Tenant) -> &str {
-    tenant.partner.key.as_deref().unwrap()
-}
 
 /// An endpoint that takes everything by now, and how many events it was not sent.
 fn with_lost(tenant: &Tenant, subscriber: &Subscriber, path: &str, count: usize) -> (Value, Vec<Value>) {
@@ -53,7 +45,7 @@ fn from_what_was_given_up_to_its_delivery() {
     let tenant = node.tenant("production");
     let (made, lost) = with_lost(&tenant, &subscriber, "/in", 4);
     let browser = Browser::start();
-    browser.sign_in(&format!("http://{}", node.address), OPERATOR_KEY);
+    browser.sign_in(&node.base(), OPERATOR_KEY);
     browser.press("gx");
     browser.wait_for_text("h1", "Exhausted");
     browser.wait_for_text("tbody tr", "503");
@@ -91,7 +83,7 @@ fn rows_are_ticked_and_dismissed() {
     let tenant = node.tenant("production");
     with_lost(&tenant, &subscriber, "/one", 2);
     let browser = Browser::start();
-    browser.sign_in(&format!("http://{}", node.address), key_of(&tenant));
+    browser.sign_in(&node.base(), tenant.key());
     browser.press("gx");
     browser.wait_for_text("[data-count]", "0 selected");
     browser.click("form[data-bulk] summary");
@@ -111,7 +103,7 @@ fn what_is_dismissed_is_what_was_seen() {
     let (node, subscriber) = (NODE.get(), Subscriber::start());
     let tenant = node.tenant("sandbox");
     let (made, _) = with_lost(&tenant, &subscriber, "/<i>in", 3);
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     let page = reader.get("/dashboard/exhausted");
     assert!(page.body.contains("3 deliveries were given up") && !page.body.contains("<i>in"), "{}", page.body);
     let (until, group) = (field(&page.body, "until"), field(&page.body, "pick"));
@@ -129,7 +121,7 @@ fn what_is_dismissed_is_what_was_seen() {
     assert!(said.body.contains("Dismissed 3 deliveries."), "{}", said.body);
     assert!(said.body.contains("1 delivery was given up"), "the late one stays: {}", said.body);
     // Nobody dismisses what is not theirs.
-    let stranger = Reader::signed_in(&node, key_of(&node.tenant("sandbox")));
+    let stranger = Reader::signed_in(&node, node.tenant("sandbox").key());
     let page = stranger.get("/dashboard/exhausted");
     assert!(page.body.contains("Good news") && !page.body.contains(id(&made)), "{}", page.body);
     let until = page_time(&reader);
@@ -164,7 +156,7 @@ fn a_replay_begins_once_and_with_what_was_looked_at() {
     let (node, subscriber) = (NODE.get(), Subscriber::start());
     let tenant = node.tenant("production");
     let (made, lost) = with_lost(&tenant, &subscriber, "/in", 3);
-    let reader = Reader::signed_in(&node, key_of(&tenant));
+    let reader = Reader::signed_in(&node, tenant.key());
     let form = reader.get(&format!("/dashboard/endpoints/{}/replay", id(&made)));
     assert!(form.body.contains("value=\"retries_exhausted\" checked"), "{}", form.body);
     // What is wrong stands at its field, and what was typed stays.
@@ -237,7 +229,7 @@ fn a_replay_begins_once_and_with_what_was_looked_at() {
     assert!(late.body.contains("there is nothing to cancel any more"), "{}", late.body);
 
     // Of somebody else nothing is seen, looked for or begun.
-    let stranger = Reader::signed_in(&node, key_of(&node.tenant("production")));
+    let stranger = Reader::signed_in(&node, node.tenant("production").key());
     assert_eq!(stranger.get(&path).status, 404);
     assert_eq!(stranger.get(&format!("/dashboard/endpoints/{}/replay", id(&made))).status, 404);
     assert_eq!(stranger.follow(&ask).status, 404);

@@ -7,14 +7,10 @@ use serde_json::{Value, json};
 
 use crate::dashboard::browser::Browser;
 use crate::dashboard::reader::Reader;
-use crate::support::node::{Node, OPERATOR_KEY, SharedNode, Tenant, campaign};
+use crate::support::node::{Node, OPERATOR_KEY, SharedNode, campaign};
 use crate::support::receiver::Subscriber;
 
 static NODE: SharedNode = SharedNode::new();
-
-fn key_of(tenant: &Tenant) -> &str {
-    tenant.partner.key.as_deref().unwrap()
-}
 
 /// The value of a hidden field.
 fn hidden(body: &str, name: &str) -> Option<String> {
@@ -46,7 +42,7 @@ fn every_way_leads_to_whom_it_is_shown_and_to_nobody_else() {
     ] {
         assert!(all.contains(way), "{way} is none of {all:?}");
     }
-    for key in [OPERATOR_KEY, key_of(&tenant), tenant.producer.key.as_deref().unwrap()] {
+    for key in [OPERATOR_KEY, tenant.key(), tenant.producer.key.as_deref().unwrap()] {
         let reader = Reader::signed_in(&node, key);
         let shown = ways(&reader);
         assert!(shown.is_subset(&all), "{shown:?}");
@@ -59,7 +55,7 @@ fn every_way_leads_to_whom_it_is_shown_and_to_nobody_else() {
             }
         }
     }
-    assert!(!ways(&Reader::signed_in(&node, key_of(&tenant))).contains("/dashboard/settings"));
+    assert!(!ways(&Reader::signed_in(&node, tenant.key())).contains("/dashboard/settings"));
 }
 
 #[test]
@@ -187,7 +183,7 @@ fn a_type_is_added_changed_and_taken_out() {
     node.operator().get("/event-types/order.formed").problem(404, "not-found");
 
     // Whoever only reads the catalog has no such forms.
-    let partner = Reader::signed_in(&node, key_of(&tenant));
+    let partner = Reader::signed_in(&node, tenant.key());
     assert!(!partner.get("/dashboard/catalog?new=1").body.contains("name=\"schema\""));
     assert_eq!(partner.get("/dashboard/catalog/campaign.updated/change").status, 403);
     assert!(!partner.get("/dashboard/catalog/campaign.updated").body.contains("/change"));
@@ -239,7 +235,7 @@ fn the_catalog_says_who_wants_what_and_how_much_there_was() {
     assert_eq!(row(&operator, "campaign.created"), figures("2", "0"));
     assert_eq!(row(&operator, "screenshot_set.approved"), figures("1", "0"));
     // A partner's are its own; a producer knows of neither.
-    assert_eq!(row(&Reader::signed_in(&node, key_of(&other)), "campaign.updated"), figures("1", "0"));
+    assert_eq!(row(&Reader::signed_in(&node, other.key()), "campaign.updated"), figures("1", "0"));
     let producer = Reader::signed_in(&node, one.producer.key.as_deref().unwrap());
     assert_eq!(row(&producer, "campaign.updated"), (None, None));
 
@@ -271,7 +267,7 @@ fn the_catalog_says_what_was_refused() {
     // They are of all partners: nobody sees them who looks at one.
     for page in [
         operator.get(&format!("/dashboard/catalog?partner={}", one.name)),
-        Reader::signed_in(&node, key_of(&one)).get("/dashboard/catalog"),
+        Reader::signed_in(&node, one.key()).get("/dashboard/catalog"),
         Reader::signed_in(&node, one.producer.key.as_deref().unwrap()).get("/dashboard/catalog"),
     ] {
         assert!(page.status == 200 && !page.body.contains("refused 24 h"), "{}", page.body);
@@ -328,7 +324,7 @@ fn what_has_nothing_says_what_comes_next() {
     assert!(!shown(&reader.get("/dashboard/events?tab=tail").body));
     let other = reader.get("/dashboard/events?tab=tail&type=campaign.created").body;
     assert!(shown(&other) && other.contains("Follow all types"), "{other}");
-    let partner = Reader::signed_in(&node, key_of(&node.tenant("production")));
+    let partner = Reader::signed_in(&node, node.tenant("production").key());
     let own = partner.get("/dashboard/events?tab=tail").body;
     assert!(shown(&own) && !own.contains("Send an example"), "{own}");
     assert!(reader.get("/dashboard/keys").body.contains("<caption>Newest first"));
@@ -438,7 +434,7 @@ fn the_audit_log_is_narrowed_down_and_says_what_changed() {
     assert!(lately.matches("<tr id=\"entry-").count() >= 2, "{lately}");
     assert!(!reader.get(&format!("/dashboard/audit?subject={id}&until=2026-01-31")).body.contains("<tr id=\"entry-"));
     // A partner is not asked who it was.
-    let own = Reader::signed_in(&node, key_of(&tenant)).get("/dashboard/audit").body;
+    let own = Reader::signed_in(&node, tenant.key()).get("/dashboard/audit").body;
     for (action, is_offered) in [
         ("endpoint.created", true),
         ("key.created", true),
@@ -460,7 +456,7 @@ fn a_change_is_checked_and_saved_in_a_browser() {
     for number in 0..20 {
         tenant.event(campaign("campaign.updated", &format!("c-{number}")));
     }
-    let base = format!("http://{}", node.address);
+    let base = node.base();
     let browser = Browser::start();
     browser.sign_in(&base, OPERATOR_KEY);
     let spoil = "const s = document.querySelector('#schema'); const schema = JSON.parse(s.value); \

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::dashboard::browser::Browser;
 use crate::dashboard::reader::Reader;
-use crate::support::node::{Node, OPERATOR_KEY, SharedNode, campaign, eventually};
+use crate::support::node::{Node, OPERATOR_KEY, SharedNode, campaign, eventually, id};
 use crate::support::receiver::Subscriber;
 
 static NODE: SharedNode = SharedNode::new();
@@ -15,14 +15,6 @@ const HTML_BYTES: usize = 25_000;
 /// All of it, with what it loads.
 const WHOLE_BYTES: usize = 150_000;
 
-fn base(node: &Node) -> String {
-    format!("http://{}", node.address)
-}
-
-fn id(value: &Value) -> &str {
-    value["id"].as_str().unwrap()
-}
-
 #[test]
 fn the_chart_is_drawn_and_follows() {
     let (node, subscriber) = (Node::start(&[]), Subscriber::start());
@@ -30,7 +22,7 @@ fn the_chart_is_drawn_and_follows() {
     tenant.webhook(&json!({ "url": subscriber.url("/"), "events": ["*"] }));
     tenant.settled(&tenant.event(campaign("campaign.created", "first")), "delivered");
     let browser = Browser::start();
-    browser.sign_in(&base(&node), OPERATOR_KEY);
+    browser.sign_in(&node.base(), OPERATOR_KEY);
     browser.wait("#plot canvas");
     let drawn = "const c = document.querySelector('#plot canvas'); \
                  return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data].filter(v => v > 0).length";
@@ -121,7 +113,7 @@ fn a_partner_sees_its_own_figures() {
         one.settled(&one.event(campaign("campaign.created", &number.to_string())), "delivered");
     }
     let told = |tenant: &crate::support::node::Tenant, wanted: &str| {
-        let reader = Reader::signed_in(&node, tenant.partner.key.as_deref().unwrap());
+        let reader = Reader::signed_in(&node, tenant.key());
         eventually(wanted, || reader.get("/dashboard/figures").body.contains(wanted).then_some(()));
         assert!(!reader.get("/dashboard/figures").body.contains("This node"), "and none of the node's");
     };
@@ -161,7 +153,7 @@ fn what_needs_somebody_has_its_remedy() {
     }
     let of_partner = reader.get(&format!("/dashboard?partner={}", tenant.name)).body;
     assert!(of_partner.contains("1 thing needs you"), "{of_partner}");
-    let home = Reader::signed_in(&node, tenant.partner.key.as_deref().unwrap()).get("/dashboard").body;
+    let home = Reader::signed_in(&node, tenant.key()).get("/dashboard").body;
     assert!(home.contains("</svg>failing</span>") && !home.contains("All well"), "{home}");
     subscriber.succeed();
     let said = reader.post_and_follow("/dashboard/overview/retry-now", &[("endpoint", id(&made))]);
@@ -331,7 +323,7 @@ fn undoing_is_a_press_of_a_button() {
     let brake = format!("/brakes?environment=production&partner={}", tenant.name);
     node.operator().post(&brake, json!({ "reason": "moves" }).to_string()).expect(200);
     let browser = Browser::start();
-    browser.sign_in(&base(&node), OPERATOR_KEY);
+    browser.sign_in(&node.base(), OPERATOR_KEY);
     browser.click("#attention td form button");
     browser.wait_for_text(".note", "Released");
     browser.click("form[data-undo] button");

@@ -34,6 +34,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// Where it is, for a browser.
+    pub fn base(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// A node on a new store; `options` are variables without `POSTHASTE_`.
     pub fn start(options: &[(&str, &str)]) -> Self {
         let folder = Folder::new();
@@ -203,7 +208,18 @@ pub fn time(value: &Value) -> Timestamp {
     value.as_str().unwrap_or_else(|| panic!("{value} is no time")).parse().expect("an RFC 3339 time")
 }
 
+/// The id of what an answer shows.
+#[track_caller]
+pub fn id(shown: &Value) -> &str {
+    shown["id"].as_str().unwrap()
+}
+
 impl Tenant {
+    /// The partner's key.
+    pub fn key(&self) -> &str {
+        self.partner.key.as_deref().unwrap()
+    }
+
     /// Registers a webhook and answers with all that is shown of it.
     #[track_caller]
     pub fn webhook(&self, settings: &Value) -> Value {
